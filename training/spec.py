@@ -1,0 +1,101 @@
+"""What crosses the border between the loop and a training worker: plain, immutable, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+BudgetKind = Literal["train_flops", "tokens", "wall_seconds"]
+BUDGET_KINDS: tuple[BudgetKind, ...] = ("train_flops", "tokens", "wall_seconds")
+
+GIB = 1 << 30
+KIB = 1 << 10
+
+
+class Outcome(StrEnum):
+    """How a run ended. Only `completed` runs carry a score."""
+
+    completed = "completed"
+    crashed = "crashed"  # a non-zero exit code or a signal that was not ours
+    timed_out = "timed_out"  # still running at its wall limit
+    out_of_memory = "out_of_memory"
+    not_finite = "not_finite"  # a loss, a weight or a logit became NaN or infinite
+    no_score = "no_score"  # training ended well, but nothing valid could be scored
+    cancelled = "cancelled"  # somebody asked to stop it
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much training a run may spend: FLOPs, tokens or seconds."""
+
+    kind: BudgetKind
+    amount: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in BUDGET_KINDS:
+            raise ValueError(f"budget kind {self.kind!r} is unknown; use one of {', '.join(BUDGET_KINDS)}")
+        if not 0 < self.amount < float("inf"):
+            raise ValueError(f"budget amount {self.amount!r} must be a positive, finite number")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The score is measured by the trusted scorer on `shard`, which the run itself must not be able to read."""
+
+    shard: Path  # a `.bin` shard with its `.json` index beside it, see training/corpus.py
+
+
+@dataclass(frozen=True)
+class SelfReported:
+    """The score is what the project's own code printed."""
+
+    format: str  # "autoresearch", "nanochat" or "pattern"
+    metric: str  # name of the final number, for example "val_bpb"
+    pattern: str = ""  # for format "pattern": a regular expression with named groups, see training/output.py
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run, complete: nothing else is needed to execute it."""
+
+    run: int  # number of the run, for messages
+    tree: Path  # exported source tree (regular files); the run's working copy
+    scratch: Path  # the run's own writable folder: series, checkpoint and log go here
+    command: tuple[str, ...]  # "python" as first word means the worker's interpreter
+    seed: int
+    device: str  # "cpu" or "cuda:0"
+    budget: Budget
+    wall_limit: float  # seconds from process start, hard
+    data: Path  # folder with the train (and watch) shards
+    scoring: Scored | SelfReported
+    memory_limit: int = 4 * GIB  # bytes of resident memory of the whole process group
+    log_limit: int = 256 * KIB  # bytes; head and tail are kept, with a line that says how much was cut
+
+
+@dataclass(frozen=True)
+class Point:
+    """The values logged at one step. Besides the series there may be "seconds", "tokens" and "flops" so far."""
+
+    step: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended, what it scored and what it used."""
+
+    outcome: Outcome
+    reason: str  # one plain sentence, with what to do where that helps
+    score: float | None  # in the project's metric; None unless completed
+    score_by_source: Mapping[str, float]
+    self_reported: bool
+    facts: Mapping[str, float | int | str]  # parameters, steps, tokens, flops, peak_memory_bytes, data_hash, …
+    log: str  # bounded, control characters stripped
+    sandbox_level: str
+    started_at: float  # unix seconds
+    finished_at: float  # unix seconds, scoring included
+    train_seconds: float  # from start to exit of the training command
+    exit_code: int | None  # negative for a signal; None when the process never started
