@@ -1,0 +1,110 @@
+"""The contract between the loop and whoever proposes changes: context in, proposal out.
+
+A proposer reads nothing but its `Context` and keeps nothing between calls, so any worker can make any proposal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, Union
+
+JSON: TypeAlias = Union[None, bool, int, float, str, Sequence["JSON"], Mapping[str, "JSON"]]
+
+CATEGORIES = (
+    "architecture",
+    "optimiser",
+    "schedule",
+    "data",
+    "initialisation",
+    "regularisation",
+    "systems",
+    "simplification",
+)
+OUTCOMES = ("pending", "evaluated", "crashed", "invalid")
+
+
+class NothingToPropose(Exception):
+    """The proposer has no change left to offer; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An exact replacement: `old` occurs exactly once in the file at `path`; `old == ""` creates the file."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One change to the baseline, with what its author expects of it.
+
+    `details` is kept with the candidate and comes back as `Tried.details`: the proposer's own memory of what it did.
+
+    Raises ValueError when the category is unknown or nothing is edited.
+    """
+
+    hypothesis: str
+    category: str
+    edits: tuple[Edit, ...]
+    expected_effect: str
+    details: Mapping[str, JSON] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.category not in CATEGORIES:
+            raise ValueError(f"The category {self.category!r} is unknown; use one of: {', '.join(CATEGORIES)}.")
+        if not self.edits:
+            raise ValueError("A proposal must hold at least one edit.")
+        if not self.hypothesis.strip():
+            raise ValueError("A proposal must say in its hypothesis what it changes and why.")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of an earlier candidate of the project, whoever proposed it.
+
+    `outcome` is one of `OUTCOMES`: "pending" while it runs. `effect` is candidate against baseline in the metric's
+    good direction, in units of the metric: positive is better; None while unknown or when health hides it.
+    """
+
+    candidate: int
+    author: str
+    stage: str
+    outcome: str
+    hypothesis: str
+    effect: float | None
+    details: Mapping[str, JSON] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.outcome not in OUTCOMES:
+            raise ValueError(f"The outcome {self.outcome!r} is unknown; use one of: {', '.join(OUTCOMES)}.")
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a proposer may know.
+
+    `files` are the editable files at the baseline's tip (path: text); `program` is the researcher's program.md;
+    `history` is in the order of the candidates' numbers; `sigma` is the standard deviation of the score over seeds of
+    one tree, None before calibration; `attempt` differs for every proposal of the project and is the only source of
+    randomness: the same context gives the same proposal.
+    """
+
+    files: Mapping[str, str]
+    program: str
+    history: tuple[Tried, ...]
+    sigma: float | None
+    attempt: int
+
+
+class Proposer(Protocol):
+    """Anything that makes proposals. `name` is what pages, events and `Tried.author` call it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def propose(self, context: Context) -> Proposal:
+        """Raises NothingToPropose when there is no change left to offer."""
+        ...
