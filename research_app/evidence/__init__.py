@@ -1,0 +1,1 @@
+"""Pure statistics: numbers in, verdicts out. No Django, no I/O."""

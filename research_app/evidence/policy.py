@@ -1,0 +1,182 @@
+"""The decision policy: what a patch set's scores so far say must happen next.
+
+Units: scores and effects in the metric's own unit, sigma the standard deviation of the score over seeds of one fixed tree.
+A positive effect means that the candidate is better, whichever direction the metric has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean
+from typing import Literal
+
+from research_app.evidence.boundary import wang_tsiatis
+from research_app.evidence.errors import BadPolicy, BadScore, TooManyRuns, require_finite, require_runs, require_sigma
+
+Step = Literal["drop", "run", "confirm", "inconclusive"]
+
+_NORMAL = NormalDist()
+_INTERVAL_Z = _NORMAL.inv_cdf(0.975)  # intervals are 95%, two-sided
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The settings of a project's decisions. Frozen: evidence keeps the policy it was judged by.
+
+    alpha           one-sided error rate of the provisional accept, over all looks together
+    n_max           the most candidate runs before confirmation, which is also the number of looks
+    bank            K, the fewest baseline runs that a candidate is compared with
+    first_drop      after run 1, drop below this effect (in sigma)
+    drop            after runs 2 to n_max, drop below this effect (in sigma)
+    confirm_runs    fresh seeds of each arm in the confirmation
+    confirm_alpha   one-sided error rate of the confirmation
+    shape           exponent of the boundary C (n_max/k)^shape: 0 is Pocock, 0.5 O'Brien-Fleming
+    """
+
+    alpha: float = 0.01
+    n_max: int = 8
+    bank: int = 4
+    first_drop: float = 0.75
+    drop: float = 0.8
+    confirm_runs: int = 4
+    confirm_alpha: float = 0.05
+    shape: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("alpha", 1e-6, 0.5),
+            ("confirm_alpha", 1e-6, 0.5),
+            ("n_max", 1, 64),
+            ("bank", 1, 64),
+            ("confirm_runs", 1, 64),
+            ("shape", 0.0, 0.5),
+            ("first_drop", -10.0, 10.0),
+            ("drop", -10.0, 10.0),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise BadPolicy(f"{name} is {value}: it must lie between {low:g} and {high:g}")
+            if isinstance(low, int) and not isinstance(value, int):
+                raise BadPolicy(f"{name} is {value}: it must be a whole number")
+
+    @property
+    def boundaries(self) -> tuple[float, ...]:
+        """z at looks 1 to n_max (Wang-Tsiatis, one-sided alpha). Computed once per setting, then cached."""
+        return wang_tsiatis(self.alpha, self.n_max, self.shape)
+
+    def drop_below(self, runs: int) -> float:
+        """The effect, in sigma, under which a candidate with this many runs is dropped."""
+        return self.first_drop if runs == 1 else self.drop
+
+    def bank_for(self, runs: int) -> int:
+        """How many baseline runs the bank should hold for a candidate with this many runs."""
+        return max(self.bank, runs)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What must happen next, and why.
+
+    effect and standard_error are in the metric's unit; z = effect / standard_error; boundary is what z must reach at this
+    look. `runs_needed` counts further candidate runs: for `run`, until the boundary would be crossed if the effect stays as
+    it is (or until the last look, if it would not be); for `confirm`, the fresh seeds of each arm; for `inconclusive`, how
+    many more runs of the candidate, with the bank grown alongside, would settle it at this effect; for `drop`, 0.
+    `bank_needed` is the number of baseline runs to have before the next look.
+    """
+
+    step: Step
+    effect: float
+    standard_error: float
+    z: float
+    boundary: float
+    runs_needed: int
+    bank_needed: int
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The comparison on fresh seeds and the hidden shard: the only estimate that is shown as the effect.
+
+    effect, interval (95%), shrunk_effect and shrunk_interval are in the metric's unit. `same_sign` says whether the gate
+    shard agrees that the candidate is better; None when no effect on it was given.
+    """
+
+    solid: bool
+    effect: float
+    standard_error: float
+    interval: tuple[float, float]
+    shrunk_effect: float
+    shrunk_interval: tuple[float, float]
+    p_value: float
+    same_sign: bool | None
+
+
+def measured_effect(
+    sigma: float, baseline: Sequence[float], candidate: Sequence[float], lower_is_better: bool = True
+) -> tuple[float, float]:
+    """(effect, standard error): D = mean(baseline) - mean(candidate), SE = sigma sqrt(1/K + 1/n).
+
+    Raises BadSigma, BadScore or TooFewRuns.
+    """
+    require_sigma(sigma)
+    require_runs(baseline, 1, "baseline")
+    require_runs(candidate, 1, "candidate")
+    require_finite(baseline, "baseline")
+    require_finite(candidate, "candidate")
+    difference = fmean(baseline) - fmean(candidate)
+    effect = difference if lower_is_better else -difference
+    return effect, sigma * math.sqrt(1 / len(baseline) + 1 / len(candidate))
+
+
+def decide(
+    policy: Policy, sigma: float, baseline: Sequence[float], candidate: Sequence[float], lower_is_better: bool = True
+) -> Decision:
+    """The next step for a candidate whose runs gave these scores, compared with the bank of baseline scores.
+
+    The looks of one candidate have the canonical joint distribution with information 1/(1/K + 1/n), because the bank and
+    the candidate's runs only ever grow. As long as n/K does not fall from one look to the next, they are at least as
+    correlated as the equally spaced looks that the boundary is computed for, so alpha is kept (Slepian's inequality).
+
+    A boundary that is crossed wins over the drop rule: what was found is not futile. Raises TooFewRuns when the bank is
+    smaller than the policy's, TooManyRuns beyond n_max, BadScore and BadSigma.
+    """
+    require_runs(baseline, policy.bank, "baseline bank")
+    runs = len(candidate)
+    if runs > policy.n_max:
+        raise TooManyRuns(f"candidate has {runs} runs, the policy stops at {policy.n_max}: judge the first {policy.n_max}")
+    effect, error = measured_effect(sigma, baseline, candidate, lower_is_better)
+    z, boundary = effect / error, policy.boundaries[runs - 1]
+    step, needed, bank = _next_step(policy, effect / sigma, z >= boundary, runs, len(baseline))
+    return Decision(step, effect, error, z, boundary, needed, max(bank, len(baseline)))
+
+
+def _next_step(policy: Policy, effect: float, crossed: bool, runs: int, bank: int) -> tuple[Step, int, int]:
+    """(step, runs needed, bank needed) for an effect in sigma."""
+    if crossed:
+        return "confirm", policy.confirm_runs, bank
+    if effect < policy.drop_below(runs):
+        return "drop", 0, bank
+    if runs < policy.n_max:
+        return "run", _runs_to_cross(policy, effect, runs, bank), policy.bank_for(runs + 1)
+    more = _runs_to_settle(policy, effect, bank) - runs
+    return "inconclusive", more, policy.bank_for(runs + more)
+
+
+def _runs_to_cross(policy: Policy, effect: float, runs: int, bank: int) -> int:
+    """Further runs until an unchanged effect (in sigma) crosses the boundary; up to the last look if it never does."""
+    for n in range(runs + 1, policy.n_max):
+        if effect >= policy.boundaries[n - 1] * math.sqrt(1 / max(bank, policy.bank_for(n)) + 1 / n):
+            return n - runs
+    return policy.n_max - runs
+
+
+def _runs_to_settle(policy: Policy, effect: float, bank: int) -> int:
+    """The runs in all at which an unchanged effect (in sigma) would reach the last boundary: effect = z sqrt(1/K + 1/n)."""
+    precision = (policy.boundaries[-1] / effect) ** 2 if effect > 0 else math.inf
+    if not math.isfinite(precision):
+        raise BadScore("an effect of zero or less is settled by no number of runs: set the policy's drop above zero")
+    if (alone := precision - 1 / bank) > 0 and (n := math.ceil(1 / alone)) <= bank:
+        return max(n, policy.n_max + 1)
+    return max(math.ceil(2 / precision), policy.n_max + 1)

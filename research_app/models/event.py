@@ -1,0 +1,100 @@
+"""The audit log: append-only, hash-chained. Database triggers refuse updates and deletions (migration 0002)."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC
+from typing import Any, Self
+
+from django.db import connection, models, transaction
+from django.utils import timezone
+
+GENESIS = "0" * 64
+ADVISORY_LOCK = 7_446_633  # any constant: all writers of the chain on PostgreSQL take this one
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def about(self, subject: models.Model) -> Self:
+        """Events of one object, oldest first."""
+        return self.filter(subject_type=subject._meta.model_name, subject_id=subject.pk).order_by("sequence")
+
+    def record(self, kind: str, subject: models.Model, actor: str, project: models.Model | None, **data: Any) -> "Event":
+        """Append one event to the chain, inside the caller's transaction. Costs two statements."""
+        if not connection.in_atomic_block:
+            raise transaction.TransactionManagementError("An event is written in the transaction of what it tells.")
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+        last = self.model.objects.order_by("-sequence").only("sequence", "hash").first()
+        event = self.model(
+            sequence=last.sequence + 1 if last else 1,
+            previous_hash=last.hash if last else GENESIS,
+            at=timezone.now(),
+            kind=kind,
+            actor=actor,
+            subject_type=subject._meta.model_name or "",
+            subject_id=subject.pk,
+            project_id=project.pk if project else None,
+            data=data,
+        )
+        event.hash = event.compute_hash()
+        event.save(force_insert=True)
+        return event
+
+    def head(self) -> str:
+        """Hash of the newest event: what landings and exports carry, so that a truncated chain is noticed."""
+        return self.order_by("-sequence").values_list("hash", flat=True).first() or GENESIS
+
+    def faults(self) -> Iterator[str]:
+        """Every break of the chain as a sentence, first one first. Reads the whole table in order."""
+        expected, previous = 1, GENESIS
+        for event in self.order_by("sequence").iterator(chunk_size=2000):
+            if event.sequence != expected:
+                yield f"event {expected} is missing (the next one is {event.sequence})"
+            if event.previous_hash != previous:
+                yield f"event {event.sequence} does not follow the event before it"
+            if event.hash != event.compute_hash():
+                yield f"event {event.sequence} was altered after it was written"
+            expected, previous = event.sequence + 1, event.hash
+
+
+class Event(models.Model):
+    """One thing that happened: who did what to which object, when, chained to the event before it."""
+
+    sequence = models.PositiveBigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    project = models.ForeignKey("research_app.Project", null=True, on_delete=models.PROTECT, db_constraint=False)
+    kind = models.CharField(max_length=60)
+    actor = models.CharField(max_length=200)
+    subject_type = models.CharField(max_length=60)
+    subject_id = models.BigIntegerField()
+    data = models.JSONField(default=dict)
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["subject_type", "subject_id"], name="event_of_object"),  # a candidate's own events
+            models.Index(fields=["project", "-sequence"], name="event_of_project"),  # the audit page
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sequence}: {self.kind} by {self.actor}"
+
+    def compute_hash(self) -> str:
+        """SHA-256 over the canonical JSON of every field but the hash itself."""
+        content = [
+            self.sequence,
+            self.at.astimezone(UTC).isoformat(timespec="microseconds"),
+            self.project_id,
+            self.kind,
+            self.actor,
+            self.subject_type,
+            self.subject_id,
+            self.data,
+            self.previous_hash,
+        ]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
