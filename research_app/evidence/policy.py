@@ -13,7 +13,7 @@ from statistics import NormalDist, fmean
 from typing import Literal
 
 from research_app.evidence.boundary import wang_tsiatis
-from research_app.evidence.errors import BadPolicy, BadScore, TooManyRuns, require_finite, require_runs, require_sigma
+from research_app.evidence.errors import BadPolicy, TooManyRuns, require_finite, require_runs, require_sigma
 
 Step = Literal["drop", "run", "confirm", "inconclusive"]
 
@@ -52,8 +52,8 @@ class Policy:
             ("bank", 1, 64),
             ("confirm_runs", 1, 64),
             ("shape", 0.0, 0.5),
-            ("first_drop", -10.0, 10.0),
-            ("drop", -10.0, 10.0),
+            ("first_drop", 0.01, 10.0),  # a candidate that looks no better never gets a second run
+            ("drop", 0.01, 10.0),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -174,9 +174,8 @@ def _runs_to_cross(policy: Policy, effect: float, runs: int, bank: int) -> int:
 
 def _runs_to_settle(policy: Policy, effect: float, bank: int) -> int:
     """The runs in all at which an unchanged effect (in sigma) would reach the last boundary: effect = z sqrt(1/K + 1/n)."""
-    precision = (policy.boundaries[-1] / effect) ** 2 if effect > 0 else math.inf
-    if not math.isfinite(precision):
-        raise BadScore("an effect of zero or less is settled by no number of runs: set the policy's drop above zero")
-    if (alone := precision - 1 / bank) > 0 and (n := math.ceil(1 / alone)) <= bank:
-        return max(n, policy.n_max + 1)
-    return max(math.ceil(2 / precision), policy.n_max + 1)
+    variance = (effect / policy.boundaries[-1]) ** 2
+    runs = math.ceil(1 / (variance - 1 / bank)) if variance > 1 / bank else math.inf
+    if runs > bank:  # the bank must grow with the candidate: K = n
+        runs = math.ceil(2 / variance)
+    return max(int(runs), policy.n_max + 1)
