@@ -13,7 +13,7 @@ from statistics import NormalDist, fmean
 from typing import Literal
 
 from research_app.evidence.boundary import wang_tsiatis
-from research_app.evidence.errors import BadPolicy, TooManyRuns, require_finite, require_runs, require_sigma
+from research_app.evidence.errors import BadPolicy, BadSigma, TooManyRuns, require_finite, require_runs, require_sigma
 
 Step = Literal["drop", "run", "confirm", "inconclusive"]
 
@@ -150,6 +150,48 @@ def decide(
     z, boundary = effect / error, policy.boundaries[runs - 1]
     step, needed, bank = _next_step(policy, effect / sigma, z >= boundary, runs, len(baseline))
     return Decision(step, effect, error, z, boundary, needed, max(bank, len(baseline)))
+
+
+def decide_confirmation(
+    policy: Policy,
+    sigma: float,
+    baseline: Sequence[float],
+    candidate: Sequence[float],
+    tau: float,
+    lower_is_better: bool = True,
+    gate_effect: float | None = None,
+) -> Confirmation:
+    """The verdict on the confirming runs: fresh seeds of both arms, scored on the hidden shard.
+
+    Solid when the one-sided p of z = D / SE is under `confirm_alpha` and, where `gate_effect` (the effect of the same fresh
+    runs on the gate shard) is given, that is positive too. `tau` is the standard deviation of the true effects among the
+    candidates that get this far, in the metric's unit (`noise.prior_spread` estimates it): the effect is shrunk to the
+    posterior mean D tau²/(tau² + SE²) with variance SE² tau²/(tau² + SE²) (normal prior with mean 0; Efron and Morris
+    1973, J. Am. Statist. Assoc. 68, 117). Raises TooFewRuns when an arm has fewer runs than `confirm_runs`, BadSigma and
+    BadScore.
+    """
+    require_runs(baseline, policy.confirm_runs, "baseline arm of the confirmation")
+    require_runs(candidate, policy.confirm_runs, "candidate arm of the confirmation")
+    if not tau > 0:
+        raise BadSigma(f"tau is {tau}: the spread of true effects must be positive")
+    effect, error = measured_effect(sigma, baseline, candidate, lower_is_better)
+    p_value = _NORMAL.cdf(-effect / error)
+    same_sign = None if gate_effect is None else gate_effect > 0
+    kept = 1.0 if math.isinf(tau) else tau**2 / (tau**2 + error**2)
+    return Confirmation(
+        solid=p_value < policy.confirm_alpha and same_sign is not False,
+        effect=effect,
+        standard_error=error,
+        interval=_interval(effect, error),
+        shrunk_effect=kept * effect,
+        shrunk_interval=_interval(kept * effect, math.sqrt(kept) * error),
+        p_value=p_value,
+        same_sign=same_sign,
+    )
+
+
+def _interval(effect: float, error: float) -> tuple[float, float]:
+    return effect - _INTERVAL_Z * error, effect + _INTERVAL_Z * error
 
 
 def _next_step(policy: Policy, effect: float, crossed: bool, runs: int, bank: int) -> tuple[Step, int, int]:
