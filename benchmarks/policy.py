@@ -1,0 +1,217 @@
+"""The decision policy in a simulated research campaign: how often what lands is real, what is found, what it costs.
+
+    python benchmarks/policy.py [--replicates 400] [--candidates 700] [--markdown]
+
+Every decision is made by the shipped `decide` and `decide_confirmation`, called as the loop calls them. Scores are in units
+of the true sigma of the baseline. In each replicate one baseline is improved over a campaign of candidates: what is accepted
+lands, its effect adds to the baseline's, and its confirming runs become the new bank. Every run is counted: candidates, bank,
+both arms of each confirmation, and the calibration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import numpy as np
+from scipy.stats import beta, t
+
+from research_app.evidence.policy import Policy, decide, decide_confirmation
+
+REAL, NEUTRAL = 0.05, 0.60  # shares of candidates; the rest is harmful
+NEUTRAL_WIDTH = 0.2
+HARM_MEAN = 1.5
+TAU = 1.5
+CALIBRATION_RUNS = 8
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One world. Spreads and levels are in units of the baseline's true sigma.
+
+    rho            correlation of two trees' scores on one seed
+    real_mean      mean of the exponentially distributed effects of the real improvements
+    spread         sigma of the logarithm of each tree's own noise level (heterogeneous noise)
+    outliers       probability that a run lands N(0, 4 sigma) away
+    sigma_factor   sigma that the policy is told, over the true one; None: estimated from 8 runs and never updated
+    drift          standard deviation of the random walk of all scores from one candidate to the next
+    """
+
+    name: str
+    rho: float = 0.0
+    real_mean: float = 1.5
+    spread: float = 0.0
+    outliers: float = 0.0
+    sigma_factor: float | None = 1.0
+    drift: float = 0.0
+
+
+SCENARIOS = (
+    Scenario("rho 0"),
+    Scenario("rho 0.8", rho=0.8),
+    Scenario("heterogeneous noise", spread=0.4),
+    Scenario("outliers", outliers=0.05),
+    Scenario("sigma 20% too low", sigma_factor=0.8),
+    Scenario("sigma from 8 runs", sigma_factor=None),
+    Scenario("drifting scores", drift=0.1),
+)
+
+
+@dataclass
+class Tally:
+    """What one strategy did, summed over replicates."""
+
+    accepted: int = 0
+    false: int = 0
+    runs: int = 0
+    gain: float = 0.0
+
+    def accept(self, effect: float, real: bool) -> None:
+        self.accepted += 1
+        self.false += not real
+        self.gain += effect
+
+
+class World:
+    """The candidates of one replicate and the noise of every run."""
+
+    def __init__(self, scenario: Scenario, candidates: int, rng: np.random.Generator) -> None:
+        self.scenario = scenario
+        kind = rng.random(candidates)
+        real = kind < REAL
+        neutral = ~real & (kind < REAL + NEUTRAL)
+        effects = -NEUTRAL_WIDTH - rng.exponential(HARM_MEAN, candidates)
+        effects[neutral] = rng.uniform(-NEUTRAL_WIDTH, NEUTRAL_WIDTH, int(neutral.sum()))
+        effects[real] = rng.exponential(scenario.real_mean, int(real.sum()))
+        spreads = np.exp(rng.normal(0.0, scenario.spread, candidates)) if scenario.spread else np.ones(candidates)
+        walk = np.cumsum(rng.normal(0.0, scenario.drift, candidates)) if scenario.drift else np.zeros(candidates)
+        self.candidates: list[tuple[float, bool, float, float]] = list(
+            zip(effects.tolist(), real.tolist(), spreads.tolist(), walk.tolist(), strict=True)
+        )
+        self._normals = _endless(rng.standard_normal)
+        self._uniforms = _endless(rng.random)
+        self._seeds: dict[int, float] = {}
+        self._shared, self._own = math.sqrt(scenario.rho), math.sqrt(1 - scenario.rho)
+        self.runs = 0
+
+    def run(self, level: float, spread: float, seed: int) -> float:
+        """The score of one run of a tree with this level and noise on this seed; lower is better."""
+        self.runs += 1
+        noise = next(self._normals)
+        if self._shared:
+            if seed not in self._seeds:
+                self._seeds[seed] = next(self._normals)
+            noise = self._shared * self._seeds[seed] + self._own * noise
+        if self.scenario.outliers and next(self._uniforms) < self.scenario.outliers:
+            noise += 4 * next(self._normals)
+        return level + spread * noise
+
+    def sigma(self) -> float:
+        """The sigma that the policy is told."""
+        if self.scenario.sigma_factor is not None:
+            self.runs += CALIBRATION_RUNS
+            return self.scenario.sigma_factor
+        return float(np.std([self.run(0.0, 1.0, -1 - seed) for seed in range(CALIBRATION_RUNS)], ddof=1))
+
+
+def _endless(draw: Callable[[int], np.ndarray]) -> Iterator[float]:
+    while True:
+        yield from draw(4096).tolist()
+
+
+Strategy = Callable[[World, Tally], None]
+
+
+def signoff(policy: Policy, confirm: bool = True) -> Strategy:
+    """The shipped policy; without `confirm`, a provisional accept lands at once."""
+
+    def campaign(world: World, tally: Tally) -> None:
+        sigma = world.sigma()
+        level, spread, fresh = 0.0, 1.0, policy.n_max  # fresh: the next seed never used
+        seeds = list(range(policy.n_max))  # seed i of the candidate is seed i of the bank
+        bank = [world.run(level, spread, seed) for seed in seeds[: policy.bank]]
+        for effect, real, own_spread, walk in world.candidates:
+            scores: list[float] = []
+            step = "run"
+            while step == "run":
+                seed = seeds[len(scores)]
+                if len(bank) <= len(scores):
+                    bank.append(world.run(level + walk, spread, seed))
+                scores.append(world.run(level - effect + walk, own_spread, seed))
+                step = decide(policy, sigma, bank, scores).step
+            if step != "confirm":
+                continue
+            if confirm:
+                seeds_now = list(range(fresh, fresh + policy.confirm_runs))
+                fresh += policy.confirm_runs
+                base = [world.run(level + walk, spread, seed) for seed in seeds_now]
+                mine = [world.run(level - effect + walk, own_spread, seed) for seed in seeds_now]
+                if not decide_confirmation(policy, sigma, base, mine, TAU).solid:
+                    continue
+            else:
+                seeds_now, mine = seeds[: len(scores)], scores
+            tally.accept(effect, real)
+            level, spread, bank = level - effect, own_spread, mine
+            extra = policy.n_max - len(seeds_now)
+            seeds = seeds_now + list(range(fresh, fresh + extra))
+            fresh += extra
+            while len(bank) < policy.bank:
+                bank.append(world.run(level + walk, spread, seeds[len(bank)]))
+
+    return campaign
+
+
+def keep_if_lower(world: World, tally: Tally) -> None:
+    """One run of each candidate on one seed; the lower score stays."""
+    level = 0.0
+    best = world.run(level, 1.0, 0)
+    for effect, real, spread, walk in world.candidates:
+        score = world.run(level - effect + walk, spread, 0)
+        if score < best:
+            tally.accept(effect, real)
+            level, best = level - effect, score
+
+
+def t_test(seeds: int, alpha: float) -> Strategy:
+    """A two-sided pooled t-test of `seeds` runs each; an accepted candidate's runs are the next baseline's."""
+    critical = float(t.isf(alpha / 2, 2 * seeds - 2))
+
+    def campaign(world: World, tally: Tally) -> None:
+        level = 0.0
+        base = [world.run(level, 1.0, seed) for seed in range(seeds)]
+        for effect, real, spread, walk in world.candidates:
+            mine = [world.run(level - effect + walk, spread, seed) for seed in range(seeds)]
+            a, b = fmean(base), fmean(mine)
+            squares = sum((x - a) ** 2 for x in base) + sum((x - b) ** 2 for x in mine)
+            error = math.sqrt(squares / (2 * seeds - 2) * 2 / seeds)
+            if a - b > critical * error:
+                tally.accept(effect, real)
+                level, base = level - effect, mine
+
+    return campaign
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "Signoff": signoff(Policy()),
+    "without confirmation": signoff(Policy(), confirm=False),
+    "keep if lower": keep_if_lower,
+    "t-test, 3 seeds, 0.05": t_test(3, 0.05),
+    "t-test, 5 seeds, 0.05": t_test(5, 0.05),
+    "t-test, 5 seeds, 0.01": t_test(5, 0.01),
+}
+
+
+def simulate(strategy: Strategy, scenario: Scenario, replicates: int, candidates: int) -> Tally:
+    """One strategy over all replicates of one scenario. Every strategy meets the same candidates."""
+    tally = Tally()
+    for replicate in range(replicates):
+        rng = np.random.default_rng([zlib.crc32(scenario.name.encode()), replicate])
+        world = World(scenario, candidates, rng)
+        strategy(world, tally)
+        tally.runs += world.runs
+    return tally
