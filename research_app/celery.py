@@ -1,0 +1,30 @@
+"""Celery wakes workers; the database is the truth (design, sections 4 and 7).
+
+Messages carry an id and are acknowledged before the work begins: a lost or doubled one is harmless because each step
+claims its row, and the reconciler finds rows whose message was lost.
+"""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
+
+app = Celery("research_app")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    task_acks_late=False,
+    task_ignore_result=True,
+    task_default_queue="orchestrate",
+    task_serializer="json",
+    accept_content=["json"],
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    worker_enable_remote_control=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # workers outlive a broker that restarts
+    broker_connection_timeout=4,
+    broker_transport_options={"socket_connect_timeout": 4, "socket_keepalive": True},
+)
+app.autodiscover_tasks(["research_app.loop"])

@@ -1,0 +1,152 @@
+"""A candidate: one proposed change under review, and the stages of its way."""
+
+from typing import TYPE_CHECKING, Any, Self
+
+from django.conf import settings
+from django.db import models, transaction
+from django.utils import timezone
+
+from agent.proposal import CATEGORIES
+from research_app.models.event import Event
+from research_app.models.lease import Lease, Leased, LeaseLost
+from research_app.models.outbox import Message
+from research_app.models.project import Project, Round
+
+if TYPE_CHECKING:
+    from research_app.models.patch_set import PatchSet
+
+
+class Stage(models.TextChoices):
+    """Where a candidate stands on its way (design, section 3)."""
+
+    PROPOSED = "proposed", "proposed"
+    CHECKING = "checking", "checking"
+    SCREENING = "screening", "screening"
+    REPLICATING = "replicating", "replicating"
+    CONFIRMING = "confirming", "confirming"
+    SHORTLISTED = "shortlisted", "shortlisted"
+    SCALING_UP = "scaling_up", "scaling up"
+    READY = "ready", "ready"
+    LANDING = "landing", "landing"
+    LANDED = "landed", "landed"
+    INVALID = "invalid", "invalid"
+    CRASHED = "crashed", "crashed"
+    DROPPED = "dropped", "dropped"
+    INCONCLUSIVE = "inconclusive", "inconclusive"
+    REJECTED = "rejected", "rejected"
+    NO_TRANSFER = "no_transfer", "no transfer"
+
+
+WAITING = (Stage.SHORTLISTED, Stage.READY)
+DISCARDED = (Stage.INVALID, Stage.CRASHED, Stage.DROPPED, Stage.INCONCLUSIVE, Stage.REJECTED, Stage.NO_TRANSFER)
+RESTING = (*WAITING, Stage.LANDED, *DISCARDED)
+"""Stages in which no machine works on the candidate: it waits for a person or is done."""
+
+REOPENABLE = (Stage.DROPPED, Stage.INCONCLUSIVE, Stage.REJECTED, Stage.NO_TRANSFER)
+
+
+class Author(models.TextChoices):
+    """What kind of author proposed a candidate."""
+
+    AGENT = "agent", "agent"
+    SEARCH = "search", "search"
+    PERSON = "person", "person"
+
+
+class StageMoved(LeaseLost):
+    """The candidate is no longer at the stage that the caller saw."""
+
+
+class CandidateQuerySet(models.QuerySet["Candidate"]):
+    def waiting_for_review(self) -> Self:
+        """Candidates at a gate: a person's turn."""
+        return self.filter(stage__in=WAITING)
+
+    def under_way(self) -> Self:
+        """Candidates that a machine works on, or should."""
+        return self.exclude(stage__in=RESTING).filter(needs_attention="")
+
+    def with_evidence(self) -> Self:
+        """For lists: all that a row shows, without further queries per row."""
+        return self.select_related("project", "patch_set", "evidence", "submitted_by")
+
+
+class Candidate(Leased):
+    """One proposed change: hypothesis, category, author, stage. Its code stands in patch sets."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="candidates")
+    number = models.PositiveIntegerField()
+    round = models.ForeignKey(Round, null=True, blank=True, on_delete=models.PROTECT, related_name="candidates")
+    hypothesis = models.TextField()
+    category = models.CharField(max_length=20, choices=[(name, name) for name in CATEGORIES])
+    expected_effect = models.CharField(max_length=500, blank=True)
+    author_kind = models.CharField(max_length=10, choices=Author.choices)
+    author = models.CharField(max_length=100, help_text="Name of the proposer or person")
+    submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
+    edits = models.JSONField(default=list, help_text="What was proposed, as exact replacements, until a patch set is made of it")
+    details = models.JSONField(default=dict, help_text="What the proposer wants to be told again, for example constants")
+
+    stage = models.CharField(max_length=15, choices=Stage.choices, default=Stage.PROPOSED)
+    stage_since = models.DateTimeField(default=timezone.now)
+    why = models.TextField(blank=True, help_text="Why it is at this stage, in a sentence")
+    needs_attention = models.TextField(blank=True, help_text="Why the machine gave up, with what to do")
+    created_at = models.DateTimeField(default=timezone.now)
+    # The newest of each, so that lists need no sub-queries.
+    patch_set = models.OneToOneField(
+        "research_app.PatchSet", null=True, blank=True, on_delete=models.PROTECT, related_name="current_of"
+    )
+    evidence = models.OneToOneField(
+        "research_app.Evidence", null=True, blank=True, on_delete=models.PROTECT, related_name="current_of"
+    )
+
+    objects = CandidateQuerySet.as_manager()
+    patch_sets: "models.Manager[PatchSet]"
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="candidate_number_once")]
+        indexes = [models.Index(fields=["project", "stage", "-number"], name="candidate_by_stage")]  # list and funnel
+
+    def __str__(self) -> str:
+        return f"C-{self.number}"
+
+    def get_absolute_url(self) -> str:
+        return f"/projects/{self.project.slug}/candidates/{self.number}/"
+
+    @property
+    def waits_for_person(self) -> bool:
+        """True at a gate."""
+        return self.stage in WAITING
+
+    @property
+    def resting(self) -> bool:
+        """True when no machine works on it or will."""
+        return self.stage in RESTING or bool(self.needs_attention)
+
+    def move(
+        self,
+        stage: Stage,
+        why: str,
+        *,
+        actor: str = "signoff",
+        lease: Lease | None = None,
+        wake: tuple[str, int] | None = None,
+        event: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Change the stage: row, event and message in one transaction (invariant 3).
+
+        `lease` is required from a worker and released by the move; a person's move is guarded by the stage alone.
+        `wake` names the task to run next and the id that it gets. Raises StageMoved or LeaseLost when somebody was faster.
+        """
+        with transaction.atomic():
+            rows = lease.row if lease else Candidate.objects.filter(pk=self.pk)
+            fields |= {"stage": stage, "stage_since": timezone.now(), "why": why, "needs_attention": ""}
+            fields |= {"lease_until": None, "leased_by": "", "attempts": 0}
+            if not rows.filter(stage=self.stage).update(**fields):
+                raise StageMoved(f"{self} is no longer {self.get_stage_display()}: reload and look again.")
+            told = {"from": self.stage, "to": stage, "why": why, **(event or {})}
+            Event.objects.record("stage changed", self, actor, self.project, **told)
+            if wake:
+                Message.objects.enqueue(*wake)
+        for name, value in fields.items():
+            setattr(self, name, value)

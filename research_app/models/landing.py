@@ -1,0 +1,60 @@
+"""The landing queue."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from research_app.models.baseline import BaselineVersion
+from research_app.models.candidate import Candidate
+from research_app.models.lease import Leased
+from research_app.models.patch_set import PatchSet
+from research_app.models.project import Project
+
+
+class LandingState(models.TextChoices):
+    """Where an entry of the queue stands."""
+
+    QUEUED = "queued", "queued"
+    REJUDGING = "rejudging", "judged again on the new baseline"
+    LANDED = "landed", "landed"
+    RETURNED = "returned", "returned"
+
+
+ACTIVE = (LandingState.QUEUED, LandingState.REJUDGING)
+
+
+class LandingQuerySet(models.QuerySet["Landing"]):
+    def active(self) -> Self:
+        """Entries that still want to land, in order."""
+        return self.filter(state__in=ACTIVE).order_by("pk")
+
+
+class Landing(Leased):
+    """One approved candidate on its way to the baseline. The order of the queue is the order of the ids."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="landings")
+    candidate = models.ForeignKey(Candidate, on_delete=models.PROTECT, related_name="landings")
+    patch_set = models.ForeignKey(PatchSet, on_delete=models.PROTECT, related_name="landings")
+    state = models.CharField(max_length=10, choices=LandingState.choices, default=LandingState.QUEUED)
+    reason = models.TextField(blank=True, help_text="What it waits for, or why it left the queue")
+    commit = models.CharField(max_length=40, blank=True)
+    version = models.OneToOneField(
+        BaselineVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="landing"
+    )
+    queued_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = LandingQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["candidate"], condition=~Q(state=LandingState.RETURNED), name="candidate_lands_once"
+            )
+        ]
+        indexes = [models.Index(fields=["project", "state", "id"], name="landing_queue")]  # head of the queue
+
+    def __str__(self) -> str:
+        return f"landing of {self.candidate}"

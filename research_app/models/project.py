@@ -1,0 +1,95 @@
+"""A project: one training code base under research."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from research_app.models.lease import Leased
+from research_app.project_file import ProjectFile
+from research_app.repository import Repository
+
+if TYPE_CHECKING:
+    from research_app.models.baseline import BaselineVersion
+
+SLUG = RegexValidator(
+    r"^[a-z0-9][a-z0-9-]{0,48}\Z", "A project name has lower-case letters, digits and hyphens, at most 49."
+)
+
+
+class Project(models.Model):
+    """A git repository, how to train it, what may be edited, the metric, the budget."""
+
+    slug = models.CharField(max_length=49, unique=True, validators=[SLUG])
+    source = models.CharField(max_length=500, blank=True, help_text="Path or URL it was copied from; empty: default target")
+    config = models.JSONField(help_text="The validated project file, see research_app/project_file.py")
+    data_hash = models.CharField(max_length=64, blank=True, help_text="Content hash of the corpus; empty: the code brings its own data")
+    paused = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    last_number = models.PositiveIntegerField(default=0, help_text="Number of the newest candidate")
+
+    def __str__(self) -> str:
+        return self.slug
+
+    def get_absolute_url(self) -> str:
+        return f"/projects/{self.slug}/"
+
+    @property
+    def file(self) -> ProjectFile:
+        """The project's settings, typed."""
+        return ProjectFile.model_validate(self.config)
+
+    @property
+    def folder(self) -> Path:
+        """Where the bare repository and the corpus of this project lie."""
+        return Path(settings.HOME) / "projects" / self.slug
+
+    @property
+    def repository(self) -> Repository:
+        """The bare repository, with its baseline branch."""
+        return Repository(self.folder / "repository.git", self.file.baseline.branch)
+
+    @property
+    def queue(self) -> str:
+        """Queue of the devices that train this project."""
+        return f"train.{self.file.train.device}"
+
+    @property
+    def sign(self) -> float:
+        """+1 where lower scores are better, -1 where higher ones are: effect = sign × (baseline − candidate)."""
+        return 1.0 if self.file.metric.direction == "lower" else -1.0
+
+    @property
+    def self_reported(self) -> bool:
+        """True where the code prints its own score, which is marked wherever the score stands."""
+        return self.file.metric.source != "scored"
+
+    def tip(self) -> "BaselineVersion":
+        """The newest baseline version as the database knows it (one query)."""
+        return self.baseline_versions.latest("number")
+
+
+class RoundQuerySet(models.QuerySet["Round"]):
+    def open(self) -> Self:
+        """Rounds that still want candidates, bounded ones first: somebody waits for those."""
+        return self.filter(closed_at=None, project__paused=False).order_by(models.F("wanted").asc(nulls_last=True), "pk")
+
+
+class Round(Leased):
+    """A number of experiments asked for in one go; without a number it goes on until it is closed."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="rounds")
+    proposers = models.JSONField(default=list, help_text="Names of proposers, taken in turn")
+    wanted = models.PositiveIntegerField(null=True, blank=True)
+    opened_at = models.DateTimeField(default=timezone.now)
+    opened_by = models.CharField(max_length=200)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    note = models.CharField(max_length=500, blank=True, help_text="What the proposer said last, where it had nothing to propose")
+
+    objects = RoundQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"round {self.pk} of {self.project_id}"

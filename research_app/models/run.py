@@ -1,0 +1,173 @@
+"""Runs: one training of one tree with one seed on one device; and their series and logs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from research_app.models.baseline import BaselineVersion
+from research_app.models.device import Device
+from research_app.models.lease import Lease, Leased
+from research_app.models.patch_set import PatchSet
+from research_app.models.project import Project
+from training.spec import Outcome
+
+
+class Purpose(models.TextChoices):
+    """What a run is for, in the order in which devices take them: what brings a decision to a person comes first."""
+
+    REJUDGE = "rejudge", "judge again before landing"
+    BANK = "bank", "baseline bank"
+    SCREEN = "screen", "screening"
+
+
+PRIORITY = {Purpose.REJUDGE: 0, Purpose.BANK: 1, Purpose.SCREEN: 4}
+
+
+class State(models.TextChoices):
+    """Whether a run has begun and ended."""
+
+    QUEUED = "queued", "queued"
+    RUNNING = "running", "running"
+    FINISHED = "finished", "finished"
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def queued_for(self, queue: str) -> Self:
+        """Runs that wait for a device of this queue, most valuable first. Uses the index run_dispatch."""
+        return self.filter(state=State.QUEUED, queue=queue).order_by("priority", "pk")
+
+    def completed(self) -> Self:
+        """Runs with a score."""
+        return self.filter(outcome=Outcome.completed)
+
+
+class Run(Leased):
+    """One training: what, with which seed, where, and what came of it. Series and log stand in tables of their own."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
+    baseline = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="runs")
+    patch_set = models.ForeignKey(PatchSet, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
+    purpose = models.CharField(max_length=10, choices=Purpose.choices)
+    priority = models.PositiveSmallIntegerField()
+    queue = models.CharField(max_length=60)
+    commit = models.CharField(max_length=40, help_text="The tree that is trained")
+    scale = models.CharField(max_length=10, default="S")
+    seed = models.PositiveIntegerField()
+
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    outcome = models.CharField(max_length=20, blank=True, choices=[(o.value, o.value.replace("_", " ")) for o in Outcome])
+    reason = models.TextField(blank=True)
+    score = models.FloatField(null=True, blank=True)
+    score_by_source = models.JSONField(default=dict)
+    self_reported = models.BooleanField(default=False)
+    facts = models.JSONField(default=dict, help_text="Measured: parameters, steps, tokens, FLOPs, peak memory …")
+    device = models.ForeignKey(Device, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
+    sandbox_level = models.CharField(max_length=10, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    train_seconds = models.FloatField(null=True, blank=True)
+    progress = models.FloatField(default=0.0, help_text="Share of the budget used, 0 to 1")
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # One run per tree, seed and purpose: a step that is repeated cannot double work.
+            models.UniqueConstraint(
+                fields=["patch_set", "scale", "seed"], condition=Q(patch_set__isnull=False), name="candidate_seed_once"
+            ),
+            models.UniqueConstraint(
+                fields=["baseline", "scale", "seed"], condition=Q(patch_set__isnull=True), name="baseline_seed_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["queue", "state", "priority", "id"], name="run_dispatch"),  # a device's next run
+            models.Index(fields=["project", "state"], name="run_live"),  # live runs on the project page
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk}"
+
+    @classmethod
+    def claim_next(cls, queue: str, device: Device) -> Lease | None:
+        """Take the most valuable queued run of a queue for a device; None when there is none."""
+        for pk in cls.objects.queued_for(queue).values_list("pk", flat=True)[:20]:
+            with transaction.atomic():
+                lease = cls.claim(
+                    pk, device.name, Q(state=State.QUEUED), state=State.RUNNING, device=device, started_at=timezone.now()
+                )
+                if lease:
+                    SeriesChunk.objects.filter(run_id=pk).delete()  # of an attempt that was lost
+                    return lease
+        return None
+
+    @property
+    def name(self) -> str:
+        """What pages call it: the group it belongs to and its seed."""
+        group = str(self.patch_set) if self.patch_set_id else f"baseline {self.baseline.number}"
+        return f"{group} seed {self.seed}"
+
+
+class SeriesChunk(models.Model):
+    """A batch of points of one run, as it arrived: at most one row a second while it runs, one row in all afterwards."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series_chunks")
+    sequence = models.PositiveIntegerField()
+    points = models.JSONField(help_text="{series: [[steps], [values]]}")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "sequence"], name="series_chunk_once")]
+
+    def __str__(self) -> str:
+        return f"points {self.sequence} of run {self.run_id}"
+
+    @classmethod
+    def append(cls, lease: Lease, sequence: int, points: Mapping[str, Any], progress: float) -> None:
+        """Write one batch under the run's lease. Raises LeaseLost."""
+        with transaction.atomic():
+            lease.write(progress=progress)
+            cls.objects.create(run_id=lease.pk, sequence=sequence, points=points)
+
+    @classmethod
+    def compact(cls, run_id: int) -> None:
+        """Replace the chunks of a finished run by one. Inside the caller's transaction."""
+        merged = merge(cls.objects.filter(run_id=run_id).order_by("sequence").values_list("points", flat=True))
+        cls.objects.filter(run_id=run_id).delete()
+        if merged:
+            cls.objects.create(run_id=run_id, sequence=0, points=merged)
+
+
+
+def merge(chunks: Iterable[Mapping[str, Sequence[Sequence[float]]]]) -> dict[str, list[list[float]]]:
+    """Join batches of points: {series: [[steps], [values]]}."""
+    merged: dict[str, list[list[float]]] = {}
+    for chunk in chunks:
+        for name, (steps, values) in chunk.items():
+            all_steps, all_values = merged.setdefault(name, [[], []])
+            all_steps.extend(steps)
+            all_values.extend(values)
+    return merged
+
+
+def series_of(run_ids: Sequence[int]) -> dict[int, dict[str, list[list[float]]]]:
+    """All series of some runs: {run: {series: [[steps], [values]]}}. One query."""
+    chunks: dict[int, list[Any]] = {run_id: [] for run_id in run_ids}
+    rows = SeriesChunk.objects.filter(run_id__in=run_ids).order_by("run_id", "sequence")
+    for run_id, points in rows.values_list("run_id", "points"):
+        chunks[run_id].append(points)
+    return {run_id: merge(parts) for run_id, parts in chunks.items()}
+
+
+class RunLog(models.Model):
+    """What a run printed, bounded, control characters stripped."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="log")
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return f"log of run {self.run_id}"

@@ -1,0 +1,154 @@
+"""The project file: a TOML file that says how a repository is trained, what may be edited, and how it is measured.
+
+Every mistake is named with its line: unknown keys, bad values, TOML that does not parse.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from training.spec import Budget, Scored, SelfReported
+
+
+class ProjectFileError(ValueError):
+    """The project file has mistakes; the message has one line for each."""
+
+
+class Section(BaseModel):
+    """A table of the file: no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Train(Section):
+    """How one run is started and bounded."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)] = ("python", "train.py")
+    device: Literal["cpu", "cuda"] = "cpu"
+    wall_limit_seconds: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] = 180
+    memory_limit_mb: Annotated[int, Field(ge=64)] = 4096
+    log_limit_kb: Annotated[int, Field(ge=4, le=16 * 1024)] = 256
+
+
+class Edit(Section):
+    """What a candidate may touch. Patterns as in shells; a protected path wins over an editable one."""
+
+    editable: Annotated[tuple[str, ...], Field(min_length=1)] = ("train.py",)
+    protected: tuple[str, ...] = ("prepare.py", "program.md")
+    program: str = "program.md"
+    max_files: Annotated[int, Field(ge=1)] = 20
+    max_changed_lines: Annotated[int, Field(ge=1)] = 2000
+
+
+class Metric(Section):
+    """What is measured, by whom, and which direction is better."""
+
+    name: str = "bits per byte"
+    direction: Literal["lower", "higher"] = "lower"
+    source: Literal["scored", "autoresearch", "nanochat", "pattern"] = "scored"
+    key: str = "val_bpb"
+    pattern: str = ""
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from error
+        return pattern
+
+    @model_validator(mode="after")
+    def _pattern_given(self) -> "Metric":
+        if self.source == "pattern" and not self.pattern:
+            raise ValueError('source = "pattern" needs a pattern with a named group for the metric')
+        return self
+
+
+class BudgetSection(Section):
+    """How much one run may use."""
+
+    kind: Literal["train_flops", "tokens", "wall_seconds"] = "train_flops"
+    amount: Annotated[float, Field(gt=0)] = 1e12
+
+
+class Baseline(Section):
+    """The branch that landings go to, and the size of its bank of runs."""
+
+    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")] = "baseline"
+    runs: Annotated[int, Field(ge=2, le=64)] = 4
+
+
+class Data(Section):
+    """Where the text comes from. Empty: the corpus of the default target; none: the code brings its own."""
+
+    corpus: Literal["default", "none"] = "default"
+    folder: str = ""
+
+
+class ProjectFile(Section):
+    """The whole file, validated. `ProjectFile()` is the default target's."""
+
+    train: Train = Train()
+    edit: Edit = Edit()
+    metric: Metric = Metric()
+    budget: BudgetSection = BudgetSection()
+    baseline: Baseline = Baseline()
+    data: Data = Data()
+
+    def run_budget(self) -> Budget:
+        """The budget as the runner takes it."""
+        return Budget(self.budget.kind, self.budget.amount)
+
+    def scoring(self, shard: Path) -> Scored | SelfReported:
+        """How a run is scored; `shard` is the held-out text of a scored project."""
+        if self.metric.source == "scored":
+            return Scored(shard)
+        return SelfReported(self.metric.source, self.metric.key, self.metric.pattern)
+
+
+def read_project_file(text: str, name: str = "project file") -> ProjectFile:
+    """Parse and validate. Raises ProjectFileError, naming each mistake with its line."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProjectFileError(f"{name}: {error}") from error
+    try:
+        return ProjectFile.model_validate(content)
+    except ValidationError as error:
+        raise ProjectFileError("\n".join(_mistake(problem, text, name) for problem in error.errors())) from error
+
+
+def _mistake(problem: Any, text: str, name: str) -> str:
+    """One validation problem as a line: where, which key, what is wrong, what is allowed."""
+    keys = [str(key) for key in problem["loc"]]
+    dotted = ".".join(keys) or "file"
+    where = f"{name}, line {_line_of(keys, text)}"
+    if problem["type"] == "extra_forbidden":
+        section = ProjectFile.model_fields.get(keys[0])
+        model = section.annotation if len(keys) > 1 and section else ProjectFile
+        allowed = ", ".join(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ""
+        return f"{where}: {dotted} is not a known key; known here: {allowed}"
+    said = problem["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    return f"{where}: {dotted}: {said}{given}"
+
+
+def _line_of(keys: list[str], text: str) -> int:
+    """Line on which a key stands, counting from 1: `[table]` header first, then the key below it."""
+    lines = text.splitlines()
+    start = 0
+    names = [key for key in keys if not key.isdigit()]
+    if not names:
+        return 1
+    for number, line in enumerate(lines):
+        if re.match(rf"\s*\[\s*{re.escape(names[0])}\s*\]", line):
+            start = number
+            break
+    for number in range(start, len(lines)):
+        if re.match(rf"\s*(?:{re.escape(names[0])}\s*\.\s*)?[\"']?{re.escape(names[-1])}[\"']?\s*=", lines[number]):
+            return number + 1
+    return start + 1

@@ -1,0 +1,115 @@
+"""What a tree changes against its base, and whether that may come in: the gate that every change passes."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .change import FileChange, Limits
+from .errors import PatchError
+from .git import run_git
+from .paths import path_problem
+
+_KINDS: dict[str, Literal["modified", "added", "deleted"]] = {"M": "modified", "T": "modified", "A": "added", "D": "deleted"}
+_MODES = {"100644", "100755"}
+_ABSENT = "000000"
+_STRANGE_MODES = {"120000": "a symbolic link", "160000": "a submodule"}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One line of `git diff-tree --raw`: modes as octal digits, blobs as full hashes."""
+
+    file: FileChange
+    old_mode: str
+    new_mode: str
+    old_blob: str
+    new_blob: str
+
+
+def admit(repository: Path, base: str, tree: str, limits: Limits) -> tuple[FileChange, ...]:
+    """The files in which `tree` differs from the commit or tree `base`.
+
+    Raises PatchError when it changes nothing, more than `limits` allow, or anything but regular UTF-8 text files.
+    """
+    entries = _changed(repository, base, tree)
+    files = tuple(entry.file for entry in entries)
+    if not files:
+        raise PatchError("The change leaves every file of the base as it is.")
+    if len(files) > limits.max_files:
+        raise PatchError(f"The change touches {len(files)} files; at most {limits.max_files} are taken.")
+    for entry in entries:
+        _check_entry(entry)
+    lines = sum(file.added + file.removed for file in files)
+    if lines > limits.max_changed_lines:
+        raise PatchError(f"The change has {lines:,} changed lines; at most {limits.max_changed_lines:,} are taken.")
+    for entry in entries:
+        old = _text(repository, entry.file.path, entry.old_mode, entry.old_blob, limits)
+        new = _text(repository, entry.file.path, entry.new_mode, entry.new_blob, limits)
+        if problem := _hidden_problem(old, new):
+            raise PatchError(f"{entry.file.path} {problem}.")
+    return files
+
+
+def _changed(repository: Path, base: str, tree: str) -> list[_Entry]:
+    options = ("-r", "-z", "--raw", "--numstat", "--text", "--no-renames", "--no-abbrev", "--no-ext-diff", "--no-textconv")
+    output = run_git("diff-tree", *options, "--end-of-options", base, tree, repository=repository).stdout
+    fields = output.decode("utf-8", "backslashreplace").split("\0")[:-1]
+    raw = [field for field in fields if field.startswith(":")]
+    raws, numbers = fields[: 2 * len(raw)], fields[2 * len(raw) :]
+    entries = []
+    for header, path, counts in zip(raws[::2], raws[1::2], numbers, strict=True):
+        old_mode, new_mode, old_blob, new_blob, status = header[1:].split(" ")
+        added, removed, _path = counts.split("\t", 2)
+        file = FileChange(path, _KINDS[status[0]], int(added), int(removed))
+        entries.append(_Entry(file, old_mode, new_mode, old_blob, new_blob))
+    return entries
+
+
+def _check_entry(entry: _Entry) -> None:
+    path = entry.file.path
+    if problem := path_problem(path):
+        raise PatchError(f"The path {path!r} {problem}.")
+    for mode in (entry.new_mode, entry.old_mode):
+        if mode not in _MODES and mode != _ABSENT:
+            raise PatchError(f"{path} is {_STRANGE_MODES.get(mode, 'not a regular file')}; only regular files can be changed.")
+    if _ABSENT not in (entry.old_mode, entry.new_mode) and entry.old_mode != entry.new_mode:
+        raise PatchError(f"The change alters the mode of {path} from {entry.old_mode} to {entry.new_mode}; leave it as it is.")
+
+
+def _text(repository: Path, path: str, mode: str, blob: str, limits: Limits) -> str:
+    if mode == _ABSENT:
+        return ""
+    size = int(run_git("cat-file", "-s", blob, repository=repository).stdout)
+    if size > limits.max_file_bytes:
+        raise PatchError(f"{path} has {size:,} bytes; files of at most {limits.max_file_bytes:,} can be changed.")
+    try:
+        text = run_git("cat-file", "blob", blob, repository=repository).stdout.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise PatchError(f"{path} is not UTF-8 text; only text files can be changed.")
+    return text
+
+
+def _hidden_problem(old: str, new: str) -> str | None:
+    """Whether `new` brings in characters that make it read otherwise than it runs, such as a text-direction override.
+
+    What the base already holds may stay.
+    """
+    before, after = Counter(old.replace("\r\n", "\n")), Counter(new.replace("\r\n", "\n"))
+    for character in after:
+        if after[character] > before[character] and _hides(character):
+            line = new[: new.index(character)].count("\n") + 1
+            name = unicodedata.name(character, "a control character").lower()
+            return f"would hold a character that hides what the code does (U+{ord(character):04X}, {name}, near line {line})"
+    return None
+
+
+def _hides(character: str) -> bool:
+    if character in "\t\n\f\ufeff\u200d\u00ad":  # a byte-order mark, emoji joiners and soft hyphens reorder nothing
+        return False
+    return unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")

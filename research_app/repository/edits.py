@@ -1,0 +1,60 @@
+"""Exact replacements: the form in which an agent states a change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .errors import PatchError
+from .paths import path_problem
+
+Edit = tuple[str, str, str]  # path, old text, new text
+
+
+def apply_edits(edits: Sequence[Edit], read: Callable[[str], str | None]) -> dict[str, str]:
+    """The new text of every file that `edits` change, applied in order.
+
+    `read` gives a file's text in the base, or None when there is no such file. The old text must occur exactly once;
+    an empty old text makes a new file. Raises PatchError.
+    """
+    texts: dict[str, str] = {}
+    for path, old, new in edits:
+        if problem := path_problem(path):
+            raise PatchError(f"The path {path!r} {problem}.")
+        text = texts[path] if path in texts else read(path)
+        texts[path] = _replaced(path, text, old, new)
+    if not texts:
+        raise PatchError("There are no edits: give at least one.")
+    return texts
+
+
+def _replaced(path: str, text: str | None, old: str, new: str) -> str:
+    if not old:
+        if text is not None:
+            raise PatchError(f"{path} already exists: give the text to replace in it.")
+        return new
+    if text is None:
+        raise PatchError(f"{path} does not exist: name a file of the base, or leave the old text empty to create one.")
+    if old == new:
+        raise PatchError(f"An edit of {path} replaces a text by itself.")
+    count = _occurrences(text, old)
+    if count > 1:
+        raise PatchError(f"The text to replace occurs {count} times in {path}; include more lines around it.")
+    if count == 0:
+        raise PatchError(f"The text to replace does not occur in {path}{_near_miss(text, old)}")
+    return text.replace(old, new)
+
+
+def _occurrences(text: str, old: str) -> int:
+    """How many places `old` fits, counting overlapping ones, which str.count leaves out."""
+    count, at = 0, text.find(old)
+    while at >= 0:
+        count, at = count + 1, text.find(old, at + 1)
+    return count
+
+
+def _near_miss(text: str, old: str) -> str:
+    if "\r\n" in text and "\n" in old.replace("\r\n", ""):
+        return ": the file ends its lines with CRLF, the edit with LF."
+    if " ".join(old.split()) in " ".join(text.split()):
+        return " with this spacing: copy indentation and line breaks exactly."
+    return ": copy it exactly from the base, indentation included."

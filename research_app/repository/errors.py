@@ -1,0 +1,40 @@
+"""The errors of this room. Each message says what was wrong and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class RepositoryError(Exception):
+    """The repository cannot do what was asked."""
+
+
+class PatchError(RepositoryError):
+    """A proposed change cannot be taken in.
+
+    `reason` is one sentence for the change's author. It may quote names from the change: untrusted text on a page.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ConflictError(RepositoryError):
+    """A change and the commit that it should go onto alter the same lines of `paths`."""
+
+    def __init__(self, message: str, paths: Sequence[str]) -> None:
+        super().__init__(message)
+        self.paths = tuple(paths)
+
+
+class StaleTipError(RepositoryError):
+    """The baseline moved: it was expected at one commit and found at another."""
+
+    def __init__(self, branch: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"The branch {branch} is at {found[:12]}, not at {expected[:12]} as expected: something landed in between. "
+            f"Judge the change on {found[:12]} and try again."
+        )
+        self.expected = expected
+        self.found = found

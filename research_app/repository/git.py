@@ -1,0 +1,154 @@
+"""The one function that runs git, with an environment in which nothing but Signoff decides what git does."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from .errors import RepositoryError
+
+MINIMUM_VERSION = (2, 38)  # the first with `merge-tree --write-tree`
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+# What a fetch needs to reach a remote from inside a company network. Nothing else of our environment reaches git.
+_PASSED_ON = (
+    "PATH", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "all_proxy",
+)  # fmt: skip
+
+_ENVIRONMENT = {
+    "HOME": "/nonexistent",
+    "XDG_CONFIG_HOME": "/nonexistent",
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+}
+
+_CONFIGURATION = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.attributesFile": os.devnull,
+    "core.excludesFile": os.devnull,
+    "core.autocrlf": "false",
+    "core.symlinks": "false",
+    "core.quotePath": "false",
+    "core.protectHFS": "true",
+    "core.protectNTFS": "true",
+    # Objects reach the disk before the branch that names them does, so a power cut leaves the old tip or the new one.
+    "core.fsync": "committed,reference",
+    "core.filesRefLockTimeout": "2000",
+    # Git 2.43 and later read .gitattributes from the tree even in a bare repository: an attribute could hide a diff.
+    "attr.tree": EMPTY_TREE,
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "merge.renames": "false",
+    "merge.directoryRenames": "false",
+    "protocol.allow": "never",
+    "protocol.file.allow": "always",
+    "protocol.git.allow": "always",
+    "protocol.http.allow": "always",
+    "protocol.https.allow": "always",
+    "protocol.ssh.allow": "always",
+    "protocol.ext.allow": "never",
+    "safe.directory": "*",
+}
+_CONFIGURATION_ARGUMENTS = tuple(part for name, value in _CONFIGURATION.items() for part in ("-c", f"{name}={value}"))
+
+
+@dataclass(frozen=True)
+class Output:
+    code: int
+    stdout: bytes
+    errors: str
+
+
+class GitError(RepositoryError):
+    """git ended with an exit code that the caller did not expect; `errors` is what it said."""
+
+    def __init__(self, command: str, code: int, errors: str) -> None:
+        super().__init__(f"git {command} failed with exit code {code}: {errors or 'it gave no reason'}")
+        self.errors = errors
+
+
+def run_git(
+    command: str,
+    *arguments: str,
+    repository: Path | None = None,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    accept: Collection[int] = (0,),
+    timeout: float = 60.0,
+) -> Output:
+    """Run one git command on a bare repository, or on none; there is never a work tree.
+
+    Callers pass constant options first and put `--` or `--end-of-options` before anything that varies. `environment`
+    adds to the clean one. Raises GitError on an exit code outside `accept`, RepositoryError when git is missing or
+    takes longer than `timeout` seconds.
+    """
+    where = () if repository is None else (f"--git-dir={repository}",)
+    inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    try:
+        process = subprocess.Popen(
+            ("git", "--no-pager", *where, *_CONFIGURATION_ARGUMENTS, command, *arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**inherited, **_ENVIRONMENT, **(environment or {})},
+            cwd="/",
+            process_group=0,
+        )
+    except FileNotFoundError:
+        raise RepositoryError("git is not installed, or not on PATH. Install it (for example: apt install git).") from None
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=timeout)
+    except BaseException as stopped:
+        os.killpg(process.pid, signal.SIGKILL)  # with its helpers: a fetch has several, and they hold the pipes open
+        process.communicate()
+        if isinstance(stopped, subprocess.TimeoutExpired):
+            raise RepositoryError(f"git {command} took longer than {timeout:.0f} s and was stopped. Try again.") from None
+        raise
+    errors = stderr.decode("utf-8", "backslashreplace").strip()
+    if process.returncode not in accept:
+        raise GitError(command, process.returncode, errors)
+    return Output(process.returncode, stdout, errors)
+
+
+def git_version() -> tuple[int, ...]:
+    """The installed git's version, such as (2, 39, 5). Raises RepositoryError when git is missing."""
+    text = run_git("version").stdout.decode()
+    return tuple(int(part) for part in re.findall(r"\d+", text.split()[2])[:3])
+
+
+def identity(author: str, when: datetime) -> dict[str, str]:
+    """The environment that names a commit's author and committer.
+
+    `author` is "Name <address>" or a name alone; `when` carries its time zone. Raises RepositoryError for an empty name
+    and a time without a zone.
+    """
+    if when.tzinfo is None:
+        raise RepositoryError("A commit's time needs a time zone; pass an aware datetime.")
+    match = re.fullmatch(r"\s*([^<>]*?)\s*(?:<([^<>\s]*)>)?\s*", author)
+    if match is None or not match[1] or not match[1].isprintable():
+        raise RepositoryError(f'{author!r} is not an author: give a name, or "Name <address>".')
+    name, address = match[1], match[2] or "signoff@localhost"
+    seconds = f"@{int(when.timestamp())} +0000"
+    return {
+        "GIT_AUTHOR_NAME": name,
+        "GIT_AUTHOR_EMAIL": address,
+        "GIT_AUTHOR_DATE": seconds,
+        "GIT_COMMITTER_NAME": "Signoff",
+        "GIT_COMMITTER_EMAIL": "signoff@localhost",
+        "GIT_COMMITTER_DATE": seconds,
+    }

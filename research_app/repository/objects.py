@@ -1,0 +1,54 @@
+"""Reading commits, trees and blobs of our bare repository, through GitPython's pure-Python object store: no process,
+no configuration and no hook takes part in a read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # without git on PATH the import would fail; run_git says it better
+
+from git import GitDB, Repo  # noqa: E402
+from git.exc import BadName, BadObject  # noqa: E402
+from git.objects import Blob, Commit, Tree  # noqa: E402
+
+from .errors import RepositoryError  # noqa: E402
+
+_one_reader = threading.Lock()  # GitPython's memory maps are shared by all threads, and are not made for that
+
+_FILE_TYPE, _REGULAR = 0o170000, 0o100000
+
+
+@contextmanager
+def opened(path: Path, commit: str) -> Iterator[Commit]:
+    """The commit object named by its full hash, readable inside the block. Raises RepositoryError when there is none."""
+    with _one_reader, Repo(path, odbt=GitDB, expand_vars=False) as repo:
+        try:
+            found = repo.commit(commit)
+        except (BadName, BadObject, ValueError):
+            raise RepositoryError(f"The repository {path} has no commit {commit}.") from None
+        yield found
+
+
+def blobs(tree: Tree) -> Iterator[Blob]:
+    """All regular files of a tree and its folders; symbolic links and submodules are left out."""
+    for entry in tree.traverse():
+        if isinstance(entry, Blob) and entry.mode & _FILE_TYPE == _REGULAR:
+            yield entry
+
+
+def blob_at(commit: Commit, path: str) -> Blob | None:
+    """The regular file at `path`, or None."""
+    try:
+        entry = commit.tree / path
+    except KeyError:
+        return None
+    return entry if isinstance(entry, Blob) and entry.mode & _FILE_TYPE == _REGULAR else None
+
+
+def content(blob: Blob) -> bytes:
+    data: bytes = blob.data_stream.read()
+    return data

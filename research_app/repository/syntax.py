@@ -1,0 +1,40 @@
+"""A fingerprint of source files that looks through comments, formatting and docstrings, to find what was tried before."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Mapping
+
+
+def normalised_syntax_hash(files: Mapping[str, str]) -> str:
+    """SHA-256 over the meaning of `files` (path to text), the same for two sets that differ only in how they are written.
+
+    Python counts by its syntax tree without docstrings; anything else, and Python that does not parse, by its words.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        for part in (path, _normalised(path, files[path])):
+            data = part.encode("utf-8", "surrogatepass")
+            digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def _normalised(path: str, text: str) -> str:
+    if path.endswith(".py"):
+        try:
+            tree = ast.parse(text)
+            _drop_docstrings(tree)
+            return "python:" + ast.dump(tree, annotate_fields=False)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            pass  # not Python after all: a check of its own reports that it does not parse
+    return "words:" + " ".join(text.split())
+
+
+def _drop_docstrings(tree: ast.Module) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            match node.body:
+                case [ast.Expr(value=ast.Constant(value=str())), *rest]:
+                    # A body that was a docstring alone means the same as `pass`.
+                    node.body = rest or ([] if isinstance(node, ast.Module) else [ast.Pass()])
