@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FORMAT = 1
-WINDOW = 256  # bytes of context in one scored sequence; a stored window has one byte more, the last target
-EVAL_SHARDS = {"gate": 256, "hidden": 256, "watch": 24}  # windows in all, shared evenly between the sources
+WINDOW = 128  # bytes of context in one scored sequence; a stored window has one byte more, the last target
+EVAL_SHARDS = {"gate": 512, "hidden": 512, "watch": 48}  # windows in all, shared evenly between the sources
 EVAL_TEXT = 6  # an evaluation shard draws its windows from this many times as much text, so that they are spread out
 SOURCE_LIMIT = 3_000_000  # bytes of training text per source
 PIECE = 128 * 1024  # a longer file is cut at line ends into pieces of about this many bytes

@@ -1,0 +1,315 @@
+"""What every run shares and no candidate may edit: data, budget, logging, determinism, checkpoint.
+
+The runner sets the environment; by hand, `SIGNOFF_DATA=<corpus>/visible python train.py` is enough.
+
+    SIGNOFF_DATA         folder with train.bin, watch.bin and their indexes (needed)
+    SIGNOFF_OUT          folder for the series and the checkpoint (default: ./out)
+    SIGNOFF_SEED         seed of weights and data order (default: 1)
+    SIGNOFF_DEVICE       "cpu" or "cuda:0" (default: cpu)
+    SIGNOFF_BUDGET_KIND  "train_flops", "tokens" or "wall_seconds" (default: train_flops)
+    SIGNOFF_BUDGET       the amount (default: BUDGET_FLOPS)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA matrix products are not reproducible
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_model
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+VOCAB = 256  # tokens are bytes
+CONTEXT = 128  # bytes that a scored sequence shows the model; training may use shorter sequences
+BUDGET_FLOPS = 5e11  # one default run
+WATCH_POINTS = 24  # validation losses along a run, one more at its end
+COUNT_EVERY = 64  # steps between two measurements of the cost of a step whose shape is known
+FLUSH_SECONDS = 0.5
+
+
+def start() -> Run:
+    """Seed everything, open the data, and begin a run with the settings of the environment."""
+    return Run(os.environ)
+
+
+class Run:
+    """One training run: hands out batches, charges the budget, keeps the log."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.seed = int(environment.get("SIGNOFF_SEED", "1"))
+        self.device = torch.device(environment.get("SIGNOFF_DEVICE", "cpu"))
+        self.budget_kind = environment.get("SIGNOFF_BUDGET_KIND", "train_flops")
+        if self.budget_kind not in ("train_flops", "tokens", "wall_seconds"):
+            sys.exit(f"SIGNOFF_BUDGET_KIND is {self.budget_kind!r}; use train_flops, tokens or wall_seconds")
+        self.budget = float(environment.get("SIGNOFF_BUDGET", BUDGET_FLOPS))
+        if "SIGNOFF_DATA" not in environment:
+            sys.exit("SIGNOFF_DATA is not set: name the `visible` folder of a corpus (docs/default-target.md says how)")
+        data = Path(environment["SIGNOFF_DATA"])
+        self.out = Path(environment.get("SIGNOFF_OUT", "out"))
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._make_deterministic()
+        self.text = TrainText(data, self.seed)
+        self.watch_text = torch.from_numpy(read_windows(data / "watch")).to(self.device)  # (N, CONTEXT + 1)
+        self.cost = StepCost()
+        self.step, self.tokens, self.flops = 0, 0, 0
+        self.log_lines = SeriesLog(self.out / "series.jsonl", self)
+        self.started = time.monotonic()
+
+    def _make_deterministic(self) -> None:
+        torch.manual_seed(self.seed)
+        torch.use_deterministic_algorithms(True)
+        torch.set_num_threads(1)  # sums over several threads are not reproducible
+
+    def batch(self, size: int, mixture: Mapping[str, float], length: int = CONTEXT) -> tuple[torch.Tensor, torch.Tensor]:
+        """`size` random windows of training text, shared between the sources as `mixture` weighs them.
+
+        Returns inputs and targets, both (size, length), where targets are the bytes that follow.
+        """
+        self.cost.drawn((size, length))
+        windows = torch.from_numpy(self.text.draw(size, mixture, length + 1)).to(self.device)
+        return windows[:, :-1], windows[:, 1:]
+
+    def training_steps(self, model: torch.nn.Module) -> Iterator[tuple[int, float]]:
+        """Yield (step, share of the budget used) until the next step would go over the budget.
+
+        Everything between two yields is one step: its tokens are those drawn with `batch`, its FLOPs are counted by
+        PyTorch's counter (measured when the shape of the batch is new and every COUNT_EVERY steps, and taken from the
+        last measurement otherwise). The model's loss on the watch text is logged WATCH_POINTS times, free of charge.
+        """
+        self.started = time.monotonic()
+        next_watch = 0.0
+        while (used := self._used()) < 1.0:
+            if used >= next_watch:
+                self.log(val_loss=self.watch_loss(model))
+                next_watch += 1 / WATCH_POINTS
+            self.cost.begin(measure=self.step % COUNT_EVERY == 0)
+            yield self.step, used
+            tokens, flops = self.cost.end()
+            self.step, self.tokens, self.flops = self.step + 1, self.tokens + tokens, self.flops + flops
+            self.log_lines.step_done()
+        self.log(val_loss=self.watch_loss(model))
+
+    def _used(self) -> float:
+        """Share of the budget used, 1 when the next step would not fit. At least one step always fits."""
+        if self.budget_kind == "wall_seconds":
+            return (time.monotonic() - self.started) / self.budget
+        spent, last = (self.flops, self.cost.flops) if self.budget_kind == "train_flops" else (self.tokens, self.cost.tokens)
+        return spent / self.budget if self.step == 0 or spent + last <= self.budget else 1.0
+
+    @torch.no_grad()
+    def watch_loss(self, model: torch.nn.Module) -> float:
+        """Mean cross-entropy on the watch text, in nats per byte. For the curve only: the score is measured elsewhere."""
+        training = model.training
+        model.eval()
+        logits = model(self.watch_text[:, :-1]).float()  # (N, CONTEXT, VOCAB)
+        model.train(training)
+        return F.cross_entropy(logits.flatten(0, 1), self.watch_text[:, 1:].flatten()).item()
+
+    def log(self, **values: float | torch.Tensor) -> None:
+        """Log values of the current step. Tensors are read when the log is written, so that a GPU need not wait."""
+        self.log_lines.add(values)
+
+    def finish(self, model: torch.nn.Module) -> None:
+        """Write the checkpoint, the facts of the run and the rest of the log."""
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                self.log_lines.stop(f"the weight {name} is not finite at the end of training")
+        save_model(model, str(self.out / "checkpoint.safetensors"))
+        self.log_lines.close(self._facts(model))
+
+    def _facts(self, model: torch.nn.Module) -> dict[str, float | int | str]:
+        facts: dict[str, float | int | str] = {
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "steps": self.step,
+            "tokens": self.tokens,
+            "flops": self.flops,
+            "flops_per_token": self.flops / max(self.tokens, 1),
+            "loop_seconds": round(time.monotonic() - self.started, 3),
+            "data_hash": self.text.data_hash,
+            "torch": torch.__version__,
+        }
+        for name in ("layers", "width", "heads"):  # a model that has these says how large it is
+            if isinstance(value := getattr(model, name, None), int):
+                facts[name] = value
+        if self.device.type == "cuda":
+            facts["device_peak_memory_bytes"] = torch.cuda.max_memory_allocated()
+        return facts
+
+
+class TrainText:
+    """The training text, source by source, and the random windows drawn from it."""
+
+    def __init__(self, data: Path, seed: int) -> None:
+        index = read_index(data / "train")
+        text = np.memmap(data / "train.bin", dtype=np.uint8, mode="r")
+        self.sources = {s["name"]: text[s["start"] : s["start"] + s["bytes"]] for s in index["sources"]}
+        self.data_hash = (data / "data_hash").read_text().strip()
+        self.random = np.random.default_rng(seed)
+        self.owed = dict.fromkeys(self.sources, 0.0)
+
+    def draw(self, size: int, mixture: Mapping[str, float], length: int) -> np.ndarray:
+        """(size, length) int64 windows. The sources take turns by weight, so that the share of each is exact, not drawn."""
+        if unknown := set(mixture) - set(self.sources):
+            sys.exit(f"the mixture names {', '.join(sorted(unknown))}; the corpus has {', '.join(self.sources)}")
+        total = sum(mixture.values())
+        if not total > 0 or min(mixture.values()) < 0:
+            sys.exit(f"the mixture weights must be positive numbers, not {dict(mixture)}")
+        windows = np.empty((size, length), dtype=np.int64)
+        for row in range(size):
+            for name, weight in mixture.items():
+                self.owed[name] += weight / total
+            name = max(mixture, key=self.owed.__getitem__)
+            self.owed[name] -= 1.0
+            source = self.sources[name]
+            start = int(self.random.integers(len(source) - length + 1))
+            windows[row] = source[start : start + length]
+        return windows
+
+
+class StepCost:
+    """The tokens and training FLOPs of one step."""
+
+    def __init__(self) -> None:
+        self.tokens, self.flops = 0, 0  # of the last step
+        self.shapes: tuple[tuple[int, int], ...] = ()
+        self.known: dict[tuple[tuple[int, int], ...], int] = {}  # shapes of the batches of a step -> its FLOPs
+        self.counter: FlopCounterMode | None = None
+
+    def begin(self, *, measure: bool) -> None:
+        self.shapes = ()
+        if measure:
+            self._count()
+
+    def drawn(self, shape: tuple[int, int]) -> None:
+        """A batch of (sequences, bytes) was drawn; the counter starts here when no step with such a batch was measured."""
+        self.shapes += (shape,)
+        if self.counter is None and not any(shape in shapes for shapes in self.known):
+            self._count()
+
+    def end(self) -> tuple[int, int]:
+        """(tokens, FLOPs) of the step that ends here."""
+        self.tokens = sum(size * length for size, length in self.shapes)
+        if self.counter is not None:
+            self.counter.__exit__(None, None, None)
+            self.known[self.shapes] = self.counter.get_total_flops()
+            self.counter = None
+        if self.shapes not in self.known:  # several batches in one step, each of a known shape, together new
+            per_token = max(flops / max(sum(size * length for size, length in shapes), 1) for shapes, flops in self.known.items())
+            self.known[self.shapes] = int(per_token * self.tokens)
+        self.flops = self.known[self.shapes]
+        if self.flops == 0:
+            sys.exit("a training step used no FLOPs that PyTorch can count, so that the budget would never end")
+        return self.tokens, self.flops
+
+    def _count(self) -> None:
+        self.counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
+        self.counter.__enter__()
+
+
+def _attention_flops(query: list[int], key: list[int], value: list[int], *_: object, out_shape: object = None, **__: object) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+def _attention_backward_flops(grad: list[int], query: list[int], key: list[int], value: list[int], *_: object, **__: object) -> int:
+    return int(sdpa_backward_flop_count(grad, query, key, value))
+
+
+# PyTorch's counter knows the attention kernels of GPUs only; on a CPU attention would be free of charge.
+CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+}
+
+
+class SeriesLog:
+    """Writes the series as JSON lines, a few times a second, and stops a run whose numbers are no longer finite."""
+
+    def __init__(self, path: Path, run: Run) -> None:
+        self.file = path.open("w")
+        self.run = run
+        self.waiting: list[tuple[dict[str, float], dict[str, float | torch.Tensor]]] = []
+        self.values: dict[str, float | torch.Tensor] = {}
+        self.flushed = time.monotonic()
+        self.tokens_flushed = 0
+
+    def add(self, values: Mapping[str, float | torch.Tensor]) -> None:
+        self.values.update({n: v.detach() if isinstance(v, torch.Tensor) else v for n, v in values.items()})
+
+    def step_done(self) -> None:
+        """The values of the step are complete."""
+        run, now = self.run, time.monotonic()
+        spent = {"tokens": run.tokens, "flops": run.flops, "seconds": round(now - run.started, 3)}
+        self.waiting.append(({"step": run.step - 1, **spent}, self.values))
+        self.values = {}
+        if now - self.flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        for where, values in self.waiting:
+            numbers = {name: float(value) for name, value in values.items()}
+            for name, number in numbers.items():
+                if not math.isfinite(number):
+                    self.stop(f"{name} became {number} at step {where['step']}")
+            self.file.write(json.dumps({**where, **{n: float(f"{v:.6g}") for n, v in numbers.items()}}) + "\n")
+            if "val_loss" in numbers:
+                shown = "  ".join(f"{name} {numbers[name]:.4f}" for name in ("train_loss", "val_loss") if name in numbers)
+                print(f"step {where['step']:5d}  {self.run._used():4.0%}  {shown}", flush=True)
+        if self.waiting:
+            self._usage(self.waiting[-1][0])
+        self.waiting.clear()
+        self.file.flush()
+
+    def _usage(self, where: Mapping[str, float]) -> None:
+        """Speed since the last flush and memory now, beside the last step's values."""
+        now = time.monotonic()
+        if self.run.device.type == "cuda":
+            memory = torch.cuda.memory_allocated()
+        else:
+            memory = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        usage = {
+            "tokens_per_second": round((self.run.tokens - self.tokens_flushed) / (now - self.flushed), 1),
+            "memory_mb": round(memory / 2**20, 1),
+        }
+        self.flushed, self.tokens_flushed = now, self.run.tokens
+        self.file.write(json.dumps({**where, **usage}) + "\n")
+
+    def stop(self, reason: str) -> None:
+        """End the run because `reason`; the runner reads this line and calls the run `not_finite`."""
+        self.file.write(json.dumps({"not_finite": reason}) + "\n")
+        self.file.close()
+        sys.exit(f"stopped: {reason}")
+
+    def close(self, facts: Mapping[str, float | int | str]) -> None:
+        if self.values:  # logged after the last step
+            self.run.step += 1
+            self.step_done()
+            self.run.step -= 1
+        self.flush()
+        self.file.write(json.dumps({"facts": dict(facts)}) + "\n")
+        self.file.close()
+
+
+def read_index(shard: Path) -> dict[str, list[dict[str, str | int]]]:
+    path = shard.with_suffix(".json")
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        sys.exit(f"cannot read {path}: {error.strerror}; SIGNOFF_DATA must name the `visible` folder of a corpus")
+
+
+def read_windows(shard: Path) -> np.ndarray:
+    """(N, CONTEXT + 1) int64: the fixed windows of an evaluation shard."""
+    window = read_index(shard)["window"]
+    if window != CONTEXT:
+        sys.exit(f"{shard} was cut for a context of {window} bytes and this code has CONTEXT = {CONTEXT}; rebuild one of them")
+    return np.fromfile(shard.with_suffix(".bin"), dtype=np.uint8).reshape(-1, CONTEXT + 1).astype(np.int64)
