@@ -7,6 +7,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from agent.proposal import CATEGORIES
+from research_app.models.baseline import BaselineVersion
 from research_app.models.event import Event
 from research_app.models.lease import Lease, Leased, LeaseLost
 from research_app.models.outbox import Message
@@ -83,7 +84,8 @@ class Candidate(Leased):
     author_kind = models.CharField(max_length=10, choices=Author.choices)
     author = models.CharField(max_length=100, help_text="Name of the proposer or person")
     submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
-    edits = models.JSONField(default=list, help_text="What was proposed, as exact replacements, until a patch set is made of it")
+    base = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="candidates")
+    proposed = models.JSONField(default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}')
     details = models.JSONField(default=dict, help_text="What the proposer wants to be told again, for example constants")
 
     stage = models.CharField(max_length=15, choices=Stage.choices, default=Stage.PROPOSED)
@@ -129,7 +131,7 @@ class Candidate(Leased):
         *,
         actor: str = "signoff",
         lease: Lease | None = None,
-        wake: tuple[str, int] | None = None,
+        wake: tuple[str, int] | tuple[str, int, str] | None = None,
         event: dict[str, Any] | None = None,
         **fields: Any,
     ) -> None:

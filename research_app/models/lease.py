@@ -47,8 +47,12 @@ class Lease:
         return bool(self.row.update(lease_until=timezone.now() + LEASE))
 
     def release(self) -> None:
-        """Give the row back; nothing happens where it was lost."""
-        self.row.update(lease_until=None, leased_by="")
+        """Give the row back, its work done; nothing happens where it was lost."""
+        self.row.update(lease_until=None, leased_by="", attempts=0, last_error="")
+
+    def fail(self, error: BaseException) -> None:
+        """Give the row back for another attempt and keep what went wrong."""
+        self.row.update(lease_until=None, leased_by="", last_error=f"{type(error).__name__}: {error}"[:2000])
 
     @contextmanager
     def heartbeat(self) -> Iterator[Signal]:
@@ -80,6 +84,7 @@ class Leased(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     leased_by = models.CharField(max_length=200, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    last_error = models.TextField(blank=True, help_text="What stopped the last attempt, for the person who looks after it")
 
     _default_manager: ClassVar[Any]
 
