@@ -68,6 +68,7 @@ class Run:
     def _make_deterministic(self) -> None:
         torch.manual_seed(self.seed)
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time, hides nothing here
         torch.set_num_threads(1)  # sums over several threads are not reproducible
 
     def batch(self, size: int, mixture: Mapping[str, float], length: int = CONTEXT) -> tuple[torch.Tensor, torch.Tensor]:
