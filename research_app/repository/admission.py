@@ -11,9 +11,10 @@ from typing import Literal
 from .change import FileChange, Limits
 from .errors import PatchError
 from .git import run_git
+from .objects import read_blob
 from .paths import path_problem
 
-_KINDS: dict[str, Literal["modified", "added", "deleted"]] = {"M": "modified", "T": "modified", "A": "added", "D": "deleted"}
+_KINDS: dict[str, Literal["added", "deleted"]] = {"A": "added", "D": "deleted"}  # any other status modifies
 _MODES = {"100644", "100755"}
 _ABSENT = "000000"
 _STRANGE_MODES = {"120000": "a symbolic link", "160000": "a submodule"}
@@ -55,16 +56,20 @@ def admit(repository: Path, base: str, tree: str, limits: Limits) -> tuple[FileC
 
 
 def _changed(repository: Path, base: str, tree: str) -> list[_Entry]:
-    options = ("-r", "-z", "--raw", "--numstat", "--text", "--no-renames", "--no-abbrev", "--no-ext-diff", "--no-textconv")
-    output = run_git("diff-tree", *options, "--end-of-options", base, tree, repository=repository).stdout
+    output = run_git(
+        "diff-tree", "-r", "-z", "--raw", "--numstat", "--no-abbrev",
+        "--text", "--no-renames", "--no-ext-diff", "--no-textconv", "--end-of-options", base, tree,
+        repository=repository,
+    ).stdout  # fmt: skip
+    # First a header and a path for each file, then, in the same order, the numbers of lines for each.
     fields = output.decode("utf-8", "backslashreplace").split("\0")[:-1]
-    raw = [field for field in fields if field.startswith(":")]
-    raws, numbers = fields[: 2 * len(raw)], fields[2 * len(raw) :]
+    count = len(fields) // 3
+    headers, paths, numbers = fields[: 2 * count : 2], fields[1 : 2 * count : 2], fields[2 * count :]
     entries = []
-    for header, path, counts in zip(raws[::2], raws[1::2], numbers, strict=True):
+    for header, path, counts in zip(headers, paths, numbers, strict=True):
         old_mode, new_mode, old_blob, new_blob, status = header[1:].split(" ")
         added, removed, _path = counts.split("\t", 2)
-        file = FileChange(path, _KINDS[status[0]], int(added), int(removed))
+        file = FileChange(path, _KINDS.get(status[0], "modified"), int(added), int(removed))
         entries.append(_Entry(file, old_mode, new_mode, old_blob, new_blob))
     return entries
 
@@ -75,19 +80,20 @@ def _check_entry(entry: _Entry) -> None:
         raise PatchError(f"The path {path!r} {problem}.")
     for mode in (entry.new_mode, entry.old_mode):
         if mode not in _MODES and mode != _ABSENT:
-            raise PatchError(f"{path} is {_STRANGE_MODES.get(mode, 'not a regular file')}; only regular files can be changed.")
+            kind = _STRANGE_MODES.get(mode, "not a regular file")
+            raise PatchError(f"{path} is {kind}; only regular files can be changed.")
     if _ABSENT not in (entry.old_mode, entry.new_mode) and entry.old_mode != entry.new_mode:
-        raise PatchError(f"The change alters the mode of {path} from {entry.old_mode} to {entry.new_mode}; leave it as it is.")
+        raise PatchError(f"The change alters the mode of {path} from {entry.old_mode} to {entry.new_mode}; leave it.")
 
 
 def _text(repository: Path, path: str, mode: str, blob: str, limits: Limits) -> str:
     if mode == _ABSENT:
         return ""
-    size = int(run_git("cat-file", "-s", blob, repository=repository).stdout)
+    size, data = read_blob(repository, blob, limits.max_file_bytes)
     if size > limits.max_file_bytes:
         raise PatchError(f"{path} has {size:,} bytes; files of at most {limits.max_file_bytes:,} can be changed.")
     try:
-        text = run_git("cat-file", "blob", blob, repository=repository).stdout.decode()
+        text = data.decode()
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
@@ -105,7 +111,9 @@ def _hidden_problem(old: str, new: str) -> str | None:
         if after[character] > before[character] and _hides(character):
             line = new[: new.index(character)].count("\n") + 1
             name = unicodedata.name(character, "a control character").lower()
-            return f"would hold a character that hides what the code does (U+{ord(character):04X}, {name}, near line {line})"
+            return (
+                f"would hold a character that hides what code does (U+{ord(character):04X}, {name}, near line {line})"
+            )
     return None
 
 

@@ -29,7 +29,7 @@ class FileChange:
 
 @dataclass(frozen=True)
 class Change:
-    """A commit on a base, ready for review: `commit`, `tree` and `base` are full hashes, `diff` is what a person reads."""
+    """A commit on a base, ready for review. `commit`, `tree`, `base`: full hashes; `diff`: what a person reads."""
 
     commit: str
     tree: str

@@ -110,14 +110,14 @@ def run_git(
             process_group=0,
         )
     except FileNotFoundError:
-        raise RepositoryError("git is not installed, or not on PATH. Install it (for example: apt install git).") from None
+        raise RepositoryError("git is not installed, or not on PATH. Install it, say with: apt install git.") from None
     try:
         stdout, stderr = process.communicate(stdin, timeout=timeout)
     except BaseException as stopped:
         os.killpg(process.pid, signal.SIGKILL)  # with its helpers: a fetch has several, and they hold the pipes open
         process.communicate()
         if isinstance(stopped, subprocess.TimeoutExpired):
-            raise RepositoryError(f"git {command} took longer than {timeout:.0f} s and was stopped. Try again.") from None
+            raise RepositoryError(f"git {command} took longer than {timeout:.0f} s and was stopped.") from None
         raise
     errors = stderr.decode("utf-8", "backslashreplace").strip()
     if process.returncode not in accept:

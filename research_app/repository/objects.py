@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # without git on PATH the import would fail; run_git says it better
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # let run_git say that git is missing, not this import
 
-from git import GitDB, Repo  # noqa: E402
-from git.exc import BadName, BadObject  # noqa: E402
-from git.objects import Blob, Commit, Tree  # noqa: E402
+from git import GitDB, Repo
+from git.exc import BadName, BadObject
+from git.objects import Blob, Commit, Tree
 
-from .errors import RepositoryError  # noqa: E402
+from .errors import RepositoryError
 
 _one_reader = threading.Lock()  # GitPython's memory maps are shared by all threads, and are not made for that
 
@@ -23,9 +23,15 @@ _FILE_TYPE, _REGULAR = 0o170000, 0o100000
 
 
 @contextmanager
-def opened(path: Path, commit: str) -> Iterator[Commit]:
-    """The commit object named by its full hash, readable inside the block. Raises RepositoryError when there is none."""
+def _repo(path: Path) -> Iterator[Repo]:
     with _one_reader, Repo(path, odbt=GitDB, expand_vars=False) as repo:
+        yield repo
+
+
+@contextmanager
+def opened(path: Path, commit: str) -> Iterator[Commit]:
+    """The commit with this full hash, readable inside the block. Raises RepositoryError when there is none."""
+    with _repo(path) as repo:
         try:
             found = repo.commit(commit)
         except (BadName, BadObject, ValueError):
@@ -52,3 +58,10 @@ def blob_at(commit: Commit, path: str) -> Blob | None:
 def content(blob: Blob) -> bytes:
     data: bytes = blob.data_stream.read()
     return data
+
+
+def read_blob(path: Path, blob: str, largest: int) -> tuple[int, bytes]:
+    """The size of a blob in bytes and its content, which is empty when the blob is larger than `largest`."""
+    with _repo(path) as repo:
+        stream = repo.odb.stream(bytes.fromhex(blob))
+        return stream.size, stream.read() if stream.size <= largest else b""

@@ -10,7 +10,8 @@ from .errors import PatchError
 from .git import GitError, run_git
 from .paths import path_problem
 
-_SIDES = [("a/", "b/"), ("b/", "a/"), ("i/", "w/"), ("w/", "i/"), ("c/", "i/"), ("c/", "w/"), ("o/", "w/"), ("1/", "2/")]
+# The pairs of prefixes that git writes, by default and with diff.mnemonicPrefix.
+_SIDES = [(pair[0] + "/", pair[1] + "/") for pair in ("ab", "ba", "iw", "wi", "ci", "ic", "cw", "wc", "ow", "wo")]
 
 
 def apply_patch(repository: Path, index: Path, patch: str, limits: Limits) -> None:
@@ -75,8 +76,8 @@ def _why_not(errors: str, patch: str) -> str:
     if match := re.search(r"patch failed: (.+):(\d+)", errors):
         hint = " The patch ends its lines with CRLF; check that the file does too." if "\r\n" in patch else ""
         return (
-            f"The patch does not apply to {match[1]} at line {match[2]}: the lines around the change differ from the base. "
-            f"Make it anew on the base.{hint}"
+            f"The patch does not apply to {match[1]} at line {match[2]}: the lines around the change differ "
+            f"from the base. Make it anew on the base.{hint}"
         )
     if match := re.search(r"error: (.+): does not exist in index", errors):
         return f"The patch changes {match[1]}, which the base does not have."

@@ -68,7 +68,7 @@ def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
 
 
 def check_paths(change: Change, editable: Sequence[str], protected: Sequence[str]) -> list[str]:
-    """Say in plain sentences which files of `change` the project does not let a candidate change; empty when all is well.
+    """Say in plain sentences which files of `change` a candidate may not change; empty when all is well.
 
     Protected wins over editable, and covers a path that differs only in upper and lower case.
     """
@@ -77,5 +77,6 @@ def check_paths(change: Change, editable: Sequence[str], protected: Sequence[str
         if matches(path, protected, ignore_case=True):
             problems.append(f"{path} is protected: a candidate of this project may not change it.")
         elif not matches(path, editable):
-            problems.append(f"{path} is not among the editable paths of this project ({', '.join(editable) or 'none'}).")
+            allowed = ", ".join(editable) or "none"
+            problems.append(f"{path} is not among the editable paths of this project ({allowed}).")
     return problems

@@ -1,4 +1,4 @@
-"""A fingerprint of source files that looks through comments, formatting and docstrings, to find what was tried before."""
+"""A fingerprint of source files that looks through comments, formatting and docstrings, to find duplicates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 
 def normalised_syntax_hash(files: Mapping[str, str]) -> str:
-    """SHA-256 over the meaning of `files` (path to text), the same for two sets that differ only in how they are written.
+    """SHA-256 over the meaning of `files` (path to text), the same for sets that differ only in how they are written.
 
     Python counts by its syntax tree without docstrings; anything else, and Python that does not parse, by its words.
     """

@@ -1,0 +1,28 @@
+"""The only code that touches git: reading a project's repository, taking changes in, landing them."""
+
+from .change import Change, FileChange, Limits, diff_hash
+from .errors import ConflictError, PatchError, RepositoryError, StaleTipError
+from .git import MINIMUM_VERSION, git_version
+from .paths import check_paths, matches
+from .store import Repository
+from .syntax import normalised_syntax_hash
+from .trailers import LogEntry, message_with_trailers
+
+__all__ = [
+    "MINIMUM_VERSION",
+    "Change",
+    "ConflictError",
+    "FileChange",
+    "Limits",
+    "LogEntry",
+    "PatchError",
+    "Repository",
+    "RepositoryError",
+    "StaleTipError",
+    "check_paths",
+    "diff_hash",
+    "git_version",
+    "matches",
+    "message_with_trailers",
+    "normalised_syntax_hash",
+]

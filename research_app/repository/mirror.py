@@ -1,0 +1,87 @@
+"""Making a project's bare repository: built beside its place and moved there whole, from nothing or from a source."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import RepositoryError
+from .git import GitError, run_git
+from .names import branch_ref
+
+FETCH_SECONDS = 900.0
+
+# Old and harmless irregularities that well-known repositories carry in their history; everything else is refused.
+_TOLERATED = ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingEmail", "gitmodulesUrl")
+_FSCK = tuple(part for name in _TOLERATED for part in ("-c", f"fetch.fsck.{name}=ignore"))
+
+
+@contextmanager
+def built_at(path: Path, branch: str) -> Iterator[Path]:
+    """An empty bare repository that moves to `path` when the block ends well, and vanishes when it does not."""
+    path = Path(path).absolute()
+    branch_ref(branch)
+    if path.exists() and any(path.iterdir()):
+        raise RepositoryError(f"There is something at {path} already; choose another place for the repository.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        run_git("init", "--bare", "--quiet", "--template=", f"--initial-branch={branch}", "--", str(folder))
+        yield folder
+        folder.rename(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def fetch_branch(repository: Path, source: str, branch: str) -> None:
+    """Fetch one branch of `source`, a folder or an address, with its history. Raises RepositoryError."""
+    address, shown = _address(source), re.sub(r"//[^/@]*@", "//", source)
+    try:
+        listing = run_git("ls-remote", "--heads", "--end-of-options", address, timeout=FETCH_SECONDS).stdout
+        _check_branch(listing.decode("utf-8", "backslashreplace"), shown, branch)
+        ref = branch_ref(branch)
+        run_git(
+            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow",
+            "--end-of-options", address, f"{ref}:{ref}",
+            repository=repository, timeout=FETCH_SECONDS,
+        )  # fmt: skip
+    except GitError as error:
+        raise RepositoryError(_why_not(error.errors, shown)) from None
+
+
+def _address(source: str) -> str:
+    """What git is told: an absolute folder, or the address as it is."""
+    if not source or source.startswith("-") or not source.isprintable():
+        raise RepositoryError(f"{source!r} is not a repository: give a folder or an address.")
+    folder = Path(source).expanduser()
+    if folder.exists():
+        return str(folder.absolute())
+    if not re.match(r"(https?|ssh|git|file)://|[\w.-]+@?[\w.-]*:(?!:)", source):
+        raise RepositoryError(f"There is no folder {source}, and it is not an address either (https://…, ssh://…).")
+    return source
+
+
+def _check_branch(listing: str, shown: str, branch: str) -> None:
+    branches = [line.partition("\trefs/heads/")[2] for line in listing.splitlines()]
+    if not branches:
+        raise RepositoryError(f"The repository {shown} is empty: commit something to its branch {branch} first.")
+    if branch not in branches:
+        names = ", ".join(branches[:20]) + (", …" if len(branches) > 20 else "")
+        raise RepositoryError(f"The repository {shown} has no branch {branch}. It has: {names}.")
+
+
+def _why_not(errors: str, shown: str) -> str:
+    if "dubious ownership" in errors:
+        return f"The repository {shown} belongs to another user: make a copy of your own (git clone) and name that."
+    if "terminal prompts disabled" in errors or "Permission denied" in errors or "Authentication failed" in errors:
+        return f"The repository {shown} asks for a sign-in: use an ssh address with a key, or a local clone."
+    if "not appear to be a git repository" in errors or "not found" in errors:
+        return f"There is no git repository at {shown}. Name the folder that holds .git, or an address to clone from."
+    if "Could not resolve host" in errors or "unable to access" in errors or "Could not read from remote" in errors:
+        return f"The repository {shown} cannot be reached. Check the address and the network, or name a local clone."
+    lines = [re.sub(r"//[^/@\s]*@", "//", line) for line in errors.splitlines()]
+    return f"The repository {shown} could not be copied: {' '.join(lines)[:500]}"

@@ -1,0 +1,290 @@
+"""Signoff's own bare repository of a project: what candidates are made from, and where they land."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import mirror, objects, trailers
+from .admission import admit
+from .change import Change, Limits, diff_hash
+from .edits import Edit, apply_edits
+from .errors import ConflictError, PatchError, RepositoryError, StaleTipError
+from .git import GitError, run_git
+from .names import branch_ref, full_hash, kept_ref
+from .patch import apply_patch
+from .paths import matches, path_problem
+from .trailers import LogEntry
+from .writing import commit_tree, index_tree, private_index, tree_with
+
+STALE_LOCK_SECONDS = 60.0
+_ABSENT = "0" * 40
+
+
+class Repository:
+    """A bare repository at `path` whose branch `branch` is the baseline. Commits go by their full hashes."""
+
+    def __init__(self, path: Path, branch: str = "baseline") -> None:
+        self.path = Path(path).absolute()
+        self.branch = branch
+        self._ref = branch_ref(branch)
+        if not (self.path / "HEAD").is_file() or not (self.path / "objects").is_dir():
+            raise RepositoryError(f"There is no bare git repository at {self.path}. Create the project again.")
+
+    @classmethod
+    def create(cls, path: Path, branch: str, files: Mapping[str, bytes], message: str) -> Repository:
+        """Make a repository whose first commit holds `files` (path to content); nothing is left of a failure."""
+        with mirror.built_at(path, branch) as new:
+            tree = tree_with(new, {name: ("100644", data) for name, data in files.items()})
+            commit = commit_tree(new, tree, (), message, "Signoff", datetime.now(UTC))
+            run_git("update-ref", branch_ref(branch), commit, _ABSENT, repository=new)
+        return cls(path, branch)
+
+    @classmethod
+    def mirror(cls, path: Path, source: str, branch: str) -> Repository:
+        """Copy `branch`, with its history, of the repository at `source`, a folder or an address.
+
+        Raises RepositoryError that says why not: no repository there, no such branch (naming those there are), empty.
+        """
+        with mirror.built_at(path, branch) as new:
+            mirror.fetch_branch(new, source, branch)
+        return cls(path, branch)
+
+    # Reading
+
+    def tip(self) -> str:
+        """The baseline's newest commit. Raises RepositoryError when the branch does not exist."""
+        commit = self._resolved(self._ref)
+        if commit is None:
+            raise RepositoryError(f"The repository {self.path} has no branch {self.branch}.")
+        return commit
+
+    def tree_of(self, commit: str) -> str:
+        with objects.opened(self.path, full_hash(commit)) as opened:
+            return opened.tree.hexsha
+
+    def read(self, commit: str, path: str) -> bytes:
+        """The content of a regular file. Raises RepositoryError when the commit has none at `path`."""
+        with objects.opened(self.path, full_hash(commit)) as opened:
+            blob = objects.blob_at(opened, path)
+            if blob is None:
+                raise RepositoryError(f"There is no file {path!r} in {commit[:12]}.")
+            return objects.content(blob)
+
+    def files(self, commit: str) -> tuple[str, ...]:
+        """The paths of all regular files, sorted. Symbolic links and submodules are left out."""
+        with objects.opened(self.path, full_hash(commit)) as opened:
+            return tuple(sorted(str(blob.path) for blob in objects.blobs(opened.tree)))
+
+    def texts(self, commit: str, patterns: Iterable[str]) -> dict[str, str]:
+        """The files that glob `patterns` cover, as text. What is not UTF-8, or above Limits' file size, is left out."""
+        patterns, largest = tuple(patterns), Limits().max_file_bytes
+        found = {}
+        with objects.opened(self.path, full_hash(commit)) as opened:
+            for blob in objects.blobs(opened.tree):
+                if not matches(str(blob.path), patterns) or blob.size > largest:
+                    continue
+                try:
+                    found[str(blob.path)] = objects.content(blob).decode()
+                except UnicodeDecodeError:
+                    continue
+        return dict(sorted(found.items()))
+
+    def diff(self, base: str, commit: str) -> str:
+        """What changed from `base` to `commit`, as a unified diff that attributes and configuration cannot alter.
+
+        Bytes that are not UTF-8 are shown as escapes.
+        """
+        output = run_git(
+            "diff-tree", "-p", "-r", "--text", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
+            "--full-index", "--unified=3", "--inter-hunk-context=0", "--diff-algorithm=histogram", "--indent-heuristic",
+            "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none",
+            "--end-of-options", full_hash(base), full_hash(commit),
+            repository=self.path,
+        )  # fmt: skip
+        return output.stdout.decode("utf-8", "backslashreplace")
+
+    def export(self, commit: str, folder: Path) -> None:
+        """Write the commit's regular files beneath `folder`, which must be new or empty.
+
+        Links, submodules and names that mean something to git stay out, so nothing takes the result for a repository.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise RepositoryError(f"The folder {folder} is not empty; export a commit into a new one.")
+        with objects.opened(self.path, full_hash(commit)) as opened:
+            for blob in objects.blobs(opened.tree):
+                if path_problem(str(blob.path)):
+                    continue
+                target = folder / str(blob.path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                mode = 0o755 if blob.mode & 0o111 else 0o644
+                descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(objects.content(blob))
+
+    def log(self, limit: int) -> list[LogEntry]:
+        """At most `limit` commits of the baseline, newest first, along first parents."""
+        return trailers.history(self.path, self.tip(), limit)
+
+    def fsck(self) -> None:
+        """Check that every object is there and whole. Raises RepositoryError with what git found."""
+        try:
+            run_git("fsck", "--full", "--no-dangling", "--no-progress", repository=self.path, timeout=600.0)
+        except GitError as error:
+            raise RepositoryError(
+                f"The repository {self.path} is damaged: {error.errors[:500]}. Restore it from a backup or its source."
+            ) from None
+
+    # Making changes
+
+    def change_from_patch(
+        self, base: str, patch: str, message: str, author: str, limits: Limits | None = None
+    ) -> Change:
+        """Apply a unified diff, with or without a/ and b/ prefixes, to the base. Raises PatchError."""
+        limits = limits or Limits()
+        with private_index(self.path, full_hash(base)) as index:
+            apply_patch(self.path, index, patch, limits)
+            tree = index_tree(self.path, index)
+        return self._change(base, tree, message, author, limits)
+
+    def change_from_edits(
+        self, base: str, edits: Sequence[Edit], message: str, author: str, limits: Limits | None = None
+    ) -> Change:
+        """Apply exact replacements (path, old text, new text); an empty old text makes a file. Raises PatchError."""
+        modes: dict[str, str] = {}
+
+        def read(path: str) -> str | None:
+            with objects.opened(self.path, full_hash(base)) as opened:
+                blob = objects.blob_at(opened, path)
+                if blob is None:
+                    return None
+                modes[path] = "100755" if blob.mode & 0o111 else "100644"
+                try:
+                    return objects.content(blob).decode()
+                except UnicodeDecodeError:
+                    raise PatchError(f"{path} is not UTF-8 text; only text files can be changed.") from None
+
+        limits = limits or Limits()
+        new = apply_edits(edits, read)
+        for path, text in new.items():
+            if len(text.encode("utf-8", "replace")) > limits.max_file_bytes:
+                raise PatchError(f"{path} would have more than {limits.max_file_bytes:,} bytes.")
+        files = {path: (modes.get(path, "100644"), text.encode()) for path, text in new.items()}
+        return self._change(base, tree_with(self.path, files, base), message, author, limits)
+
+    def change_reverting(
+        self, commit: str, onto: str, message: str, author: str, limits: Limits | None = None
+    ) -> Change:
+        """Take back what `commit` changed, on top of `onto`. Raises ConflictError when later changes forbid it."""
+        with objects.opened(self.path, full_hash(commit)) as opened:
+            parents = [parent.hexsha for parent in opened.parents]
+        if len(parents) != 1:
+            raise RepositoryError(f"{commit[:12]} has {len(parents)} parents; it takes exactly one to be taken back.")
+        tree = self._merged(base=commit, ours=onto, theirs=parents[0])
+        return self._change(onto, tree, message, author, limits or Limits())
+
+    def rebased(
+        self, change_base: str, change_commit: str, onto: str, message: str, author: str, limits: Limits | None = None
+    ) -> Change:
+        """The same change on another base, by a three-way merge.
+
+        Raises ConflictError with the paths, and PatchError when `onto` holds the change already.
+        """
+        tree = self._merged(base=change_base, ours=onto, theirs=change_commit)
+        return self._change(onto, tree, message, author, limits or Limits())
+
+    def keep(self, ref_name: str, commit: str) -> None:
+        """Keep a patch set's commit for good, as refs/signoff/<ref_name>.
+
+        Keeping it again is fine; raises RepositoryError when the name keeps another commit.
+        """
+        ref = kept_ref(ref_name)
+        try:
+            run_git("update-ref", ref, full_hash(commit), _ABSENT, repository=self.path)
+        except GitError as error:
+            found = self._resolved(ref)
+            if found is None:
+                raise RepositoryError(f"{ref} could not be written: {error.errors}") from None
+            if found != commit:
+                raise RepositoryError(f"{ref} already keeps {found[:12]}; a patch set never changes.") from None
+
+    # Landing
+
+    def commit_landing(self, tree: str, parent: str, message: str, author: str, committed_at: datetime) -> str:
+        """Commit exactly `tree` on `parent` and return the commit; the baseline stays where it is until `advance`."""
+        return commit_tree(self.path, full_hash(tree), (full_hash(parent),), message, author, committed_at)
+
+    def find_landed(self, tip: str, trailer_key: str, value: str, limit: int = 1000) -> str | None:
+        """The newest commit with the trailer among the last `limit` of `tip`'s first-parent history, or None."""
+        for entry in trailers.history(self.path, full_hash(tip), limit):
+            if (trailer_key, value) in entry.trailers:
+                return entry.commit
+        return None
+
+    def advance(self, expected: str, new: str) -> None:
+        """Move the baseline from `expected` to its child `new`, or leave it untouched.
+
+        Raises StaleTipError when it is elsewhere, RepositoryError when git's lock stands in the way.
+        """
+        with objects.opened(self.path, full_hash(new)) as opened:
+            if [parent.hexsha for parent in opened.parents] != [full_hash(expected)]:
+                raise RepositoryError(f"{new[:12]} is not a commit on top of {expected[:12]}; the baseline only grows.")
+        try:
+            run_git("update-ref", self._ref, new, expected, repository=self.path)
+        except GitError as error:
+            found = self.tip()
+            if found != expected:
+                raise StaleTipError(self.branch, expected, found) from None
+            raise RepositoryError(self._lock_problem() or error.errors) from None
+
+    def _lock_problem(self) -> str | None:
+        lock = self.path / f"{self._ref}.lock"
+        try:
+            age = time.time() - lock.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        if age > STALE_LOCK_SECONDS:
+            return (
+                f"A lock of {age:.0f} s ago keeps the branch {self.branch} from moving: a git process was killed. "
+                f"Check that none runs on {self.path}, then delete {lock}."
+            )
+        return f"Another process is moving the branch {self.branch} ({lock}). Try again in a minute."
+
+    # Shared by the above
+
+    def _resolved(self, ref: str) -> str | None:
+        """The commit that a full ref name stands for, or None."""
+        found = run_git("rev-parse", "--verify", "--quiet", ref, repository=self.path, accept=(0, 1))
+        return found.stdout.decode().strip() or None
+
+    def _change(self, base: str, tree: str, message: str, author: str, limits: Limits) -> Change:
+        files = admit(self.path, base, tree, limits)
+        with objects.opened(self.path, base) as opened:
+            # Dated like its base: a step that is done again makes the very same commit.
+            when = opened.committed_datetime
+        commit = commit_tree(self.path, tree, (base,), message, author, when)
+        diff = self.diff(base, commit)
+        return Change(commit, tree, base, diff, diff_hash(diff), files)
+
+    def _merged(self, base: str, ours: str, theirs: str) -> str:
+        """The tree of a three-way merge. Raises ConflictError."""
+        # git 2.39 takes the merge base from history alone, so the three trees get a little history of their own.
+        when = datetime.fromtimestamp(0, UTC)
+        root = commit_tree(self.path, self.tree_of(base), (), "base", "Signoff", when)
+        trees = [self.tree_of(side) for side in (ours, theirs)]
+        sides = [commit_tree(self.path, tree, (root,), "side", "Signoff", when) for tree in trees]
+        merge = run_git(
+            "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", "--end-of-options", *sides,
+            repository=self.path, accept=(0, 1),
+        )  # fmt: skip
+        tree, *paths = merge.stdout.decode("utf-8", "backslashreplace").rstrip("\0").split("\0")
+        if merge.code:
+            raise ConflictError(
+                f"The change and {ours[:12]} alter the same lines of {', '.join(paths)}. Make it anew on {ours[:12]}.",
+                paths,
+            )
+        return tree
