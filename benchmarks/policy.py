@@ -132,8 +132,9 @@ def signoff(policy: Policy, confirm: bool = True) -> Strategy:
 
     def campaign(world: World, tally: Tally) -> None:
         sigma = world.sigma()
-        level, spread, fresh = 0.0, 1.0, policy.n_max  # fresh: the next seed never used
-        seeds = list(range(policy.n_max))  # seed i of the candidate is seed i of the bank
+        most = policy.bank_for(policy.n_max)
+        level, spread, fresh = 0.0, 1.0, most  # fresh: the next seed never used
+        seeds = list(range(most))  # seed i of the candidate is seed i of the bank
         bank = [world.run(level, spread, seed) for seed in seeds[: policy.bank]]
         for effect, real, own_spread, walk in world.candidates:
             scores: list[float] = []
@@ -157,7 +158,7 @@ def signoff(policy: Policy, confirm: bool = True) -> Strategy:
                 seeds_now, mine = seeds[: len(scores)], scores
             tally.accept(effect, real)
             level, spread, bank = level - effect, own_spread, mine
-            extra = policy.n_max - len(seeds_now)
+            extra = most - len(seeds_now)
             seeds = seeds_now + list(range(fresh, fresh + extra))
             fresh += extra
             while len(bank) < policy.bank:
@@ -202,7 +203,7 @@ STRATEGIES: dict[str, Strategy] = {
     "keep if lower": keep_if_lower,
     "t-test, 3 seeds, 0.05": t_test(3, 0.05),
     "t-test, 5 seeds, 0.05": t_test(5, 0.05),
-    "t-test, 5 seeds, 0.01": t_test(5, 0.01),
+    "t-test, 5 seeds, 0.10": t_test(5, 0.10),
 }
 
 

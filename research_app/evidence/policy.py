@@ -145,7 +145,9 @@ def decide(
     require_runs(baseline, policy.bank, "baseline bank")
     runs = len(candidate)
     if runs > policy.n_max:
-        raise TooManyRuns(f"candidate has {runs} runs, the policy stops at {policy.n_max}: judge the first {policy.n_max}")
+        raise TooManyRuns(
+            f"candidate has {runs} runs, the policy stops at {policy.n_max}: judge the first {policy.n_max}"
+        )
     effect, error = measured_effect(sigma, baseline, candidate, lower_is_better)
     z, boundary = effect / error, policy.boundaries[runs - 1]
     step, needed, bank = _next_step(policy, effect / sigma, z >= boundary, runs, len(baseline))

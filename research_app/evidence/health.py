@@ -1,0 +1,200 @@
+"""Health before effect: whether two arms may be compared at all.
+
+`check` looks only at facts about the runs, never at which arm is better, except for the plausibility bound. Each failed rule
+is a Finding with a sentence for the verdict card. `invalid` hides the effect; `quarantined` waits for a person to clear it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from scipy.stats import fisher_exact
+
+State = Literal["healthy", "quarantined", "invalid"]
+Outcome = Literal["finished", "crashed", "nan"]
+Rule = Literal[
+    "too few runs",
+    "data",
+    "budget",
+    "device",
+    "scorer",
+    "failures",
+    "scores",
+    "zero variance",
+    "probe",
+    "protected files",
+    "overspent",
+    "implausible",
+    "risk flag",
+]
+
+BUDGET_TOLERANCE = 0.02
+PLAUSIBLE_GAIN = 0.10
+FAILURE_GAP = 0.10
+FAILURE_ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What health needs to know of one run. `budget` and `spent` share a unit (seconds, tokens or FLOPs).
+
+    `outcome` counts failures of the training itself: a run lost with its worker is run again, not passed in here.
+    `score` is None unless the run finished.
+    """
+
+    data_hash: str
+    budget: float
+    spent: float
+    device_kind: str
+    scorer_hash: str
+    outcome: Outcome
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One failed rule, in a sentence that says what was found."""
+
+    rule: Rule
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """The state of a comparison and every reason for it."""
+
+    state: State
+    findings: tuple[Finding, ...]
+
+    @property
+    def hides_effect(self) -> bool:
+        """Whether pages must withhold the effect."""
+        return self.state == "invalid"
+
+
+def check(
+    baseline: Sequence[RunFacts],
+    candidate: Sequence[RunFacts],
+    probes: Mapping[str, bool] | None = None,
+    protected_changed: Sequence[str] = (),
+    risk_flags: Sequence[str] = (),
+    lower_is_better: bool = True,
+    plausible_gain: float = PLAUSIBLE_GAIN,
+    cleared: bool = False,
+) -> Health:
+    """All health rules over the runs of both arms.
+
+    `probes` says for each probe (causality, normalisation, determinism) whether it passed; `risk_flags` are sentences about
+    risky edits; `plausible_gain` is the largest gain, as a share of the baseline's score, that is believed without a person;
+    `cleared` says that a person has cleared the quarantine.
+    """
+    invalid = [
+        *_too_few(baseline, candidate),
+        *_differing_conditions(baseline, candidate),
+        *_failure_rates(baseline, candidate),
+        *_bad_scores(baseline, candidate),
+        *(Finding("probe", f"the {name} probe failed") for name, passed in (probes or {}).items() if not passed),
+        *(Finding("protected files", f"the protected file {path} was changed") for path in protected_changed),
+        *_overspent(baseline, "baseline"),
+        *_overspent(candidate, "candidate"),
+    ]
+    gain = _gain(baseline, candidate, lower_is_better)
+    doubts = _doubts(gain, risk_flags, plausible_gain)
+    if invalid:
+        return Health("invalid", (*invalid, *doubts))
+    return Health("quarantined" if doubts and not cleared else "healthy", tuple(doubts))
+
+
+def _too_few(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> list[Finding]:
+    return [
+        Finding("too few runs", f"no run of the {arm} finished, {len(runs)} tried")
+        for arm, runs in (("baseline", baseline), ("candidate", candidate))
+        if not any(run.outcome == "finished" for run in runs)
+    ]
+
+
+def _differing_conditions(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> list[Finding]:
+    rules: tuple[tuple[Rule, str, str], ...] = (
+        ("data", "data_hash", "data"),
+        ("budget", "budget", "budget"),
+        ("device", "device_kind", "kind of device"),
+        ("scorer", "scorer_hash", "scorer"),
+    )
+    findings = []
+    for rule, field, word in rules:
+        sides = [sorted({str(getattr(run, field)) for run in runs}) for runs in (baseline, candidate)]
+        if len({*sides[0], *sides[1]}) > 1:
+            words = [", ".join(side) or "none" for side in sides]
+            findings.append(
+                Finding(rule, f"the runs do not share one {word}: baseline {words[0]}; candidate {words[1]}")
+            )
+    return findings
+
+
+def _failure_rates(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> list[Finding]:
+    """Seeds that fail are missing from the mean, which flatters the arm that loses its bad seeds.
+
+    A candidate may not fail more often than the baseline by FAILURE_GAP. A baseline that fails more often flatters only
+    itself, so that needs Fisher's exact test to say the rates differ.
+    """
+    findings = []
+    for outcome, word in (("crashed", "crashed"), ("nan", "ended in NaN")):
+        a, b = (sum(run.outcome == outcome for run in runs) for runs in (baseline, candidate))
+        if not baseline or not candidate or a == b == 0:
+            continue
+        gap = b / len(candidate) - a / len(baseline)
+        p_value = fisher_exact([[a, len(baseline) - a], [b, len(candidate) - b]]).pvalue
+        if gap > FAILURE_GAP or p_value < FAILURE_ALPHA:
+            sentence = f"{b} of {len(candidate)} candidate runs {word}, {a} of {len(baseline)} baseline runs did"
+            findings.append(Finding("failures", sentence))
+    return findings
+
+
+def _bad_scores(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> list[Finding]:
+    findings = []
+    for arm, runs in (("baseline", baseline), ("candidate", candidate)):
+        scores = [run.score for run in runs if run.outcome == "finished"]
+        finite = [score for score in scores if score is not None and math.isfinite(score)]
+        if len(finite) < len(scores):
+            missing = len(scores) - len(finite)
+            findings.append(Finding("scores", f"{missing} finished {arm} runs have no finite score"))
+        if len(finite) > 1 and min(finite) == max(finite):
+            sentence = f"all {len(finite)} {arm} runs scored exactly {finite[0]}: the seed does not reach the training"
+            findings.append(Finding("zero variance", sentence))
+    return findings
+
+
+def _overspent(runs: Sequence[RunFacts], arm: str) -> list[Finding]:
+    over = [run for run in runs if run.spent > run.budget * (1 + BUDGET_TOLERANCE)]
+    if not over:
+        return []
+    worst = max(run.spent / run.budget - 1 for run in over)
+    return [Finding("overspent", f"{len(over)} of {len(runs)} {arm} runs exceeded the budget, by up to {worst:.1%}")]
+
+
+def _gain(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts], lower_is_better: bool) -> float | None:
+    """The candidate's gain as a share of the baseline's score; None when an arm has no finite score."""
+    means = []
+    for runs in (baseline, candidate):
+        scores = [run.score for run in runs if run.score is not None and math.isfinite(run.score)]
+        if not scores:
+            return None
+        means.append(fmean(scores))
+    difference = means[0] - means[1] if lower_is_better else means[1] - means[0]
+    if difference == 0:
+        return 0.0
+    return difference / abs(means[0]) if means[0] else math.copysign(math.inf, difference)
+
+
+def _doubts(gain: float | None, risk_flags: Sequence[str], plausible_gain: float) -> list[Finding]:
+    if gain is None or gain <= 0:
+        return []
+    doubts = [Finding("risk flag", f"a gain comes with a risky edit: {flag}") for flag in risk_flags]
+    if gain > plausible_gain:
+        sentence = f"a gain of {gain:.1%} is above the {plausible_gain:.0%} that is believed without a person"
+        doubts.insert(0, Finding("implausible", sentence))
+    return doubts
