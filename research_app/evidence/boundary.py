@@ -1,9 +1,9 @@
 """Group-sequential boundaries: how large z must be at each look so that all looks together err at rate alpha.
 
-Z_1 … Z_K are the statistics of one growing comparison. With information I_k (the inverse variance of the effect) they have
-the canonical joint distribution Cov(Z_i, Z_j) = sqrt(I_i / I_j) for i <= j: S_k = Z_k sqrt(I_k) is Brownian motion seen at the
-times I_k. The probability of a first crossing at look k follows from the density of S_k among the paths that have not
-crossed yet, which is carried from look to look by integration.
+Z_1 … Z_K are the statistics of one growing comparison. With information I_k (the inverse variance of the effect) they
+have the canonical joint distribution Cov(Z_i, Z_j) = sqrt(I_i / I_j) for i <= j: S_k = Z_k sqrt(I_k) is Brownian
+motion seen at the times I_k. The probability of a first crossing at look k follows from the density of S_k among the
+paths that have not crossed yet, which is carried from look to look by integration.
 
 Sources: Armitage, McPherson and Rowe (1969), J. R. Statist. Soc. A 132, 235 (the recursion); Wang and Tsiatis (1987),
 Biometrics 43, 193 (the family of shapes); Jennison and Turnbull (2000), Group Sequential Methods, chapters 2 and 19.
@@ -28,8 +28,9 @@ def crossing_probabilities(
 ) -> list[float]:
     """The probability of first crossing at each look, for Z_k ~ N(drift sqrt(I_k), 1).
 
-    `boundary` holds z_k, `information` the increasing I_k, both of length K. One-sided counts Z_k >= z_k; two-sided also
-    Z_k <= -z_k. Absolute accuracy is better than 1e-6 (compared with closed forms and published constants by the tests).
+    `boundary` holds z_k, `information` the increasing I_k, both of length K. One-sided counts Z_k >= z_k; two-sided
+    also Z_k <= -z_k. Absolute accuracy is better than 1e-6 (compared with closed forms and published constants by the
+    tests).
     """
     crossed: list[float] = []
     nodes, mass = np.zeros(1), np.ones(1)  # S_0 = 0 with certainty
@@ -64,8 +65,8 @@ def wang_tsiatis(
 ) -> tuple[float, ...]:
     """z_k = C (K/k)^shape for k = 1 … K, with C such that crossing anywhere under no effect has probability alpha.
 
-    `shape` 0 is Pocock's constant boundary, 0.5 is O'Brien and Fleming's (Wang and Tsiatis write 1/2 - Delta). Looks are
-    equally spaced in information unless `information` gives the K levels.
+    `shape` 0 is Pocock's constant boundary, 0.5 is O'Brien and Fleming's (Wang and Tsiatis write 1/2 - Delta). Looks
+    are equally spaced in information unless `information` gives the K levels.
     """
     levels = information or tuple(float(k) for k in range(1, looks + 1))
     profile = [(looks / k) ** shape for k in range(1, looks + 1)]

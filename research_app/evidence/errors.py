@@ -53,7 +53,7 @@ def require_sigma(sigma: float) -> None:
         )
 
 
-def require_runs(scores: Sequence[float], needed: int, what: str) -> None:
+def require_runs(scores: Sequence[object], needed: int, what: str) -> None:
     """Raise TooFewRuns, naming `what`, when there are fewer than `needed` scores."""
     if len(scores) < needed:
         missing = needed - len(scores)

@@ -1,9 +1,9 @@
 """Guard metrics: what a candidate must not make worse while it improves the score, and the score source by source.
 
-Non-inferiority of a ratio of means: means are compared on the logarithmic scale with a pooled t interval, so a change is a
-share of the baseline and margins are shares too (Food and Drug Administration 2016, Non-Inferiority Clinical Trials; Hauschke
-et al. 1999, Drug Inf. J. 33, 95). "Within" means that even the pessimistic end of the one-sided 95% interval is inside the
-margin; "exceeded" that even the optimistic end is outside; anything else is "uncertain".
+Non-inferiority of a ratio of means: means are compared on the logarithmic scale with a pooled t interval, so a change
+is a share of the baseline and margins are shares too (Food and Drug Administration 2016, Non-Inferiority Clinical
+Trials; Hauschke et al. 1999, Drug Inf. J. 33, 95). "Within" means that even the pessimistic end of the one-sided 95%
+interval is inside the margin; "exceeded" that even the optimistic end is outside; anything else is "uncertain".
 """
 
 from __future__ import annotations
@@ -128,8 +128,9 @@ def check_sources(
     """The score of each source of text in both arms: who pays for an average gain.
 
     `margin` is in the metric's unit. `sigmas` gives each source's noise where it is known; otherwise it is the pooled
-    standard deviation of both arms, which needs a repeated run. A source is hurt when the one-sided p-value of harm, after
-    Holm's step-down correction (Holm 1979, Scand. J. Statist. 6, 65), is under GUARD_ALPHA. Intervals are Bonferroni's.
+    standard deviation of both arms, which needs a repeated run. A source is hurt when the one-sided p-value of harm,
+    after Holm's step-down correction (Holm 1979, Scand. J. Statist. 6, 65), is under GUARD_ALPHA. Intervals are
+    Bonferroni's.
     """
     if set(baseline) != set(candidate) or not baseline:
         odd = ", ".join(sorted(set(baseline) ^ set(candidate))) or "no source at all"

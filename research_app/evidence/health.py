@@ -1,7 +1,8 @@
 """Health before effect: whether two arms may be compared at all.
 
-`check` looks only at facts about the runs, never at which arm is better, except for the plausibility bound. Each failed rule
-is a Finding with a sentence for the verdict card. `invalid` hides the effect; `quarantined` waits for a person to clear it.
+`check` looks only at facts about the runs, never at which arm is better, except for the plausibility bound. Each
+failed rule is a Finding with a sentence for the verdict card. `invalid` hides the effect; `quarantined` waits for a
+person to clear it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from statistics import fmean
 from typing import Literal
 
 from scipy.stats import fisher_exact
+
+from research_app.evidence.errors import BadDesign
 
 State = Literal["healthy", "quarantined", "invalid"]
 Outcome = Literal["finished", "crashed", "nan"]
@@ -54,6 +57,10 @@ class RunFacts:
     outcome: Outcome
     score: float | None
 
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.budget) and self.budget > 0):
+            raise BadDesign(f"a run's budget is {self.budget}: give what it was allowed to spend, a positive number")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -88,9 +95,9 @@ def check(
 ) -> Health:
     """All health rules over the runs of both arms.
 
-    `probes` says for each probe (causality, normalisation, determinism) whether it passed; `risk_flags` are sentences about
-    risky edits; `plausible_gain` is the largest gain, as a share of the baseline's score, that is believed without a person;
-    `cleared` says that a person has cleared the quarantine.
+    `probes` says for each probe (causality, normalisation, determinism) whether it passed; `risk_flags` are sentences
+    about risky edits; `plausible_gain` is the largest gain, as a share of the baseline's score, that is believed
+    without a person; `cleared` says that a person has cleared the quarantine.
     """
     invalid = [
         *_too_few(baseline, candidate),

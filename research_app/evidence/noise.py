@@ -1,8 +1,10 @@
-"""Sigma, the seed-to-seed standard deviation of the score of one fixed tree: its estimate, its uncertainty, its failures.
+"""Sigma, the seed-to-seed standard deviation of the score of one fixed tree: its estimate, its uncertainty, its
+failures.
 
-Everything here works on groups of repeated runs: runs of the same tree at the same scale on the same kind of device, which
-differ by seed alone. Scores are in the metric's unit. Sums of squares within groups divided by sigma² follow a chi-squared
-distribution, which gives every interval and test below (normal scores assumed; NIST/SEMATECH e-Handbook, 1.3.5.8, 7.2.3).
+Everything here works on groups of repeated runs: runs of the same tree at the same scale on the same kind of device,
+which differ by seed alone. Scores are in the metric's unit. Sums of squares within groups divided by sigma² follow a
+chi-squared distribution, which gives every interval and test below (normal scores assumed; NIST/SEMATECH e-Handbook,
+1.3.5.8, 7.2.3).
 """
 
 from __future__ import annotations
@@ -89,8 +91,9 @@ def pool(groups: Sequence[Sequence[float]], known: Noise | None = None) -> Noise
 def aa_check(noise: Noise, groups: Sequence[Sequence[float]]) -> NoiseCheck:
     """Whether changes that do nothing still scatter as sigma says.
 
-    Each group holds the scores of one baseline version and of its A/A candidates, which all ran the same program. The ratio
-    of their variance to sigma² is an F statistic when sigma was measured on other runs; two-sided at DRIFT_ALPHA.
+    Each group holds the scores of one baseline version and of its A/A candidates, which all ran the same program. The
+    ratio of their variance to sigma² is an F statistic when sigma was measured on other runs; two-sided at
+    DRIFT_ALPHA.
     """
     squares, degrees = _within(groups)
     if degrees < 1:
@@ -98,8 +101,8 @@ def aa_check(noise: Noise, groups: Sequence[Sequence[float]]) -> NoiseCheck:
     ratio = squares / degrees / noise.sigma**2
     p_value = float(min(1.0, 2 * min(f.sf(ratio, degrees, noise.degrees), f.cdf(ratio, degrees, noise.degrees))))
     holds = p_value >= DRIFT_ALPHA
-    spread = math.sqrt(ratio)
-    sentence = f"changes that do nothing scatter {spread:.2f} times sigma over {degrees} degrees of freedom (p = {p_value:.2g})"
+    times = f"{math.sqrt(ratio):.2f} times sigma over {degrees} degrees of freedom"
+    sentence = f"changes that do nothing scatter {times} (p = {p_value:.2g})"
     advice = "" if holds else "; measure sigma again before trusting further verdicts"
     return NoiseCheck(holds, ratio, p_value, sentence + advice)
 
@@ -154,10 +157,11 @@ def drift_over_time(times: Sequence[float], scores: Sequence[float]) -> NoiseChe
 
 
 def prior_spread(effects: Sequence[float], standard_errors: Sequence[float], floor: float) -> float:
-    """Tau, the standard deviation about zero of the true effects behind these confirmed estimates, in the metric's unit.
+    """Tau, the standard deviation about zero of the true effects behind these confirmed estimates, in the metric's
+    unit.
 
-    Method of moments: tau² = mean(D² - SE²) weighted by 1/SE⁴ (DerSimonian and Laird 1986, with the mean fixed at 0), never
-    below `floor`, which is also the answer when there are no estimates yet.
+    Method of moments: tau² = mean(D² - SE²) weighted by 1/SE⁴ (DerSimonian and Laird 1986, with the mean fixed at 0),
+    never below `floor`, which is also the answer when there are no estimates yet.
     """
     if len(effects) != len(standard_errors):
         raise BadDesign(f"{len(effects)} effects and {len(standard_errors)} standard errors: give one for each")

@@ -1,7 +1,7 @@
 """The decision policy: what a patch set's scores so far say must happen next.
 
-Units: scores and effects in the metric's own unit, sigma the standard deviation of the score over seeds of one fixed tree.
-A positive effect means that the candidate is better, whichever direction the metric has.
+Units: scores and effects in the metric's own unit, sigma the standard deviation of the score over seeds of one fixed
+tree. A positive effect means that the candidate is better, whichever direction the metric has.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ class Policy:
 class Decision:
     """What must happen next, and why.
 
-    effect and standard_error are in the metric's unit; z = effect / standard_error; boundary is what z must reach at this
-    look. `runs_needed` counts further candidate runs: for `run`, until the boundary would be crossed if the effect stays as
-    it is (or until the last look, if it would not be); for `confirm`, the fresh seeds of each arm; for `inconclusive`, how
-    many more runs of the candidate, with the bank grown alongside, would settle it at this effect; for `drop`, 0.
-    `bank_needed` is the number of baseline runs to have before the next look.
+    effect and standard_error are in the metric's unit; z = effect / standard_error; boundary is what z must reach at
+    this look. `runs_needed` counts further candidate runs: for `run`, until the boundary would be crossed if the
+    effect stays as it is (or until the last look, if it would not be); for `confirm`, the fresh seeds of each arm;
+    for `inconclusive`, how many more runs of the candidate, with the bank grown alongside, would settle it at this
+    effect; for `drop`, 0. `bank_needed` is the number of baseline runs to have before the next look.
     """
 
     step: Step
@@ -99,8 +99,8 @@ class Decision:
 class Confirmation:
     """The comparison on fresh seeds and the hidden shard: the only estimate that is shown as the effect.
 
-    effect, interval (95%), shrunk_effect and shrunk_interval are in the metric's unit. `same_sign` says whether the gate
-    shard agrees that the candidate is better; None when no effect on it was given.
+    effect, interval (95%), shrunk_effect and shrunk_interval are in the metric's unit. `same_sign` says whether the
+    gate shard agrees that the candidate is better; None when no effect on it was given.
     """
 
     solid: bool
@@ -135,9 +135,10 @@ def decide(
 ) -> Decision:
     """The next step for a candidate whose runs gave these scores, compared with the bank of baseline scores.
 
-    The looks of one candidate have the canonical joint distribution with information 1/(1/K + 1/n), because the bank and
-    the candidate's runs only ever grow. As long as n/K does not fall from one look to the next, they are at least as
-    correlated as the equally spaced looks that the boundary is computed for, so alpha is kept (Slepian's inequality).
+    The looks of one candidate have the canonical joint distribution with information 1/(1/K + 1/n), because the bank
+    and the candidate's runs only ever grow. As long as n/K does not fall from one look to the next, they are at least
+    as correlated as the equally spaced looks that the boundary is computed for, so alpha is kept (Slepian's
+    inequality).
 
     A boundary that is crossed wins over the drop rule: what was found is not futile. Raises TooFewRuns when the bank is
     smaller than the policy's, TooManyRuns beyond n_max, BadScore and BadSigma.
@@ -165,12 +166,12 @@ def decide_confirmation(
 ) -> Confirmation:
     """The verdict on the confirming runs: fresh seeds of both arms, scored on the hidden shard.
 
-    Solid when the one-sided p of z = D / SE is under `confirm_alpha` and, where `gate_effect` (the effect of the same fresh
-    runs on the gate shard) is given, that is positive too. `tau` is the standard deviation of the true effects among the
-    candidates that get this far, in the metric's unit (`noise.prior_spread` estimates it): the effect is shrunk to the
-    posterior mean D tau²/(tau² + SE²) with variance SE² tau²/(tau² + SE²) (normal prior with mean 0; Efron and Morris
-    1973, J. Am. Statist. Assoc. 68, 117). Raises TooFewRuns when an arm has fewer runs than `confirm_runs`, BadSigma and
-    BadScore.
+    Solid when the one-sided p of z = D / SE is under `confirm_alpha` and, where `gate_effect` (the effect of the same
+    fresh runs on the gate shard) is given, that is positive too. `tau` is the standard deviation of the true effects
+    among the candidates that get this far, in the metric's unit (`noise.prior_spread` estimates it): the effect is
+    shrunk to the posterior mean D tau²/(tau² + SE²) with variance SE² tau²/(tau² + SE²) (normal prior with mean 0;
+    Efron and Morris 1973, J. Am. Statist. Assoc. 68, 117). Raises TooFewRuns when an arm has fewer runs than
+    `confirm_runs`, BadSigma and BadScore.
     """
     require_runs(baseline, policy.confirm_runs, "baseline arm of the confirmation")
     require_runs(candidate, policy.confirm_runs, "candidate arm of the confirmation")
@@ -217,7 +218,8 @@ def _runs_to_cross(policy: Policy, effect: float, runs: int, bank: int) -> int:
 
 
 def _runs_to_settle(policy: Policy, effect: float, bank: int) -> int:
-    """The runs in all at which an unchanged effect (in sigma) would reach the last boundary: effect = z sqrt(1/K + 1/n)."""
+    """The runs in all at which an unchanged effect (in sigma) would reach the last boundary: effect = z sqrt(1/K +
+    1/n)."""
     variance = (effect / policy.boundaries[-1]) ** 2
     runs = math.ceil(1 / (variance - 1 / bank)) if variance > 1 / bank else math.inf
     if runs > bank:  # the bank must grow with the candidate: K = n

@@ -1,0 +1,114 @@
+"""Does a gain at a small scale hold at a larger one? The verdict per rung, and the prediction for the next.
+
+Savings are shares of the baseline's time at equal loss (`savings.Saving.saved`): unlike the loss itself, they can be
+compared between scales. Compute is relative to the smallest rung (S = 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from research_app.evidence.errors import BadDesign, BadSigma, require_finite, require_runs, require_sigma
+from research_app.evidence.policy import measured_effect
+
+TRANSFER_ALPHA = 0.05
+LEAST_SHARE = 0.5  # of the shrunken saving at the rung below
+SLOPE_SPREAD = 0.03
+
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class RungSaving:
+    """The time saved that was measured on one rung, with its standard error."""
+
+    rung: str
+    compute: float
+    saved: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class RungVerdict:
+    """Whether a candidate passes a rung, with the reason in a sentence. `effect` is in the metric's unit."""
+
+    passed: bool
+    effect: float
+    standard_error: float
+    p_value: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The saving expected at `compute`, with its 95% interval; `slope` is its change per e-fold of compute."""
+
+    compute: float
+    saved: float
+    standard_error: float
+    interval: tuple[float, float]
+    slope: float
+
+
+def shrunken_saving(measured: RungSaving, tau: float) -> float:
+    """The posterior mean of a saving under a normal prior with mean 0 and standard deviation `tau` (a share of
+    time)."""
+    if not tau > 0:
+        raise BadSigma(f"tau is {tau}: the spread of true savings must be positive")
+    return measured.saved * tau**2 / (tau**2 + measured.standard_error**2)
+
+
+def judge_rung(
+    sigma: float,
+    baseline: Sequence[float],
+    candidate: Sequence[float],
+    saved: float,
+    saved_below: float,
+    lower_is_better: bool = True,
+) -> RungVerdict:
+    """Pass when the gain is significant on this rung and the time saved is at least half of what the rung below
+    promised.
+
+    `sigma` is this rung's own; `saved` the time saved here; `saved_below` the shrunken saving one rung below.
+    """
+    effect, error = measured_effect(sigma, baseline, candidate, lower_is_better)
+    require_finite([saved, saved_below], "saving")
+    p_value = _NORMAL.cdf(-effect / error)
+    reasons = []
+    if p_value >= TRANSFER_ALPHA:
+        reasons.append(f"the gain is within the noise of this rung (p = {p_value:.2g})")
+    if saved < LEAST_SHARE * saved_below:
+        reasons.append(f"it saves {saved:.1%}, less than half of the {saved_below:.1%} expected from the rung below")
+    sentence = f"saves {saved:.1%} here, {saved_below:.1%} expected from the rung below (p = {p_value:.2g})"
+    return RungVerdict(not reasons, effect, error, p_value, "; ".join(reasons) or sentence)
+
+
+def predict(measured: Sequence[RungSaving], compute: float, slope_spread: float = SLOPE_SPREAD) -> Prediction:
+    """The saving at a larger scale: a line in ln(compute) through the rungs measured so far, weighted by 1/SE².
+
+    The slope has a normal prior with mean 0 and standard deviation `slope_spread` per e-fold of compute (0.03: over a
+    step of 8 times a saving moves by some 6 percentage points); the level has none. One rung alone thus predicts its
+    own saving with an interval that widens with the distance, and more rungs let the data speak (Bayesian linear
+    regression; Gelman et al. 2013, Bayesian Data Analysis, chapter 14).
+    """
+    require_runs([rung.saved for rung in measured], 1, "prediction of a saving")
+    require_finite([rung.saved for rung in measured], "saving")
+    require_sigma(slope_spread)
+    for rung in measured:
+        require_sigma(rung.standard_error)
+    if not all(0 < c < math.inf for c in (compute, *(rung.compute for rung in measured))):
+        raise BadDesign("compute must be positive on every rung: give it relative to the smallest rung")
+    distances = np.log([rung.compute / compute for rung in measured])  # the level of the line is then the prediction
+    rows = np.column_stack([np.ones(len(measured)), distances])
+    weights = np.array([rung.standard_error**-2 for rung in measured])
+    precision = rows.T @ (weights[:, None] * rows) + np.diag([0.0, slope_spread**-2])
+    covariance = np.linalg.inv(precision)
+    saved, slope = (covariance @ rows.T @ (weights * np.array([rung.saved for rung in measured]))).tolist()
+    error = math.sqrt(covariance[0, 0])
+    half = _NORMAL.inv_cdf(0.975) * error
+    return Prediction(compute, saved, error, (saved - half, saved + half), slope)
