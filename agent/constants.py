@@ -45,6 +45,11 @@ class Constant:
         """Identifies the constant within the project, across baselines."""
         return f"{self.path}:{self.label}"
 
+    @property
+    def variable(self) -> str:
+        """The name of the whole variable, of which this may be one element."""
+        return f"{self.path}:{self.label.partition('[')[0]}"
+
 
 def find_constants(path: str, text: str) -> list[Constant]:
     """The constants of one Python file, in the order of the file.
@@ -90,7 +95,8 @@ class _Source:
 
     def span(self, node: ast.expr) -> tuple[int, int]:
         """Character offsets of a node; the syntax tree counts columns in UTF-8 bytes."""
-        assert node.end_lineno is not None and node.end_col_offset is not None
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
         return self._offset(node.lineno, node.col_offset), self._offset(node.end_lineno, node.end_col_offset)
 
     def _offset(self, line: int, column: int) -> int:

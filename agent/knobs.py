@@ -25,7 +25,7 @@ from agent.proposal import JSON, Context, NothingToPropose, Proposal, Tried
 
 PAIRS = 0.25  # share of the proposals that move two constants
 ASKS = 12  # suggestions that may repeat an earlier move before any untried one is taken instead
-ROLES = ("constant", "also")  # the study's own parameters: which constant moves, and which one with it
+ROLES = ("constant", "also")  # the study's own parameters: which variable moves, and which one with it
 
 # In this order: the first that fits names the category.
 CATEGORY_WORDS = (
@@ -141,6 +141,14 @@ def _move(knobs: Mapping[str, Knob], earlier: Tried) -> Move | None:
     return frozenset((name, place) for name, place in places.items() if place is not None)
 
 
+def _groups(knobs: Mapping[str, Knob]) -> dict[str, list[str]]:
+    """The knobs by variable: one with many elements is chosen no more often than one with a single value."""
+    groups: dict[str, list[str]] = {}
+    for name, knob in knobs.items():
+        groups.setdefault(knob.constant.variable, []).append(name)
+    return groups
+
+
 def _study(knobs: Mapping[str, Knob], past: Sequence[tuple[Tried, Move]], seed: int) -> optuna.Study:
     """A study that was told everything: which constants moved, where to, and what came of it.
 
@@ -151,13 +159,16 @@ def _study(knobs: Mapping[str, Knob], past: Sequence[tuple[Tried, Move]], seed: 
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=False, constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     landed = [earlier for earlier, _ in past if earlier.stage == "landed" and earlier.effect is not None]
-    which = CategoricalDistribution(tuple(knobs))
+    groups = _groups(knobs)
     for earlier, move in past:
         params: dict[str, str | int] = {}
+        distributions: dict[str, BaseDistribution] = {}
         for role, (name, place) in zip(ROLES, sorted(move), strict=False):
-            params |= {role: name, name: place}
-        distributions: dict[str, BaseDistribution]
-        distributions = {key: which if key in ROLES else knobs[key].distribution for key in params}
+            group = knobs[name].constant.variable
+            params |= {role: group, f"{role} in {group}": name, name: place}
+            distributions[role] = CategoricalDistribution(tuple(groups))
+            distributions[f"{role} in {group}"] = CategoricalDistribution(groups[group])
+            distributions[name] = knobs[name].distribution
         effect = _effect_today(earlier, landed)
         state = TrialState.PRUNED if effect is None else TrialState.COMPLETE
         if earlier.outcome == "pending":
@@ -196,11 +207,13 @@ def _suggested(study: optuna.Study, knobs: Mapping[str, Knob], tried: set[Move],
 
     A suggestion that is refused stays in the study as running: the next one keeps away from it.
     """
+    groups = _groups(knobs)
     for _ in range(ASKS):
         trial = study.ask()
         places: dict[str, int] = {}
         for role in ROLES if is_pair else ROLES[:1]:
-            name = trial.suggest_categorical(role, tuple(knobs))
+            group = trial.suggest_categorical(role, tuple(groups))
+            name = trial.suggest_categorical(f"{role} in {group}", groups[group])
             distribution = knobs[name].distribution
             if isinstance(distribution, IntDistribution):
                 places[name] = trial.suggest_int(name, distribution.low, distribution.high)

@@ -22,7 +22,7 @@ FROM_ZERO_RATE = (0.0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4)
 FROM_ZERO_STEPS = (0, 10, 20, 50, 100, 200)
 FROM_ZERO_COUNT = (0, 1, 2, 3, 4)
 
-DIRECTIVE = re.compile(r"#\s*(?:(?P<no>not a knob)\b|knob:\s*(?P<rule>[^#;]*))", re.IGNORECASE)
+DIRECTIVE = re.compile(r"[#;]\s*(?:(?P<no>not a knob)\b|knob:\s*(?P<rule>[^#;]*))", re.IGNORECASE)
 RANGE = re.compile(r"(?P<low>\S+?)\s*\.\.\s*(?P<high>\S+?)(?:\s+step\s+(?P<step>\S+))?")
 FORMS = '"# knob: 4..64", "# knob: 4..64 step 4", "# knob: one of 64, 128" or "# not a knob"'
 
@@ -38,6 +38,7 @@ NOT_KNOBS = _words(
     "port|version|vocab|mode|device|dtype|backend|world|rank|path|dir|name|eos|bos|pad|ignore",
     "budget|timeout|seconds|minutes|hours|epochs?|(max|num|n|total)_(steps?|iters?|iterations?)",
 )
+MIXTURE = _words("mix|mixture|weights|shares|sources")  # the keys are names of data, such as "validation"
 BELOW_ONE = _words("dropout|drop|betas?|momentum|ema|prob|probability|p|frac|fraction|ratio|share|smoothing")
 MAY_BE_OFF = _words("dropout|drop|weight_decay|wd|smoothing", "(min|final|end)_(.*_)?(lr|frac|fraction|ratio)")
 LEARNING_RATE = _words("lr|learning_rate")
@@ -62,9 +63,10 @@ def ladder(constant: Constant) -> tuple[Value, ...]:
     if directive and directive["no"]:
         return ()
     values: Iterable[Value]
+    variable = constant.label.partition("[")[0]
     if directive:
         values = _allowed(constant, directive["rule"].strip())
-    elif NOT_KNOBS.search(snake(constant.label)):
+    elif NOT_KNOBS.search(snake(variable if MIXTURE.search(snake(variable)) else constant.label)):
         return ()
     else:
         values = _around(constant)
