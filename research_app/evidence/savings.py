@@ -9,6 +9,7 @@ needed.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -154,7 +155,10 @@ def time_to_target(reached: Sequence[float | None], limits: Sequence[float]) -> 
     if count == 0:
         return TimeToTarget(0, len(reached), None, (None, None))
     survival = ecdf(data).sf
-    with np.errstate(divide="ignore", invalid="ignore"):  # the bounds at survival 0 and 1 are taken as such
+    with (
+        warnings.catch_warnings()
+    ):  # the bounds are undefined where survival is 0 or 1; _first_at_half passes over them
+        warnings.filterwarnings("ignore", message="The confidence interval is undefined", category=RuntimeWarning)
         band = survival.confidence_interval(0.95, method="log-log")
     median = _first_at_half(survival.quantiles, survival.probabilities)
     interval = (
@@ -174,7 +178,7 @@ def faster_to_target(
     arms = _censored(candidate, candidate_limits), _censored(baseline, baseline_limits)
     if not any(time is not None for time in (*baseline, *candidate)):
         return 1.0
-    return float(logrank(*arms, alternative="less").pvalue)
+    return float(logrank(*arms, alternative="greater").pvalue)  # greater: the first arm's events come sooner
 
 
 def _censored(reached: Sequence[float | None], limits: Sequence[float]) -> CensoredData:
