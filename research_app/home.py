@@ -43,4 +43,3 @@ def broker_socket() -> Path:
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
     short = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
     return runtime / f"signoff-{os.getuid()}-{short}" / "valkey.sock"
-

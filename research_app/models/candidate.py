@@ -36,10 +36,19 @@ class Stage(models.TextChoices):
     INCONCLUSIVE = "inconclusive", "inconclusive"
     REJECTED = "rejected", "rejected"
     NO_TRANSFER = "no_transfer", "no transfer"
+    CONFLICT = "conflict", "conflict"
 
 
 WAITING = (Stage.SHORTLISTED, Stage.READY)
-DISCARDED = (Stage.INVALID, Stage.CRASHED, Stage.DROPPED, Stage.INCONCLUSIVE, Stage.REJECTED, Stage.NO_TRANSFER)
+DISCARDED = (
+    Stage.INVALID,
+    Stage.CRASHED,
+    Stage.DROPPED,
+    Stage.INCONCLUSIVE,
+    Stage.REJECTED,
+    Stage.NO_TRANSFER,
+    Stage.CONFLICT,
+)
 RESTING = (*WAITING, Stage.LANDED, *DISCARDED)
 """Stages in which no machine works on the candidate: it waits for a person or is done."""
 
@@ -85,8 +94,12 @@ class Candidate(Leased):
     author = models.CharField(max_length=100, help_text="Name of the proposer or person")
     submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
     base = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="candidates")
-    proposed = models.JSONField(default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}')
-    details = models.JSONField(default=dict, help_text="What the proposer wants to be told again, for example constants")
+    proposed = models.JSONField(
+        default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}'
+    )
+    details = models.JSONField(
+        default=dict, help_text="What the proposer wants to be told again, for example constants"
+    )
 
     stage = models.CharField(max_length=15, choices=Stage.choices, default=Stage.PROPOSED)
     stage_since = models.DateTimeField(default=timezone.now)

@@ -21,6 +21,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
         transaction.on_commit(message.send)
         return message
 
+    def wake(self, task: str, object_id: int, queue: str = "orchestrate") -> None:
+        """Enqueue unless the same message still waits to be sent: a broker that is down must not pile up copies."""
+        if not self.filter(task=task, object_id=object_id).exists():
+            self.enqueue(task, object_id, queue)
+
     def relay(self, older_than: timedelta = timedelta(seconds=5)) -> int:
         """Send what was not sent at its commit; stops at the first failure. Returns how many went out."""
         sent = 0

@@ -8,12 +8,16 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from research_app.evidence.errors import BadSigma, TooFewRuns
+from research_app.evidence.noise import Noise, pool
 from research_app.models.lease import Leased
 from research_app.project_file import ProjectFile
 from research_app.repository import Repository
 
 if TYPE_CHECKING:
     from research_app.models.baseline import BaselineVersion
+    from research_app.models.candidate import Candidate
+    from research_app.models.run import Run
 
 SLUG = RegexValidator(
     r"^[a-z0-9][a-z0-9-]{0,48}\Z", "A project name has lower-case letters, digits and hyphens, at most 49."
@@ -24,11 +28,19 @@ class Project(models.Model):
     """A git repository, how to train it, what may be edited, the metric, the budget."""
 
     slug = models.CharField(max_length=49, unique=True, validators=[SLUG])
-    source = models.CharField(max_length=500, blank=True, help_text="Path or URL it was copied from; empty: default target")
+    source = models.CharField(
+        max_length=500, blank=True, help_text="Path or URL it was copied from; empty: default target"
+    )
     config = models.JSONField(help_text="The validated project file, see research_app/project_file.py")
-    data_hash = models.CharField(max_length=64, blank=True, help_text="Content hash of the corpus; empty: the code brings its own data")
+    data_hash = models.CharField(
+        max_length=64, blank=True, help_text="Content hash of the corpus; empty: the code brings its own data"
+    )
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
+    baseline_versions: "models.Manager[BaselineVersion]"
+    candidates: "models.Manager[Candidate]"
+    runs: "models.Manager[Run]"
+
     last_number = models.PositiveIntegerField(default=0, help_text="Number of the newest candidate")
 
     def __str__(self) -> str:
@@ -67,6 +79,17 @@ class Project(models.Model):
         """True where the code prints its own score, which is marked wherever the score stands."""
         return self.file.metric.source != "scored"
 
+    def noise(self, scale: str = "S") -> Noise | None:
+        """Sigma of the score over seeds, pooled over every group of repeated runs; None before there is any (one query)."""
+        groups: dict[tuple[int, int | None], list[float]] = {}
+        rows = self.runs.filter(scale=scale, score__isnull=False)
+        for baseline, patch_set, score in rows.values_list("baseline_id", "patch_set_id", "score"):
+            groups.setdefault((baseline, patch_set), []).append(score)
+        try:
+            return pool(list(groups.values()))
+        except (TooFewRuns, BadSigma):
+            return None
+
     def tip(self) -> "BaselineVersion":
         """The newest baseline version as the database knows it (one query)."""
         return self.baseline_versions.latest("number")
@@ -75,7 +98,9 @@ class Project(models.Model):
 class RoundQuerySet(models.QuerySet["Round"]):
     def open(self) -> Self:
         """Rounds that still want candidates, bounded ones first: somebody waits for those."""
-        return self.filter(closed_at=None, project__paused=False).order_by(models.F("wanted").asc(nulls_last=True), "pk")
+        return self.filter(closed_at=None, project__paused=False).order_by(
+            models.F("wanted").asc(nulls_last=True), "pk"
+        )
 
 
 class Round(Leased):
@@ -87,7 +112,9 @@ class Round(Leased):
     opened_at = models.DateTimeField(default=timezone.now)
     opened_by = models.CharField(max_length=200)
     closed_at = models.DateTimeField(null=True, blank=True)
-    note = models.CharField(max_length=500, blank=True, help_text="What the proposer said last, where it had nothing to propose")
+    note = models.CharField(
+        max_length=500, blank=True, help_text="What the proposer said last, where it had nothing to propose"
+    )
 
     objects = RoundQuerySet.as_manager()
 

@@ -59,7 +59,9 @@ class Run(Leased):
     seed = models.PositiveIntegerField()
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    outcome = models.CharField(max_length=20, blank=True, choices=[(o.value, o.value.replace("_", " ")) for o in Outcome])
+    outcome = models.CharField(
+        max_length=20, blank=True, choices=[(o.value, o.value.replace("_", " ")) for o in Outcome]
+    )
     reason = models.TextField(blank=True)
     score = models.FloatField(null=True, blank=True)
     score_by_source = models.JSONField(default=dict)
@@ -100,7 +102,12 @@ class Run(Leased):
         for pk in cls.objects.queued_for(queue).values_list("pk", flat=True)[:20]:
             with transaction.atomic():
                 lease = cls.claim(
-                    pk, device.name, Q(state=State.QUEUED), state=State.RUNNING, device=device, started_at=timezone.now()
+                    pk,
+                    device.name,
+                    Q(state=State.QUEUED),
+                    state=State.RUNNING,
+                    device=device,
+                    started_at=timezone.now(),
                 )
                 if lease:
                     SeriesChunk.objects.filter(run_id=pk).delete()  # of an attempt that was lost
@@ -141,7 +148,6 @@ class SeriesChunk(models.Model):
         cls.objects.filter(run_id=run_id).delete()
         if merged:
             cls.objects.create(run_id=run_id, sequence=0, points=merged)
-
 
 
 def merge(chunks: Iterable[Mapping[str, Sequence[Sequence[float]]]]) -> dict[str, list[list[float]]]:

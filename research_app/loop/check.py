@@ -1,0 +1,145 @@
+"""Check: before any device time, see that a change applies, stays within its bounds, parses and is new."""
+
+import ast
+from collections.abc import Mapping
+
+from django.db import transaction
+from django.db.models import Q
+
+from agent.proposal import Edit, Proposal
+from research_app.loop.propose import enter
+from research_app.loop.train import queue_run
+from research_app.models import Author, BaselineVersion, Candidate, PatchSet, Project, Purpose, Stage
+from research_app.models.lease import MAX_ATTEMPTS, Lease
+from research_app.repository import Change, Limits, RepositoryError, check_paths, normalised_syntax_hash
+
+FIRST_SEED = 1
+
+
+class CheckFailed(Exception):
+    """The change cannot be tried; the message has one sentence for each reason."""
+
+
+def check(candidate_id: int, worker: str) -> None:
+    """Take one candidate from proposed to screening, or to invalid with the reason. A repeated call does nothing."""
+    lease = Candidate.claim(candidate_id, worker, Q(stage__in=[Stage.PROPOSED, Stage.CHECKING]))
+    if lease is None:
+        return
+    candidate = Candidate.objects.select_related("project", "base").get(pk=candidate_id)
+    if candidate.attempts > MAX_ATTEMPTS:
+        give_up(candidate, lease)
+        return
+    if candidate.stage == Stage.PROPOSED:
+        lease.write(stage=Stage.CHECKING)
+        candidate.stage = Stage.CHECKING
+    with lease.heartbeat():
+        try:
+            change = build(candidate.project, candidate.base, candidate.proposed, str(candidate), candidate.author)
+            syntax = examine(candidate.project, candidate.base, change, but=candidate)
+        except (CheckFailed, RepositoryError) as problem:
+            candidate.move(Stage.INVALID, str(problem), lease=lease)
+            return
+        except Exception as error:
+            lease.fail(error)
+            raise
+        candidate.project.repository.keep(f"candidates/{candidate.number}/1", change.commit)
+    begin_screening(candidate, lease, change, syntax)
+
+
+def submit(
+    project: Project, patch: str, hypothesis: str, *, category: str, author: str, submitted_by_id: int | None = None
+) -> Candidate:
+    """Enter a person's patch. It is checked first, so that a bad one is refused at once and leaves nothing behind.
+
+    Raises RepositoryError or CheckFailed.
+    """
+    base = project.tip()
+    examine(project, base, build(project, base, {"patch": patch}, "submitted", author))
+    # The contract wants an edit; the patch itself is what is kept.
+    proposal = Proposal(hypothesis, category, (Edit("", "", patch),), expected_effect="")
+    return enter(
+        project, base, proposal, author=author, kind=Author.PERSON, patch=patch, submitted_by_id=submitted_by_id
+    )
+
+
+def build(project: Project, base: BaselineVersion, proposed: Mapping[str, object], name: str, author: str) -> Change:
+    """Make a commit of what was proposed, on its base, without a work tree. Raises RepositoryError."""
+    edit = project.file.edit
+    limits = Limits(max_files=edit.max_files, max_changed_lines=edit.max_changed_lines)
+    message = f"{project.slug} {name}"
+    if patch := proposed.get("patch"):
+        return project.repository.change_from_patch(base.commit, str(patch), message, author, limits)
+    edits = proposed["edits"]
+    return project.repository.change_from_edits(base.commit, edits, message, author, limits)
+
+
+def examine(project: Project, base: BaselineVersion, change: Change, but: Candidate | None = None) -> str:
+    """Everything that is wrong with a change, or its syntax hash. Raises CheckFailed."""
+    repository, edit = project.repository, project.file.edit
+    problems = check_paths(change, edit.editable, edit.protected)
+    after = repository.texts(change.commit, [file.path for file in change.files])
+    problems += [problem for path, text in after.items() if (problem := syntax_problem(path, text))]
+    if problems:
+        raise CheckFailed("\n".join(problems))
+    patterns = edit.editable
+    syntax = normalised_syntax_hash(repository.texts(change.commit, patterns))
+    if syntax == normalised_syntax_hash(repository.texts(base.commit, patterns)):
+        raise CheckFailed(
+            "Nothing but comments or formatting differs from the baseline, so there is nothing to measure."
+        )
+    same = PatchSet.objects.filter(base=base, syntax_hash=syntax)
+    same = same.exclude(candidate=but) if but else same
+    if earlier := same.select_related("candidate").order_by("pk").first():
+        raise CheckFailed(
+            f"The same code was tried before as {earlier.candidate} ({earlier.candidate.get_stage_display()}). "
+            f"Reopen that one, or change something else."
+        )
+    return syntax
+
+
+def syntax_problem(path: str, text: str) -> str | None:
+    """Why a Python file does not parse, as a sentence."""
+    if not path.endswith(".py"):
+        return None
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        return f"{path}{line} does not parse: {said}."
+    return None
+
+
+def begin_screening(candidate: Candidate, lease: Lease, change: Change, syntax: str) -> None:
+    """Write the patch set, queue the first run and move on, in one transaction."""
+    with transaction.atomic():
+        patch_set = record_patch_set(candidate, candidate.base, change, syntax, number=1)
+        queue_run(candidate.project, candidate.base, patch_set, Purpose.SCREEN, FIRST_SEED)
+        candidate.move(Stage.SCREENING, "Its first run is queued.", lease=lease, patch_set=patch_set)
+
+
+def record_patch_set(
+    candidate: Candidate, base: BaselineVersion, change: Change, syntax: str, *, number: int, rebased: bool = False
+) -> PatchSet:
+    """The immutable row of one revision."""
+    return PatchSet.objects.create(
+        candidate=candidate,
+        number=number,
+        base=base,
+        base_commit=change.base,
+        commit=change.commit,
+        tree=change.tree,
+        diff=change.diff,
+        diff_hash=change.diff_hash,
+        syntax_hash=syntax,
+        files=[{"path": f.path, "kind": f.kind, "added": f.added, "removed": f.removed} for f in change.files],
+        rebased=rebased,
+    )
+
+
+def give_up(candidate: Candidate, lease: Lease) -> None:
+    """Too many attempts: a person must look. The reason says what happened last."""
+    said = candidate.last_error or "its worker was killed"
+    lease.write(
+        needs_attention=f"Checking failed {MAX_ATTEMPTS} times; the last time: {said}", lease_until=None, leased_by=""
+    )

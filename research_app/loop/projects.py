@@ -1,0 +1,106 @@
+"""How a project begins: repository, corpus, baseline version 0 and its bank of runs."""
+
+import shutil
+import time
+from pathlib import Path
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from research_app.home import CODE
+from research_app.loop.train import ensure_bank
+from research_app.models import BaselineVersion, Event, Project
+from research_app.models.project import SLUG
+from research_app.project_file import ProjectFile
+from research_app.repository import Repository
+from training.corpus import build_corpus
+
+DEFAULT_TARGET = CODE / "training" / "targets" / "default"
+
+
+class ProjectRefused(Exception):
+    """The project cannot be created as asked; the message says what to do."""
+
+
+def create_project(slug: str, *, source: str = "", file: ProjectFile | None = None, actor: str = "signoff") -> Project:
+    """Create a project with its bare repository and queue its baseline bank.
+
+    `source` is a path or URL to copy; empty means the default target. Raises ProjectRefused, RepositoryError
+    (unreachable source, missing branch), CorpusError, or ValidationError for the name. Nothing is left behind on failure.
+    """
+    SLUG(slug)
+    file = file or ProjectFile()
+    if Project.objects.filter(slug=slug).exists():
+        raise ProjectRefused(f"A project {slug!r} exists already. Choose another name, or use that one.")
+    data_hash = _corpus(file)
+    folder = Path(settings.HOME) / "projects" / slug
+    _set_aside(folder)
+    folder.mkdir(parents=True)
+    try:
+        repository = _repository(folder / "repository.git", source, file)
+        _check_target(repository, file)
+        return _record(slug, source, file, data_hash, repository, actor)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def corpus_folder(data_hash: str) -> Path:
+    """Where the shards with this content hash lie on this machine."""
+    return Path(settings.HOME) / "corpus" / data_hash
+
+
+def _corpus(file: ProjectFile) -> str:
+    """Build the corpus where there is none yet and return its content hash; empty when the code brings its own data."""
+    if file.data.corpus == "none":
+        return ""
+    building = Path(settings.HOME) / "corpus" / "building"
+    sources = {path.name: [path] for path in sorted(Path(file.data.folder).iterdir())} if file.data.folder else None
+    corpus = build_corpus(building, sources)
+    kept = corpus_folder(corpus.data_hash)
+    if not kept.exists():
+        shutil.copytree(building, kept)
+    return corpus.data_hash
+
+
+def _set_aside(folder: Path) -> None:
+    """A folder without a project row was left by a start that was killed: keep it, out of the way."""
+    if folder.exists():
+        folder.rename(folder.with_name(f".left-{folder.name}-{int(time.time())}"))
+
+
+def _repository(path: Path, source: str, file: ProjectFile) -> Repository:
+    if source:
+        return Repository.mirror(path, source, file.baseline.branch)
+    files = {item.name: item.read_bytes() for item in sorted(DEFAULT_TARGET.iterdir()) if item.is_file()}
+    return Repository.create(path, file.baseline.branch, files, "Begin with Signoff's default target")
+
+
+def _check_target(repository: Repository, file: ProjectFile) -> None:
+    """Something must be editable, and what the command runs should be there."""
+    tip = repository.tip()
+    names = repository.files(tip)
+    if not repository.texts(tip, file.edit.editable):
+        raise ProjectRefused(
+            f"No file of the branch {file.baseline.branch!r} matches the editable paths "
+            f"{', '.join(file.edit.editable)}. Name some under [edit] editable in the project file. "
+            f"Files there: {', '.join(names[:20])}"
+        )
+
+
+def _record(slug: str, source: str, file: ProjectFile, data_hash: str, repository: Repository, actor: str) -> Project:
+    tip = repository.tip()
+    tree = repository.tree_of(tip)
+    try:
+        with transaction.atomic():
+            project = Project.objects.create(
+                slug=slug, source=source, config=file.model_dump(mode="json"), data_hash=data_hash
+            )
+            baseline = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=tree)
+            Event.objects.record(
+                "project created", project, actor, project, commit=tip, source=source, data_hash=data_hash
+            )
+            ensure_bank(baseline)
+    except IntegrityError as error:
+        raise ProjectRefused(f"A project {slug!r} was created at the same moment.") from error
+    return project

@@ -1,0 +1,212 @@
+"""Reconcile: find what should be running and is not, and wake it. Losing every message loses no work (invariant 1).
+
+Runs every few seconds, in one process at a time (a lease of its own). Everything here only wakes steps or frees rows whose
+lease ran out; the steps themselves claim, so that a wake-up too many is harmless.
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from datetime import timedelta
+
+from django.db import close_old_connections, transaction
+from django.db.models import Count, F, Q
+from django.utils import timezone
+
+from research_app.loop.land import judged_again
+from research_app.loop.propose import close_round, wants_more
+from research_app.loop.train import ensure_bank, requeue
+from research_app.models import (
+    BaselineVersion,
+    Candidate,
+    Device,
+    Event,
+    Landing,
+    LandingState,
+    Lease,
+    Message,
+    PatchSet,
+    Project,
+    Purpose,
+    Round,
+    Run,
+    Stage,
+    State,
+    TaskLease,
+)
+from research_app.models.candidate import RESTING
+
+logger = logging.getLogger(__name__)
+
+EVERY = 5.0  # seconds
+PATIENCE = timedelta(seconds=5)
+"""How long a message may take before its row is thought forgotten."""
+NAME = "reconciler"
+
+
+def run_forever() -> None:
+    """Reconcile until SIGTERM or SIGINT. A second reconciler waits for the first one's lease to end."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    TaskLease.objects.get_or_create(name=NAME)
+    lease: Lease | None = None
+    while not stop.is_set():
+        try:
+            lease = lease if lease and lease.renew() else claim()
+            if lease:
+                TaskLease.objects.filter(pk=lease.pk).update(attempts=0)
+                reconcile()
+        except Exception:
+            logger.exception("This round of reconciling failed; the next one comes in %.0f s", EVERY)
+        close_old_connections()
+        stop.wait(EVERY)
+    if lease:
+        lease.release()
+
+
+def claim() -> Lease | None:
+    """The reconciler's turn, if nobody has it."""
+    row = TaskLease.objects.get(name=NAME)
+    return TaskLease.claim(row.pk, f"{socket.gethostname()}/{os.getpid()}")
+
+
+def reconcile() -> None:
+    """One round, in the order of a candidate's way."""
+    Message.objects.relay(PATIENCE)
+    wake_proposers()
+    wake_checks()
+    free_lost_runs()
+    complete_banks()
+    wake_devices()
+    wake_judges()
+    return_stuck_landings()
+    wake_landings()
+    close_full_rounds()
+
+
+def forgotten() -> Q:
+    """Rows that nobody holds."""
+    return Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+
+
+def wake_proposers() -> None:
+    """Open rounds whose proposer went quiet although devices will want candidates."""
+    for asked in Round.objects.open().filter(forgotten()).select_related("project"):
+        if wants_more(asked):
+            Message.objects.wake("propose", asked.pk, "agent")
+
+
+def wake_checks() -> None:
+    """Candidates that nobody checks."""
+    waiting = Candidate.objects.filter(
+        forgotten(),
+        stage__in=[Stage.PROPOSED, Stage.CHECKING],
+        needs_attention="",
+        stage_since__lt=timezone.now() - PATIENCE,
+    )
+    for pk in waiting.values_list("pk", flat=True)[:200]:
+        Message.objects.wake("check", pk)
+
+
+def free_lost_runs() -> None:
+    """Runs whose worker died: back to the queue. A claim counts the attempts and gives up after the last."""
+    now = timezone.now()
+    for run in Run.objects.filter(Q(lease_until__lt=now) | Q(lease_until=None), state=State.RUNNING):
+        # The token moves on, so that the lost worker, should it still live, cannot write.
+        freed = Run.objects.filter(forgotten(), pk=run.pk, state=State.RUNNING, fence_token=run.fence_token)
+        if freed.update(lease_until=None, leased_by="", fence_token=F("fence_token") + 1):
+            with transaction.atomic():
+                Event.objects.record("run lost its worker", run, "signoff", run.project, worker=run.leased_by)
+            requeue(run)
+
+
+def complete_banks() -> None:
+    """Baseline versions that lack runs of their bank."""
+    versions = BaselineVersion.objects.select_related("project").annotate(
+        banked=Count("runs", filter=Q(runs__patch_set=None))
+    )
+    newest = {version.project_id: version for version in versions.order_by("number")}
+    for version in newest.values():
+        if version.banked < version.project.file.baseline.runs:
+            with transaction.atomic():
+                ensure_bank(version)
+
+
+def wake_devices() -> None:
+    """Queues with runs that wait although a device is idle."""
+    old = timezone.now() - PATIENCE
+    waiting = Run.objects.filter(state=State.QUEUED, created_at__lt=old).values_list("queue").annotate(Count("pk"))
+    for queue, count in waiting:
+        kind = queue.removeprefix("train.")
+        busy = Run.objects.filter(state=State.RUNNING, device__isnull=False).values("device")
+        idle = Device.objects.online().filter(kind=kind).exclude(pk__in=busy).count()
+        for pk in Run.objects.queued_for(queue).values_list("pk", flat=True)[: min(idle, count)]:
+            Message.objects.wake("train", pk, queue)
+
+
+def wake_judges() -> None:
+    """Patch sets whose runs have all ended and that nobody judged."""
+    unfinished = Run.objects.filter(patch_set__isnull=False).exclude(state=State.FINISHED).values("patch_set")
+    rejudging = Landing.objects.filter(state=LandingState.REJUDGING).values("patch_set")
+    waiting = PatchSet.objects.filter(
+        Q(current_of__stage=Stage.SCREENING) | Q(pk__in=rejudging), candidate__needs_attention=""
+    ).exclude(pk__in=unfinished)
+    ended = waiting.filter(runs__finished_at__lt=timezone.now() - PATIENCE).distinct()
+    for pk in ended.values_list("pk", flat=True)[:200]:
+        Message.objects.wake("judge", pk)
+
+
+def return_stuck_landings() -> None:
+    """A landing whose new run cannot be trained must not hold up the queue behind it."""
+    stuck = Landing.objects.filter(
+        state=LandingState.REJUDGING, patch_set__runs__state=State.STUCK, patch_set__runs__purpose=Purpose.REJUDGE
+    )
+    for landing in stuck.select_related("candidate__project", "project"):
+        lease = Candidate.claim(landing.candidate_id, NAME, Q(stage=Stage.LANDING))
+        if lease:
+            why = "the run on the new baseline could not be trained."
+            with transaction.atomic():
+                judged_again(landing, landing.candidate, lease, Stage.CRASHED, why, {})
+
+
+def wake_landings() -> None:
+    """Queues with a head that nobody takes further."""
+    waiting = Landing.objects.filter(
+        forgotten(), state=LandingState.QUEUED, queued_at__lt=timezone.now() - PATIENCE
+    ).values_list("project_id", flat=True)
+    for project_id in set(waiting):
+        Message.objects.wake("land", project_id)
+
+
+def close_full_rounds() -> None:
+    """Bounded rounds all of whose candidates rest."""
+    for asked in Round.objects.filter(closed_at=None, wanted__isnull=False).select_related("project"):
+        made = asked.candidates.aggregate(
+            all=Count("pk"), resting=Count("pk", filter=Q(stage__in=RESTING) | ~Q(needs_attention=""))
+        )
+        if made["all"] >= (asked.wanted or 0) and made["all"] == made["resting"]:
+            close_round(asked, f"All {made['all']} candidates have come to rest.")
+
+
+def retry(candidate: Candidate, actor: str) -> None:
+    """A person says that what stood in the way is mended: stuck runs and checks get fresh attempts."""
+    with transaction.atomic():
+        Candidate.objects.filter(pk=candidate.pk).update(needs_attention="", attempts=0, last_error="")
+        runs = Run.objects.filter(patch_set__candidate=candidate, state=State.STUCK)
+        for run in runs:
+            Message.objects.enqueue("train", run.pk, run.queue)
+        runs.update(state=State.QUEUED, attempts=0, last_error="", reason="")
+        Event.objects.record("tried again", candidate, actor, candidate.project)
+
+
+def retry_bank(project: Project, actor: str) -> None:
+    """The same for a baseline bank whose runs are stuck."""
+    with transaction.atomic():
+        runs = project.runs.filter(patch_set=None, state=State.STUCK)
+        for run in runs:
+            Message.objects.enqueue("train", run.pk, run.queue)
+        if runs.update(state=State.QUEUED, attempts=0, last_error="", reason=""):
+            Event.objects.record("tried again", project, actor, project)

@@ -1,0 +1,88 @@
+"""Thin Celery tasks: each wakes one step for one id. A step that fails leaves its row for the reconciler."""
+
+import logging
+import os
+import socket
+import threading
+from typing import Any
+
+from celery import shared_task, signals
+from django.db import Error, connection
+
+from research_app.loop import check as check_step
+from research_app.loop import judge as judge_step
+from research_app.loop import land as land_step
+from research_app.loop import propose as propose_step
+from research_app.loop import train as train_step
+from research_app.models import Device, Run
+
+logger = logging.getLogger(__name__)
+REPORT_EVERY = 10.0  # seconds
+
+
+def worker() -> str:
+    """Who holds a lease, for people who read it: host and process."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+@shared_task(name="research_app.propose")
+def propose(round_id: int) -> None:
+    propose_step.propose(round_id, worker())
+
+
+@shared_task(name="research_app.check")
+def check(candidate_id: int) -> None:
+    check_step.check(candidate_id, worker())
+
+
+@shared_task(name="research_app.train")
+def train(run_id: int) -> None:
+    """The message says that work waits; the device takes what is most valuable now, which may be another run."""
+    queue = Run.objects.values_list("queue", flat=True).get(pk=run_id)
+    train_step.train_next(queue, this_device())
+
+
+@shared_task(name="research_app.judge")
+def judge(patch_set_id: int) -> None:
+    judge_step.judge(patch_set_id, worker())
+
+
+@shared_task(name="research_app.judge_baseline")
+def judge_baseline(baseline_id: int) -> None:
+    judge_step.judge_baseline(baseline_id)
+
+
+@shared_task(name="research_app.land")
+def land(project_id: int) -> None:
+    land_step.land(project_id, worker())
+
+
+def this_device() -> Device:
+    """The device of this worker: `SIGNOFF_DEVICE` (for example cpu:0 or cuda:3) on this host."""
+    kind, _, index = os.environ.get("SIGNOFF_DEVICE", "cpu:0").partition(":")
+    return Device.report(f"{socket.gethostname()}/{kind}.{index or 0}", kind, int(index or 0))
+
+
+@signals.worker_ready.connect
+def _report_device(**_: Any) -> None:
+    """A training worker shows that it lives, also while it waits for work."""
+    if "SIGNOFF_DEVICE" not in os.environ:
+        return
+
+    def report() -> None:
+        while not train_step.stopping.wait(REPORT_EVERY):
+            try:
+                this_device()
+            except Error:  # the database is away for a moment; the next report tells
+                logger.warning("This worker could not report its device", exc_info=True)
+            finally:
+                connection.close()
+
+    this_device()
+    threading.Thread(target=report, name="device-report", daemon=True).start()
+
+
+@signals.worker_shutting_down.connect
+def _stop_training(**_: Any) -> None:
+    """A worker that is asked to stop gives its run back to the queue instead of finishing it."""
+    train_step.stopping.set()

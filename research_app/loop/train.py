@@ -1,0 +1,232 @@
+"""Train: a device takes the most valuable queued run, trains it in a scratch folder of its own, and writes what came of it."""
+
+import logging
+import shutil
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from research_app.models import (
+    BaselineVersion,
+    Device,
+    Event,
+    Lease,
+    LeaseLost,
+    Message,
+    PatchSet,
+    Project,
+    Purpose,
+    Round,
+    Run,
+    RunLog,
+    SeriesChunk,
+    State,
+)
+from research_app.models.lease import MAX_ATTEMPTS
+from research_app.models.run import PRIORITY
+from training.runner import run_training
+from training.spec import GIB, KIB, Outcome, Point, RunResult, RunSpec
+
+logger = logging.getLogger(__name__)
+
+stopping = threading.Event()
+"""Set when this worker was asked to stop: the current run is given back to the queue."""
+
+
+def queue_run(
+    project: Project,
+    baseline: BaselineVersion,
+    patch_set: PatchSet | None,
+    purpose: Purpose,
+    seed: int,
+    scale: str = "S",
+) -> Run:
+    """Ask for one run, once: the same patch set (or baseline), scale and seed gives the same row. In a transaction."""
+    run, created = Run.objects.get_or_create(
+        baseline=baseline,
+        patch_set=patch_set,
+        scale=scale,
+        seed=seed,
+        defaults={
+            "project": project,
+            "purpose": purpose,
+            "priority": PRIORITY[purpose],
+            "queue": project.queue,
+            "commit": patch_set.commit if patch_set else baseline.commit,
+            "self_reported": project.self_reported,
+        },
+    )
+    if created:
+        Message.objects.enqueue("train", run.pk, run.queue)
+    return run
+
+
+def ensure_bank(baseline: BaselineVersion) -> None:
+    """Queue what is missing of a baseline version's bank of K runs (seeds 1 to K). In a transaction."""
+    for seed in range(1, baseline.project.file.baseline.runs + 1):
+        queue_run(baseline.project, baseline, None, Purpose.BANK, seed)
+
+
+def train_next(queue: str, device: Device) -> bool:
+    """Train one run of this queue on this device; False when none was waiting."""
+    lease = Run.claim_next(queue, device)
+    if lease is None:
+        return False
+    run = Run.objects.select_related("project", "patch_set__candidate", "baseline").get(pk=lease.pk)
+    wake_proposers(run.project)
+    if run.attempts > MAX_ATTEMPTS:
+        give_up(run, lease)
+        return True
+    folder = Path(settings.HOME) / "runs" / f"{run.pk}-{lease.token}"
+    try:
+        with lease.heartbeat() as lost:
+            result = execute(run, lease, device, folder, lost)
+        record(run, lease, result)
+    except LeaseLost:
+        logger.info("%s was taken from this worker; its outcome is discarded", run)
+    except OSError as error:
+        logger.exception("%s could not be executed on %s", run, device)
+        lease.fail(error)
+        requeue(run)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
+def execute(run: Run, lease: Lease, device: Device, folder: Path, lost: threading.Event) -> RunResult:
+    """Export the tree, train it, and stream its points into the database. Raises LeaseLost, OSError."""
+    project = run.project
+    tree, scratch = folder / "tree", folder / "scratch"
+    scratch.mkdir(parents=True)
+    project.repository.export(run.commit, tree)
+    writer = PointWriter(run, lease)
+
+    def should_stop() -> str | None:
+        if lost.is_set() or writer.lost:
+            return "The run was cancelled or given to another worker."
+        return "The worker is stopping." if stopping.is_set() else None
+
+    result = run_training(spec_of(run, device, tree, scratch), writer, should_stop)
+    if result.outcome == Outcome.cancelled and stopping.is_set():
+        lease.write(state=State.QUEUED, lease_until=None, leased_by="", attempts=0, device=None, started_at=None)
+        requeue(run)
+        raise LeaseLost("given back because the worker is stopping")
+    return result
+
+
+def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
+    """All that the runner needs, from the project file and the row."""
+    project, file = run.project, run.project.file
+    corpus = Path(settings.HOME) / "corpus" / project.data_hash if project.data_hash else scratch
+    return RunSpec(
+        run=run.pk,
+        tree=tree,
+        scratch=scratch,
+        command=file.train.command,
+        seed=run.seed,
+        device=device.torch_name,
+        budget=file.run_budget(),
+        wall_limit=file.train.wall_limit_seconds,
+        data=corpus / "visible" if project.data_hash else scratch,
+        scoring=file.scoring(corpus / "held_out" / "gate.bin"),
+        memory_limit=file.train.memory_limit_mb * GIB // 1024,
+        log_limit=file.train.log_limit_kb * KIB,
+    )
+
+
+class PointWriter:
+    """Receives batches of points from the runner and appends them as chunks, under the run's lease."""
+
+    def __init__(self, run: Run, lease: Lease) -> None:
+        self.lease = lease
+        self.budget = run.project.file.budget
+        self.sequence = 0
+        self.lost = False
+
+    def __call__(self, points: Sequence[Point]) -> None:
+        if not points or self.lost:
+            return
+        try:
+            SeriesChunk.append(self.lease, self.sequence, columns(points), self.progress(points[-1]))
+            self.sequence += 1
+        except LeaseLost:
+            self.lost = True
+
+    def progress(self, point: Point) -> float:
+        """Share of the budget used at this point, from the quantity that the budget counts."""
+        key = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}[self.budget.kind]
+        return min(1.0, point.values.get(key, 0.0) / self.budget.amount)
+
+
+def columns(points: Sequence[Point]) -> dict[str, list[list[Any]]]:
+    """Points as columns: {series: [[steps], [values]]}."""
+    series: dict[str, list[list[Any]]] = {}
+    for point in points:
+        for name, value in point.values.items():
+            steps, values = series.setdefault(name, [[], []])
+            steps.append(point.step)
+            values.append(value)
+    return series
+
+
+def record(run: Run, lease: Lease, result: RunResult) -> None:
+    """Write the outcome, its event and the wake-up of `judge` in one transaction. Raises LeaseLost."""
+    with transaction.atomic():
+        lease.write(
+            state=State.FINISHED,
+            outcome=result.outcome,
+            reason=result.reason,
+            score=result.score,
+            score_by_source=dict(result.score_by_source),
+            self_reported=result.self_reported,
+            facts=dict(result.facts),
+            sandbox_level=result.sandbox_level,
+            exit_code=result.exit_code,
+            started_at=datetime.fromtimestamp(result.started_at, UTC),
+            finished_at=datetime.fromtimestamp(result.finished_at, UTC),
+            train_seconds=result.train_seconds,
+            progress=1.0 if result.outcome == Outcome.completed else run.progress,
+            lease_until=None,
+            leased_by="",
+            last_error="",
+        )
+        RunLog.objects.update_or_create(run_id=run.pk, defaults={"text": result.log})
+        SeriesChunk.compact(run.pk)
+        told = {"outcome": result.outcome, "score": result.score, "seed": run.seed, "group": run.name}
+        Event.objects.record("run finished", run, run.leased_by or "worker", run.project, **told)
+        if run.patch_set_id:
+            Message.objects.enqueue("judge", run.patch_set_id)
+        else:
+            Message.objects.enqueue("judge_baseline", run.baseline_id)
+
+
+def give_up(run: Run, lease: Lease) -> None:
+    """Too many attempts were lost: a person must look at the machine. The candidate says so too."""
+    said = run.last_error or "its worker was killed each time"
+    why = f"Training was interrupted {MAX_ATTEMPTS} times (seed {run.seed}); the last time: {said}. "
+    why += "Look at the worker's log and at `manage.py doctor`, then choose “Try again”."
+    with transaction.atomic():
+        lease.write(state=State.STUCK, reason=why, lease_until=None, leased_by="", device=None)
+        Event.objects.record("run needs attention", run, "signoff", run.project, why=why)
+        if run.patch_set:
+            candidate = run.patch_set.candidate
+            type(candidate).objects.filter(pk=candidate.pk).update(needs_attention=why)
+
+
+def requeue(run: Run) -> None:
+    """Back to the queue after its worker was lost or stopped. Only where nobody holds it."""
+    with transaction.atomic():
+        lost = Run.objects.filter(pk=run.pk, state=State.RUNNING, lease_until=None)
+        lost.update(state=State.QUEUED, device=None, started_at=None)
+        Message.objects.enqueue("train", run.pk, run.queue)
+
+
+def wake_proposers(project: Project) -> None:
+    """A run has begun, so the queue got shorter: ask for the next proposal while this one trains."""
+    for asked in Round.objects.open().filter(project=project):
+        Message.objects.enqueue("propose", asked.pk, "agent")

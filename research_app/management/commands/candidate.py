@@ -1,0 +1,122 @@
+"""`manage.py candidate submit|show|retry`"""
+
+import getpass
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import QuerySet
+from django.forms.models import model_to_dict
+
+from agent.proposal import CATEGORIES
+from research_app.loop.check import CheckFailed, submit
+from research_app.loop.reconcile import retry
+from research_app.management.commands.project import find_project
+from research_app.models import Candidate, Event, Run
+from research_app.repository import RepositoryError
+
+
+class Command(BaseCommand):
+    help = "Submit a change by hand, or show everything known of a candidate."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        submitting = verbs.add_parser("submit", help="enter a patch as a candidate and print its number")
+        submitting.add_argument("--project", required=True)
+        submitting.add_argument("--patch", required=True, metavar="FILE", help="a unified diff; - reads standard input")
+        submitting.add_argument("--hypothesis", required=True, help="what the change should do, and why")
+        submitting.add_argument("--category", choices=CATEGORIES, default="architecture")
+        submitting.add_argument("--author", default=getpass.getuser())
+        for verb, words in (
+            ("show", "everything known of a candidate"),
+            ("retry", "try again after a machine's trouble"),
+        ):
+            one = verbs.add_parser(verb, help=words)
+            one.add_argument("project")
+            one.add_argument("number", type=int)
+            if verb == "show":
+                one.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        getattr(self, options["verb"])(options)
+
+    def submit(self, options: dict[str, Any]) -> None:
+        project = find_project(options["project"])
+        if not options["hypothesis"].strip():
+            raise CommandError("Say with --hypothesis what the change should do.")
+        try:
+            text = sys.stdin.read() if options["patch"] == "-" else Path(options["patch"]).read_text(encoding="utf-8")
+            candidate = submit(
+                project, text, options["hypothesis"], category=options["category"], author=options["author"]
+            )
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"The patch {options['patch']} cannot be read: {error}") from error
+        except (CheckFailed, RepositoryError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(str(candidate.number))
+
+    def find(self, options: dict[str, Any]) -> Candidate:
+        project = find_project(options["project"])
+        try:
+            return project.candidates.with_evidence().get(number=options["number"])
+        except Candidate.DoesNotExist:
+            raise CommandError(
+                f"Project {project.slug} has no candidate {options['number']}; the newest is {project.last_number}."
+            ) from None
+
+    def retry(self, options: dict[str, Any]) -> None:
+        retry(self.find(options), "command line")
+
+    def show(self, options: dict[str, Any]) -> None:
+        candidate = self.find(options)
+        if options["json"]:
+            self.stdout.write(json.dumps(everything(candidate), cls=DjangoJSONEncoder, indent=2))
+            return
+        self.stdout.write(f"{candidate}  {candidate.get_stage_display()}  {candidate.why}\n{candidate.hypothesis}")
+        for run in candidate_runs(candidate):
+            self.stdout.write(
+                f"run {run.pk}  seed {run.seed}  {run.outcome or run.state}  {run.score or ''}  {run.reason}"
+            )
+        if candidate.patch_set:
+            self.stdout.write(candidate.patch_set.diff)
+
+
+def candidate_runs(candidate: Candidate) -> QuerySet[Run]:
+    """All runs of all patch sets, in order."""
+    return Run.objects.filter(patch_set__candidate=candidate).order_by("pk")
+
+
+def everything(candidate: Candidate) -> dict[str, Any]:
+    """A candidate with its patch sets, evidence, runs, votes, landings and events, as plain data."""
+    hidden = {"lease_until", "leased_by", "fence_token"}
+
+    def plain(row: Any) -> dict[str, Any]:
+        return {name: value for name, value in model_to_dict(row).items() if name not in hidden}
+
+    return plain(candidate) | {
+        "created_at": candidate.created_at,
+        "stage_since": candidate.stage_since,
+        "patch_sets": [plain(row) for row in candidate.patch_sets.all()],
+        "evidence": plain(candidate.evidence) if candidate.evidence else None,
+        "runs": [plain(row) for row in candidate_runs(candidate)],
+        "reviews": [
+            plain(row) | {"reviewer": row.reviewer.get_username()}
+            for row in candidate.reviews.select_related("reviewer")
+        ],
+        "landings": [plain(row) for row in candidate.landings.all()],
+        "events": [
+            {
+                "sequence": row.sequence,
+                "at": row.at,
+                "kind": row.kind,
+                "actor": row.actor,
+                "data": row.data,
+                "hash": row.hash,
+            }
+            for row in Event.objects.about(candidate)
+        ],
+    }
