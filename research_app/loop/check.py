@@ -57,9 +57,7 @@ def submit(
     examine(project, base, build(project, base, {"patch": patch}, "submitted", author))
     # The contract wants an edit; the patch itself is what is kept.
     proposal = Proposal(hypothesis, category, (Edit("", "", patch),), expected_effect="")
-    return enter(
-        project, base, proposal, author=author, kind=Author.PERSON, patch=patch, submitted_by_id=submitted_by_id
-    )
+    return enter(project, base, proposal, author=author, kind=Author.PERSON, patch=patch, submitted_by_id=submitted_by_id)
 
 
 def build(project: Project, base: BaselineVersion, proposed: Mapping[str, object], name: str, author: str) -> Change:
@@ -84,9 +82,7 @@ def examine(project: Project, base: BaselineVersion, change: Change, but: Candid
     patterns = edit.editable
     syntax = normalised_syntax_hash(repository.texts(change.commit, patterns))
     if syntax == normalised_syntax_hash(repository.texts(base.commit, patterns)):
-        raise CheckFailed(
-            "Nothing but comments or formatting differs from the baseline, so there is nothing to measure."
-        )
+        raise CheckFailed("Nothing but comments or formatting differs from the baseline, so there is nothing to measure.")
     same = PatchSet.objects.filter(base=base, syntax_hash=syntax)
     same = same.exclude(candidate=but) if but else same
     if earlier := same.select_related("candidate").order_by("pk").first():
@@ -140,6 +136,4 @@ def record_patch_set(
 def give_up(candidate: Candidate, lease: Lease) -> None:
     """Too many attempts: a person must look. The reason says what happened last."""
     said = candidate.last_error or "its worker was killed"
-    lease.write(
-        needs_attention=f"Checking failed {MAX_ATTEMPTS} times; the last time: {said}", lease_until=None, leased_by=""
-    )
+    lease.write(needs_attention=f"Checking failed {MAX_ATTEMPTS} times; the last time: {said}", lease_until=None, leased_by="")

@@ -120,9 +120,7 @@ def health_problem(bank: Sequence[Run], runs: Sequence[Run]) -> str | None:
     for fact, name in (("data_hash", "data"), ("budget", "budget"), ("device", "device kind")):
         values = [{run.facts.get(fact) for run in arm if fact in run.facts} for arm in (bank, runs)]
         if values[0] and values[1] and values[0] != values[1]:
-            return (
-                f"The candidate and the baseline were trained with a different {name}: their scores cannot be compared."
-            )
+            return f"The candidate and the baseline were trained with a different {name}: their scores cannot be compared."
     return None
 
 

@@ -52,9 +52,7 @@ def land(project_id: int, worker: str) -> None:
         return
     landing = Landing.objects.select_related("project", "candidate__evidence", "patch_set").get(pk=head.pk)
     if landing.attempts > MAX_ATTEMPTS:
-        give_back(
-            landing, lease, Stage.READY, f"Landing failed {MAX_ATTEMPTS} times; the last time: {landing.last_error}"
-        )
+        give_back(landing, lease, Stage.READY, f"Landing failed {MAX_ATTEMPTS} times; the last time: {landing.last_error}")
         return
     with lease.heartbeat():
         try:
@@ -114,9 +112,7 @@ def adopt(project: Project, tip: str, tree: str) -> BaselineVersion:
 
 def standing_approvals(landing: Landing) -> list[Review]:
     """Approvals that still bind to this diff, by people who still may give them."""
-    votes = landing.candidate.reviews.standing().filter(
-        decision=Decision.APPROVE, diff_hash=landing.patch_set.diff_hash
-    )
+    votes = landing.candidate.reviews.standing().filter(decision=Decision.APPROVE, diff_hash=landing.patch_set.diff_hash)
     return [vote for vote in votes.select_related("reviewer").order_by("pk") if may_vote(vote.reviewer)]
 
 
@@ -189,9 +185,7 @@ def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> Non
 def wait_for_judge(landing: Landing, lease: Lease, patch_set: PatchSet, version: BaselineVersion) -> None:
     """The vote stands, the evidence does not: hold its place in the queue until it was judged on the new tip."""
     why = f"The baseline moved to version {version.number}: judged again before it lands."
-    lease.write(
-        state=LandingState.REJUDGING, patch_set=patch_set, reason=why, lease_until=None, leased_by="", attempts=0
-    )
+    lease.write(state=LandingState.REJUDGING, patch_set=patch_set, reason=why, lease_until=None, leased_by="", attempts=0)
     Candidate.objects.filter(pk=landing.candidate_id, stage=Stage.LANDING).update(patch_set=patch_set, why=why)
     told = {"baseline": version.number, "patch_set": patch_set.number}
     Event.objects.record("judged again", landing.candidate, "signoff", landing.project, **told)
@@ -203,9 +197,7 @@ def landing_waiting_for(patch_set: PatchSet) -> Landing | None:
     return waiting.select_related("candidate", "project").first()
 
 
-def judged_again(
-    landing: Landing, candidate: Candidate, lease: Lease, stage: Stage, why: str, fields: dict[str, Any]
-) -> None:
+def judged_again(landing: Landing, candidate: Candidate, lease: Lease, stage: Stage, why: str, fields: dict[str, Any]) -> None:
     """The new evidence is there: still good, so back into the queue; or not, so back to the reviewers. In a transaction."""
     waiting = Landing.objects.filter(pk=landing.pk, state=LandingState.REJUDGING)
     if stage == Stage.READY:

@@ -93,13 +93,9 @@ def _record(slug: str, source: str, file: ProjectFile, data_hash: str, repositor
     tree = repository.tree_of(tip)
     try:
         with transaction.atomic():
-            project = Project.objects.create(
-                slug=slug, source=source, config=file.model_dump(mode="json"), data_hash=data_hash
-            )
+            project = Project.objects.create(slug=slug, source=source, config=file.model_dump(mode="json"), data_hash=data_hash)
             baseline = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=tree)
-            Event.objects.record(
-                "project created", project, actor, project, commit=tip, source=source, data_hash=data_hash
-            )
+            Event.objects.record("project created", project, actor, project, commit=tip, source=source, data_hash=data_hash)
             ensure_bank(baseline)
     except IntegrityError as error:
         raise ProjectRefused(f"A project {slug!r} was created at the same moment.") from error

@@ -107,9 +107,7 @@ def wants_more(asked: Round) -> bool:
     first = Round.objects.open().filter(project=asked.project).first()
     if first and first.pk != asked.pk and (first.wanted is None or first.candidates.count() < first.wanted):
         return False  # a bounded round, or an older one, goes first
-    return ahead(asked.project) < 2 * max(
-        1, Device.objects.online().filter(kind=asked.project.file.train.device).count()
-    )
+    return ahead(asked.project) < 2 * max(1, Device.objects.online().filter(kind=asked.project.file.train.device).count())
 
 
 def ahead(project: Project) -> int:

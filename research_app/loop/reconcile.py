@@ -125,9 +125,7 @@ def free_lost_runs() -> None:
 
 def complete_banks() -> None:
     """Baseline versions that lack runs of their bank."""
-    versions = BaselineVersion.objects.select_related("project").annotate(
-        banked=Count("runs", filter=Q(runs__patch_set=None))
-    )
+    versions = BaselineVersion.objects.select_related("project").annotate(banked=Count("runs", filter=Q(runs__patch_set=None)))
     newest = {version.project_id: version for version in versions.order_by("number")}
     for version in newest.values():
         if version.banked < version.project.file.baseline.runs:

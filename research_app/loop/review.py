@@ -88,9 +88,7 @@ def reopen(candidate: Candidate, actor: User, reason: str) -> None:
     with transaction.atomic():
         row = _lock(candidate)
         if row.stage not in REOPENABLE or row.evidence is None:
-            raise StalePage(
-                f"{row} is {row.get_stage_display()} and cannot be reopened. Submit the change again instead."
-            )
+            raise StalePage(f"{row} is {row.get_stage_display()} and cannot be reopened. Submit the change again instead.")
         void_votes(row, f"Reopened by {actor.get_username()}: {reason.strip()}")
         row.move(Stage.READY, f"Reopened: {reason.strip()}", actor=actor.get_username())
 
@@ -103,9 +101,7 @@ def _lock(candidate: Candidate) -> Candidate:
 def _locked(candidate: Candidate, reviewer: User, seen: Seen) -> Candidate:
     """The candidate as it is now, if this person may decide and sees it as it is."""
     if not may_vote(reviewer):
-        raise ReviewRefused(
-            "Your account may not decide here: ask an administrator to add you to the group “approvers”."
-        )
+        raise ReviewRefused("Your account may not decide here: ask an administrator to add you to the group “approvers”.")
     row = _lock(candidate)
     if row.stage != Stage.READY:
         raise StalePage(f"{row} was decided or moved on meanwhile: it is {row.get_stage_display()} now. {row.why}")

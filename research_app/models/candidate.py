@@ -94,12 +94,8 @@ class Candidate(Leased):
     author = models.CharField(max_length=100, help_text="Name of the proposer or person")
     submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
     base = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="candidates")
-    proposed = models.JSONField(
-        default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}'
-    )
-    details = models.JSONField(
-        default=dict, help_text="What the proposer wants to be told again, for example constants"
-    )
+    proposed = models.JSONField(default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}')
+    details = models.JSONField(default=dict, help_text="What the proposer wants to be told again, for example constants")
 
     stage = models.CharField(max_length=15, choices=Stage.choices, default=Stage.PROPOSED)
     stage_since = models.DateTimeField(default=timezone.now)

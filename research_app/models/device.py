@@ -33,9 +33,7 @@ class Device(models.Model):
     @classmethod
     def report(cls, name: str, kind: str, index: int) -> "Device":
         """The device's row, seen now; made on first report."""
-        return cls.objects.update_or_create(
-            name=name, defaults={"kind": kind, "index": index, "seen_at": timezone.now()}
-        )[0]
+        return cls.objects.update_or_create(name=name, defaults={"kind": kind, "index": index, "seen_at": timezone.now()})[0]
 
     @property
     def online(self) -> bool:

@@ -18,9 +18,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Events of one object, oldest first."""
         return self.filter(subject_type=subject._meta.model_name, subject_id=subject.pk).order_by("sequence")
 
-    def record(
-        self, kind: str, subject: models.Model, actor: str, project: models.Model | None, **data: Any
-    ) -> "Event":
+    def record(self, kind: str, subject: models.Model, actor: str, project: models.Model | None, **data: Any) -> "Event":
         """Append one event to the chain, inside the caller's transaction. Costs two statements."""
         if not connection.in_atomic_block:
             raise transaction.TransactionManagementError("An event is written in the transaction of what it tells.")

@@ -36,9 +36,7 @@ class Evidence(models.Model):
     candidate_mean = models.FloatField(null=True, blank=True)
     baseline_n = models.PositiveSmallIntegerField(default=0)
     candidate_n = models.PositiveSmallIntegerField(default=0)
-    numbers = models.JSONField(
-        default=dict, help_text="Everything else: runs with scores, data and code hashes, health"
-    )
+    numbers = models.JSONField(default=dict, help_text="Everything else: runs with scores, data and code hashes, health")
     content_hash = models.CharField(max_length=64)
     frozen_at = models.DateTimeField(default=timezone.now)
 

@@ -40,9 +40,7 @@ class Landing(Leased):
     state = models.CharField(max_length=10, choices=LandingState.choices, default=LandingState.QUEUED)
     reason = models.TextField(blank=True, help_text="What it waits for, or why it left the queue")
     commit = models.CharField(max_length=40, blank=True)
-    version = models.OneToOneField(
-        BaselineVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="landing"
-    )
+    version = models.OneToOneField(BaselineVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="landing")
     queued_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
 

@@ -84,9 +84,7 @@ class Leased(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     leased_by = models.CharField(max_length=200, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
-    last_error = models.TextField(
-        blank=True, help_text="What stopped the last attempt, for the person who looks after it"
-    )
+    last_error = models.TextField(blank=True, help_text="What stopped the last attempt, for the person who looks after it")
 
     _default_manager: ClassVar[Any]
 

@@ -19,18 +19,14 @@ if TYPE_CHECKING:
     from research_app.models.candidate import Candidate
     from research_app.models.run import Run
 
-SLUG = RegexValidator(
-    r"^[a-z0-9][a-z0-9-]{0,48}\Z", "A project name has lower-case letters, digits and hyphens, at most 49."
-)
+SLUG = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,48}\Z", "A project name has lower-case letters, digits and hyphens, at most 49.")
 
 
 class Project(models.Model):
     """A git repository, how to train it, what may be edited, the metric, the budget."""
 
     slug = models.CharField(max_length=49, unique=True, validators=[SLUG])
-    source = models.CharField(
-        max_length=500, blank=True, help_text="Path or URL it was copied from; empty: default target"
-    )
+    source = models.CharField(max_length=500, blank=True, help_text="Path or URL it was copied from; empty: default target")
     config = models.JSONField(help_text="The validated project file, see research_app/project_file.py")
     data_hash = models.CharField(
         max_length=64, blank=True, help_text="Content hash of the corpus; empty: the code brings its own data"
@@ -98,9 +94,7 @@ class Project(models.Model):
 class RoundQuerySet(models.QuerySet["Round"]):
     def open(self) -> Self:
         """Rounds that still want candidates, bounded ones first: somebody waits for those."""
-        return self.filter(closed_at=None, project__paused=False).order_by(
-            models.F("wanted").asc(nulls_last=True), "pk"
-        )
+        return self.filter(closed_at=None, project__paused=False).order_by(models.F("wanted").asc(nulls_last=True), "pk")
 
 
 class Round(Leased):

@@ -59,9 +59,7 @@ class Run(Leased):
     seed = models.PositiveIntegerField()
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    outcome = models.CharField(
-        max_length=20, blank=True, choices=[(o.value, o.value.replace("_", " ")) for o in Outcome]
-    )
+    outcome = models.CharField(max_length=20, blank=True, choices=[(o.value, o.value.replace("_", " ")) for o in Outcome])
     reason = models.TextField(blank=True)
     score = models.FloatField(null=True, blank=True)
     score_by_source = models.JSONField(default=dict)

@@ -39,9 +39,7 @@ class SignInLink(models.Model):
     def redeem(cls, token: str) -> "SignInLink | None":
         """Use a token up; None when it is unknown, used or expired. Two at once: exactly one succeeds."""
         now = timezone.now()
-        link = (
-            cls.objects.select_related("user").filter(token_hash=_hash(token), used_at=None, expires_at__gt=now).first()
-        )
+        link = cls.objects.select_related("user").filter(token_hash=_hash(token), used_at=None, expires_at__gt=now).first()
         if link and cls.objects.filter(pk=link.pk, used_at=None).update(used_at=now) and link.user.is_active:
             return link
         return None

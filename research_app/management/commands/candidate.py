@@ -50,9 +50,7 @@ class Command(BaseCommand):
             raise CommandError("Say with --hypothesis what the change should do.")
         try:
             text = sys.stdin.read() if options["patch"] == "-" else Path(options["patch"]).read_text(encoding="utf-8")
-            candidate = submit(
-                project, text, options["hypothesis"], category=options["category"], author=options["author"]
-            )
+            candidate = submit(project, text, options["hypothesis"], category=options["category"], author=options["author"])
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"The patch {options['patch']} cannot be read: {error}") from error
         except (CheckFailed, RepositoryError) as error:
@@ -78,9 +76,7 @@ class Command(BaseCommand):
             return
         self.stdout.write(f"{candidate}  {candidate.get_stage_display()}  {candidate.why}\n{candidate.hypothesis}")
         for run in candidate_runs(candidate):
-            self.stdout.write(
-                f"run {run.pk}  seed {run.seed}  {run.outcome or run.state}  {run.score or ''}  {run.reason}"
-            )
+            self.stdout.write(f"run {run.pk}  seed {run.seed}  {run.outcome or run.state}  {run.score or ''}  {run.reason}")
         if candidate.patch_set:
             self.stdout.write(candidate.patch_set.diff)
 
@@ -104,8 +100,7 @@ def everything(candidate: Candidate) -> dict[str, Any]:
         "evidence": plain(candidate.evidence) if candidate.evidence else None,
         "runs": [plain(row) for row in candidate_runs(candidate)],
         "reviews": [
-            plain(row) | {"reviewer": row.reviewer.get_username()}
-            for row in candidate.reviews.select_related("reviewer")
+            plain(row) | {"reviewer": row.reviewer.get_username()} for row in candidate.reviews.select_related("reviewer")
         ],
         "landings": [plain(row) for row in candidate.landings.all()],
         "events": [

@@ -68,9 +68,7 @@ class Command(BaseCommand):
         if proposers:
             open_round(project, proposers, None, "command line")
         runs = project.file.baseline.runs
-        self.stdout.write(
-            f"Project {project.slug}: {runs} baseline runs are queued, baseline {project.tip().commit[:12]}."
-        )
+        self.stdout.write(f"Project {project.slug}: {runs} baseline runs are queued, baseline {project.tip().commit[:12]}.")
 
     def read(self, path: Path | None) -> ProjectFile:
         if path is None:
