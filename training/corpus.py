@@ -12,7 +12,7 @@ whole, so no shard holds text of another. The evaluation shards hold the same nu
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.machinery
 import json
 import os
 import shutil
@@ -89,9 +89,7 @@ class CorpusInfo:
         return self.held_out / "hidden.bin"
 
 
-def build_corpus(
-    folder: Path, sources: Mapping[str, Sequence[Path]] | None = None, *, rebuild: bool = False
-) -> CorpusInfo:
+def build_corpus(folder: Path, sources: Mapping[str, Sequence[Path]] | None = None, *, rebuild: bool = False) -> CorpusInfo:
     """Build the corpus in `folder`, or return the one that is there.
 
     `sources` maps a name to files and folders of text; without it, the Python sources of installed packages are used.
@@ -162,7 +160,7 @@ def _reopen(folder: Path, recipe: Mapping[str, list[str]]) -> CorpusInfo:
 def _package_files(packages: Iterable[str]) -> Iterator[Path]:
     """The Python files of installed packages, without their tests, in an order that does not depend on the machine."""
     for package in packages:
-        spec = importlib.util.find_spec(package)
+        spec = importlib.machinery.PathFinder.find_spec(package)
         for root in map(Path, (spec.submodule_search_locations or ()) if spec else ()):
             for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).parts):
                 if not {"tests", "test", "_vendor", "locale"} & set(path.relative_to(root).parts):
@@ -220,7 +218,8 @@ def _digest(text: bytes) -> str:
 
 
 def _write(folder: Path, pieces: Mapping[str, list[bytes]], recipe: Mapping[str, list[str]]) -> None:
-    """Deal the pieces of every source into the shards. They come ordered by their digest, so the deal is arbitrary but fixed."""
+    """Deal the pieces of every source into the shards. They come ordered by their digest, so the deal is arbitrary but
+    fixed."""
     rest = {name: list(kept) for name, kept in pieces.items()}
     shards: dict[str, dict[str, bytes]] = {}
     for shard, windows in EVAL_SHARDS.items():
