@@ -205,7 +205,9 @@ class StepCost:
             self.known[self.shapes] = self.counter.get_total_flops()
             self.counter = None
         if self.shapes not in self.known:  # several batches in one step, each of a known shape, together new
-            per_token = max(flops / max(sum(size * length for size, length in shapes), 1) for shapes, flops in self.known.items())
+            per_token = max(
+                flops / max(sum(size * length for size, length in shapes), 1) for shapes, flops in self.known.items()
+            )
             self.known[self.shapes] = int(per_token * self.tokens)
         self.flops = self.known[self.shapes]
         if self.flops == 0:
@@ -217,11 +219,15 @@ class StepCost:
         self.counter.__enter__()
 
 
-def _attention_flops(query: list[int], key: list[int], value: list[int], *_: object, out_shape: object = None, **__: object) -> int:
+def _attention_flops(
+    query: list[int], key: list[int], value: list[int], *_: object, out_shape: object = None, **__: object
+) -> int:
     return int(sdpa_flop_count(query, key, value))
 
 
-def _attention_backward_flops(grad: list[int], query: list[int], key: list[int], value: list[int], *_: object, **__: object) -> int:
+def _attention_backward_flops(
+    grad: list[int], query: list[int], key: list[int], value: list[int], *_: object, **__: object
+) -> int:
     return int(sdpa_backward_flop_count(grad, query, key, value))
 
 

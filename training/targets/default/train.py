@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 
+import prepare
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-
-import prepare
 
 # Model
 LAYERS = 3  # knob: 1..8

@@ -1,0 +1,285 @@
+"""Executes one training run, from its exported source tree to its score, and says in plain words how it ended."""
+
+from __future__ import annotations
+
+import stat
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from training.output import OutputParser
+from training.process import Process, clean_environment
+from training.scorer import NoScore, Score, score_checkpoint
+from training.series import CHECKPOINT, SERIES, Outputs, SeriesReader, UnsafeOutput
+from training.spec import Outcome, Point, RunResult, RunSpec, Scored, SelfReported
+
+POLL_SECONDS = 0.2  # between two looks at the run, its limits and whether it should stop
+POINTS_SECONDS = 1.0  # at least this long between two calls of `on_points`
+SOURCE_LIMIT = 16 << 20  # bytes of source kept for scoring
+SANDBOX_LEVEL = "none"
+
+OUT_OF_MEMORY_WORDS = ("MemoryError", "out of memory", "can't allocate memory", "Cannot allocate memory")
+
+OnPoints = Callable[[Sequence[Point]], None]
+ShouldStop = Callable[[], str | None]
+
+
+@dataclass
+class _Ending:
+    """How a run ended, filled in as it becomes known."""
+
+    outcome: Outcome = Outcome.completed
+    reason: str = "Trained and scored."
+    score: float | None = None
+    score_by_source: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, float | int | str] = field(default_factory=dict)
+
+    def fail(self, outcome: Outcome, reason: str) -> None:
+        self.outcome, self.reason = outcome, reason
+
+
+def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) -> RunResult:
+    """Train `spec`, score the result, and return how it went. Blocks until nothing of the run is left running.
+
+    `on_points` gets new points at most once a second and the rest at the end; `should_stop` is asked about five times a
+    second and returns a reason to kill the run, or None. What goes wrong inside the run is an outcome, never an exception;
+    an exception of either callback ends the run and is passed on. Raises OSError when `tree` or `scratch` is unusable,
+    FormatError when a self-reported format is.
+    """
+    started_at = time.time()
+    source = read_source(spec.tree) if isinstance(spec.scoring, Scored) else {}
+    with Outputs(spec.scratch) as outputs:
+        outputs.clear(SERIES, CHECKPOINT)
+        progress = _Progress(spec.scoring, outputs, on_points)
+        with _start(spec, progress) as process:
+            ending = _follow(spec, process, progress, should_stop)
+            process.kill()
+            train_seconds = process.seconds
+        ended = process.ended
+        try:
+            progress.finish()
+        except UnsafeOutput as error:
+            ending.fail(Outcome.no_score, f"The run's output was refused: {error}.")
+        _add_facts(ending, spec, progress, process, train_seconds)
+        if ending.outcome is Outcome.completed:
+            _judge_exit(ending, process, progress)
+        if ending.outcome is Outcome.completed:
+            _score(ending, spec, source, outputs, progress, should_stop)
+        progress.close()
+    return RunResult(
+        outcome=ending.outcome,
+        reason=ending.reason,
+        score=ending.score,
+        score_by_source=ending.score_by_source,
+        self_reported=isinstance(spec.scoring, SelfReported),
+        facts=ending.facts,
+        log=process.log.text(),
+        sandbox_level=SANDBOX_LEVEL,
+        started_at=started_at,
+        finished_at=time.time(),
+        train_seconds=train_seconds,
+        exit_code=ended.exit_code if ended else None,
+    )
+
+
+def command_line(spec: RunSpec) -> list[str]:
+    """The command as it is executed. A sandbox wraps this."""
+    first, *rest = spec.command
+    return [sys.executable if first in ("python", "python3") else first, *rest]
+
+
+def run_environment(spec: RunSpec) -> dict[str, str]:
+    """All that the training command sees of the environment: the clean one and the contract with prepare.py."""
+    return clean_environment(
+        spec.scratch,
+        SIGNOFF_SEED=str(spec.seed),
+        SIGNOFF_BUDGET_KIND=spec.budget.kind,
+        SIGNOFF_BUDGET=repr(spec.budget.amount),
+        SIGNOFF_DATA=str(spec.data),
+        SIGNOFF_OUT=str(spec.scratch),
+        SIGNOFF_DEVICE=spec.device,
+        CUBLAS_WORKSPACE_CONFIG=":4096:8",
+        **({} if spec.device == "cpu" else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
+    )
+
+
+def read_source(tree: Path) -> dict[str, bytes]:
+    """The Python files of a tree as they are before the run can change them: relative path to content.
+
+    Raises OSError when together they are larger than SOURCE_LIMIT.
+    """
+    source: dict[str, bytes] = {}
+    size = 0
+    for path in sorted(tree.rglob("*.py")):
+        if stat.S_ISREG(path.lstat().st_mode):
+            source[str(path.relative_to(tree))] = content = path.read_bytes()
+            size += len(content)
+            if size > SOURCE_LIMIT:
+                raise OSError(f"the Python files of {tree} have more than {SOURCE_LIMIT} bytes; is data among them?")
+    return source
+
+
+class _Progress:
+    """The points of a run, from its series file or from what it prints, handed on at most once a second."""
+
+    def __init__(self, scoring: Scored | SelfReported, outputs: Outputs, on_points: OnPoints) -> None:
+        self.parser = OutputParser(scoring) if isinstance(scoring, SelfReported) else None
+        self.reader = SeriesReader(outputs)
+        self.on_points = on_points
+        self.waiting: list[Point] = []
+        self.handed_on = time.monotonic()
+
+    def printed(self, chunk: bytes) -> None:
+        if self.parser is not None:
+            self.waiting += self.parser.feed(chunk)
+
+    def hand_on(self) -> None:
+        """Read what is new and hand it on when the last time is long enough ago. Raises UnsafeOutput."""
+        if time.monotonic() - self.handed_on >= POINTS_SECONDS:
+            self._hand_on()
+
+    def finish(self) -> None:
+        """Hand on the rest. Raises UnsafeOutput."""
+        if self.parser is not None:
+            self.waiting += self.parser.finish()
+        self._hand_on()
+
+    def close(self) -> None:
+        self.reader.close()
+
+    @property
+    def not_finite(self) -> str:
+        return self.parser.not_finite if self.parser is not None else self.reader.not_finite
+
+    def _hand_on(self) -> None:
+        self.waiting += self.reader.read()
+        self.handed_on = time.monotonic()
+        if self.waiting:
+            points, self.waiting = self.waiting, []
+            self.on_points(points)
+
+
+def _start(spec: RunSpec, progress: _Progress) -> Process:
+    return Process(
+        command_line(spec),
+        cwd=spec.tree,
+        environment=run_environment(spec),
+        memory_limit=spec.memory_limit,
+        heap_limit=spec.memory_limit if spec.device == "cpu" else 0,  # CUDA reserves far more address space than it uses
+        log_limit=spec.log_limit,
+        on_output=progress.printed,
+    )
+
+
+def _follow(spec: RunSpec, process: Process, progress: _Progress, should_stop: ShouldStop) -> _Ending:
+    """Watch the process until it ends or has to be ended."""
+    ending = _Ending()
+    while ending.outcome is Outcome.completed and not process.wait(POLL_SECONDS):
+        try:
+            progress.hand_on()
+        except UnsafeOutput as error:
+            ending.fail(Outcome.no_score, f"The run's output was refused: {error}.")
+        if reason := should_stop():
+            ending.fail(Outcome.cancelled, reason)
+        elif process.seconds > spec.wall_limit:
+            ending.fail(
+                Outcome.timed_out,
+                f"Still running after its limit of {spec.wall_limit:g} s, so it was killed. "
+                f"It hung, or it is much slower than the baseline. {_last_lines(process)}",
+            )
+        elif process.over_memory():
+            ending.fail(
+                Outcome.out_of_memory,
+                f"Used more than {spec.memory_limit / 2**30:.3g} GiB of memory, so it was killed. {_last_lines(process)}",
+            )
+    return ending
+
+
+def _judge_exit(ending: _Ending, process: Process, progress: _Progress) -> None:
+    """Name the outcome of a run that ended by itself."""
+    code = process.ended.exit_code if process.ended else None
+    last = _last_lines(process)
+    if progress.not_finite:
+        ending.fail(Outcome.not_finite, f"Training diverged: {progress.not_finite}.")
+    elif code == 0:
+        return
+    elif code == -9:
+        ending.fail(Outcome.out_of_memory, f"Killed by the system (SIGKILL), most likely for its memory. {last}")
+    elif code is None:
+        ending.fail(Outcome.crashed, f"The run and its launcher were killed from outside. {last}")
+    elif any(words in process.log.last_lines(40, 8000) for words in OUT_OF_MEMORY_WORDS):
+        ending.fail(Outcome.out_of_memory, f"Ran out of memory. {last}")
+    else:
+        how = f"exit code {code}" if code > 0 else f"signal {-code}"
+        ending.fail(Outcome.crashed, f"The training command failed with {how}. {last}")
+
+
+def _last_lines(process: Process) -> str:
+    last = process.log.last_lines()
+    return f"Last output: {last}" if last else "It printed nothing."
+
+
+def _add_facts(ending: _Ending, spec: RunSpec, progress: _Progress, process: Process, train_seconds: float) -> None:
+    """What the run says of itself, and over it what we measured."""
+    facts = ending.facts
+    if progress.parser is not None:
+        facts.update(progress.parser.final)
+        if progress.parser.last_step >= 0:
+            facts["steps"] = progress.parser.last_step + 1
+    else:
+        facts.update(progress.reader.facts)
+        loop_seconds = facts.get("loop_seconds")
+        if isinstance(loop_seconds, float | int) and loop_seconds > 0:
+            facts["startup_seconds"] = round(train_seconds - loop_seconds, 3)
+            if isinstance(tokens := facts.get("tokens"), float | int):
+                facts["tokens_per_second"] = round(tokens / loop_seconds, 1)
+    if process.ended is not None:
+        facts["peak_memory_bytes"] = process.ended.peak_memory_bytes
+        facts["cpu_seconds"] = process.ended.cpu_seconds
+    if progress.reader.bad_lines:
+        facts["series_lines_ignored"] = progress.reader.bad_lines
+    data_hash = spec.data / "data_hash"
+    if data_hash.is_file():
+        facts["data_hash"] = data_hash.read_text().strip()
+
+
+def _score(
+    ending: _Ending,
+    spec: RunSpec,
+    source: dict[str, bytes],
+    outputs: Outputs,
+    progress: _Progress,
+    should_stop: ShouldStop,
+) -> None:
+    """Score a run that trained to its end."""
+    if isinstance(spec.scoring, SelfReported):
+        assert progress.parser is not None
+        ending.score = progress.parser.score
+        if ending.score is None:
+            printed = ", ".join(progress.parser.final) or "none"
+            ending.fail(
+                Outcome.no_score,
+                f"The run ended without printing its metric {spec.scoring.metric!r} (format {spec.scoring.format}; "
+                f"final values found: {printed}).",
+            )
+        return
+    started = time.monotonic()
+    try:
+        score: Score = score_checkpoint(
+            source,
+            outputs,
+            spec.scoring.shard,
+            scratch=spec.scratch,
+            device=spec.device,
+            memory_limit=spec.memory_limit,
+            should_stop=should_stop,
+        )
+    except NoScore as error:
+        reason = str(error)
+        ending.fail(error.outcome, reason[0].upper() + reason[1:] + ("" if reason.endswith((".", "?")) else "."))
+    else:
+        ending.score, ending.score_by_source = score.bits_per_byte, dict(score.by_source)
+        ending.facts["scored_bytes"] = score.scored_bytes
+    ending.facts["score_seconds"] = round(time.monotonic() - started, 3)

@@ -1,0 +1,145 @@
+"""Reads what an untrusted run left in its folder: the series as they grow, and the facts it states at its end."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeGuard
+
+from training.spec import Point
+
+SERIES = "series.jsonl"
+CHECKPOINT = "checkpoint.safetensors"
+SERIES_LIMIT = 64 << 20  # bytes
+LINE_LIMIT = 1 << 16  # bytes
+VALUES_LIMIT = 64  # values in one point, facts in one run
+NAME_LIMIT = 64  # characters
+FACT_LIMIT = 200  # characters of a fact that is text
+
+
+class UnsafeOutput(Exception):
+    """An output of a run is not what it must be: a plain file of its own, within its size."""
+
+
+class Outputs:
+    """The folder of a run, held open, so that the run cannot swap it for another one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self.folder)
+
+    def clear(self, *names: str) -> None:
+        """Remove outputs of an earlier attempt."""
+        for name in names:
+            try:
+                os.unlink(name, dir_fd=self.folder)
+            except FileNotFoundError:
+                continue
+
+    def open(self, name: str, limit: int) -> int | None:
+        """A read-only descriptor of a regular file of at most `limit` bytes; None when there is none. Raises UnsafeOutput."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # ELOOP for a link, ENXIO for a socket
+            raise UnsafeOutput(f"{name} cannot be opened as a plain file ({error.strerror})") from error
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size > limit:
+            os.close(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise UnsafeOutput(f"{name} is not a plain file")
+            if found.st_nlink != 1:
+                raise UnsafeOutput(f"{name} is a second name of another file")
+            raise UnsafeOutput(f"{name} has {found.st_size} bytes, more than the {limit} allowed")
+        return fd
+
+
+class SeriesReader:
+    """Follows `series.jsonl`: one JSON object per line, either a point, the facts of the run, or why it stopped itself."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.outputs = outputs
+        self.fd: int | None = None
+        self.read_bytes = 0
+        self.partial = b""
+        self.facts: dict[str, float | int | str] = {}
+        self.not_finite = ""  # why the run stopped itself, when a number was no longer finite
+        self.bad_lines = 0
+
+    def close(self) -> None:
+        if self.fd is not None:
+            os.close(self.fd)
+
+    def read(self) -> list[Point]:
+        """The points that were added since the last call. Raises UnsafeOutput."""
+        if self.fd is None:
+            self.fd = self.outputs.open(SERIES, SERIES_LIMIT)
+            if self.fd is None:
+                return []
+        points = []
+        while chunk := os.read(self.fd, 1 << 20):
+            self.read_bytes += len(chunk)
+            if self.read_bytes > SERIES_LIMIT:
+                raise UnsafeOutput(f"{SERIES} grew beyond the {SERIES_LIMIT} bytes allowed; log fewer points")
+            *lines, self.partial = (self.partial + chunk).split(b"\n")
+            if len(self.partial) > LINE_LIMIT:
+                raise UnsafeOutput(f"{SERIES} has a line of more than {LINE_LIMIT} bytes")
+            points += [point for line in lines if (point := self._parse(line)) is not None]
+        return points
+
+    def _parse(self, line: bytes) -> Point | None:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            self.bad_lines += 1
+            return None
+        if isinstance(facts := record.get("facts"), dict):
+            self.facts = clean_facts(facts)
+        elif isinstance(reason := record.get("not_finite"), str):
+            self.not_finite = reason[:FACT_LIMIT]
+        elif isinstance(step := record.pop("step", None), int) and 0 <= step < 2**53:
+            return Point(step, clean_values(record))
+        else:
+            self.bad_lines += 1
+        return None
+
+
+def clean_values(record: Mapping[str, object]) -> dict[str, float]:
+    """The finite numbers of a record, with names of a reasonable length."""
+    return {
+        name: float(value)
+        for name, value in list(record.items())[:VALUES_LIMIT]
+        if len(name) <= NAME_LIMIT and name.isprintable() and is_number(value)
+    }
+
+
+def clean_facts(record: Mapping[str, object]) -> dict[str, float | int | str]:
+    """The finite numbers and short texts of a record."""
+    return {
+        name: value
+        for name, value in list(record.items())[:VALUES_LIMIT]
+        if len(name) <= NAME_LIMIT
+        and name.isprintable()
+        and isinstance(value, float | int | str)
+        and (value.isprintable() and len(value) <= FACT_LIMIT if isinstance(value, str) else is_number(value))
+    }
+
+
+def is_number(value: object) -> TypeGuard[float | int]:
+    """Whether a value is a finite number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300 and math.isfinite(value)
