@@ -34,7 +34,7 @@ CATEGORY_WORDS = (
     ("schedule", r"(min|final|end)_(lr|learning)"),
     ("regularisation", r"dropout|drop|decay|wd|smoothing|z_loss|l2|noise"),
     ("initialisation", r"init|initial|std"),
-    ("optimiser", r"lr|learning|rate|betas?|momentum|eps|epsilon|optimi[sz]er|muon|adam|adamw|nesterov|clip|batch|ema"),
+    ("optimiser", r"lr|learning|rate|betas?\d?|momentum|eps|epsilon|optimi[sz]er|muon|adam|adamw|nesterov|clip|batch|ema"),
     ("data", r"mix|mixture|weights?|corpus|sources?|shards?|sampling|seq|sequence|context|block_size"),
     ("architecture", r"layers?|heads?|embd|embed|embedding|dim|width|depth|hidden|mlp|expansion|bias|rope|theta"),
     (
@@ -276,9 +276,7 @@ def _step(knobs: Mapping[str, Knob], knob: Knob, place: int) -> str:
     return f"{verb} {called} from {knob.shown(knob.now)} to {knob.shown(place)}"
 
 
-def _what_is_known(
-    knobs: Mapping[str, Knob], knob: Knob, past: Sequence[tuple[Tried, Move]], sigma: float | None
-) -> str:
+def _what_is_known(knobs: Mapping[str, Knob], knob: Knob, past: Sequence[tuple[Tried, Move]], sigma: float | None) -> str:
     """What was measured when this constant moved alone."""
     name, called = knob.constant.name, _called(knobs, knob.constant)
     alone = [(earlier, dict(move)[name]) for earlier, move in past if {n for n, _ in move} == {name}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
@@ -39,7 +40,7 @@ NOT_KNOBS = _words(
     "budget|timeout|seconds|minutes|hours|epochs?|(max|num|n|total)_(steps?|iters?|iterations?)",
 )
 MIXTURE = _words("mix|mixture|weights|shares|sources")  # the keys are names of data, such as "validation"
-BELOW_ONE = _words("dropout|drop|betas?|momentum|ema|prob|probability|p|frac|fraction|ratio|share|smoothing")
+BELOW_ONE = _words(r"dropout|drop|betas?\d?|b[12]|momentum|ema|prob|probability|p|frac|fraction|ratio|share|smoothing")
 MAY_BE_OFF = _words("dropout|drop|weight_decay|wd|smoothing", "(min|final|end)_(.*_)?(lr|frac|fraction|ratio)")
 LEARNING_RATE = _words("lr|learning_rate")
 COUNTS_STEPS = _words("steps?|iters?|iterations?|warmup")
@@ -55,7 +56,7 @@ def snake(label: str) -> str:
 
 
 def ladder(constant: Constant) -> tuple[Value, ...]:
-    """The values worth trying, the current one among them, numbers in ascending order; empty if this is not a knob.
+    """The values worth trying, the current one among them, in ascending order; empty if this is not a knob.
 
     Raises BadKnobComment.
     """
@@ -72,8 +73,7 @@ def ladder(constant: Constant) -> tuple[Value, ...]:
         values = _around(constant)
     # Not a set of the values themselves: True and 1 are equal.
     distinct = list({(type(value), value): value for value in (*values, constant.value)}.values())
-    if not isinstance(constant.value, str):
-        distinct.sort()
+    distinct.sort()
     return tuple(distinct) if len(distinct) > 1 else ()
 
 
@@ -176,6 +176,8 @@ def _parsed(constant: Constant, item: str, rule: str) -> Value:
         value = float(value)
     if type(value) is not kind:
         raise _bad(constant, rule, f"{item} is not a {kind.__name__} like {constant.literal}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _bad(constant, rule, f"{item} is not a finite number")
     return value
 
 
