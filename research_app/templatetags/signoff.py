@@ -1,0 +1,148 @@
+"""Template tags and filters: chips, figures, fragments."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import template
+from django.template import Context
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from research_app.models import Candidate, Event, Run, Stage, State, Verdict
+from research_app.models.candidate import DISCARDED, WAITING
+from research_app.web import figures
+from research_app.web.live import fragment
+from research_app.web.text import visible
+from training.spec import Outcome
+
+register = template.Library()
+for formatter in (
+    figures.score,
+    figures.spread,
+    figures.change,
+    figures.quantity,
+    figures.size,
+    figures.percent,
+    figures.duration,
+    figures.age,
+):
+    register.filter(formatter.__name__, formatter)
+register.filter("visible", visible)
+
+# A sign beside every word: nothing is said by colour alone.
+VERDICTS = {
+    Verdict.SOLID: ("good", "✓"),
+    Verdict.MORE_RUNS_NEEDED: ("warn", "…"),
+    Verdict.INCONCLUSIVE: ("warn", "~"),
+    Verdict.DROP: ("mute", "↓"),
+    Verdict.INVALID: ("bad", "!"),
+}
+OUTCOMES = {Outcome.completed: ("good", "✓"), Outcome.cancelled: ("mute", "∅")}
+
+
+def chip(tone: str, sign: str, words: object, title: str = "") -> SafeString:
+    hint = format_html(' title="{}"', title) if title else ""
+    mark = format_html('<span aria-hidden="true">{}</span> ', sign) if sign else ""
+    return format_html('<span class="chip {}"{}>{}{}</span>', tone, hint, mark, words)
+
+
+@register.simple_tag
+def verdict_chip(candidate: Candidate) -> SafeString:
+    """The verdict of the newest evidence, or nothing before there is any."""
+    if candidate.evidence is None:
+        return SafeString("")
+    tone, sign = VERDICTS[Verdict(candidate.evidence.verdict)]
+    return chip(tone, sign, candidate.evidence.get_verdict_display(), candidate.evidence.reason)
+
+
+@register.simple_tag
+def stage_chip(candidate: Candidate) -> SafeString:
+    """Where the candidate stands."""
+    stage = Stage(candidate.stage)
+    if candidate.needs_attention:
+        return chip("bad", "!", f"{stage.label}: needs attention", candidate.needs_attention)
+    if stage in WAITING:
+        return chip("accent", "◆", f"waiting at gate {1 if stage == Stage.SHORTLISTED else 2}", candidate.why)
+    if stage == Stage.LANDED:
+        return chip("good", "●", stage.label, candidate.why)
+    if stage in DISCARDED:
+        return chip("bad" if stage in (Stage.CRASHED, Stage.INVALID) else "mute", "○", stage.label, candidate.why)
+    return chip("working", "◔", stage.label, candidate.why)
+
+
+@register.simple_tag
+def run_chip(run: Run) -> SafeString:
+    """Whether the run goes on, and how it ended."""
+    if run.state != State.FINISHED:
+        return chip(
+            "working" if run.state == State.RUNNING else "mute",
+            "◔" if run.state == State.RUNNING else "○",
+            run.get_state_display(),
+        )
+    tone, sign = OUTCOMES.get(Outcome(run.outcome), ("bad", "!")) if run.outcome else ("mute", "○")
+    return chip(tone, sign, run.get_outcome_display() or "finished", run.reason)
+
+
+@register.simple_tag
+def sandbox_chip(level: str) -> SafeString:
+    """The sandbox that a run was in; none at all is marked everywhere."""
+    if level == "none":
+        return chip(
+            "warn", "!", "sandbox none", "The candidate's code ran without a sandbox: it could reach what the worker can reach."
+        )
+    return chip("mute", "", f"sandbox {level}") if level else SafeString("")
+
+
+@register.simple_tag
+def self_reported_chip(reported: bool) -> SafeString:
+    """Marks a number that the candidate's own code printed."""
+    if not reported:
+        return SafeString("")
+    return chip("warn", "!", "self-reported", "Printed by the candidate's own code, not measured by the trusted scorer.")
+
+
+@register.simple_tag
+def ago(then: Any) -> SafeString:
+    """How long ago, with the full time on hover."""
+    if then is None:
+        return SafeString(figures.NOTHING)
+    stamp = timezone.localtime(then)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', stamp.isoformat(), stamp.strftime("%Y-%m-%d %H:%M:%S %Z"), figures.age(then)
+    )
+
+
+@register.simple_tag
+def said(event: Event) -> SafeString:
+    """The data of an event as words: keys and values, untrusted like everything that an agent may have written."""
+    return format_html("{}", " · ".join(_pairs(event.data)))
+
+
+def _pairs(data: dict[str, Any]) -> Iterator[str]:
+    for key, value in data.items():
+        if value not in ("", None, [], {}):
+            yield f"{key.replace('_', ' ')}: {visible_plain(value)}"
+
+
+def visible_plain(value: Any) -> str:
+    text = figures.score(value) if isinstance(value, float) else str(value)
+    return text if len(text) <= 200 else f"{text[:200]} …"
+
+
+@register.simple_tag(takes_context=True)
+def live(context: Context, name: str) -> SafeString:
+    """The fragment of this page with this name, see research_app/web/live.py."""
+    return fragment(name, context["fragments"][name], context.flatten(), context.get("request"))
+
+
+@register.simple_tag(takes_context=True)
+def query(context: Context, **changes: Any) -> str:
+    """The page's own query string with some keys changed; an empty value removes its key."""
+    values = context["request"].GET.copy()
+    for key, value in changes.items():
+        if value in ("", None):
+            values.pop(key, None)
+        else:
+            values[key] = str(value)
+    return f"?{values.urlencode()}"

@@ -1,0 +1,85 @@
+"""Access to pages, in one place: every view fetches its object here and says with a decorator who may call it."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+
+from research_app import access
+from research_app.models import Candidate, Project, Run
+
+View = Callable[..., HttpResponse]
+
+
+def get_project(request: HttpRequest, slug: str) -> Project:
+    """The project, if this person may see it; 404 otherwise. One query."""
+    _require(access.may_see(request.user), "You may not see this project.")
+    return get_object_or_404(Project, slug=slug)
+
+
+def get_candidate(request: HttpRequest, slug: str, number: int) -> Candidate:
+    """The candidate with its project, patch set and evidence, if this person may see it. One query."""
+    _require(access.may_see(request.user), "You may not see this candidate.")
+    return get_object_or_404(Candidate.objects.with_evidence(), project__slug=slug, number=number)
+
+
+def get_run(request: HttpRequest, slug: str, pk: int) -> Run:
+    """The run with what its page names, if this person may see it. One query."""
+    _require(access.may_see(request.user), "You may not see this run.")
+    runs = Run.objects.select_related("project", "baseline", "device", "patch_set__candidate")
+    return get_object_or_404(runs, project__slug=slug, pk=pk)
+
+
+def researcher(view: View) -> View:
+    """Any signed-in person. Others are led to the sign-in page and back."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return view(request, *args, **kwargs) if access.may_see(request.user) else _sign_in_first(request)
+
+    return checked
+
+
+def operator(view: View) -> View:
+    """A person who may pause, resume and reopen."""
+
+    @researcher
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        _require(access.may_operate(request.user), "You may look, but not steer the loop. Ask an administrator.")
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
+def voter(view: View) -> View:
+    """A person whose vote counts at the gates."""
+
+    @researcher
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        _require(
+            access.may_vote(request.user),
+            f"Only members of the group “{access.APPROVERS}” decide at a gate. Ask an administrator to add you to it.",
+        )
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
+def _require(allowed: bool, otherwise: str) -> None:
+    if not allowed:
+        raise PermissionDenied(otherwise)
+
+
+def _sign_in_first(request: HttpRequest) -> HttpResponse:
+    """A page leads to the sign-in page; what a script asked for says 401, so that no form lands inside a page."""
+    if request.headers.get("HX-Request") or request.headers.get("X-Requested-With"):
+        return HttpResponse("You are signed out: reload the page to sign in again.", status=401, content_type="text/plain")
+    back = {"next": request.get_full_path()} if request.method == "GET" else {}
+    return redirect(f"{reverse('sign-in')}?{urlencode(back)}" if back else reverse("sign-in"))

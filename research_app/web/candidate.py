@@ -1,0 +1,255 @@
+"""/projects/<slug>/candidates/<number>/ : the change and its evidence on one page, and the decision bar."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from research_app.access import may_operate, may_vote
+from research_app.loop.review import Seen
+from research_app.models import Candidate, Event, Landing, LandingState, PatchSet, Project, Run, Stage
+from research_app.models.candidate import REOPENABLE
+from research_app.repository import RepositoryError
+from research_app.web import figures, live
+from research_app.web.access import get_candidate, researcher
+from research_app.web.candidates import neighbours
+from research_app.web.diff import FileDiff, rendered, texts_of, too_large
+from research_app.web.effects import Scale, effect_of
+
+REASONS = (
+    "Looks like seed noise",
+    "Gain too small for what it adds to the code",
+    "Costs more memory or speed than it gains",
+    "Tunes to the metric, not to the model",
+    "The same idea was tried before",
+)
+FRAGMENTS = {
+    "head": "candidate/_head.html",
+    "verdict": "candidate/_verdict.html",
+    "scores": "candidate/_scores.html",
+    "resources": "candidate/_resources.html",
+    "runs": "candidate/_runs.html",
+    "events": "candidate/_events.html",
+    "curves-mark": "candidate/_mark.html",
+    "decide": "candidate/_decide.html",
+}
+
+
+@researcher
+@require_safe
+def candidate(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """The candidate's page."""
+    shown = get_candidate(request, slug, number)
+    context = context_of(request, shown)
+    if not request.headers.get("HX-Trigger"):
+        context |= {"files": files_of(shown.project, shown.patch_set), "too_large": too_large(diff_of(shown))}
+    return live.page(request, "candidate.html", FRAGMENTS, context)
+
+
+@researcher
+@require_safe
+def change_diff(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """The stored diff as a file."""
+    shown = get_candidate(request, slug, number)
+    response = HttpResponse(diff_of(shown), content_type="text/plain; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-C-{number}.diff"'
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def diff_of(shown: Candidate) -> str:
+    """The diff under review, or what was proposed as a patch where no patch set came of it."""
+    return shown.patch_set.diff if shown.patch_set else str(shown.proposed.get("patch", ""))
+
+
+def files_of(project: Project, patch_set: PatchSet | None) -> list[FileDiff]:
+    """The diff with colours. Without the repository it is shown without them."""
+    if patch_set is None or too_large(patch_set.diff):
+        return []
+    paths = [file["path"] for file in patch_set.files]
+    try:
+        repository = project.repository
+        read = texts_of(repository.texts(patch_set.base_commit, paths), repository.texts(patch_set.commit, paths))
+    except RepositoryError:
+        read = texts_of({}, {})
+    return rendered(patch_set.diff, read)
+
+
+def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str, Any]:
+    """What all fragments of the page show. A constant number of queries, whatever the number of runs."""
+    patch_set, project = shown.patch_set, shown.project
+    base = patch_set.base if patch_set else shown.base
+    runs = runs_of(shown)
+    bank = list(base.runs.filter(patch_set=None).select_related("device").order_by("seed"))
+    mine = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
+    effect = effect_of(shown.evidence, project.sign)
+    previous, following = neighbours(project, shown)
+    landing = shown.landings.select_related("version").order_by("-pk").first()  # type: ignore[attr-defined]
+    return {
+        "project": project,
+        "candidate": shown,
+        "patch_set": patch_set,
+        "base": base,
+        "tip": project.tip(),
+        "evidence": shown.evidence,
+        "effect": effect,
+        "bar": Scale.of([effect]).bar(effect) if effect else None,
+        "arms": arms_of(shown, bank, mine),
+        "facts": facts_table(bank, mine),
+        "sources": source_table(bank, mine, project.sign),
+        "bank": bank,
+        "runs": runs,
+        "mine": mine,
+        "unsandboxed": any(run.sandbox_level == "none" for run in (*bank, *mine)),
+        "chart_version": chart_version((*bank, *mine)),
+        "events": Event.objects.about(shown),
+        "reviews": shown.reviews.select_related("reviewer").order_by("pk"),  # type: ignore[attr-defined]
+        "previous": previous,
+        "following": following,
+        **decision_context(request, shown, landing),
+        **more,
+    }
+
+
+def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | None) -> dict[str, Any]:
+    """What the decision bar needs: what was seen, and what this person may do now."""
+    seen = Seen.of(shown)
+    return {
+        "seen": seen,
+        "landing": landing,
+        "votes_open": shown.stage == Stage.READY and may_vote(request.user),
+        "may_vote": may_vote(request.user),
+        "at_gate": shown.waits_for_person,
+        "in_queue": landing is not None and landing.state in (LandingState.QUEUED, LandingState.REJUDGING),
+        "may_reopen": shown.stage in REOPENABLE and shown.evidence is not None and may_operate(request.user),
+        "reasons": REASONS,
+    }
+
+
+def runs_of(shown: Candidate) -> list[Run]:
+    """All runs of all patch sets of a candidate, newest patch set first. One query."""
+    found = Run.objects.filter(patch_set__candidate=shown).select_related("device", "patch_set", "baseline")
+    return list(found.defer("patch_set__diff").order_by("-patch_set__number", "seed"))
+
+
+def chart_version(runs: Sequence[Run]) -> str:
+    """Changes when a curve of these runs may have grown."""
+    return live.version(" ".join(f"{run.pk}:{run.state}:{run.progress:.3f}" for run in runs))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of the comparison: the scores of its runs, by run."""
+
+    name: str
+    role: str
+    scores: Sequence[tuple[int, int, float]]  # run, seed, score
+    sign: float
+
+    @property
+    def values(self) -> list[float]:
+        return [score for _, _, score in self.scores]
+
+    @property
+    def n(self) -> int:
+        return len(self.scores)
+
+    @property
+    def mean(self) -> float | None:
+        return fmean(self.values) if self.scores else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation; None for a single run, which has none."""
+        return stdev(self.values) if self.n > 1 else None
+
+    @property
+    def best(self) -> tuple[int, int, float] | None:
+        return min(self.scores, key=lambda entry: self.sign * entry[2], default=None)
+
+
+def arms_of(shown: Candidate, bank: Sequence[Run], mine: Sequence[Run]) -> list[Arm]:
+    """Baseline and candidate: exactly the runs that the evidence froze, or those that have ended where there is none yet."""
+    frozen = shown.evidence.numbers if shown.evidence else {}
+    arms = []
+    for name, role, runs in (("baseline", "baseline", bank), (str(shown), "candidate", mine)):
+        kept = frozen.get(role) or [{"run": r.pk, "seed": r.seed, "score": r.score} for r in runs if r.score is not None]
+        arms.append(Arm(name, role, [(one["run"], one["seed"], one["score"]) for one in kept], shown.project.sign))
+    return arms
+
+
+FACTS = (  # key, words, how it is written
+    ("parameters", "parameters", figures.quantity),
+    ("flops_per_token", "FLOPs per token", figures.quantity),
+    ("tokens", "tokens seen", figures.quantity),
+    ("steps", "steps", figures.quantity),
+    ("flops", "training FLOPs", figures.quantity),
+    ("peak_memory_bytes", "peak memory", figures.size),
+    ("device_peak_memory_bytes", "peak device memory", figures.size),
+    ("tokens_per_second", "tokens/s", figures.quantity),
+    ("train_seconds", "training time", lambda value: f"{value:.1f} s"),
+)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One measured quantity in both arms: means over their runs."""
+
+    words: str
+    before: str
+    after: str
+    change: str
+    same: bool
+
+
+def facts_table(bank: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
+    """What a change resolves to: measured, not described. Only what both arms measured."""
+    table = []
+    for key, words, written in FACTS:
+        before, after = _mean_fact(bank, key), _mean_fact(mine, key)
+        if before is None or after is None:
+            continue
+        relative = (after - before) / before if before else 0.0
+        same = abs(relative) < 0.0005
+        table.append(
+            Fact(words, written(before), written(after), "same" if same else figures.percent(relative, signed=True), same)
+        )
+    return table
+
+
+def _mean_fact(runs: Sequence[Run], key: str) -> float | None:
+    values = [run.train_seconds if key == "train_seconds" else run.facts.get(key) for run in runs if run.score is not None]
+    numbers = [float(value) for value in values if isinstance(value, int | float)]
+    return fmean(numbers) if numbers else None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The score on one source of the held-out text."""
+
+    name: str
+    before: float
+    after: float
+    change: float
+    better: bool
+
+
+def source_table(bank: Sequence[Run], mine: Sequence[Run], sign: float) -> list[Source]:
+    """Mean score per source in both arms, worst change first. Empty where the scorer gave none."""
+    before, after = _by_source(bank), _by_source(mine)
+    table = [
+        Source(n, before[n], after[n], after[n] - before[n], sign * (after[n] - before[n]) < 0) for n in before if n in after
+    ]
+    return sorted(table, key=lambda source: -sign * source.change)
+
+
+def _by_source(runs: Sequence[Run]) -> Mapping[str, float]:
+    scored = [run.score_by_source for run in runs if run.score is not None and run.score_by_source]
+    return {
+        name: fmean(scores[name] for scores in scored)
+        for name in (scored[0] if scored else ())
+        if all(name in s for s in scored)
+    }

@@ -1,0 +1,73 @@
+"""Approve, reject and reopen: a researcher's click. The answer is the decision bar as it stands then."""
+
+from collections.abc import Callable
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from research_app.loop import review
+from research_app.loop.review import ReviewRefused, Seen, StalePage
+from research_app.models import Candidate, StageMoved
+from research_app.web import live
+from research_app.web.access import get_candidate, operator, voter
+from research_app.web.candidate import FRAGMENTS, context_of, files_of
+
+MAX_REASON = 4000  # characters
+
+
+@voter
+@require_POST
+def approve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Approve for the baseline what this person saw."""
+    return _decide(request, slug, number, lambda shown, user, reason: review.approve(shown, user, _seen(request), reason))
+
+
+@voter
+@require_POST
+def reject(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Close the candidate with a reason."""
+    return _decide(request, slug, number, lambda shown, user, reason: review.reject(shown, user, _seen(request), reason))
+
+
+@operator
+@require_POST
+def reopen(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Bring a discarded candidate back to the gate."""
+    return _decide(request, slug, number, review.reopen)
+
+
+def _seen(request: HttpRequest) -> Seen:
+    return Seen(*(request.POST.get(name, "") for name in ("diff_hash", "base_commit", "evidence_hash")))
+
+
+def _decide(request: HttpRequest, slug: str, number: int, act: Callable[[Candidate, User, str], object]) -> HttpResponse:
+    """Do it and show the bar again: where the candidate stands now, or why it was refused, with what was typed."""
+    shown = get_candidate(request, slug, number)
+    reason = request.POST.get("reason", "")
+    refused, stale = "", False
+    try:
+        if len(reason) > MAX_REASON:
+            raise ReviewRefused(f"The reason has {len(reason):,} characters; at most {MAX_REASON:,} are kept. Shorten it.")
+        assert isinstance(request.user, User)  # the decorators let nobody else in
+        act(shown, request.user, reason)
+    except ReviewRefused as error:
+        refused, stale = str(error), isinstance(error, StalePage)
+    except StageMoved as error:
+        refused, stale = str(error), True
+    if not refused and not request.headers.get("HX-Request"):
+        return redirect(shown)
+    return _answer(request, get_candidate(request, slug, number), refused, stale, reason)
+
+
+def _answer(request: HttpRequest, shown: Candidate, refused: str, stale: bool, reason: str) -> HttpResponse:
+    """The bar alone for a script, the whole page otherwise; 409 where the page was out of date, 422 for other refusals."""
+    context = context_of(request, shown, refused=refused, stale=stale, reason=reason if refused else "")
+    status = 409 if stale else 422 if refused else 200
+    if request.headers.get("HX-Request"):
+        return HttpResponse(live.fragment("decide", FRAGMENTS["decide"], context, request), status=status)
+    context |= {"files": files_of(shown.project, shown.patch_set), "too_large": False}
+    response = live.page(request, "candidate.html", FRAGMENTS, context)
+    response.status_code = status
+    return response

@@ -1,0 +1,203 @@
+"""/projects/<slug>/ : how the research goes, what trains now, what waits; and pausing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from statistics import fmean, stdev
+
+from django.contrib import messages
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from research_app.loop import propose
+from research_app.models import Candidate, Device, Project, Run, Stage, State
+from research_app.models.candidate import DISCARDED, RESTING, WAITING
+from research_app.models.run import series_of
+from research_app.web import live
+from research_app.web.access import get_project, operator, researcher
+from research_app.web.candidates import for_list
+from research_app.web.effects import rows
+
+WINDOW = timedelta(hours=1)  # of throughput and device use
+WAY = tuple(stage for stage in Stage if stage not in DISCARDED)
+ALWAYS = (Stage.PROPOSED, Stage.CHECKING, Stage.SCREENING, Stage.READY, Stage.LANDING, Stage.LANDED)
+SPARK_WIDTH, SPARK_HEIGHT, SPARK_POINTS = 120, 28, 60
+
+
+@researcher
+@require_safe
+def project(request: HttpRequest, slug: str) -> HttpResponse:
+    """The project's page. The number of queries does not depend on how much it tried."""
+    shown = get_project(request, slug)
+    waiting = for_list(shown.candidates.waiting_for_review()).order_by("stage_since")  # type: ignore[attr-defined]
+    counts = dict(shown.candidates.values_list("stage").annotate(Count("pk")).order_by())
+    context = {
+        "project": shown,
+        "baseline": Bank.of(shown),
+        "way": [(stage, counts.get(stage, 0)) for stage in WAY if stage in ALWAYS or counts.get(stage)],
+        "discarded": [(stage, counts[stage]) for stage in DISCARDED if counts.get(stage)],
+        "waiting": rows(waiting[:5]),
+        "waiting_count": sum(counts.get(stage, 0) for stage in WAITING),
+        "attention": shown.candidates.exclude(needs_attention="").count(),
+        "training": live_runs(shown),
+        "queued": shown.runs.filter(state=State.QUEUED).count(),
+        "pace": Pace.of(shown),
+        "rounds": shown.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
+        "last_round": shown.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
+        "under_way": shown.candidates.exclude(stage__in=RESTING).filter(needs_attention="").order_by("-number")[:4],
+        "chart_version": f"{sum(counts.values())}-{sum(counts.get(s, 0) for s in RESTING)}-{shown.baseline_versions.count()}",
+    }
+    fragments = {
+        "status": "project/_status.html",
+        "training": "project/_training.html",
+        "turn": "project/_turn.html",
+        "proposing": "project/_proposing.html",
+        "progress-mark": "project/_mark.html",
+    }
+    return live.page(request, "project.html", fragments, context)
+
+
+@operator
+@require_POST
+def pause(request: HttpRequest, slug: str) -> HttpResponse:
+    """Stop proposing; what is under way goes on."""
+    shown = get_project(request, slug)
+    propose.pause(shown, request.user.get_username())
+    messages.info(request, "Paused: nothing new is proposed. What is under way goes on.")
+    return redirect(shown)
+
+
+@operator
+@require_POST
+def resume(request: HttpRequest, slug: str) -> HttpResponse:
+    """Propose again."""
+    shown = get_project(request, slug)
+    propose.resume(shown, request.user.get_username())
+    messages.info(request, "Resumed: the proposers are at work again.")
+    return redirect(shown)
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The baseline's newest version and the scores of its runs."""
+
+    number: int
+    commit: str
+    scores: Sequence[float]
+    wanted: int
+    ended: int
+
+    @classmethod
+    def of(cls, project: Project) -> "Bank | None":
+        """Two queries. None before the project has a baseline."""
+        version = project.baseline_versions.order_by("-number").first()
+        if version is None:
+            return None
+        found = version.runs.filter(patch_set=None).values_list("state", "score")
+        scores = [score for _, score in found if score is not None]
+        ended = sum(state == State.FINISHED for state, _ in found)
+        return cls(version.number, version.commit, scores, project.file.baseline.runs, ended)
+
+    @property
+    def mean(self) -> float | None:
+        return fmean(self.scores) if self.scores else None
+
+    @property
+    def std(self) -> float | None:
+        return stdev(self.scores) if len(self.scores) > 1 else None
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run that trains now."""
+
+    run: Run
+    series: dict[str, list[list[float]]]
+
+    @property
+    def candidate(self) -> Candidate | None:
+        return self.run.patch_set.candidate if self.run.patch_set else None
+
+    @property
+    def left(self) -> timedelta | None:
+        """Time left at the pace so far; None before a pace can be told."""
+        if self.run.started_at is None or self.run.progress < 0.02:
+            return None
+        return (timezone.now() - self.run.started_at) * (1 / self.run.progress - 1)
+
+    @cached_property
+    def curve(self) -> tuple[list[float], list[float]]:
+        """Validation loss, or train loss before there is enough of it."""
+        for name in ("val_loss", "train_loss"):
+            steps, values = self.series.get(name) or ([], [])
+            if len(values) >= 3:
+                stride = max(1, len(values) // SPARK_POINTS)
+                return list(steps[::stride]), list(values[::stride])
+        return [], []
+
+    @property
+    def last(self) -> float | None:
+        return self.curve[1][-1] if self.curve[1] else None
+
+    @property
+    def points(self) -> str:
+        """Of the small curve, as an SVG polyline; x is the share of the budget, so that it grows to the right."""
+        steps, values = self.curve
+        if not values or not steps[-1]:
+            return ""
+        low, high = min(values), max(values)
+        reach = max(self.run.progress, 0.02) * SPARK_WIDTH
+        rise = (SPARK_HEIGHT - 4) / (high - low or 1)
+        return " ".join(
+            f"{step / steps[-1] * reach:.1f},{2 + (high - value) * rise:.1f}" for step, value in zip(steps, values, strict=True)
+        )
+
+
+def live_runs(project: Project) -> list[Training]:
+    """The runs that train now, with their series. Two queries."""
+    running = project.runs.filter(state=State.RUNNING).select_related("device", "baseline", "patch_set__candidate__project")
+    runs = list(running.defer("patch_set__diff").order_by("pk"))
+    series = series_of([run.pk for run in runs])
+    return [Training(run, series[run.pk]) for run in runs]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Throughput and device use in the last hour, or since the first run if that is less."""
+
+    experiments: int
+    window: timedelta
+    busy: float | None
+    devices: int
+
+    @classmethod
+    def of(cls, project: Project) -> "Pace":
+        """Two queries."""
+        now = timezone.now()
+        since = now - WINDOW
+        spans = project.runs.filter(started_at__isnull=False).exclude(finished_at__lt=since)
+        runs = list(spans.values_list("started_at", "finished_at", "train_seconds", "patch_set_id"))
+        devices = Device.objects.online().filter(kind=project.file.train.device).count()
+        if not runs:
+            return cls(0, WINDOW, None, devices)
+        begin = max(since, min(started for started, *_ in runs))
+        window = max(now - begin, timedelta(seconds=1))
+        ended = sum(1 for _, finished, _, patch_set in runs if patch_set and finished)
+        used = sum(_overlap(started, finished, seconds, begin, now) for started, finished, seconds, _ in runs)
+        busy = min(1.0, used / (window.total_seconds() * devices)) if devices else None
+        return cls(ended, window, busy, devices)
+
+    @property
+    def per_hour(self) -> float | None:
+        """None in the first minute, when a rate would say nothing."""
+        return self.experiments / (self.window / timedelta(hours=1)) if self.window > timedelta(minutes=1) else None
+
+
+def _overlap(started: datetime, finished: datetime | None, trained: float | None, begin: datetime, now: datetime) -> float:
+    """Seconds of training inside the window."""
+    end = started + timedelta(seconds=trained) if trained else finished or now
+    return max(0.0, (min(end, now) - max(started, begin)).total_seconds())

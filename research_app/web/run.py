@@ -1,0 +1,52 @@
+"""/projects/<slug>/runs/<id>/ : one training run."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from research_app.models import Run, RunLog, State
+from research_app.web import figures, live
+from research_app.web.access import get_run, researcher
+from research_app.web.candidate import FACTS, chart_version
+
+FRAGMENTS = {"run-head": "run/_head.html", "run-facts": "run/_facts.html", "curves-mark": "run/_mark.html"}
+
+
+@researcher
+@require_safe
+def run(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Facts, curves, outcome and log of one run."""
+    shown = get_run(request, slug, pk)
+    context = {
+        "project": shown.project,
+        "run": shown,
+        "candidate": shown.patch_set.candidate if shown.patch_set else None,
+        "facts": facts_of(shown),
+        "sources": sorted(shown.score_by_source.items()),
+        "running": shown.state == State.RUNNING,
+        "chart_version": chart_version([shown]),
+    }
+    return live.page(request, "run.html", FRAGMENTS, context)
+
+
+@researcher
+@require_safe
+def log(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """What the run printed: a piece of page for a script, the text itself otherwise."""
+    shown = get_run(request, slug, pk)
+    text = RunLog.objects.filter(run=shown).values_list("text", flat=True).first()
+    if request.headers.get("HX-Request"):
+        return render(request, "run/_log.html", {"run": shown, "text": text})
+    response = HttpResponse(text or "", content_type="text/plain; charset=utf-8")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def facts_of(shown: Run) -> list[tuple[str, str]]:
+    """Measured facts in words, known ones first and the rest as they came."""
+    known = {key: (words, written) for key, words, written in FACTS}
+    facts = [(words, written(shown.facts[key])) for key, (words, written) in known.items() if key in shown.facts]
+    for key, value in sorted(shown.facts.items()):
+        if key not in known:
+            facts.append((key.replace("_", " "), figures.quantity(value) if isinstance(value, int | float) else str(value)))
+    return facts
