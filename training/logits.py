@@ -2,9 +2,10 @@
 
     python -I logits.py TREE CHECKPOINT DEVICE REPLY_FD
 
-Builds the model of TREE/train.py, loads the checkpoint, and then answers each request on standard input (a header of two
-little-endian uint32, sequences and length, then that many bytes) on REPLY_FD (a header of three uint32, sequences, length and
-vocabulary, then that many float32). It never sees which bytes are scored. It ends with its input.
+It may be started before there is a checkpoint, because importing PyTorch takes longer than scoring a small model. With the
+first request on standard input it builds the model of TREE/train.py and loads the checkpoint. A request is a header of two
+little-endian uint32, sequences and length, then that many bytes. The reply on REPLY_FD is a header of three uint32,
+sequences, length and vocabulary, then that many float32. It never sees which bytes are scored. It ends with its input.
 """
 
 from __future__ import annotations
@@ -21,18 +22,23 @@ BUILD_FAILED, LOAD_FAILED = 3, 4  # exit codes
 def main() -> None:
     tree, checkpoint, device, reply_fd = sys.argv[1:]
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(int(reply_fd), "wb")
-    sys.path.insert(0, tree)
-    os.chdir(tree)
+    import safetensors.torch  # noqa: F401  (now, not when the first request waits for it)
     import torch
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    header = requests.read(8)
+    if not header:
+        return  # the run ended without anything to score
+    sys.path.insert(0, tree)
+    os.chdir(tree)
     model = attempt(BUILD_FAILED, "build_model() failed", lambda: build(device))
     attempt(LOAD_FAILED, "the checkpoint does not fit the model", lambda: load(model, checkpoint, device))
     model.eval()
     with torch.no_grad():
-        while header := requests.read(8):
+        while header:
             answer(model, header, requests, replies, device)
+            header = requests.read(8)
 
 
 def build(device: str) -> Any:

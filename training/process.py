@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -35,6 +34,11 @@ def clean_text(raw: bytes) -> str:
     """Untrusted output as text that is safe to show: no control characters, carriage returns as line ends."""
     text = raw.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def says_out_of_memory(output: str) -> bool:
+    """Whether the end of an output is the complaint of Python, PyTorch or CUDA about too little memory."""
+    return any(words in output for words in ("MemoryError", "out of memory", "can't allocate memory", "Cannot allocate memory"))
 
 
 class BoundedLog:
@@ -151,7 +155,11 @@ class Process:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End whatever is still running and let go of the descriptors."""
         self.kill()
         self.selector.close()
         os.close(self._status_fd)

@@ -6,12 +6,15 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Self
 
 from training.output import OutputParser
-from training.process import Process, clean_environment
-from training.scorer import NoScore, Score, score_checkpoint
+from training.process import Process, clean_environment, says_out_of_memory
+from training.scorer import NoScore, Scorer, ShouldStop
 from training.series import CHECKPOINT, SERIES, Outputs, SeriesReader, UnsafeOutput
 from training.spec import Outcome, Point, RunResult, RunSpec, Scored, SelfReported
 
@@ -20,10 +23,7 @@ POINTS_SECONDS = 1.0  # at least this long between two calls of `on_points`
 SOURCE_LIMIT = 16 << 20  # bytes of source kept for scoring
 SANDBOX_LEVEL = "none"
 
-OUT_OF_MEMORY_WORDS = ("MemoryError", "out of memory", "can't allocate memory", "Cannot allocate memory")
-
 OnPoints = Callable[[Sequence[Point]], None]
-ShouldStop = Callable[[], str | None]
 
 
 @dataclass
@@ -50,11 +50,18 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
     """
     started_at = time.time()
     source = read_source(spec.tree) if isinstance(spec.scoring, Scored) else {}
-    with Outputs(spec.scratch) as outputs:
+    with ExitStack() as stack:
+        outputs = stack.enter_context(Outputs(spec.scratch))
         outputs.clear(SERIES, CHECKPOINT)
-        progress = _Progress(spec.scoring, outputs, on_points)
+        progress = stack.enter_context(_Progress(spec.scoring, outputs, on_points))
+
+        @cache
+        def scorer() -> Scorer:
+            """Started with the first point: ready when the run ends, and never there for a run that crashed at once."""
+            return stack.enter_context(Scorer(source, spec.scratch.parent, device=spec.device, memory_limit=spec.memory_limit))
+
         with _start(spec, progress) as process:
-            ending = _follow(spec, process, progress, should_stop)
+            ending = _follow(spec, process, progress, should_stop, scorer)
             process.kill()
             train_seconds = process.seconds
         ended = process.ended
@@ -66,8 +73,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
         if ending.outcome is Outcome.completed:
             _judge_exit(ending, process, progress)
         if ending.outcome is Outcome.completed:
-            _score(ending, spec, source, outputs, progress, should_stop)
-        progress.close()
+            _score(ending, spec, outputs, progress, should_stop, scorer)
     return RunResult(
         outcome=ending.outcome,
         reason=ending.reason,
@@ -130,6 +136,7 @@ class _Progress:
         self.on_points = on_points
         self.waiting: list[Point] = []
         self.handed_on = time.monotonic()
+        self.alive = False  # whether there was any point yet
 
     def printed(self, chunk: bytes) -> None:
         if self.parser is not None:
@@ -146,7 +153,10 @@ class _Progress:
             self.waiting += self.parser.finish()
         self._hand_on()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.reader.close()
 
     @property
@@ -157,6 +167,7 @@ class _Progress:
         self.waiting += self.reader.read()
         self.handed_on = time.monotonic()
         if self.waiting:
+            self.alive = True
             points, self.waiting = self.waiting, []
             self.on_points(points)
 
@@ -173,7 +184,9 @@ def _start(spec: RunSpec, progress: _Progress) -> Process:
     )
 
 
-def _follow(spec: RunSpec, process: Process, progress: _Progress, should_stop: ShouldStop) -> _Ending:
+def _follow(
+    spec: RunSpec, process: Process, progress: _Progress, should_stop: ShouldStop, scorer: Callable[[], Scorer]
+) -> _Ending:
     """Watch the process until it ends or has to be ended."""
     ending = _Ending()
     while ending.outcome is Outcome.completed and not process.wait(POLL_SECONDS):
@@ -181,6 +194,8 @@ def _follow(spec: RunSpec, process: Process, progress: _Progress, should_stop: S
             progress.hand_on()
         except UnsafeOutput as error:
             ending.fail(Outcome.no_score, f"The run's output was refused: {error}.")
+        if progress.alive and isinstance(spec.scoring, Scored):
+            scorer()
         if reason := should_stop():
             ending.fail(Outcome.cancelled, reason)
         elif process.seconds > spec.wall_limit:
@@ -209,7 +224,7 @@ def _judge_exit(ending: _Ending, process: Process, progress: _Progress) -> None:
         ending.fail(Outcome.out_of_memory, f"Killed by the system (SIGKILL), most likely for its memory. {last}")
     elif code is None:
         ending.fail(Outcome.crashed, f"The run and its launcher were killed from outside. {last}")
-    elif any(words in process.log.last_lines(40, 8000) for words in OUT_OF_MEMORY_WORDS):
+    elif says_out_of_memory(process.log.last_lines(40, 8000)):
         ending.fail(Outcome.out_of_memory, f"Ran out of memory. {last}")
     else:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
@@ -248,10 +263,10 @@ def _add_facts(ending: _Ending, spec: RunSpec, progress: _Progress, process: Pro
 def _score(
     ending: _Ending,
     spec: RunSpec,
-    source: dict[str, bytes],
     outputs: Outputs,
     progress: _Progress,
     should_stop: ShouldStop,
+    scorer: Callable[[], Scorer],
 ) -> None:
     """Score a run that trained to its end."""
     if isinstance(spec.scoring, SelfReported):
@@ -267,15 +282,7 @@ def _score(
         return
     started = time.monotonic()
     try:
-        score: Score = score_checkpoint(
-            source,
-            outputs,
-            spec.scoring.shard,
-            scratch=spec.scratch,
-            device=spec.device,
-            memory_limit=spec.memory_limit,
-            should_stop=should_stop,
-        )
+        score = scorer().score(outputs, spec.scoring.shard, should_stop)
     except NoScore as error:
         reason = str(error)
         ending.fail(error.outcome, reason[0].upper() + reason[1:] + ("" if reason.endswith((".", "?")) else "."))

@@ -15,15 +15,15 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
 from training.logits import BUILD_FAILED, LOAD_FAILED
-from training.process import Process, clean_environment
+from training.process import Process, clean_environment, says_out_of_memory
 from training.series import CHECKPOINT, Outputs, UnsafeOutput
 from training.spec import Outcome
 
@@ -35,6 +35,9 @@ HEADER_LIMIT = 8 << 20  # bytes of the description at the front of a safetensors
 SCORE_SECONDS = 60.0  # for a whole scoring; one of the default target takes under two
 POLL_SECONDS = 0.2
 PIPE_SIZE = 1 << 20
+
+
+ShouldStop = Callable[[], str | None]
 
 
 class NoScore(Exception):
@@ -71,131 +74,65 @@ def read_shard(path: Path) -> Shard:
     return Shard(text, {s["name"]: slice(s["start"] // row, (s["start"] + s["bytes"]) // row) for s in index["sources"]})
 
 
-def score_checkpoint(
-    source: Mapping[str, bytes],
-    outputs: Outputs,
-    shard: Path,
-    *,
-    scratch: Path,
-    device: str,
-    memory_limit: int,
-    should_stop: Callable[[], str | None],
-    seconds: float = SCORE_SECONDS,
-) -> Score:
-    """Score the checkpoint in `outputs`, with the model of `source` (the files that were judged, by relative path).
+class Scorer:
+    """The candidate's model behind two pipes: tokens go in, logits come out, and every wait has an end.
 
-    Raises NoScore, in bounded time, whatever the checkpoint or the model does.
+    Start it while the run still trains: it imports PyTorch meanwhile, and waits. `source` is the code that was judged (content
+    by relative path); `folder` is where its copy is put, out of the reach of the run. A context manager.
     """
-    started = time.monotonic()
-    held_out = read_shard(shard)
-    checkpoint_fd = _checked_checkpoint(outputs)
-    home = Path(tempfile.mkdtemp(prefix="scoring-", dir=scratch))
-    try:
-        tree = home / "tree"
+
+    def __init__(self, source: Mapping[str, bytes], folder: Path, *, device: str, memory_limit: int) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix=".scoring-", dir=folder))
+        self.checkpoint = self.home / CHECKPOINT
         for name, content in source.items():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            (tree / name).write_bytes(content)
-        with _Model(tree, checkpoint_fd, home, device, memory_limit, should_stop, seconds) as model:
-            bits = np.concatenate(
-                [bits_of(model.logits(batch[:, :-1]), batch[:, 1:]) for batch in _batches(held_out.text)]
-            )  # (N, window)
-    finally:
-        os.close(checkpoint_fd)
-        shutil.rmtree(home, ignore_errors=True)
-    return Score(
-        bits_per_byte=float(bits.mean()),
-        by_source={name: float(bits[rows].mean()) for name, rows in held_out.sources.items()},
-        scored_bytes=bits.size,
-        seconds=time.monotonic() - started,
-    )
-
-
-def bits_of(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Bits needed for each target byte: −log2 softmax(logits)[target]. (N, T, 256) and (N, T) to (N, T). Raises NoScore."""
-    if not np.isfinite(logits).all():
-        raise NoScore(Outcome.not_finite, "the trained model answers with logits that are not finite")
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    chosen = np.take_along_axis(shifted, targets[..., None].astype(np.intp), axis=-1)[..., 0]
-    nats = np.log(np.exp(shifted).sum(axis=-1)) - chosen
-    return np.asarray(nats, dtype=np.float64) / math.log(2)
-
-
-def _batches(text: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(text), BATCH):
-        yield text[start : start + BATCH]
-
-
-def _checked_checkpoint(outputs: Outputs) -> int:
-    """A descriptor of the checkpoint, when it is a plain safetensors file as long as its header says. Raises NoScore."""
-    try:
-        fd = outputs.open(CHECKPOINT, CHECKPOINT_LIMIT)
-    except UnsafeOutput as error:
-        raise NoScore(Outcome.no_score, f"the checkpoint was refused: {error}") from error
-    if fd is None:
-        raise NoScore(Outcome.no_score, f"training ended without writing {CHECKPOINT}; call run.finish(model) at its end")
-    size = os.fstat(fd).st_size
-    length = int.from_bytes(os.pread(fd, 8, 0), "little") if size >= 8 else HEADER_LIMIT + 1
-    try:
-        if length > min(size - 8, HEADER_LIMIT):
-            raise ValueError("its header is longer than the file")
-        ends = [int(tensor["data_offsets"][1]) for name, tensor in _header(fd, length).items() if name != "__metadata__"]
-        if max(ends, default=0) != size - 8 - length:
-            raise ValueError(f"it has {size} bytes and should have {8 + length + max(ends, default=0)}")
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        os.close(fd)
-        raise NoScore(Outcome.no_score, f"the checkpoint is no complete safetensors file: {error}") from error
-    return fd
-
-
-def _header(fd: int, length: int) -> dict[str, Any]:
-    header: dict[str, Any] = json.loads(os.pread(fd, length, 8))
-    return header
-
-
-class _Model:
-    """The candidate's model behind two pipes: tokens go in, logits come out, and every wait has an end."""
-
-    def __init__(
-        self,
-        tree: Path,
-        checkpoint_fd: int,
-        home: Path,
-        device: str,
-        memory_limit: int,
-        should_stop: Callable[[], str | None],
-        seconds: float,
-    ) -> None:
-        self.deadline = time.monotonic() + seconds
-        self.seconds = seconds
-        self.checked = 0.0
-        self.should_stop = should_stop
+            path = self.home / "tree" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
         self.replies, reply_end = os.pipe()
         requests, self.requests = os.pipe()
         os.set_blocking(self.replies, False)
         _widen(self.replies)
-        command = [sys.executable, "-I", str(LOGITS), str(tree), f"/proc/self/fd/{checkpoint_fd}", device, str(reply_end)]
+        tree, fd = str(self.home / "tree"), str(reply_end)
         try:
             self.process = Process(
-                command,
-                cwd=home,
-                environment=clean_environment(home, CUBLAS_WORKSPACE_CONFIG=":4096:8"),
+                [sys.executable, "-I", str(LOGITS), tree, str(self.checkpoint), device, fd],
+                cwd=self.home,
+                environment=clean_environment(self.home, CUBLAS_WORKSPACE_CONFIG=":4096:8"),
                 memory_limit=memory_limit,
                 heap_limit=memory_limit if device == "cpu" else 0,
                 stdin=requests,
-                pass_fds=(reply_end, checkpoint_fd),
+                pass_fds=(reply_end,),
             )
         finally:
             os.close(reply_end)
             os.close(requests)
         self.process.watch(self.replies)
+        self.should_stop: ShouldStop = lambda: None
+        self.seconds = SCORE_SECONDS
+        self.started = self.checked = 0.0
 
-    def __enter__(self) -> _Model:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.process.__exit__(None, None, None)
+        self.process.close()
         os.close(self.replies)
         os.close(self.requests)
+        shutil.rmtree(self.home)
+
+    def score(self, outputs: Outputs, shard: Path, should_stop: ShouldStop, seconds: float = SCORE_SECONDS) -> Score:
+        """Score the checkpoint in `outputs` on `shard`, within `seconds`. Raises NoScore, in bounded time, whatever happens."""
+        self.started, self.seconds, self.should_stop = time.monotonic(), seconds, should_stop
+        held_out = read_shard(shard)
+        _take_checkpoint(outputs, self.checkpoint)
+        batches = (held_out.text[start : start + BATCH] for start in range(0, len(held_out.text), BATCH))
+        bits = np.concatenate([bits_of(self.logits(batch[:, :-1]), batch[:, 1:]) for batch in batches])  # (N, window)
+        return Score(
+            bits_per_byte=float(bits.mean()),
+            by_source={name: float(bits[rows].mean()) for name, rows in held_out.sources.items()},
+            scored_bytes=bits.size,
+            seconds=time.monotonic() - self.started,
+        )
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         """(N, T) uint8 tokens to (N, T, VOCAB) float32 logits. Raises NoScore."""
@@ -203,7 +140,7 @@ class _Model:
         try:
             os.write(self.requests, struct.pack("<II", count, length) + np.ascontiguousarray(tokens).tobytes())
         except BrokenPipeError:
-            self._read(1)  # it ended: this raises with its reason
+            self._ended()
         shape = struct.unpack("<III", self._read(12))
         if shape != (count, length, VOCAB):
             raise NoScore(
@@ -230,28 +167,68 @@ class _Model:
 
     def _check(self) -> None:
         """Every POLL_SECONDS while an answer is awaited: is it worth waiting for?"""
-        if time.monotonic() - self.checked < POLL_SECONDS:
+        now = time.monotonic()
+        if now - self.checked < POLL_SECONDS:
             return
-        self.checked = time.monotonic()
-        if self.checked > self.deadline:
+        self.checked = now
+        if now - self.started > self.seconds:
             raise NoScore(
-                Outcome.no_score, f"scoring took longer than {self.seconds:.0f} s and was stopped; is the model very slow?"
+                Outcome.no_score, f"scoring took longer than {self.seconds:g} s and was stopped; is the model very slow?"
             )
         if reason := self.should_stop():
             raise NoScore(Outcome.cancelled, reason)
         if self.process.over_memory():
             raise NoScore(Outcome.out_of_memory, "the model used more memory than allowed while it was scored")
 
-    def _ended(self) -> None:
-        """The process closed its end of the pipe: say why. Always raises."""
-        self.process.wait(max(0.1, self.deadline - time.monotonic()))
+    def _ended(self) -> NoReturn:
+        """The process closed its end of a pipe: say why."""
+        self.process.wait(max(1.0, self.started + self.seconds - time.monotonic()))
         last = self.process.log.last_lines(1)
         code = self.process.ended.exit_code if self.process.ended else None
-        if code == -9 or "MemoryError" in last or "out of memory" in last or "can't allocate memory" in last:
+        if code == -9 or says_out_of_memory(last):
             raise NoScore(Outcome.out_of_memory, f"the model ran out of memory while it was scored: {last}")
         if code in (BUILD_FAILED, LOAD_FAILED):
             raise NoScore(Outcome.no_score, f"the trained model cannot be scored: {last}")
         raise NoScore(Outcome.no_score, f"the model stopped while it was scored (exit code {code}): {last}")
+
+
+def bits_of(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Bits needed for each target byte: −log2 softmax(logits)[target]. (N, T, 256) and (N, T) to (N, T). Raises NoScore."""
+    if not np.isfinite(logits).all():
+        raise NoScore(Outcome.not_finite, "the trained model answers with logits that are not finite")
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(shifted, targets[..., None].astype(np.intp), axis=-1)[..., 0]
+    nats = np.log(np.exp(shifted).sum(axis=-1)) - chosen
+    return np.asarray(nats, dtype=np.float64) / math.log(2)
+
+
+def _take_checkpoint(outputs: Outputs, home: Path) -> None:
+    """Give the checkpoint a second name at `home`, when it is a plain, complete safetensors file. Raises NoScore."""
+    try:
+        fd = outputs.open(CHECKPOINT, CHECKPOINT_LIMIT)
+    except UnsafeOutput as error:
+        raise NoScore(Outcome.no_score, f"the checkpoint was refused: {error}") from error
+    if fd is None:
+        raise NoScore(Outcome.no_score, f"training ended without writing {CHECKPOINT}; call run.finish(model) at its end")
+    try:
+        _check_length(fd)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise NoScore(Outcome.no_score, f"the checkpoint is no complete safetensors file: {error}") from error
+    finally:
+        os.close(fd)
+    os.link(CHECKPOINT, home, src_dir_fd=outputs.folder, follow_symlinks=False)
+
+
+def _check_length(fd: int) -> None:
+    """Raises an error unless the file is as long as the header at its front says."""
+    size = os.fstat(fd).st_size
+    length = int.from_bytes(os.pread(fd, 8, 0), "little")
+    if size < 8 or length > min(size - 8, HEADER_LIMIT):
+        raise ValueError("its header is longer than the file")
+    header: dict[str, Any] = json.loads(os.pread(fd, length, 8))
+    ends = [int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__"]
+    if (expected := 8 + length + max(ends, default=0)) != size:
+        raise ValueError(f"it has {size} bytes and should have {expected}")
 
 
 def _widen(pipe: int) -> None:
