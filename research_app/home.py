@@ -3,16 +3,35 @@
 import hashlib
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 CODE = Path(__file__).resolve().parent.parent
 
 
+class BadEnvironment(Exception):
+    """The environment asks for something that cannot be; the message names the variable and the fix."""
+
+
 def home() -> Path:
-    """The folder of all state, created on first use, readable by its owner only."""
+    """The folder of all state, created on first use, readable by its owner only. Raises BadEnvironment."""
     folder = Path(os.environ.get("SIGNOFF_HOME") or CODE / "var").expanduser().resolve()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BadEnvironment(f"{folder} cannot be made: {error.strerror}. Set SIGNOFF_HOME to a folder of yours.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadEnvironment(f"{folder} cannot be written. Give it to this user, or set SIGNOFF_HOME to a folder of yours.")
     return folder
+
+
+def port() -> int:
+    """`PORT`, by default 8000. Raises BadEnvironment."""
+    given = os.environ.get("PORT") or "8000"
+    if not given.isdigit() or not 0 < int(given) < 65536:
+        raise BadEnvironment(f"PORT is {given!r}; a port is a number from 1 to 65535, for example PORT=8001.")
+    return int(given)
 
 
 def secret_key() -> str:
@@ -20,14 +39,26 @@ def secret_key() -> str:
     if given := os.environ.get("SECRET_KEY"):
         return given
     path = home() / "secret_key"
+    if not path.exists():
+        try:
+            _write_once(path, secrets.token_urlsafe(48))
+        except OSError as error:
+            raise BadEnvironment(
+                f"{path} cannot be written: {error.strerror}. Free some space."
+            ) from error
+    return path.read_text()
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Create a private file, whole or not at all; of several processes at once the first one wins."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    key = secrets.token_urlsafe(48)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(key)
-    return key
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)
 
 
 def broker_url() -> str:

@@ -6,12 +6,13 @@ from typing import Any
 
 import dj_database_url
 
-from research_app.home import CODE, broker_url, home, secret_key
+from research_app.home import CODE, broker_url, home, port, secret_key
 
 HOME: Path = home()
 SECRET_KEY = secret_key()
 DEBUG = os.environ.get("DEBUG") == "1"
-PORT = int(os.environ.get("PORT", "8000"))
+PORT = port()
+LISTEN = os.environ.get("SIGNOFF_LISTEN", "127.0.0.1")
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 SITE_URL = os.environ.get("SITE_URL", f"http://127.0.0.1:{PORT}")
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL.startswith("https://") else []
@@ -57,9 +58,7 @@ TEMPLATES = [
 ]
 
 # Settled by measurement (design section 7): IMMEDIATE transactions in WAL mode never met "database is locked".
-DATABASES: dict[str, Any] = {
-    "default": dj_database_url.config(default=f"sqlite:///{HOME / 'signoff.sqlite3'}", conn_max_age=0)
-}
+DATABASES: dict[str, Any] = {"default": dj_database_url.config(default=f"sqlite:///{HOME / 'signoff.sqlite3'}", conn_max_age=0)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -68,7 +67,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 else:
     # Pooled by psycopg: a new connection per request would cost more than most of our pages.
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 8}}
+    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 8, "timeout": 10}}
 
 AUTH_USER_MODEL = "auth.User"
 LOGIN_URL = "sign-in"

@@ -1,0 +1,71 @@
+# make up      set everything up and start it (PORT=8000, SIGNOFF_HOME=var)
+# make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
+# make check   lint, format, types, migrations, Django's checks, templates
+# make doctor  what is there, what is wrong, and the fix
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := up
+.PHONY: up test test-postgresql check format doctor
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
+
+# A virtual environment from the first Python that is new enough.
+define make_venv
+python=; for name in $(PYTHONS); do \
+    if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python="$$name"; break; fi; \
+  done; \
+  [ -n "$$python" ] || { \
+    echo "Signoff needs Python 3.11 or newer; python3 here is: $$(python3 --version 2>&1 || true)." >&2; \
+    echo "Install it (Debian: apt-get install python3 python3-venv) or name one: make PYTHON=/path/to/python3.11" >&2; \
+    exit 1; }; \
+  "$$python" -m venv --clear $(VENV) || { \
+    rm -rf $(VENV); \
+    echo "Python's venv module is incomplete. Install it (Debian: apt-get install python3-venv), then try again." >&2; \
+    exit 1; }
+endef
+
+# Installs a requirements file, unless just this content was installed before.
+define install
+@sha256sum --check --status $(VENV)/$(1).sha256 2>/dev/null || { \
+    $(RUN) -m pip --version >/dev/null 2>&1 || { $(make_venv); }; \
+    echo "Installing $(1) into $(VENV) (once; PyTorch is large) …"; \
+    $(RUN) -m pip install --quiet --disable-pip-version-check --requirement $(1) || { \
+      echo "The installation failed, see above. When the network is back, the same command goes on." >&2; exit 1; }; \
+    sha256sum requirements.txt $(1) > $(VENV)/$(1).sha256; }
+endef
+
+up:
+	$(call install,requirements.txt)
+	@exec $(RUN) manage.py up
+
+test:
+	$(call install,requirements-dev.txt)
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    echo "Installing Chromium for the browser tests …" && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+	    echo "No Chromium: install one (Debian: apt-get install chromium) or set CHROMIUM=/path/to/it."
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory test-postgresql
+
+test-postgresql:
+	$(call install,requirements-dev.txt)
+	env -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m tests.postgresql $(ARGS)
+
+check:
+	$(call install,requirements-dev.txt)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(RUN) manage.py makemigrations --check --dry-run
+	$(RUN) manage.py check --fail-level WARNING
+	$(VENV)/bin/djlint templates --check --lint --quiet
+
+format:
+	$(call install,requirements-dev.txt)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+doctor:
+	@exec $(RUN) manage.py doctor

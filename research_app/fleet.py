@@ -1,0 +1,115 @@
+"""The devices of this machine, found without PyTorch: importing that takes seconds and, on a GPU, memory."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+KINDS = ("cpu", "cuda")
+MEMORY_PER_CPU_WORKER = 1024**3  # bytes; a training process of the default target takes about half of that
+
+
+class UnknownDevice(ValueError):
+    """`SIGNOFF_DEVICES` names something that is not a device; the message says what it may hold."""
+
+
+@dataclass(frozen=True)
+class LocalDevice:
+    """One core or GPU of this machine, with a training worker of its own."""
+
+    kind: str
+    index: int
+    description: str
+
+    @property
+    def queue(self) -> str:
+        """The queue that its worker serves, and the worker's name without its number."""
+        return f"train.{self.kind}"
+
+    @property
+    def worker(self) -> str:
+        """Name of its worker on this machine."""
+        return f"{self.queue}.{self.index}"
+
+
+def local_devices() -> list[LocalDevice]:
+    """The devices to train on: every GPU, or where there is none as many single-threaded workers as cores.
+
+    `SIGNOFF_DEVICES` in the environment says otherwise, for example `SIGNOFF_DEVICES=cuda:4,cpu:2`. Raises UnknownDevice.
+    """
+    found = {"cuda": gpus(), "cpu": [cpu_model()] * cpu_workers()}
+    if asked := os.environ.get("SIGNOFF_DEVICES"):
+        return [device for part in asked.split(",") for device in _asked_for(part.strip(), found)]
+    kind = "cuda" if found["cuda"] else "cpu"
+    return [LocalDevice(kind, index, description) for index, description in enumerate(found[kind])]
+
+
+def _asked_for(part: str, found: dict[str, list[str]]) -> list[LocalDevice]:
+    kind, colon, number = part.partition(":")
+    if kind not in KINDS or (colon and not number.isdigit()):
+        raise UnknownDevice(
+            f"SIGNOFF_DEVICES holds {part!r}. Write for example SIGNOFF_DEVICES=cuda:4,cpu:2 (kinds: cpu, cuda)."
+        )
+    here = found[kind]
+    count = int(number) if colon else len(here)
+    if kind == "cuda" and count > len(here):
+        raise UnknownDevice(f"SIGNOFF_DEVICES asks for {count} CUDA devices; this machine shows {len(here)}.")
+    return [LocalDevice(kind, index, here[index] if index < len(here) else cpu_model()) for index in range(count)]
+
+
+def cores() -> int:
+    """Cores that this process may use: its affinity, and the share that a container grants."""
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+
+
+def cpu_workers() -> int:
+    """How many CPU workers this machine carries: one a core, as far as its memory goes."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(cores(), memory // MEMORY_PER_CPU_WORKER))
+
+
+def cpu_model() -> str:
+    """What the processor calls itself."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Hardware", "Model"):
+            return value.strip()
+    return os.uname().machine
+
+
+def gpus() -> list[str]:
+    """Names of the visible NVIDIA GPUs, in PyTorch's order; `CUDA_VISIBLE_DEVICES` is respected."""
+    names = _gpus_of_driver() or _gpus_of_nvidia_smi()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return names
+    chosen = [item.strip() for item in visible.split(",") if item.strip() not in ("", "-1")]
+    return [names[int(item)] if item.isdigit() and int(item) < len(names) else item for item in chosen][: len(names)]
+
+
+def _gpus_of_driver() -> list[str]:
+    """What the kernel driver lists; instant, and in a container only what it was given."""
+    names = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        fields = dict(line.partition(":")[::2] for line in path.read_text().splitlines())
+        names.append(fields.get("Model", "NVIDIA GPU").strip())
+    return names
+
+
+def _gpus_of_nvidia_smi() -> list[str]:
+    """For machines that hide the driver's folder, such as WSL."""
+    if not (tool := shutil.which("nvidia-smi")):
+        return []
+    try:
+        listed = subprocess.run(
+            [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=15, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []  # the tool without a driver: no device
+    return [line.strip() for line in listed.stdout.splitlines() if line.strip()]

@@ -1,0 +1,244 @@
+"""What is there and what is wrong, each with its fix: for `manage.py doctor`, /healthz and `manage.py check`."""
+
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core import checks
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from research_app import broker
+from research_app.fleet import UnknownDevice, local_devices
+from research_app.home import home
+from research_app.loop.reconcile import NAME as RECONCILER
+from research_app.models import Candidate, Device, Message, Run, State, TaskLease
+
+MANY_WRITERS = 8  # training devices; beyond that SQLite's single writer is the bottleneck
+LITTLE_SPACE, NO_SPACE = 5 * 1024**3, 200 * 1024**2  # bytes
+MANY_UNSENT = 100
+
+START = "Start it: make up"
+OLDEST_GIT = (2, 38)  # merge-tree --write-tree
+OLDEST_SQLITE = (3, 37)  # STRICT tables came with it; what we test with is newer
+SQLITE_WITH_WAL_FIX = ((3, 51, 3), (3, 50, 7), (3, 44, 6))  # each release line's first with the fix of the WAL-reset bug
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `ok` with a fix is advice: it works, and could be better."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+def examine(thorough: bool = False) -> list[Finding]:
+    """What matters to whoever serves pages (a few queries, under 50 ms); `thorough` adds versions, settings and devices."""
+    findings = [*(software() if thorough else ()), disk()]
+    reachable = database()
+    findings.append(reachable)
+    findings.append(the_broker())
+    if thorough:
+        findings.append(devices())
+    if not reachable.ok:
+        return findings
+    questions: list[Callable[[], Finding]] = [reconciler, workers, outbox]
+    if thorough:
+        questions = [migrations, database_settings, *questions, stuck]
+    try:
+        return findings + [ask() for ask in questions]
+    except DatabaseError as error:
+        missing = Finding("tables", False, f"A query failed: {str(error).strip()}", "Bring them up to date: manage.py migrate")
+        return [*findings, missing]
+
+
+def software() -> Iterator[Finding]:
+    """Programs and packages, by version."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("Python", sys.version_info >= (3, 11), python, "" if sys.version_info >= (3, 11) else "Install 3.11 or newer")
+    yield Finding("Django", django.VERSION >= (5, 2), django.get_version())
+    yield pytorch()
+    yield git()
+    if connection.vendor == "sqlite":
+        yield sqlite()
+    yield chromium()
+
+
+def pytorch() -> Finding:
+    """From its metadata: importing it takes seconds."""
+    try:
+        return Finding("PyTorch", True, version("torch"))
+    except PackageNotFoundError:
+        return Finding("PyTorch", False, "not installed", "pip install -r requirements.txt (make up does it)")
+
+
+def git() -> Finding:
+    """Git must be able to merge without a work tree."""
+    needed = ".".join(map(str, OLDEST_GIT))
+    fix = f"Install git {needed} or newer (Debian 12 and later: apt-get install git)"
+    try:
+        said = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("git", False, f"cannot be run: {error}", fix)
+    numbers = tuple(int(part) for part in re.findall(r"\d+", said)[:3])
+    good = numbers >= OLDEST_GIT
+    return Finding("git", good, ".".join(map(str, numbers)), "" if good else fix)
+
+
+def sqlite() -> Finding:
+    """Its age. Python uses the system's library, so it is replaced together with that."""
+    here = sqlite3.sqlite_version_info
+    detail = sqlite3.sqlite_version
+    if here < OLDEST_SQLITE:
+        return Finding("SQLite", False, detail, "3.37 or newer is needed: use a newer system, or PostgreSQL (DATABASE_URL)")
+    if any(here >= fixed and (here[:2] == fixed[:2] or fixed == SQLITE_WITH_WAL_FIX[0]) for fixed in SQLITE_WITH_WAL_FIX):
+        return Finding("SQLite", True, detail)
+    return Finding(
+        "SQLite",
+        True,
+        f"{detail}: older than 3.51.3, which mended a rare corruption when two processes checkpoint at the same moment",
+        "For an installation that matters use PostgreSQL (DATABASE_URL), or a Python with SQLite 3.51.3 or newer",
+    )
+
+
+def chromium() -> Finding:
+    """Only the browser tests need one."""
+    import os
+
+    path = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+    return Finding("Chromium", True, path or "none", "" if path else "For the browser tests: apt-get install chromium")
+
+
+def disk() -> Finding:
+    """Room under the home."""
+    free = shutil.disk_usage(home()).free
+    detail = f"{free / 1024**3:.1f} GB free under {home()}"
+    fix = "Free some space, or move the folder to a larger disk and set SIGNOFF_HOME" if free < LITTLE_SPACE else ""
+    return Finding("disk", free >= NO_SPACE, detail, fix)
+
+
+def database() -> Finding:
+    """Whether it answers."""
+    name = settings.DATABASES["default"]["NAME"]
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        said = str(error).strip()
+        return Finding("database", False, f"{connection.vendor} {name}: {said}", "Start it, or correct DATABASE_URL")
+    return Finding("database", True, f"{connection.vendor} {name}")
+
+
+def migrations() -> Finding:
+    """Whether the tables are those of this version."""
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if not missing:
+        return Finding("tables", True, "up to date")
+    return Finding("tables", False, f"{len(missing)} migrations are missing", "manage.py migrate (make up does it)")
+
+
+def database_settings() -> Finding:
+    """Journal mode of SQLite, and whether PostgreSQL would serve better."""
+    if connection.vendor != "sqlite":
+        return Finding("database settings", True, "PostgreSQL")
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        mode = cursor.fetchone()[0]
+    if mode != "wal":
+        fix = "Put the home on a local disk: SQLite cannot share memory on network file systems"
+        return Finding("database settings", False, f"journal mode is {mode}, not WAL", fix)
+    writers = Device.objects.online().count()
+    if writers > MANY_WRITERS:
+        return Finding("database settings", True, f"journal mode WAL, {writers} training workers write", POSTGRESQL_ADVISED)
+    return Finding("database settings", True, "journal mode WAL")
+
+
+POSTGRESQL_ADVISED = f"More than {MANY_WRITERS} devices train: use PostgreSQL (DATABASE_URL), see docs/operating.md"
+
+
+def the_broker() -> Finding:
+    """Whether it answers, and keeps messages over a restart."""
+    try:
+        state = broker.state(timeout=1.0)
+    except broker.BrokerDown as down:
+        return Finding("broker", False, str(down), START if broker.is_embedded() else "Start it, or correct REDIS_URL")
+    fixes = []
+    if not state.append_only:
+        fixes.append(
+            "set appendonly yes, so that a restart keeps its messages (without them the reconciler wakes workers late)"
+        )
+    if state.policy != "noeviction":
+        fixes.append("set maxmemory-policy noeviction, so that no message is thrown away")
+    return Finding("broker", True, f"{state.version} at {broker.address(broker.broker_url())}", "; ".join(fixes))
+
+
+def devices() -> Finding:
+    """What this machine can train on."""
+    try:
+        found = local_devices()
+    except UnknownDevice as error:
+        return Finding("devices", False, str(error), "Correct SIGNOFF_DEVICES")
+    return Finding("devices", True, "; ".join(f"{device.kind}:{device.index} {device.description}" for device in found))
+
+
+def reconciler() -> Finding:
+    """Whether the process that guarantees progress holds its lease. One query."""
+    holder = (
+        TaskLease.objects.filter(name=RECONCILER, lease_until__gt=timezone.now()).values_list("leased_by", flat=True).first()
+    )
+    return Finding("reconciler", bool(holder), holder or "not seen", "" if holder else START)
+
+
+def workers() -> Finding:
+    """Training workers that report, against the queues on which runs wait. Two queries."""
+    online = sorted(Device.objects.online().values_list("name", "kind"))
+    waiting = set(Run.objects.filter(state=State.QUEUED).values_list("queue", flat=True).distinct())
+    unserved = sorted(waiting - {f"train.{kind}" for _, kind in online})
+    if unserved:
+        fix = (
+            f"Start a worker for it: make up on a machine with such a device, or celery -A research_app worker -Q {unserved[0]}"
+        )
+        return Finding("workers", False, f"runs wait, and no worker serves {', '.join(unserved)}", fix)
+    return Finding("workers", True, ", ".join(name for name, _ in online) or "none online", "" if online else START)
+
+
+def outbox() -> Finding:
+    """Messages that the broker did not take yet. One query."""
+    unsent = Message.objects.count()
+    fix = "The reconciler sends them once the broker answers; see the findings broker and reconciler"
+    return Finding("outbox", unsent < MANY_UNSENT, f"{unsent} unsent messages", fix if unsent >= MANY_UNSENT else "")
+
+
+def stuck() -> Finding:
+    """What waits for a person because a machine failed on it."""
+    candidates = Candidate.objects.exclude(needs_attention="").count()
+    runs = Run.objects.filter(state=State.STUCK).count()
+    fix = "Read the reason on their pages, mend it, and choose “Try again”" if candidates or runs else ""
+    return Finding("needs attention", not fix, f"{candidates} candidates, {runs} runs", fix)
+
+
+@checks.register(checks.Tags.compatibility)
+def sqlite_with_many_devices(app_configs: Any, **options: Any) -> list[checks.CheckMessage]:
+    """`manage.py check`: PostgreSQL is advised where many devices write to SQLite."""
+    if connection.vendor != "sqlite":
+        return []
+    try:
+        writers = len(local_devices())
+    except UnknownDevice as error:
+        return [checks.Error(str(error), id="signoff.E001")]
+    if writers <= MANY_WRITERS:
+        return []
+    found = f"{writers} devices of this machine would write to SQLite."
+    return [checks.Info(found, hint=POSTGRESQL_ADVISED, id="signoff.I001")]

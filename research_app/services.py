@@ -1,0 +1,60 @@
+"""The services of one machine, as data: what `manage.py up` keeps running."""
+
+import socket
+import sys
+from collections.abc import Sequence
+
+from research_app import broker
+from research_app.fleet import LocalDevice
+from research_app.home import CODE
+from research_app.supervisor import Service
+
+PYTHON = sys.executable
+MANAGE = str(CODE / "manage.py")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+BELOW_PAGES = 5  # niceness of training on cores: a person's click comes first
+
+
+def broker_service() -> Service:
+    """The embedded Valkey. Raises PermissionError, FileNotFoundError."""
+    return Service("broker", "Valkey on a private socket", broker.server_command(), last=True)
+
+
+def services(listener: socket.socket, devices: Sequence[LocalDevice]) -> list[Service]:
+    """All services but the broker: the web server first, so that pages come up soon."""
+    return [
+        web(listener),
+        Service("reconciler", "finds and mends what stopped", [PYTHON, MANAGE, "reconcile"], ONE_THREAD),
+        Service("orchestrate", "worker: check, judge, land", worker("orchestrate", "orchestrate"), ONE_THREAD),
+        Service("agent", "worker: proposals", worker("agent", "agent"), ONE_THREAD),
+        *(trainer(device) for device in devices),
+    ]
+
+
+def web(listener: socket.socket) -> Service:
+    """The web server on a socket that the supervisor holds, so that no request is refused while it restarts."""
+    command = [PYTHON, "-m", "uvicorn", "research_app.asgi:application", "--fd", str(listener.fileno())]
+    command += ["--lifespan", "off", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
+    return Service("web", "pages and API", command, ONE_THREAD, keep=[listener.fileno()])
+
+
+def trainer(device: LocalDevice) -> Service:
+    """The worker of one device."""
+    environment = {"SIGNOFF_DEVICE": f"{device.kind}:{device.index}"}
+    cpu = device.kind == "cpu"
+    return Service(
+        device.worker,
+        f"worker: trains on {device.description}",
+        worker(device.queue, device.worker),
+        environment | ONE_THREAD if cpu else environment,
+        nice=BELOW_PAGES if cpu else 0,
+    )
+
+
+def worker(queue: str, name: str) -> list[str]:
+    """Command line of a Celery worker that does one thing at a time."""
+    command = [PYTHON, "-m", "celery", "-A", "research_app", "worker", "-Q", queue, "-n", f"{name}@%h"]
+    return [*command, "--pool", "solo", "-c", "1", "-l", "INFO", *WITHOUT_CHATTER]
+
+
+WITHOUT_CHATTER = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # the database knows who is there
