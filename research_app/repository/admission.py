@@ -69,6 +69,8 @@ def _changed(repository: Path, base: str, tree: str) -> list[_Entry]:
     for header, path, counts in zip(headers, paths, numbers, strict=True):
         old_mode, new_mode, old_blob, new_blob, status = header[1:].split(" ")
         added, removed, _path = counts.split("\t", 2)
+        if added == "-":  # git saw a NUL byte
+            raise PatchError(f"{path!r} is not UTF-8 text; only text files can be changed.")
         file = FileChange(path, _KINDS.get(status[0], "modified"), int(added), int(removed))
         entries.append(_Entry(file, old_mode, new_mode, old_blob, new_blob))
     return entries
@@ -111,9 +113,7 @@ def _hidden_problem(old: str, new: str) -> str | None:
         if after[character] > before[character] and _hides(character):
             line = new[: new.index(character)].count("\n") + 1
             name = unicodedata.name(character, "a control character").lower()
-            return (
-                f"would hold a character that hides what code does (U+{ord(character):04X}, {name}, near line {line})"
-            )
+            return f"would hold a character that hides what code does (U+{ord(character):04X}, {name}, near line {line})"
     return None
 
 

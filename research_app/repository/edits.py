@@ -20,6 +20,8 @@ def apply_edits(edits: Sequence[Edit], read: Callable[[str], str | None]) -> dic
     for path, old, new in edits:
         if problem := path_problem(path):
             raise PatchError(f"The path {path!r} {problem}.")
+        if not _is_utf8(new):
+            raise PatchError(f"The new text for {path} is not UTF-8 text; only text files can be changed.")
         text = texts[path] if path in texts else read(path)
         texts[path] = _replaced(path, text, old, new)
     if not texts:
@@ -42,6 +44,10 @@ def _replaced(path: str, text: str | None, old: str, new: str) -> str:
     if count == 0:
         raise PatchError(f"The text to replace does not occur in {path}{_near_miss(text, old)}")
     return text.replace(old, new)
+
+
+def _is_utf8(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _occurrences(text: str, old: str) -> int:

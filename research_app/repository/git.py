@@ -22,12 +22,13 @@ _PASSED_ON = (
     "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "all_proxy",
 )  # fmt: skip
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "HOME": "/nonexistent",
     "XDG_CONFIG_HOME": "/nonexistent",
     "LC_ALL": "C",
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_COUNT": "0",
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_NO_LAZY_FETCH": "1",
@@ -48,13 +49,11 @@ _CONFIGURATION = {
     "core.protectNTFS": "true",
     # Objects reach the disk before the branch that names them does, so a power cut leaves the old tip or the new one.
     "core.fsync": "committed,reference",
-    "core.filesRefLockTimeout": "2000",
+    "core.filesRefLockTimeout": "1000",
     # Git 2.43 and later read .gitattributes from the tree even in a bare repository: an attribute could hide a diff.
     "attr.tree": EMPTY_TREE,
     "gc.auto": "0",
     "maintenance.auto": "false",
-    "merge.renames": "false",
-    "merge.directoryRenames": "false",
     "protocol.allow": "never",
     "protocol.file.allow": "always",
     "protocol.git.allow": "always",
@@ -64,6 +63,10 @@ _CONFIGURATION = {
     "protocol.ext.allow": "never",
     "safe.directory": "*",
 }
+# Objects from a source are checked on arrival. Tolerated are old, harmless slips that well-known histories carry.
+_CONFIGURATION["fetch.fsckObjects"] = "true"
+for _slip in ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingEmail", "gitmodulesUrl"):
+    _CONFIGURATION |= {f"fetch.fsck.{_slip}": "ignore", f"fsck.{_slip}": "ignore"}
 _CONFIGURATION_ARGUMENTS = tuple(part for name, value in _CONFIGURATION.items() for part in ("-c", f"{name}={value}"))
 
 
@@ -105,7 +108,7 @@ def run_git(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**inherited, **_ENVIRONMENT, **(environment or {})},
+            env={**inherited, **ENVIRONMENT, **(environment or {})},
             cwd="/",
             process_group=0,
         )
@@ -134,15 +137,16 @@ def git_version() -> tuple[int, ...]:
 def identity(author: str, when: datetime) -> dict[str, str]:
     """The environment that names a commit's author and committer.
 
-    `author` is "Name <address>" or a name alone; `when` carries its time zone. Raises RepositoryError for an empty name
-    and a time without a zone.
+    `author` (untrusted) is "Name <address>" or a name alone; what git cannot hold of it is left out. `when` carries its
+    time zone. Raises RepositoryError when no name is left, and for a time without a zone.
     """
     if when.tzinfo is None:
         raise RepositoryError("A commit's time needs a time zone; pass an aware datetime.")
-    match = re.fullmatch(r"\s*([^<>]*?)\s*(?:<([^<>\s]*)>)?\s*", author)
-    if match is None or not match[1] or not match[1].isprintable():
+    match = re.fullmatch(r"(.*)<([!-;=?-~]+)>\s*", author, re.DOTALL)
+    name, address = (match[1], match[2]) if match else (author, "signoff@localhost")
+    name = "".join(letter if letter.isprintable() and letter not in "<>" else " " for letter in name).strip(" .,:;\"'\\")
+    if not name:
         raise RepositoryError(f'{author!r} is not an author: give a name, or "Name <address>".')
-    name, address = match[1], match[2] or "signoff@localhost"
     seconds = f"@{int(when.timestamp())} +0000"
     return {
         "GIT_AUTHOR_NAME": name,

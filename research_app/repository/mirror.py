@@ -15,10 +15,6 @@ from .names import branch_ref
 
 FETCH_SECONDS = 900.0
 
-# Old and harmless irregularities that well-known repositories carry in their history; everything else is refused.
-_TOLERATED = ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingEmail", "gitmodulesUrl")
-_FSCK = tuple(part for name in _TOLERATED for part in ("-c", f"fetch.fsck.{name}=ignore"))
-
 
 @contextmanager
 def built_at(path: Path, branch: str) -> Iterator[Path]:
@@ -39,10 +35,9 @@ def built_at(path: Path, branch: str) -> Iterator[Path]:
 
 def fetch_branch(repository: Path, source: str, branch: str) -> None:
     """Fetch one branch of `source`, a folder or an address, with its history. Raises RepositoryError."""
-    address, shown = _address(source), re.sub(r"//[^/@]*@", "//", source)
+    address, shown = _address(source), shown_without_secrets(source)
     try:
-        listing = run_git("ls-remote", "--heads", "--end-of-options", address, timeout=FETCH_SECONDS).stdout
-        _check_branch(listing.decode("utf-8", "backslashreplace"), shown, branch)
+        _check_branch(_heads(repository, address), shown, branch)
         ref = branch_ref(branch)
         run_git(
             "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow",
@@ -65,8 +60,15 @@ def _address(source: str) -> str:
     return source
 
 
-def _check_branch(listing: str, shown: str, branch: str) -> None:
-    branches = [line.partition("\trefs/heads/")[2] for line in listing.splitlines()]
+def _heads(repository: Path, address: str) -> list[str]:
+    """The names of the branches at an address."""
+    listing = run_git(
+        "ls-remote", "--heads", "--end-of-options", address, repository=repository, timeout=FETCH_SECONDS
+    ).stdout.decode("utf-8", "backslashreplace")
+    return [line.partition("\trefs/heads/")[2] for line in listing.splitlines()]
+
+
+def _check_branch(branches: list[str], shown: str, branch: str) -> None:
     if not branches:
         raise RepositoryError(f"The repository {shown} is empty: commit something to its branch {branch} first.")
     if branch not in branches:
@@ -83,5 +85,9 @@ def _why_not(errors: str, shown: str) -> str:
         return f"There is no git repository at {shown}. Name the folder that holds .git, or an address to clone from."
     if "Could not resolve host" in errors or "unable to access" in errors or "Could not read from remote" in errors:
         return f"The repository {shown} cannot be reached. Check the address and the network, or name a local clone."
-    lines = [re.sub(r"//[^/@\s]*@", "//", line) for line in errors.splitlines()]
-    return f"The repository {shown} could not be copied: {' '.join(lines)[:500]}"
+    return f"The repository {shown} could not be copied: {shown_without_secrets(' '.join(errors.split()))[:500]}"
+
+
+def shown_without_secrets(text: str) -> str:
+    """A text as a person may see it: addresses in it without user and password."""
+    return re.sub(r"//[^/@\s]*@", "//", text)

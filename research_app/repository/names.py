@@ -9,7 +9,7 @@ from .errors import RepositoryError
 
 def full_hash(name: str) -> str:
     """`name` itself if it is a full object hash. Raises RepositoryError."""
-    if not re.fullmatch(r"[0-9a-f]{40}", name):
+    if not re.fullmatch(r"[0-9a-f]{40}", name) or not name.strip("0"):
         raise RepositoryError(f"{name!r} is not a full commit hash of 40 hexadecimal digits.")
     return name
 

@@ -1,30 +1,30 @@
-"""Reading commits, trees and blobs of our bare repository, through GitPython's pure-Python object store: no process,
-no configuration and no hook takes part in a read."""
+"""Reading commits, trees and blobs of our bare repository through GitPython, which asks `git cat-file` for the bytes."""
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # let run_git say that git is missing, not this import
 
-from git import GitDB, Repo
+from git import Repo
 from git.exc import BadName, BadObject
 from git.objects import Blob, Commit, Tree
 
 from .errors import RepositoryError
-
-_one_reader = threading.Lock()  # GitPython's memory maps are shared by all threads, and are not made for that
+from .git import ENVIRONMENT
 
 _FILE_TYPE, _REGULAR = 0o170000, 0o100000
 
 
 @contextmanager
 def _repo(path: Path) -> Iterator[Repo]:
-    with _one_reader, Repo(path, odbt=GitDB, expand_vars=False) as repo:
+    """A reader of its own for each block, so that threads share nothing and no process is left behind."""
+    with Repo(path, expand_vars=False) as repo:
+        here = {"GIT_DIR": str(path), "GIT_OBJECT_DIRECTORY": str(path / "objects")}
+        repo.git.update_environment(**ENVIRONMENT, **here)
         yield repo
 
 
@@ -63,5 +63,5 @@ def content(blob: Blob) -> bytes:
 def read_blob(path: Path, blob: str, largest: int) -> tuple[int, bytes]:
     """The size of a blob in bytes and its content, which is empty when the blob is larger than `largest`."""
     with _repo(path) as repo:
-        stream = repo.odb.stream(bytes.fromhex(blob))
-        return stream.size, stream.read() if stream.size <= largest else b""
+        size = repo.odb.info(bytes.fromhex(blob)).size
+        return size, repo.odb.stream(bytes.fromhex(blob)).read() if size <= largest else b""

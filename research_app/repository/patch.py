@@ -27,7 +27,7 @@ def apply_patch(repository: Path, index: Path, patch: str, limits: Limits) -> No
     if not data.endswith(b"\n"):
         data += b"\n"  # lost when a patch is pasted
     strip = f"-p{_prefix_parts(patch)}"
-    _check_headers(data, strip, limits)
+    _check_headers(repository, data, strip, limits)
     try:
         run_git(
             "apply", "--cached", "--whitespace=nowarn", strip, "-",
@@ -37,10 +37,12 @@ def apply_patch(repository: Path, index: Path, patch: str, limits: Limits) -> No
         raise PatchError(_why_not(error.errors, patch)) from None
 
 
-def _check_headers(data: bytes, strip: str, limits: Limits) -> None:
+def _check_headers(repository: Path, data: bytes, strip: str, limits: Limits) -> None:
     """Judge what the patch names before it is applied; what comes of it is checked on the resulting tree."""
     try:
-        listing = run_git("apply", "--numstat", "-z", "--whitespace=nowarn", strip, "-", stdin=data).stdout
+        listing = run_git(
+            "apply", "--numstat", "-z", "--whitespace=nowarn", strip, "-", repository=repository, stdin=data
+        ).stdout
     except GitError as error:
         raise PatchError(_why_not(error.errors, data.decode())) from None
     entries = [entry.split("\t", 2) for entry in listing.decode("utf-8", "backslashreplace").split("\0")[:-1]]

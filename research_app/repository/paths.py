@@ -49,22 +49,24 @@ def _name_problem(name: str) -> str | None:
     return None
 
 
-def matches(path: str, patterns: Iterable[str], *, ignore_case: bool = False) -> bool:
-    """Whether one of the glob patterns covers `path`.
+def matches(path: str, patterns: Iterable[str], *, protecting: bool = False) -> bool:
+    """Whether one of the glob patterns covers `path`, which is matched from the project's root.
 
-    A pattern covers the whole path, and everything beneath the folder that it names. `*` and `?` stay within one part
-    of the path, `**` crosses any number of folders.
+    `*` and `?` stay within one part of the path, `**` crosses folders. A plain folder covers all that is beneath it.
+    When `protecting`, so does a folder that a wildcard matches, and upper and lower case are the same.
     """
-    return any(_compiled(pattern, ignore_case).fullmatch(path) for pattern in patterns)
+    return any(_compiled(pattern, protecting).fullmatch(path) for pattern in patterns)
 
 
 @lru_cache(maxsize=1024)
-def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+def _compiled(pattern: str, protecting: bool) -> re.Pattern[str]:
     pattern = pattern.removeprefix("./").rstrip("/")
     pieces = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     tokens = re.findall(r"\*\*/|\*\*|.", pattern, re.DOTALL)
     body = "".join(pieces.get(token) or re.escape(token) for token in tokens)
-    return re.compile(f"{body}(?:/.*)?", re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+    names_a_folder = protecting or not set("*?") & set(pattern.rpartition("/")[2])
+    beneath = "(?:/.*)?" if names_a_folder else ""
+    return re.compile(body + beneath, re.DOTALL | (re.IGNORECASE if protecting else 0))
 
 
 def check_paths(change: Change, editable: Sequence[str], protected: Sequence[str]) -> list[str]:
@@ -74,7 +76,7 @@ def check_paths(change: Change, editable: Sequence[str], protected: Sequence[str
     """
     problems = []
     for path in (file.path for file in change.files):
-        if matches(path, protected, ignore_case=True):
+        if matches(path, protected, protecting=True):
             problems.append(f"{path} is protected: a candidate of this project may not change it.")
         elif not matches(path, editable):
             allowed = ", ".join(editable) or "none"

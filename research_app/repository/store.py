@@ -13,7 +13,7 @@ from .admission import admit
 from .change import Change, Limits, diff_hash
 from .edits import Edit, apply_edits
 from .errors import ConflictError, PatchError, RepositoryError, StaleTipError
-from .git import GitError, run_git
+from .git import GitError, Output, run_git
 from .names import branch_ref, full_hash, kept_ref
 from .patch import apply_patch
 from .paths import matches, path_problem
@@ -141,9 +141,7 @@ class Repository:
 
     # Making changes
 
-    def change_from_patch(
-        self, base: str, patch: str, message: str, author: str, limits: Limits | None = None
-    ) -> Change:
+    def change_from_patch(self, base: str, patch: str, message: str, author: str, limits: Limits | None = None) -> Change:
         """Apply a unified diff, with or without a/ and b/ prefixes, to the base. Raises PatchError."""
         limits = limits or Limits()
         with private_index(self.path, full_hash(base)) as index:
@@ -171,14 +169,15 @@ class Repository:
         limits = limits or Limits()
         new = apply_edits(edits, read)
         for path, text in new.items():
-            if len(text.encode("utf-8", "replace")) > limits.max_file_bytes:
+            if len(text.encode()) > limits.max_file_bytes:
                 raise PatchError(f"{path} would have more than {limits.max_file_bytes:,} bytes.")
         files = {path: (modes.get(path, "100644"), text.encode()) for path, text in new.items()}
-        return self._change(base, tree_with(self.path, files, base), message, author, limits)
+        change = self._change(base, tree_with(self.path, files, base), message, author, limits)
+        if replaced := {file.path for file in change.files} - new.keys():
+            raise PatchError(f"The base has {', '.join(sorted(replaced))} where an edit would need a folder or a file.")
+        return change
 
-    def change_reverting(
-        self, commit: str, onto: str, message: str, author: str, limits: Limits | None = None
-    ) -> Change:
+    def change_reverting(self, commit: str, onto: str, message: str, author: str, limits: Limits | None = None) -> Change:
         """Take back what `commit` changed, on top of `onto`. Raises ConflictError when later changes forbid it."""
         with objects.opened(self.path, full_hash(commit)) as opened:
             parents = [parent.hexsha for parent in opened.parents]
@@ -221,7 +220,7 @@ class Repository:
     def find_landed(self, tip: str, trailer_key: str, value: str, limit: int = 1000) -> str | None:
         """The newest commit with the trailer among the last `limit` of `tip`'s first-parent history, or None."""
         for entry in trailers.history(self.path, full_hash(tip), limit):
-            if (trailer_key, value) in entry.trailers:
+            if (trailer_key, value.strip()) in entry.trailers:
                 return entry.commit
         return None
 
@@ -242,17 +241,18 @@ class Repository:
             raise RepositoryError(self._lock_problem() or error.errors) from None
 
     def _lock_problem(self) -> str | None:
-        lock = self.path / f"{self._ref}.lock"
-        try:
-            age = time.time() - lock.stat().st_mtime
-        except FileNotFoundError:
-            return None
-        if age > STALE_LOCK_SECONDS:
+        for lock in (self.path / f"{self._ref}.lock", self.path / "HEAD.lock"):  # git locks HEAD too: it names the branch
+            try:
+                age = time.time() - lock.stat().st_mtime
+            except FileNotFoundError:
+                continue
+            if age <= STALE_LOCK_SECONDS:
+                return f"Another process is moving the branch {self.branch} ({lock}). Try again in a minute."
             return (
-                f"A lock of {age:.0f} s ago keeps the branch {self.branch} from moving: a git process was killed. "
+                f"A lock that is {age:.0f} s old keeps the branch {self.branch} from moving: a git process was killed. "
                 f"Check that none runs on {self.path}, then delete {lock}."
             )
-        return f"Another process is moving the branch {self.branch} ({lock}). Try again in a minute."
+        return None
 
     # Shared by the above
 
@@ -270,6 +270,10 @@ class Repository:
         diff = self.diff(base, commit)
         return Change(commit, tree, base, diff, diff_hash(diff), files)
 
+    def _changed_paths(self, base: str, commit: str) -> set[str]:
+        options = ("-r", "-z", "--name-only", "--no-renames")
+        return set(_fields(run_git("diff-tree", *options, "--end-of-options", base, commit, repository=self.path)))
+
     def _merged(self, base: str, ours: str, theirs: str) -> str:
         """The tree of a three-way merge. Raises ConflictError."""
         # git 2.39 takes the merge base from history alone, so the three trees get a little history of their own.
@@ -281,10 +285,18 @@ class Repository:
             "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", "--end-of-options", *sides,
             repository=self.path, accept=(0, 1),
         )  # fmt: skip
-        tree, *paths = merge.stdout.decode("utf-8", "backslashreplace").rstrip("\0").split("\0")
-        if merge.code:
+        tree, *paths = _fields(merge)
+        if not merge.code:
+            # A merge follows renames. A change that would end up in a file that its author never saw is a conflict too.
+            paths = sorted(self._changed_paths(ours, tree) - self._changed_paths(base, theirs))
+        if merge.code or paths:
             raise ConflictError(
                 f"The change and {ours[:12]} alter the same lines of {', '.join(paths)}. Make it anew on {ours[:12]}.",
                 paths,
             )
         return tree
+
+
+def _fields(output: Output) -> list[str]:
+    """What git printed with -z, one string for each field."""
+    return [field.decode("utf-8", "backslashreplace") for field in output.stdout.split(b"\0") if field]

@@ -1,0 +1,238 @@
+"""Landing: the judged tree, byte for byte, on the tip it was judged on, or not at all."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from research_app.repository import Repository, RepositoryError, StaleTipError, message_with_trailers
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+TRAILERS = [("Candidate", "demo/7"), ("Reviewed-by", "Ada <ada@example.org>"), ("Evidence", "ab" * 32)]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository.create(tmp_path / "repository.git", "baseline", {"train.py": b"a = 1\r\nb = 2"}, "Begin")
+
+
+def judged(repository: Repository, number: int = 2) -> str:
+    """A tree to land, different for each number."""
+    edit = ("train.py", "b = 2", f"b = {number}0")
+    return repository.change_from_edits(repository.tip(), [edit], "Try", "agent").tree
+
+
+def landing(repository: Repository, tree: str, parent: str, candidate: str = "demo/7") -> str:
+    message = message_with_trailers("Try another b", [("Candidate", candidate), *TRAILERS[1:]])
+    return repository.commit_landing(tree, parent, message, "Ada <ada@example.org>", NOON)
+
+
+def test_what_lands_is_the_judged_tree_byte_for_byte_with_its_trailers(repository: Repository) -> None:
+    base, tree = repository.tip(), judged(repository)
+    commit = landing(repository, tree, base)
+    assert repository.tip() == base
+    repository.advance(base, commit)
+    assert repository.tip() == commit
+    assert repository.tree_of(commit) == tree
+    assert repository.read(commit, "train.py") == b"a = 1\r\nb = 20"
+    newest, first = repository.log(5)
+    assert (newest.commit, newest.subject, newest.time) == (commit, "Try another b", NOON)
+    assert newest.trailers == tuple(TRAILERS)
+    assert (first.subject, first.trailers) == ("Begin", ())
+
+
+def test_the_same_landing_makes_the_same_commit(repository: Repository) -> None:
+    base, tree = repository.tip(), judged(repository)
+    assert landing(repository, tree, base) == landing(repository, tree, base)
+
+
+def test_what_landed_is_found_by_its_trailer_within_the_limit(repository: Repository) -> None:
+    base = repository.tip()
+    commits = []
+    for number in range(3):
+        commits.append(landing(repository, judged(repository, number), repository.tip(), f"demo/{number}"))
+        repository.advance(repository.tip(), commits[-1])
+        if number < 2:
+            repository.advance(commits[-1], landing(repository, repository.tree_of(base), commits[-1], "none"))
+    assert repository.find_landed(repository.tip(), "Candidate", "demo/1") == commits[1]
+    assert repository.find_landed(repository.tip(), "Candidate", "demo/0", limit=2) is None
+    assert repository.find_landed(commits[0], "Candidate", "demo/1") is None
+    assert repository.find_landed(repository.tip(), "Candidate", "demo/1 ") == commits[1]
+    assert repository.find_landed(repository.tip(), "Candidate", "demo/11") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Try\n\nCandidate: demo/8",
+        "Candidate: demo/8",
+        "Try\n\n---\n\nCandidate: demo/8\n",
+        "Try\r\rCandidate: demo/8\x0b\x0bCandidate: demo/8",
+        "Try\x00\x1b[31m\u202e\udc80\n\nCandidate: demo/8\n \n",
+        "",
+        "\n\n  ",
+    ],
+)
+def test_a_text_cannot_smuggle_in_trailers(repository: Repository, text: str) -> None:
+    base = repository.tip()
+    message = message_with_trailers(text, TRAILERS)
+    repository.advance(base, repository.commit_landing(judged(repository), base, message, "Ada", NOON))
+    (newest,) = repository.log(1)
+    assert newest.trailers == tuple(TRAILERS)
+    assert newest.subject
+    assert repository.find_landed(repository.tip(), "Candidate", "demo/8") is None
+
+
+@pytest.mark.parametrize(
+    "trailer", [("Key", "a\nCandidate: 8"), ("Key", " "), ("Key:", "x"), ("", "x"), ("A b", "x"), ("K", "\x1b")]
+)
+def test_a_trailer_that_is_not_one_line_is_refused(trailer: tuple[str, str]) -> None:
+    with pytest.raises(RepositoryError, match="is not a trailer"):
+        message_with_trailers("Try", [trailer])
+
+
+@pytest.mark.parametrize(
+    "author", ["Ada\n<evil@x>\nparent 123", "Åsa <>", "a <b> <c@d>", "<x@y> Ada", "Ada\u200b", "O'Neil, J."]
+)
+def test_any_reviewer_s_name_can_author_a_commit(repository: Repository, author: str) -> None:
+    commit = repository.commit_landing(judged(repository), repository.tip(), "Try", author, NOON)
+    repository.advance(repository.tip(), commit)
+    repository.fsck()
+
+
+def test_an_author_without_a_name_and_a_time_without_a_zone_are_refused(repository: Repository) -> None:
+    tree, tip = judged(repository), repository.tip()
+    with pytest.raises(RepositoryError, match="is not an author"):
+        repository.commit_landing(tree, tip, "Try", " <>", NOON)
+    with pytest.raises(RepositoryError, match="time zone"):
+        repository.commit_landing(tree, tip, "Try", "Ada", NOON.replace(tzinfo=None))
+    with pytest.raises(RepositoryError, match="message"):
+        repository.commit_landing(tree, tip, " \n", "Ada", NOON)
+
+
+def test_a_tip_that_moved_is_told_apart_and_left_alone(repository: Repository) -> None:
+    base = repository.tip()
+    first, second = (landing(repository, judged(repository, number), base, f"demo/{number}") for number in (3, 4))
+    repository.advance(base, first)
+    with pytest.raises(StaleTipError) as stale:
+        repository.advance(base, second)
+    assert (stale.value.expected, stale.value.found) == (base, first)
+    assert repository.tip() == first
+
+
+def test_the_baseline_only_grows(repository: Repository) -> None:
+    base = repository.tip()
+    first = landing(repository, judged(repository, 3), base)
+    second = landing(repository, judged(repository, 4), first)
+    for new in (base, second):
+        with pytest.raises(RepositoryError, match="only grows"):
+            repository.advance(base, new)
+    with pytest.raises(RepositoryError, match="has no commit"):
+        repository.advance(base, "1" * 40)
+    assert repository.tip() == base
+
+
+def test_of_parallel_advances_exactly_one_wins(repository: Repository) -> None:
+    base = repository.tip()
+    commits = [landing(repository, judged(repository, number), base, f"demo/{number}") for number in range(8)]
+    barrier, outcomes = threading.Barrier(len(commits)), []
+
+    def land(commit: str) -> None:
+        barrier.wait()
+        try:
+            repository.advance(base, commit)
+            outcomes.append(commit)
+        except StaleTipError:
+            outcomes.append("stale")
+
+    threads = [threading.Thread(target=land, args=(commit,)) for commit in commits]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winners = [outcome for outcome in outcomes if outcome != "stale"]
+    assert len(outcomes) == 8
+    assert winners == [repository.tip()]
+    assert not list(repository.path.rglob("*.lock"))
+
+
+@pytest.mark.parametrize("name", ["refs/heads/baseline.lock", "HEAD.lock"])
+def test_a_lock_that_a_killed_git_left_is_named_with_the_remedy(repository: Repository, name: str) -> None:
+    base = repository.tip()
+    commit = landing(repository, judged(repository), base)
+    lock = repository.path / name
+    lock.touch()
+    with pytest.raises(RepositoryError, match="Try again in a minute"):
+        repository.advance(base, commit)
+    os.utime(lock, (time.time() - 300, time.time() - 300))
+    with pytest.raises(RepositoryError, match="delete") as error:
+        repository.advance(base, commit)
+    assert str(lock) in str(error.value)
+    assert repository.tip() == base
+    lock.unlink()
+    repository.advance(base, commit)
+    assert repository.tip() == commit
+
+
+def test_a_kill_at_any_moment_leaves_the_old_tip_or_the_new_one(repository: Repository) -> None:
+    commits = [repository.tip()]
+    for number in range(400):
+        commits.append(landing(repository, repository.tree_of(commits[0]), commits[-1], f"demo/{number}"))
+        if number >= 60:
+            break
+    script = (
+        "import sys; from pathlib import Path; from research_app.repository import Repository\n"
+        "repository = Repository(Path(sys.argv[1])); chain = sys.argv[2:]\n"
+        "print('ready', flush=True)\n"
+        "for old, new in zip(chain, chain[1:]): repository.advance(old, new)\n"
+    )
+    chooser = random.Random(5)
+    for _ in range(6):
+        before = commits.index(repository.tip())
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(repository.path), *commits[before:]],
+            stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(chooser.uniform(0.005, 0.06))
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False).stdout
+        for pid in (*map(int, children.split()), process.pid):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.wait()
+        process.stdout.close()
+        assert commits.index(repository.tip()) >= before
+        for lock in repository.path.rglob("*.lock"):
+            lock.unlink()
+        repository.fsck()
+    assert commits.index(repository.tip()) > 0
+
+
+def test_a_patch_set_is_kept_for_good_under_its_name(repository: Repository) -> None:
+    base = repository.tip()
+    first, second = (
+        repository.change_from_edits(base, [("train.py", "b = 2", f"b = {number}")], "Try", "agent").commit for number in (3, 4)
+    )
+    repository.keep("candidates/7/1", first)
+    repository.keep("candidates/7/1", first)
+    with pytest.raises(RepositoryError, match="already keeps"):
+        repository.keep("candidates/7/1", second)
+    with pytest.raises(RepositoryError, match="could not be written"):
+        repository.keep("candidates/7/2", "1" * 40)
+    subprocess.run(["git", "--git-dir", str(repository.path), "gc", "-q", "--prune=now"], check=True)
+    assert repository.read(first, "train.py") == b"a = 1\r\nb = 3"
+    with pytest.raises(RepositoryError, match="no commit"):
+        repository.read(second, "train.py")
+    assert repository.tip() == base
