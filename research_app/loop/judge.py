@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
-from research_app.evidence import Decision, Policy, decide
+from research_app.evidence.policy import Decision, Policy, decide
 from research_app.loop.land import judged_again, landing_waiting_for
 from research_app.models import (
     BaselineVersion,

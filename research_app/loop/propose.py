@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 PROPOSERS = {"knobs": ("agent.knobs", "KnobsProposer", Author.SEARCH)}
 """Name → module, class, kind of author. Imported on first use: a proposer's libraries are slow to load."""
 
+WAITING_LIMIT = 25
+"""An open-ended round stops proposing while so many candidates wait for a person: nobody reads a longer list."""
+
 
 class UnknownProposer(ValueError):
     """There is no proposer of that name; the message lists those that there are."""
@@ -107,6 +110,8 @@ def wants_more(asked: Round) -> bool:
     first = Round.objects.open().filter(project=asked.project).first()
     if first and first.pk != asked.pk and (first.wanted is None or first.candidates.count() < first.wanted):
         return False  # a bounded round, or an older one, goes first
+    if asked.wanted is None and asked.project.candidates.waiting_for_review().count() >= WAITING_LIMIT:
+        return False
     return ahead(asked.project) < 2 * max(1, Device.objects.online().filter(kind=asked.project.file.train.device).count())
 
 

@@ -1,0 +1,146 @@
+"""`manage.py loop`: take N candidates to rest and report how fast that went."""
+
+import json
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Q
+from django.utils import timezone
+
+from research_app import broker, set_up
+from research_app.fleet import UnknownDevice, local_devices
+from research_app.home import home
+from research_app.loop.measure import readable, utilisation
+from research_app.loop.propose import UnknownProposer, close_round, open_round
+from research_app.management.commands.project import find_project
+from research_app.models import Device, Round, Stage
+from research_app.models.candidate import RESTING, WAITING
+from research_app.services import broker_service, workers
+from research_app.supervisor import Supervisor, raise_on_signals
+
+LOOK_EVERY = 1.0  # seconds
+TELL_EVERY = 10.0  # seconds, where the progress line cannot be rewritten
+
+
+class Command(BaseCommand):
+    help = "Propose, check, train and judge a number of candidates, with the running workers or with workers of its own."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--project", required=True)
+        parser.add_argument("--experiments", type=int, required=True, metavar="N")
+        parser.add_argument("--proposer", default="knobs", help="names, comma-separated; they take turns")
+        parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = find_project(options["project"])
+        if options["experiments"] < 1:
+            raise CommandError("--experiments must be at least 1.")
+        if project.paused:
+            raise CommandError(f"Project {project.slug} is paused. Resume it: manage.py project resume {project.slug}")
+        raise_on_signals()
+        begun = timezone.now()
+        try:
+            asked = open_round(project, options["proposer"].split(","), options["experiments"], "command line")
+        except UnknownProposer as error:
+            raise CommandError(str(error)) from error
+        try:
+            self.wait(asked)
+        except KeyboardInterrupt:
+            close_round(asked, "Stopped from the command line.", "command line")
+            raise CommandError("Stopped. Nothing more is proposed; candidates under way go on with the workers.") from None
+        except (set_up.SetUpRefused, broker.BrokerDown, UnknownDevice, OSError) as error:
+            close_round(asked, str(error), "command line")
+            raise CommandError(str(error)) from error
+        report = report_of(asked, begun, timezone.now())
+        self.stdout.write(json.dumps(report) if options["json"] else "\n".join(f"{k}: {v}" for k, v in report.items()))
+
+    def wait(self, asked: Round) -> None:
+        """Until all candidates of the round rest. Raises what starting workers raises."""
+        progress = Progress(asked)
+        if Device.objects.online().filter(kind=asked.project.file.train.device).exists():
+            while not progress.done():
+                time.sleep(LOOK_EVERY)
+            return
+        with set_up.hold_home(settings.SITE_URL):
+            supervisor = Supervisor(home() / "logs", lambda line: print(line, file=sys.stderr, flush=True))
+            try:
+                if broker.is_embedded():
+                    child = supervisor.start(broker_service())
+                    broker.wait_until_ready(lambda: child.running)
+                for service in workers(local_devices()):
+                    supervisor.start(service)
+                supervisor.run(until=every(LOOK_EVERY, progress.done))
+            finally:
+                supervisor.stop()
+
+
+def every(seconds: float, look: Callable[[], bool]) -> Callable[[], bool]:
+    """A question that is asked at most once in so many seconds."""
+    asked_at = 0.0
+
+    def ask() -> bool:
+        nonlocal asked_at
+        if time.monotonic() - asked_at < seconds:
+            return False
+        asked_at = time.monotonic()
+        return look()
+
+    return ask
+
+
+class Progress:
+    """Says how far a round is, with rate and time left: one line, rewritten on a terminal."""
+
+    def __init__(self, asked: Round) -> None:
+        self.round = asked
+        self.begun = time.monotonic()
+        self.told_at = 0.0
+
+    def done(self) -> bool:
+        """True once the round is full and all of its candidates rest, or nothing more can be proposed."""
+        rests = self.round.candidates.filter(Q(stage__in=RESTING) | ~Q(needs_attention="")).count()
+        made = self.round.candidates.count()
+        self.round.refresh_from_db(fields=["closed_at", "note"])
+        wanted = self.round.wanted or 0
+        full = made >= wanted or self.round.closed_at is not None
+        self.tell(rests, wanted)
+        return full and rests == made
+
+    def tell(self, rests: int, wanted: int) -> None:
+        passed = time.monotonic() - self.begun
+        on_terminal = sys.stderr.isatty()
+        if not on_terminal and time.monotonic() - self.told_at < TELL_EVERY:
+            return
+        self.told_at = time.monotonic()
+        rate = f"{3600 * rests / passed:.0f} per hour, {readable(passed / rests * (wanted - rests))} left" if rests else "starting"
+        line = f"{rests} of {wanted} candidates at rest after {readable(passed)}: {rate}"
+        print(f"\r\033[K{line}" if on_terminal else line, end="" if on_terminal else "\n", file=sys.stderr, flush=True)
+
+
+def report_of(asked: Round, begun: datetime, ended: datetime) -> dict[str, Any]:
+    """The figures of a round: what came of it and how well the devices were used."""
+    stages = list(asked.candidates.values_list("stage", flat=True))
+    use = utilisation(begun, ended, asked.project_id)
+    hours = (ended - begun).total_seconds() / 3600
+
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 3)
+
+    return {
+        "experiments": len(stages),
+        "runs": use.runs,
+        "crashed": stages.count(Stage.CRASHED),
+        "waiting": sum(stage in WAITING for stage in stages),
+        "experiments_per_hour": round(len(stages) / hours, 1),
+        "device_busy": round(use.device_busy, 4),
+        "dispatch_gap_p50": rounded(use.gap(50)),
+        "dispatch_gap_p95": rounded(use.gap(95)),
+        "seconds": round((ended - begun).total_seconds(), 1),
+        "note": asked.note,
+    }
