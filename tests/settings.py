@@ -1,0 +1,26 @@
+"""Settings of the tests: a home of their own, made before anything reads it."""
+
+import os
+import shutil
+import tempfile
+
+OWNER = "SIGNOFF_TEST_HOME_OF"  # processes that tests start share the home; only its maker removes it
+
+if OWNER not in os.environ:
+    os.environ["SIGNOFF_HOME"] = tempfile.mkdtemp(prefix="signoff-test-")
+    os.environ[OWNER] = str(os.getpid())
+
+from research_app.settings import *  # noqa: E402, F403
+from research_app.settings import DATABASES, HOME, STORAGES  # noqa: E402
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, as in use: threads and processes of a test meet in it, which they cannot in memory.
+    DATABASES["default"]["TEST"] = {"NAME": str(HOME / "test.sqlite3")}
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # no collecting first
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # tests sign in often
+
+
+def remove_home() -> None:
+    """Remove the home at the end of the tests."""
+    if os.environ.get(OWNER) == str(os.getpid()):
+        shutil.rmtree(HOME, ignore_errors=True)
