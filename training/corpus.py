@@ -24,7 +24,9 @@ from pathlib import Path
 FORMAT = 1
 WINDOW = 128  # bytes of context in one scored sequence; a stored window has one byte more, the last target
 EVAL_SHARDS = {"gate": 512, "hidden": 512, "watch": 48}  # windows in all, shared evenly between the sources
-EVAL_TEXT = 6  # an evaluation shard draws its windows from this many times as much text, so that they are spread out
+EVAL_TEXT = 6  # an evaluation shard draws its windows from this many times as much text, so that they are spread out,
+EVAL_SHARE = 0.05  # but in a small source from no more than this share of it, unless the windows themselves need more
+EVAL_MOST = 0.2  # no evaluation shard may take more than this share of a source
 SOURCE_LIMIT = 3_000_000  # bytes of training text per source
 PIECE = 128 * 1024  # a longer file is cut at line ends into pieces of about this many bytes
 SEEN_SHARE = 0.5  # a piece is a near-copy when more than this share of its lines is already in the corpus
@@ -224,7 +226,7 @@ def _write(folder: Path, pieces: Mapping[str, list[bytes]], recipe: Mapping[str,
     shards: dict[str, dict[str, bytes]] = {}
     for shard, windows in EVAL_SHARDS.items():
         per_source = max(1, windows // len(rest))
-        shards[shard] = {name: _windows(name, kept, per_source) for name, kept in rest.items()}
+        shards[shard] = {name: _windows(name, kept, sum(map(len, pieces[name])), per_source) for name, kept in rest.items()}
     shards["train"] = {name: b"".join(piece + b"\0" for piece in kept) for name, kept in rest.items()}
 
     files: dict[str, str] = {}
@@ -250,13 +252,22 @@ def _write(folder: Path, pieces: Mapping[str, list[bytes]], recipe: Mapping[str,
     (folder / "corpus.json").write_text(json.dumps(record, indent=1))
 
 
-def _windows(name: str, pieces: list[bytes], count: int) -> bytes:
-    """Take pieces from the front of `pieces` and cut `count` evenly spread windows of WINDOW + 1 bytes from them."""
+def _windows(name: str, pieces: list[bytes], size: int, count: int) -> bytes:
+    """Take pieces from the front of `pieces` and cut `count` evenly spread windows of WINDOW + 1 bytes from them.
+
+    `size` is that of the whole source, in bytes. Raises CorpusError when it is too small.
+    """
+    needed = count * (WINDOW + 1)
+    if needed > EVAL_MOST * size:
+        raise CorpusError(
+            f"source {name!r} has {size} bytes of text without copies; at least {needed / EVAL_MOST:.0f} are needed. "
+            "Give it more text, or join it with another source."
+        )
     text = b""
-    while len(text) < EVAL_TEXT * count * (WINDOW + 1):
-        if len(pieces) < 2:
-            raise CorpusError(f"source {name!r} has too little text of its own; give it more, or leave it out")
+    while len(text) < max(needed, min(EVAL_TEXT * needed, EVAL_SHARE * size)) and len(pieces) > 1:
         text += pieces.pop(0)
+    if len(text) < needed:
+        raise CorpusError(f"source {name!r} has too few separate texts; files of at most {PIECE} bytes are needed")
     stride = (len(text) - WINDOW - 1) / count
     starts = (int(position * stride) for position in range(count))
     return b"".join(text[start : start + WINDOW + 1] for start in starts)
