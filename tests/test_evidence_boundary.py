@@ -34,9 +34,7 @@ def test_a_single_look_is_the_ordinary_test(alpha: float) -> None:
     assert wang_tsiatis(alpha, 1, 0.25, two_sided=True)[0] == pytest.approx(norm.isf(alpha / 2), abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("alpha", "looks", "shape"), [(0.01, 8, 0.25), (0.05, 3, 0.0), (0.001, 20, 0.5), (0.3, 6, 0.1)]
-)
+@pytest.mark.parametrize(("alpha", "looks", "shape"), [(0.01, 8, 0.25), (0.05, 3, 0.0), (0.001, 20, 0.5), (0.3, 6, 0.1)])
 def test_all_looks_together_err_at_alpha(alpha: float, looks: int, shape: float) -> None:
     boundary = wang_tsiatis(alpha, looks, shape)
     assert sum(crossing_probabilities(boundary, range(1, looks + 1))) == pytest.approx(alpha, rel=1e-4)

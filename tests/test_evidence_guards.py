@@ -125,9 +125,9 @@ def test_the_share_of_reports_that_cry_harm_without_any_is_as_stated() -> None:
 
 def test_a_metric_where_higher_is_better_mirrors_the_report() -> None:
     baseline, candidate = sources(a=2.0, b=3.0), sources(a=1.9, b=3.2)
-    negated = [{name: [-x for x in xs] for name, xs in arm.items()} for arm in (baseline, candidate)]
+    low, high = ({name: [-x for x in xs] for name, xs in arm.items()} for arm in (baseline, candidate))
     there = check_sources(baseline, candidate, 0.05)
-    mirrored = check_sources(*negated, 0.05, lower_is_better=False)
+    mirrored = check_sources(low, high, 0.05, lower_is_better=False)
     assert mirrored.hurt == there.hurt == ("b",)
     assert [row.effect for row in mirrored.sources] == [row.effect for row in there.sources]
 

@@ -41,7 +41,8 @@ def test_two_clean_arms_are_healthy() -> None:
     ],
 )
 def test_arms_under_different_conditions_are_invalid(field: str, value: object, rule: str, words: str) -> None:
-    health = check(BASELINE, [CANDIDATE[0], replace(CANDIDATE[1], **{field: value})])
+    odd = replace(CANDIDATE[1], **{field: value})  # type: ignore[arg-type]
+    health = check(BASELINE, [CANDIDATE[0], odd])
     assert health.hides_effect
     found, sentence = only_rule(health)
     assert found == rule

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from fractions import Fraction
+from random import Random
 
 import pytest
 from hypothesis import assume, given
@@ -105,7 +106,7 @@ def test_a_sigma_that_is_not_positive_is_refused(sigma: float) -> None:
 )
 def test_a_policy_setting_outside_its_range_is_named(setting: str, value: float) -> None:
     with pytest.raises(BadPolicy, match=f"{setting} is {value}"):
-        replace(POLICY, **{setting: value})
+        replace(POLICY, **{setting: value})  # type: ignore[arg-type]
 
 
 def test_confirmation_is_solid_only_when_significant() -> None:
@@ -148,9 +149,7 @@ def test_a_confirmation_with_too_few_runs_is_refused() -> None:
 scores = st.integers(-4096, 4096).map(lambda number: number / 256)
 sigmas = st.integers(1, 1024).map(lambda number: number / 128)
 arms = st.integers(1, 8).flatmap(
-    lambda runs: st.tuples(
-        st.lists(scores, min_size=max(4, runs), max_size=12), st.lists(scores, min_size=runs, max_size=runs)
-    )
+    lambda runs: st.tuples(st.lists(scores, min_size=max(4, runs), max_size=12), st.lists(scores, min_size=runs, max_size=runs))
 )
 
 
@@ -171,7 +170,7 @@ def assert_same(a: Decision, b: Decision, scale: float = 1.0) -> None:
 
 
 @given(arms, sigmas, st.randoms(use_true_random=False))
-def test_the_order_of_the_runs_changes_nothing(arms: tuple[list[float], list[float]], sigma: float, random) -> None:
+def test_the_order_of_the_runs_changes_nothing(arms: tuple[list[float], list[float]], sigma: float, random: Random) -> None:
     baseline, candidate = arms
     shuffled = random.sample(baseline, len(baseline)), random.sample(candidate, len(candidate))
     assert decide(POLICY, sigma, baseline, candidate) == decide(POLICY, sigma, *shuffled)
@@ -198,9 +197,7 @@ def test_scaling_scores_and_sigma_together_scales_the_effect_alone(
 
 
 @given(arms, sigmas)
-def test_a_metric_where_higher_is_better_is_the_mirror_image(
-    arms: tuple[list[float], list[float]], sigma: float
-) -> None:
+def test_a_metric_where_higher_is_better_is_the_mirror_image(arms: tuple[list[float], list[float]], sigma: float) -> None:
     baseline, candidate = arms
     mirrored = [-x for x in baseline], [-x for x in candidate]
     assert decide(POLICY, sigma, baseline, candidate) == decide(POLICY, sigma, *mirrored, lower_is_better=False)
@@ -226,15 +223,11 @@ def test_more_runs_never_widen_an_interval(arms: tuple[list[float], list[float]]
         decide_confirmation(POLICY, 1.0, baseline, [*candidate, other], 1.0),
     ):
         assert width(after) < width(before)
-        assert (
-            after.shrunk_interval[1] - after.shrunk_interval[0] < before.shrunk_interval[1] - before.shrunk_interval[0]
-        )
+        assert after.shrunk_interval[1] - after.shrunk_interval[0] < before.shrunk_interval[1] - before.shrunk_interval[0]
 
 
 @given(arms, sigmas, st.integers(1, 2048).map(lambda number: number / 256))
-def test_a_better_candidate_is_never_judged_worse(
-    arms: tuple[list[float], list[float]], sigma: float, gain: float
-) -> None:
+def test_a_better_candidate_is_never_judged_worse(arms: tuple[list[float], list[float]], sigma: float, gain: float) -> None:
     order = {"drop": 0, "run": 1, "inconclusive": 1, "confirm": 2}
     baseline, candidate = arms
     before = decide(POLICY, sigma, baseline, candidate)
