@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from research_app.repository import MINIMUM_VERSION, RepositoryError, git_version
+from research_app.repository import MINIMUM_VERSION, PatchError, Repository, RepositoryError, git_version
 from research_app.repository.git import GitError, run_git
 
 ROOM = Path(__file__).parent.parent / "research_app"
@@ -38,14 +38,25 @@ def test_a_git_that_hangs_is_stopped_with_its_helpers(tmp_path: Path, monkeypatc
         run_git("fetch", timeout=0.5)
     helper = int((tmp_path / "helper").read_text())
     deadline = time.monotonic() + 10
-    while (state := _state(helper)) not in ("", "Z"):
-        assert time.monotonic() < deadline, state
+    while not _ended(helper):
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def _state(pid: int) -> str:
-    found = subprocess.run(["/bin/ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return found.stdout.strip()
+def _ended(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("trouble", ["No space left on device", "Read-only file system"])
+def test_a_full_disk_is_not_blamed_on_the_patch(trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Repository.create(tmp_path / "r.git", "baseline", {"a.py": b"a = 1\n"}, "Begin")
+    tip = repository.tip()
+    (tmp_path / "git").write_text(f"#!/bin/sh\necho 'error: unable to write file: {trouble}' >&2\nexit 1\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(RepositoryError, match=f"could not write: {trouble.lower()}") as error:
+        repository.change_from_patch(tip, "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-a = 1\n+a = 2\n", "Try", "Ada")
+    assert not isinstance(error.value, PatchError)
 
 
 def test_git_sees_a_clean_environment_and_our_settings_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

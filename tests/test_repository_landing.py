@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from research_app.repository import Repository, RepositoryError, StaleTipError, message_with_trailers
@@ -184,40 +185,55 @@ def test_a_lock_that_a_killed_git_left_is_named_with_the_remedy(repository: Repo
 
 
 def test_a_kill_at_any_moment_leaves_the_old_tip_or_the_new_one(repository: Repository) -> None:
-    commits = [repository.tip()]
-    for number in range(400):
-        commits.append(landing(repository, repository.tree_of(commits[0]), commits[-1], f"demo/{number}"))
-        if number >= 60:
-            break
-    script = (
-        "import sys; from pathlib import Path; from research_app.repository import Repository\n"
-        "repository = Repository(Path(sys.argv[1])); chain = sys.argv[2:]\n"
-        "print('ready', flush=True)\n"
-        "for old, new in zip(chain, chain[1:]): repository.advance(old, new)\n"
-    )
+    chain = [repository.tip()]
+    tree = repository.tree_of(chain[0])
+    for number in range(50):
+        chain.append(landing(repository, tree, chain[-1], f"demo/{number}"))
     chooser = random.Random(5)
-    for _ in range(6):
-        before = commits.index(repository.tip())
+    for _ in range(5):
+        before = chain.index(repository.tip())
         process = subprocess.Popen(
-            [sys.executable, "-c", script, str(repository.path), *commits[before:]],
-            stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        time.sleep(chooser.uniform(0.005, 0.06))
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False).stdout
-        for pid in (*map(int, children.split()), process.pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        process.wait()
-        process.stdout.close()
-        assert commits.index(repository.tip()) >= before
-        for lock in repository.path.rglob("*.lock"):
+            [sys.executable, "-c", ADVANCE_ALONG, str(repository.path), *chain[before:]],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        while repository.tip() == chain[before]:
+            assert process.poll() is None
+        time.sleep(chooser.uniform(0, 0.03))
+        _kill_with_children(process)
+        assert chain.index(repository.tip()) > before
+        for lock in repository.path.rglob("*.lock"):  # what the message about a stale lock tells a person to do
             lock.unlink()
         repository.fsck()
-    assert commits.index(repository.tip()) > 0
+    repository.advance(repository.tip(), landing(repository, judged(repository), repository.tip()))
+
+
+ADVANCE_ALONG = """
+import sys
+from pathlib import Path
+from research_app.repository import Repository
+repository, chain = Repository(Path(sys.argv[1])), sys.argv[2:]
+for old, new in zip(chain, chain[1:]):
+    repository.advance(old, new)
+"""
+
+
+def _kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    parent = psutil.Process(process.pid)
+    parent.suspend()  # so that it starts no further git while its present one is found
+    children = parent.children(recursive=True)
+    for each in (*children, parent):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.wait()
+    while any(map(_runs, children)):
+        time.sleep(0.001)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_patch_set_is_kept_for_good_under_its_name(repository: Repository) -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +70,8 @@ for _slip in ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "mi
     _CONFIGURATION |= {f"fetch.fsck.{_slip}": "ignore", f"fsck.{_slip}": "ignore"}
 _CONFIGURATION_ARGUMENTS = tuple(part for name, value in _CONFIGURATION.items() for part in ("-c", f"{name}={value}"))
 
+_MACHINE_TROUBLE = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system|insufficient permission")
+
 
 @dataclass(frozen=True)
 class Output:
@@ -117,12 +120,16 @@ def run_git(
     try:
         stdout, stderr = process.communicate(stdin, timeout=timeout)
     except BaseException as stopped:
-        os.killpg(process.pid, signal.SIGKILL)  # with its helpers: a fetch has several, and they hold the pipes open
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with its helpers: a fetch has several, and they hold the pipes open
         process.communicate()
         if isinstance(stopped, subprocess.TimeoutExpired):
             raise RepositoryError(f"git {command} took longer than {timeout:.0f} s and was stopped.") from None
         raise
     errors = stderr.decode("utf-8", "backslashreplace").strip()
+    if trouble := _MACHINE_TROUBLE.search(errors):
+        # Never a GitError: what the machine lacks is not the fault of the patch or the source at hand.
+        raise RepositoryError(f"git {command} could not write: {trouble[0].lower()}. Make room or set it right; try again.")
     if process.returncode not in accept:
         raise GitError(command, process.returncode, errors)
     return Output(process.returncode, stdout, errors)

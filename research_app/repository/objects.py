@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from git.objects import Blob, Commit, Tree
 from .errors import RepositoryError
 from .git import ENVIRONMENT
 
+_UNDECODED = re.compile("[\udc80-\udcff]")  # how Python holds bytes of a name that are not UTF-8
 _FILE_TYPE, _REGULAR = 0o170000, 0o100000
 
 
@@ -40,9 +42,9 @@ def opened(path: Path, commit: str) -> Iterator[Commit]:
 
 
 def blobs(tree: Tree) -> Iterator[Blob]:
-    """All regular files of a tree and its folders; symbolic links and submodules are left out."""
+    """All regular files of a tree and its folders. Links, submodules and names that are not UTF-8 are left out."""
     for entry in tree.traverse():
-        if isinstance(entry, Blob) and entry.mode & _FILE_TYPE == _REGULAR:
+        if isinstance(entry, Blob) and entry.mode & _FILE_TYPE == _REGULAR and not _UNDECODED.search(str(entry.path)):
             yield entry
 
 

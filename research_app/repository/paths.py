@@ -30,6 +30,8 @@ def path_problem(path: str) -> str | None:
         return "must be relative to the project's root and must not begin with '-'"
     if "\\" in path:
         return "holds a backslash; use '/' between folders"
+    if wild := re.search(r"[*?]", path):
+        return f"holds the wildcard {wild[0]!r}"
     if len(path.encode()) > MAX_PATH_BYTES:
         return f"is longer than {MAX_PATH_BYTES} bytes"
     return next(filter(None, map(_name_problem, path.split("/"))), None)

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import mirror, objects, trailers
+from . import objects, trailers
 from .admission import admit
 from .change import Change, Limits, diff_hash
 from .edits import Edit, apply_edits
 from .errors import ConflictError, PatchError, RepositoryError, StaleTipError
 from .git import GitError, Output, run_git
+from .mirror import built_at, fetch_branch
 from .names import branch_ref, full_hash, kept_ref
 from .patch import apply_patch
 from .paths import matches, path_problem
@@ -37,7 +38,7 @@ class Repository:
     @classmethod
     def create(cls, path: Path, branch: str, files: Mapping[str, bytes], message: str) -> Repository:
         """Make a repository whose first commit holds `files` (path to content); nothing is left of a failure."""
-        with mirror.built_at(path, branch) as new:
+        with built_at(path, branch) as new:
             tree = tree_with(new, {name: ("100644", data) for name, data in files.items()})
             commit = commit_tree(new, tree, (), message, "Signoff", datetime.now(UTC))
             run_git("update-ref", branch_ref(branch), commit, _ABSENT, repository=new)
@@ -49,8 +50,8 @@ class Repository:
 
         Raises RepositoryError that says why not: no repository there, no such branch (naming those there are), empty.
         """
-        with mirror.built_at(path, branch) as new:
-            mirror.fetch_branch(new, source, branch)
+        with built_at(path, branch) as new:
+            fetch_branch(new, source, branch)
         return cls(path, branch)
 
     # Reading
