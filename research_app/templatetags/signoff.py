@@ -116,16 +116,16 @@ def ago(then: Any) -> SafeString:
 @register.simple_tag
 def said(event: Event) -> SafeString:
     """The data of an event as words: keys and values, untrusted like everything that an agent may have written."""
-    return format_html("{}", " · ".join(_pairs(event.data)))
+    return visible(" · ".join(_pairs(event.data)))
 
 
 def _pairs(data: dict[str, Any]) -> Iterator[str]:
     for key, value in data.items():
         if value not in ("", None, [], {}):
-            yield f"{key.replace('_', ' ')}: {visible_plain(value)}"
+            yield f"{key.replace('_', ' ')}: {_brief(value)}"
 
 
-def visible_plain(value: Any) -> str:
+def _brief(value: Any) -> str:
     text = figures.score(value) if isinstance(value, float) else str(value)
     return text if len(text) <= 200 else f"{text[:200]} …"
 

@@ -107,6 +107,8 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "chart_version": chart_version((*bank, *mine)),
         "events": Event.objects.about(shown),
         "reviews": shown.reviews.select_related("reviewer").order_by("pk"),  # type: ignore[attr-defined]
+        "curves_source": f"{shown.get_absolute_url()}curves.json",
+        "git_show": f"git -C {project.folder / 'repository.git'} show {landing.commit}" if landing else "",
         "previous": previous,
         "following": following,
         **decision_context(request, shown, landing),

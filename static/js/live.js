@@ -1,0 +1,87 @@
+// Keeps a page current: only what changed is put in, and nothing that a person has open or types into.
+const pulse = document.getElementById("pulse");
+const connection = document.getElementById("connection");
+let etag = "";
+
+const say = (words) => {
+  connection.textContent = words;
+  connection.hidden = !words;
+};
+
+if (pulse) {
+  document.body.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.elt === pulse && document.hidden) event.preventDefault(); // a hidden tab costs nothing
+  });
+  document.body.addEventListener("htmx:configRequest", (event) => {
+    if (event.detail.elt !== pulse) return;
+    event.detail.path = location.pathname + location.search; // filters change the address
+    if (etag) event.detail.headers["If-None-Match"] = etag;
+  });
+  document.body.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.elt !== pulse || !event.detail.xhr) return;
+    const { status } = event.detail.xhr;
+    if (status === 200) etag = event.detail.xhr.getResponseHeader("ETag") || "";
+    if (status === 200 || status === 304) say("");
+    else if (status === 401) say("You are signed out. Reload the page to sign in again.");
+    else if (status) say(`The server answered with error ${status}; what you see may be old.`);
+    else say("The server cannot be reached; what you see may be old. It is tried again.");
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) htmx.trigger(pulse, "wake");
+  });
+}
+
+const typedInto = (place) => {
+  const text = place.querySelector("textarea");
+  return Boolean(text && (text.value.trim() || place.contains(document.activeElement)));
+};
+
+// The decision bar binds to what was on the page. It is left alone when that changed under the reader: they must look first.
+const mustStay = (place, fresh) => {
+  const before = place.querySelector("[data-seen]");
+  const after = fresh.querySelector("[data-seen]");
+  if (!before?.dataset.seen) return false;
+  const outdated = before.dataset.seen !== after?.dataset.seen;
+  if (outdated && (after?.dataset.seen || typedInto(place))) before.querySelector(".stale").hidden = false;
+  return outdated ? Boolean(after?.dataset.seen) || typedInto(place) : typedInto(place);
+};
+
+document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const place = event.detail.target;
+  const fresh = event.detail.fragment.querySelector?.("[data-version]") || event.detail.fragment;
+  if (place.dataset.version === fresh.dataset?.version) event.detail.shouldSwap = false;
+  else if (place.id === "decide" && mustStay(place, fresh)) event.detail.shouldSwap = false;
+  else if (place.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) event.detail.shouldSwap = false;
+});
+
+// Open details stay open, scrolled boxes stay scrolled, and the chosen row stays chosen when their fragment is renewed.
+const remembered = new Map();
+document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const place = event.detail.target;
+  if (event.detail.shouldSwap === false) return;
+  remembered.set(place.id, {
+    open: [...place.querySelectorAll("details")].map((each) => each.open),
+    scrolled: [...place.querySelectorAll(".scroll, .reason")].map((each) => [each.scrollLeft, each.scrollTop]),
+    row: place.querySelector("[data-row].on")?.id,
+    focus: place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null,
+  });
+});
+document.body.addEventListener("htmx:oobAfterSwap", (event) => {
+  const place = document.getElementById(event.detail.target.id);
+  const state = remembered.get(place?.id);
+  if (!state) return;
+  place.querySelectorAll("details").forEach((each, i) => { each.open = state.open[i] ?? each.open; });
+  place.querySelectorAll(".scroll, .reason").forEach((each, i) => { if (state.scrolled[i]) [each.scrollLeft, each.scrollTop] = state.scrolled[i]; });
+  if (state.row) document.getElementById(state.row)?.classList.add("on");
+  if (state.focus) place.querySelector(`a[href="${CSS.escape(state.focus)}"]`)?.focus({ preventScroll: true });
+  document.dispatchEvent(new CustomEvent("signoff:changed", { detail: place.id }));
+});
+
+document.body.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.elt === pulse) return;
+  const { status } = event.detail.xhr;
+  if (status === 401) say("You are signed out: nothing was sent. Reload the page to sign in again; copy what you typed first.");
+  else if (status === 403) say("Your account may not do this. Nothing was changed.");
+  else say(`That did not work (error ${status}). Reload the page to see where it stands, then try again.`);
+});
+document.body.addEventListener("htmx:sendError", () => say("The server cannot be reached; nothing was sent. It is tried again."));

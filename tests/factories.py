@@ -1,0 +1,270 @@
+"""Rows to test with, on a real bare repository: `make_project()`, then candidates and runs on it.
+
+Everything has a sensible default and is written through the same models as in life. Series are smooth curves with a
+little noise, drawn from the seed, so that a test that looks at them sees the same every time.
+"""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.utils import timezone
+
+from research_app.access import APPROVERS
+from research_app.models import (
+    Author,
+    BaselineVersion,
+    Candidate,
+    Device,
+    Event,
+    Evidence,
+    Landing,
+    LandingState,
+    PatchSet,
+    Project,
+    Purpose,
+    Run,
+    RunLog,
+    SeriesChunk,
+    Stage,
+    State,
+    Verdict,
+)
+from research_app.models.run import PRIORITY
+from research_app.project_file import ProjectFile
+from research_app.repository import Repository, normalised_syntax_hash
+from training.spec import Outcome
+
+BASE_SCORE, SIGMA = 2.187, 0.0071  # of made-up runs, in bits per byte
+STEPS = 400
+
+TRAIN_PY = '''"""Train a small model within the budget."""
+
+import torch.nn as nn
+
+LAYERS = 3
+WIDTH = 96
+LEARNING_RATE = 3e-3
+WARMUP = 0.05
+
+
+def build_model() -> nn.Module:
+    """The untrained model."""
+    blocks = [nn.Linear(WIDTH, WIDTH) for _ in range(LAYERS)]
+    return nn.Sequential(*blocks)
+
+
+def learning_rate(progress: float) -> float:
+    # Linear warm-up, then constant.
+    return LEARNING_RATE * min(progress / WARMUP, 1.0)
+'''
+FILES = {"train.py": TRAIN_PY, "prepare.py": "BUDGET = 5e11\n", "program.md": "# Make the score better\n"}
+
+
+def make_user(name: str = "ada", *, approver: bool = True, password: str = "correct horse battery", **fields: Any) -> User:
+    """A person who may sign in and, as approver, vote."""
+    user = User.objects.create_user(name, password=password, **fields)
+    if approver:
+        user.groups.add(Group.objects.get_or_create(name=APPROVERS)[0])
+    return user
+
+
+def make_project(slug: str = "demo", *, files: Mapping[str, str] = FILES, bank: int = 4, **config: Any) -> Project:
+    """A project with a real bare repository, baseline version 0 and a bank of so many completed runs."""
+    file = ProjectFile.model_validate(config)
+    project = Project.objects.create(slug=slug, config=file.model_dump(mode="json"))
+    project.folder.mkdir(parents=True, exist_ok=True)
+    contents = {path: text.encode() for path, text in files.items()}
+    repository = Repository.create(Path(project.folder) / "repository.git", file.baseline.branch, contents, "Begin")
+    tip = repository.tip()
+    version = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=repository.tree_of(tip))
+    for seed in range(1, bank + 1):
+        make_run(version, seed=seed)
+    record("project created", project, project)
+    return project
+
+
+def make_candidate(
+    project: Project,
+    *,
+    edits: Sequence[tuple[str, str, str]] = (("train.py", "WARMUP = 0.05", "WARMUP = 0.02"),),
+    hypothesis: str = "Warm-up 5% → 2% of the budget: a small model needs less of it",
+    stage: Stage = Stage.READY,
+    effect: float | None = 0.012,
+    runs: int = 1,
+    verdict: Verdict | None = None,
+    category: str = "schedule",
+    author: str = "knobs",
+    author_kind: Author = Author.SEARCH,
+    why: str = "",
+    age: timedelta = timedelta(minutes=14),
+    **fields: Any,
+) -> Candidate:
+    """A candidate with its commit, patch set, runs and frozen evidence. `effect=None`: neither runs nor evidence.
+
+    `effect` is positive where the candidate is better; the scores of its runs are made to fit.
+    """
+    base = project.tip()
+    project.last_number += 1
+    project.save(update_fields=["last_number"])
+    then = timezone.now() - age
+    candidate = Candidate.objects.create(
+        project=project, number=project.last_number, base=base, hypothesis=hypothesis, category=category,
+        author=author, author_kind=author_kind, stage=stage, why=why, stage_since=then, created_at=then,
+        proposed={"edits": [list(edit) for edit in edits]}, **fields,
+    )  # fmt: skip
+    record("candidate proposed", candidate, project, author, hypothesis=hypothesis)
+    if not edits:
+        return candidate
+    candidate.patch_set = make_patch_set(candidate, base, edits)
+    if effect is not None:
+        scores = [BASE_SCORE - project.sign * effect + SIGMA * 0.4 * (i - (runs - 1) / 2) for i in range(runs)]
+        for i, score in enumerate(scores):
+            make_run(base, patch_set=candidate.patch_set, seed=i + 1, score=score)
+        candidate.evidence = make_evidence(candidate.patch_set, scores, verdict)
+    candidate.save(update_fields=["patch_set", "evidence"])
+    return candidate
+
+
+def make_patch_set(candidate: Candidate, base: BaselineVersion, edits: Sequence[tuple[str, str, str]]) -> PatchSet:
+    """The candidate's next patch set, with a real commit on the base."""
+    repository = candidate.project.repository
+    change = repository.change_from_edits(base.commit, edits, candidate.hypothesis, candidate.author)
+    number = candidate.patch_sets.count() + 1
+    repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
+    return PatchSet.objects.create(
+        candidate=candidate, number=number, base=base, base_commit=base.commit, commit=change.commit, tree=change.tree,
+        diff=change.diff, diff_hash=change.diff_hash, syntax_hash=normalised_syntax_hash({"train.py": change.diff}),
+        files=[{"path": f.path, "kind": f.kind, "added": f.added, "removed": f.removed} for f in change.files],
+    )  # fmt: skip
+
+
+def make_evidence(patch_set: PatchSet, scores: Sequence[float], verdict: Verdict | None = None) -> Evidence:
+    """Frozen evidence for these scores against the base's bank. The verdict follows from the effect unless it is given."""
+    project = patch_set.candidate.project
+    bank = list(patch_set.base.runs.filter(patch_set=None, score__isnull=False))
+    mean = sum(float(run.score or 0) for run in bank) / len(bank) if bank else BASE_SCORE
+    effect = project.sign * (mean - sum(scores) / len(scores))
+    error = SIGMA * math.sqrt(1 / max(len(bank), 1) + 1 / len(scores))
+    if verdict is None:
+        verdict = Verdict.MORE_RUNS_NEEDED if effect > 0.75 * SIGMA else Verdict.DROP
+    told = [{"run": run.pk, "seed": run.seed, "score": run.score} for run in patch_set.runs.order_by("seed")]
+    evidence = Evidence(
+        patch_set=patch_set, policy_version=1, verdict=verdict, effect=effect, standard_error=error, sigma=SIGMA,
+        baseline_mean=mean, candidate_mean=sum(scores) / len(scores), baseline_n=len(bank), candidate_n=len(scores),
+        reason=f"{effect / SIGMA:+.1f} sigma on {len(scores)} run{'s' if len(scores) > 1 else ''}.",
+        numbers={"candidate": told, "baseline": [{"run": r.pk, "seed": r.seed, "score": r.score} for r in bank]},
+    )  # fmt: skip
+    evidence.content_hash = evidence.compute_hash()
+    evidence.save()
+    return evidence
+
+
+def make_run(
+    baseline: BaselineVersion,
+    *,
+    patch_set: PatchSet | None = None,
+    seed: int = 1,
+    state: State = State.FINISHED,
+    outcome: Outcome = Outcome.completed,
+    score: float | None = None,
+    series: Mapping[str, Any] | None = None,
+    log: str = "step     0    0%  val_loss 5.5452\n",
+    sandbox_level: str = "none",
+    progress: float | None = None,
+    **fields: Any,
+) -> Run:
+    """A run of a patch set or, without one, of the baseline's bank. Ended runs have a score, series, facts and a log."""
+    ended, completed = state == State.FINISHED, state == State.FINISHED and outcome == Outcome.completed
+    noise = random.Random(f"{baseline.number} {patch_set and patch_set.diff_hash} {seed}")
+    if score is None and completed:
+        score = BASE_SCORE + noise.gauss(0, SIGMA)
+    now = timezone.now()
+    purpose = Purpose.SCREEN if patch_set else Purpose.BANK
+    run = Run.objects.create(
+        project=baseline.project, baseline=baseline, patch_set=patch_set, seed=seed,
+        purpose=purpose, priority=PRIORITY[purpose], queue=baseline.project.queue, commit=patch_set.commit if patch_set else baseline.commit, state=state,
+        outcome=outcome if ended else "", score=score if completed else None, sandbox_level=sandbox_level,
+        self_reported=baseline.project.self_reported,
+        progress=progress if progress is not None else float(ended), facts=facts_of(noise) if completed else {},
+        started_at=None if state == State.QUEUED else now - timedelta(seconds=16),
+        finished_at=now if ended else None, train_seconds=15.2 if ended else None,
+        **{"score_by_source": {"web": (score or 0) - 0.1, "science": (score or 0) + 0.1} if completed else {}, **fields},
+    )  # fmt: skip
+    if state != State.QUEUED:
+        points = series if series is not None else make_series(noise, score or BASE_SCORE, run.progress)
+        SeriesChunk.objects.create(run=run, sequence=0, points=points)
+    if ended:
+        RunLog.objects.create(run=run, text=log)
+    return run
+
+
+def make_series(noise: random.Random, score: float, progress: float = 1.0) -> dict[str, list[list[float]]]:
+    """Curves as the default target logs them, up to the share of the budget that was used."""
+    last = max(2, int(STEPS * progress))
+    steps = list(range(last))
+    watched = [step for step in steps if step % 16 == 0]
+    final = score * math.log(2)
+
+    def loss(step: int) -> float:
+        return final + 4.0 * math.exp(-step / (STEPS * 0.07)) + 0.55 * (1 - step / STEPS) ** 2
+
+    return {
+        "val_loss": [watched, [round(loss(step) + noise.gauss(0, 0.004), 5) for step in watched]],
+        "train_loss": [steps, [round(loss(step) + noise.gauss(0, 0.05), 5) for step in steps]],
+        "grad_norm": [steps, [round(0.4 + 3 * math.exp(-step / 30) + abs(noise.gauss(0, 0.05)), 5) for step in steps]],
+        "lr": [steps, [round(3e-3 * min(1, (step + 1) / 20) * (1 - 0.9 * step / STEPS), 7) for step in steps]],
+        "tokens_per_second": [watched, [round(62_000 + noise.gauss(0, 900), 1) for _ in watched]],
+        "memory_mb": [watched, [round(410 + noise.gauss(0, 1.5), 1) for _ in watched]],
+        "tokens": [steps, [2048.0 * (step + 1) for step in steps]],
+        "flops": [steps, [1.25e9 * (step + 1) for step in steps]],
+        "seconds": [steps, [round(0.038 * (step + 1), 3) for step in steps]],
+    }
+
+
+def facts_of(noise: random.Random) -> dict[str, float | int | str]:
+    """Facts as the default target reports them."""
+    return {
+        "parameters": 372_864, "steps": STEPS, "tokens": 2048 * STEPS, "flops": int(1.25e9 * STEPS),
+        "flops_per_token": 610_351.6, "peak_memory_bytes": 430_000_000 + noise.randrange(4_000_000),
+        "tokens_per_second": 62_000 + noise.randrange(900), "data_hash": "d" * 64, "torch": "2.13.0",
+    }  # fmt: skip
+
+
+def make_device(name: str = "box/train.cpu.0", *, kind: str = "cpu", **fields: Any) -> Device:
+    """A device whose worker reported just now."""
+    return Device.objects.create(name=name, kind=kind, **fields)
+
+
+def make_landing(candidate: Candidate, state: LandingState = LandingState.QUEUED, reason: str = "") -> Landing:
+    """An entry of the landing queue; a landed one has its baseline version and a bank."""
+    version = None
+    if state == LandingState.LANDED and candidate.patch_set:
+        number = candidate.project.tip().number + 1
+        version = BaselineVersion.objects.create(
+            project=candidate.project, number=number, commit=candidate.patch_set.commit, tree=candidate.patch_set.tree
+        )
+        for seed in range(1, 5):
+            effect = candidate.evidence.effect if candidate.evidence else 0
+            make_run(version, seed=seed, score=BASE_SCORE - (effect or 0) * 0.8 + SIGMA * 0.5 * (seed - 2.5))
+    return Landing.objects.create(
+        project=candidate.project, candidate=candidate, patch_set=candidate.patch_set, state=state, reason=reason,
+        version=version, commit=version.commit if version else "",
+    )  # fmt: skip
+
+
+def record(kind: str, subject: Any, project: Project, actor: str = "signoff", **data: Any) -> Event:
+    """One event of the audit log."""
+    with transaction.atomic():
+        return Event.objects.record(kind, subject, actor, project, **data)
+
+
+def home() -> Path:
+    """Where this test's state lies."""
+    return Path(settings.HOME)
