@@ -25,6 +25,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # workers outlive a broker that restarts
     broker_connection_timeout=4,
-    broker_transport_options={"socket_connect_timeout": 4, "socket_keepalive": True},
+    # A broker that is down must not hold up a page: sending fails at once, and the outbox keeps the message.
+    broker_transport_options={"socket_connect_timeout": 4, "socket_keepalive": True, "max_retries": 0},
 )
 app.autodiscover_tasks(["research_app.loop"])
