@@ -45,6 +45,13 @@ def test_the_looks_of_a_growing_bank_err_at_most_at_alpha() -> None:
     assert 0.009 < rate <= 0.01
 
 
+@pytest.mark.parametrize("look", range(1, 9))
+def test_a_bank_that_another_candidate_fills_in_between_costs_at_most_a_quarter_of_alpha(look: int) -> None:
+    sizes = [max(4, n) + (500 if n >= look else 0) for n in range(1, 9)]
+    information = [1 / (1 / size + 1 / n) for n, size in enumerate(sizes, start=1)]
+    assert sum(crossing_probabilities(Policy().boundaries, information)) <= 0.0125
+
+
 @pytest.mark.parametrize("drift", [0.0, 1.0, -0.5])
 def test_crossing_probabilities_agree_with_simulated_runs(drift: float) -> None:
     """Bank and candidate runs are drawn one by one, as the loop makes them; 200,000 candidates."""

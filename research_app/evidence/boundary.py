@@ -47,9 +47,7 @@ def crossing_probabilities(
             lower = min(0.0, drift * time) - _REACH * math.sqrt(time)
         crossed.append(probability)
         top = min(upper, max(0.0, drift * time) + _REACH * math.sqrt(time))
-        count = 32 * max(
-            2, math.ceil(_NODES_PER_STEP * (top - lower) / step / 32)
-        )  # few sizes, so the rules are reused
+        count = 32 * max(2, math.ceil(_NODES_PER_STEP * (top - lower) / step / 32))  # few sizes, so the rules are reused
         unit, weights = _gauss_legendre(count)
         half = (top - lower) / 2
         after = lower + half * (unit + 1)

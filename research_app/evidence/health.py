@@ -136,9 +136,7 @@ def _differing_conditions(baseline: Sequence[RunFacts], candidate: Sequence[RunF
         sides = [sorted({str(getattr(run, field)) for run in runs}) for runs in (baseline, candidate)]
         if len({*sides[0], *sides[1]}) > 1:
             words = [", ".join(side) or "none" for side in sides]
-            findings.append(
-                Finding(rule, f"the runs do not share one {word}: baseline {words[0]}; candidate {words[1]}")
-            )
+            findings.append(Finding(rule, f"the runs do not share one {word}: baseline {words[0]}; candidate {words[1]}"))
     return findings
 
 

@@ -110,9 +110,7 @@ def aa_check(noise: Noise, groups: Sequence[Sequence[float]]) -> NoiseCheck:
 def false_accept_rate(accepted: int, tried: int) -> Rate:
     """The share of A/A candidates that were accepted, with its exact 95% interval (Clopper and Pearson 1934)."""
     if not 0 <= accepted <= tried or tried == 0:
-        raise BadDesign(
-            f"{accepted} of {tried} A/A candidates accepted: give a count between 0 and a positive number tried"
-        )
+        raise BadDesign(f"{accepted} of {tried} A/A candidates accepted: give a count between 0 and a positive number tried")
     low = float(beta.ppf(0.025, accepted, tried - accepted + 1)) if accepted else 0.0
     high = float(beta.ppf(0.975, accepted + 1, tried - accepted)) if accepted < tried else 1.0
     return Rate(accepted, tried, accepted / tried, low, high)

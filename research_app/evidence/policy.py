@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import Literal
+
+from scipy.special import stdtr, stdtrit
 
 from research_app.evidence.boundary import wang_tsiatis
 from research_app.evidence.errors import BadPolicy, BadSigma, TooManyRuns, require_finite, require_runs, require_sigma
 
 Step = Literal["drop", "run", "confirm", "inconclusive"]
 
-_NORMAL = NormalDist()
-_INTERVAL_Z = _NORMAL.inv_cdf(0.975)  # intervals are 95%, two-sided
+_INTERVAL = 0.975  # intervals are 95%, two-sided
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,20 @@ class Policy:
     confirm_runs    fresh seeds of each arm in the confirmation
     confirm_alpha   one-sided error rate of the confirmation
     shape           exponent of the boundary C (n_max/k)^shape: 0 is Pocock, 0.5 O'Brien-Fleming
+    sigma_weight    degrees of freedom that sigma counts for beside the confirming runs' own spread; inf: sigma alone
+
+    The defaults are the best that was found in the simulation of `benchmarks/policy.py` (docs/statistics.md has the table).
     """
 
     alpha: float = 0.01
     n_max: int = 8
     bank: int = 4
-    first_drop: float = 0.75
-    drop: float = 0.8
-    confirm_runs: int = 4
-    confirm_alpha: float = 0.05
+    first_drop: float = 0.8
+    drop: float = 0.9
+    confirm_runs: int = 5
+    confirm_alpha: float = 0.07
     shape: float = 0.25
+    sigma_weight: float = 8.0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -54,6 +59,7 @@ class Policy:
             ("shape", 0.0, 0.5),
             ("first_drop", 0.01, 10.0),  # a candidate that looks no better never gets a second run
             ("drop", 0.01, 10.0),
+            ("sigma_weight", 1.0, math.inf),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -99,12 +105,14 @@ class Decision:
 class Confirmation:
     """The comparison on fresh seeds and the hidden shard: the only estimate that is shown as the effect.
 
-    effect, interval (95%), shrunk_effect and shrunk_interval are in the metric's unit. `same_sign` says whether the
-    gate shard agrees that the candidate is better; None when no effect on it was given.
+    effect, sigma, standard_error, interval (95%), shrunk_effect and shrunk_interval are in the metric's unit; sigma is the
+    one used here, after the confirming runs' own spread was weighed in. `same_sign` says whether the gate shard agrees
+    that the candidate is better; None when no effect on it was given.
     """
 
     solid: bool
     effect: float
+    sigma: float
     standard_error: float
     interval: tuple[float, float]
     shrunk_effect: float
@@ -135,10 +143,10 @@ def decide(
 ) -> Decision:
     """The next step for a candidate whose runs gave these scores, compared with the bank of baseline scores.
 
-    The looks of one candidate have the canonical joint distribution with information 1/(1/K + 1/n), because the bank
-    and the candidate's runs only ever grow. As long as n/K does not fall from one look to the next, they are at least
-    as correlated as the equally spaced looks that the boundary is computed for, so alpha is kept (Slepian's
-    inequality).
+    The looks of one candidate have the canonical joint distribution with information 1/(1/K + 1/n), because the bank and
+    the candidate's runs only ever grow. As long as n/K does not fall from one look to the next, they are at least as
+    correlated as the equally spaced looks that the boundary is computed for, so alpha is kept (Slepian's inequality); a
+    bank that jumps in between, filled by another candidate's runs, costs at most a quarter of alpha at the default settings.
 
     A boundary that is crossed wins over the drop rule: what was found is not futile. Raises TooFewRuns when the bank is
     smaller than the policy's, TooManyRuns beyond n_max, BadScore and BadSigma.
@@ -146,9 +154,7 @@ def decide(
     require_runs(baseline, policy.bank, "baseline bank")
     runs = len(candidate)
     if runs > policy.n_max:
-        raise TooManyRuns(
-            f"candidate has {runs} runs, the policy stops at {policy.n_max}: judge the first {policy.n_max}"
-        )
+        raise TooManyRuns(f"candidate has {runs} runs, the policy stops at {policy.n_max}: judge the first {policy.n_max}")
     effect, error = measured_effect(sigma, baseline, candidate, lower_is_better)
     z, boundary = effect / error, policy.boundaries[runs - 1]
     step, needed, bank = _next_step(policy, effect / sigma, z >= boundary, runs, len(baseline))
@@ -166,35 +172,53 @@ def decide_confirmation(
 ) -> Confirmation:
     """The verdict on the confirming runs: fresh seeds of both arms, scored on the hidden shard.
 
-    Solid when the one-sided p of z = D / SE is under `confirm_alpha` and, where `gate_effect` (the effect of the same
-    fresh runs on the gate shard) is given, that is positive too. `tau` is the standard deviation of the true effects
-    among the candidates that get this far, in the metric's unit (`noise.prior_spread` estimates it): the effect is
-    shrunk to the posterior mean D tau²/(tau² + SE²) with variance SE² tau²/(tau² + SE²) (normal prior with mean 0;
-    Efron and Morris 1973, J. Am. Statist. Assoc. 68, 117). Raises TooFewRuns when an arm has fewer runs than
-    `confirm_runs`, BadSigma and BadScore.
+    A tree can be noisier than sigma says, and sigma itself is an estimate, so the confirming runs' own spread is weighed in:
+    s² = (w sigma² + sum of squares within both arms) / (w + m - 2), with w = `sigma_weight` and m runs in all. D / SE
+    with this s is compared with Student's t with w + m - 2 degrees of freedom (the moderated t-test of Smyth 2004,
+    Stat. Appl. Genet. Mol. Biol. 3, 3). An infinite weight gives the z-test with sigma as known.
+
+    Solid when the one-sided p-value is under `confirm_alpha` and, where `gate_effect` (the effect of the same fresh runs on
+    the gate shard) is given, that is positive too. `tau` is the standard deviation of the true effects among the candidates
+    that get this far, in the metric's unit (`noise.prior_spread` estimates it): the effect is shrunk to the posterior mean
+    D tau²/(tau² + SE²) with variance SE² tau²/(tau² + SE²) (normal prior with mean 0; Efron and Morris 1973, J. Am.
+    Statist. Assoc. 68, 117).
+
+    The baseline arm's scores on the gate shard belong into the bank afterwards if the candidate is not solid, the
+    candidate's if it lands. Raises TooFewRuns when an arm has fewer runs than `confirm_runs`, BadSigma and BadScore.
     """
     require_runs(baseline, policy.confirm_runs, "baseline arm of the confirmation")
     require_runs(candidate, policy.confirm_runs, "candidate arm of the confirmation")
     if not tau > 0:
         raise BadSigma(f"tau is {tau}: the spread of true effects must be positive")
-    effect, error = measured_effect(sigma, baseline, candidate, lower_is_better)
-    p_value = _NORMAL.cdf(-effect / error)
+    effect, known_error = measured_effect(sigma, baseline, candidate, lower_is_better)
+    used, degrees = _moderated(policy.sigma_weight, sigma, baseline, candidate)
+    error = known_error * used / sigma
+    p_value = float(stdtr(degrees, -effect / error))
+    half = float(stdtrit(degrees, _INTERVAL)) * error
     same_sign = None if gate_effect is None else gate_effect > 0
     kept = 1.0 if math.isinf(tau) else tau**2 / (tau**2 + error**2)
+    shrunk, shrunk_half = kept * effect, math.sqrt(kept) * half
     return Confirmation(
         solid=p_value < policy.confirm_alpha and same_sign is not False,
         effect=effect,
+        sigma=used,
         standard_error=error,
-        interval=_interval(effect, error),
-        shrunk_effect=kept * effect,
-        shrunk_interval=_interval(kept * effect, math.sqrt(kept) * error),
+        interval=(effect - half, effect + half),
+        shrunk_effect=shrunk,
+        shrunk_interval=(shrunk - shrunk_half, shrunk + shrunk_half),
         p_value=p_value,
         same_sign=same_sign,
     )
 
 
-def _interval(effect: float, error: float) -> tuple[float, float]:
-    return effect - _INTERVAL_Z * error, effect + _INTERVAL_Z * error
+def _moderated(weight: float, sigma: float, baseline: Sequence[float], candidate: Sequence[float]) -> tuple[float, float]:
+    """(sigma after the runs' own spread is weighed in, its degrees of freedom)."""
+    if math.isinf(weight):
+        return sigma, math.inf
+    centres = (baseline, fmean(baseline)), (candidate, fmean(candidate))
+    squares = math.fsum((score - centre) ** 2 for arm, centre in centres for score in arm)
+    degrees = weight + len(baseline) + len(candidate) - 2
+    return math.sqrt((weight * sigma**2 + squares) / degrees), degrees
 
 
 def _next_step(policy: Policy, effect: float, crossed: bool, runs: int, bank: int) -> tuple[Step, int, int]:

@@ -72,9 +72,7 @@ class TimeToTarget:
         return words if self.median is None else f"{words}, half of them by {self.median:.4g}"
 
 
-def fit_loss_curve(
-    shares: Sequence[float], scores: Sequence[float], sigma: float, lower_is_better: bool = True
-) -> LossCurve:
+def fit_loss_curve(shares: Sequence[float], scores: Sequence[float], sigma: float, lower_is_better: bool = True) -> LossCurve:
     """The baseline's score against the logarithm of its budget share; several runs at one share are welcome.
 
     Raises TooFewRuns below 3 runs, BadDesign below 3 different shares or when the score does not improve with the
@@ -125,9 +123,7 @@ def time_saved(curve: LossCurve, candidate: Sequence[float], sigma: float, draws
     return Saving(1 - 1 / needed, (low, high), needed, not curve.low <= needed <= curve.high)
 
 
-def first_reach(
-    times: Sequence[float], scores: Sequence[float], target: float, lower_is_better: bool = True
-) -> float | None:
+def first_reach(times: Sequence[float], scores: Sequence[float], target: float, lower_is_better: bool = True) -> float | None:
     """When a logged curve first reaches the target, between two points by a straight line; None when it never does."""
     if len(times) != len(scores):
         raise BadDesign(f"{len(times)} times and {len(scores)} scores: give one time for each point of the curve")
@@ -155,9 +151,7 @@ def time_to_target(reached: Sequence[float | None], limits: Sequence[float]) -> 
     if count == 0:
         return TimeToTarget(0, len(reached), None, (None, None))
     survival = ecdf(data).sf
-    with (
-        warnings.catch_warnings()
-    ):  # the bounds are undefined where survival is 0 or 1; _first_at_half passes over them
+    with warnings.catch_warnings():  # the bounds are undefined where survival is 0 or 1; _first_at_half passes over them
         warnings.filterwarnings("ignore", message="The confidence interval is undefined", category=RuntimeWarning)
         band = survival.confidence_interval(0.95, method="log-log")
     median = _first_at_half(survival.quantiles, survival.probabilities)

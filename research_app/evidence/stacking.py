@@ -111,8 +111,7 @@ def main_effects(
     rows = np.column_stack([np.ones(len(numbers)), np.array(signs).reshape(len(numbers), len(stack.changes))])
     if np.linalg.matrix_rank(rows) < rows.shape[1]:
         raise BadDesign(
-            f"{len(numbers)} of {len(stack.runs)} runs cannot tell {len(stack.changes)} changes apart: "
-            "run the missing ones"
+            f"{len(numbers)} of {len(stack.runs)} runs cannot tell {len(stack.changes)} changes apart: run the missing ones"
         )
     scatter = np.linalg.inv(rows.T @ rows)
     coefficients = scatter @ rows.T @ np.array([scores[number] for number in numbers])
