@@ -70,7 +70,7 @@ class Bench:
             "seed": 1,
             "device": "cpu",
             "budget": Budget("train_flops", 3e8),
-            "wall_limit": 60.0,
+            "wall_limit": 240.0,
             "data": self.corpus.visible,
             "scoring": Scored(self.corpus.gate),
         }

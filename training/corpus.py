@@ -219,16 +219,28 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _write(folder: Path, pieces: Mapping[str, list[bytes]], recipe: Mapping[str, list[str]]) -> None:
-    """Deal the pieces of every source into the shards. They come ordered by their digest, so the deal is arbitrary but
-    fixed."""
-    rest = {name: list(kept) for name, kept in pieces.items()}
-    shards: dict[str, dict[str, bytes]] = {}
-    for shard, windows in EVAL_SHARDS.items():
-        per_source = max(1, windows // len(rest))
-        shards[shard] = {name: _windows(name, kept, sum(map(len, pieces[name])), per_source) for name, kept in rest.items()}
-    shards["train"] = {name: b"".join(piece + b"\0" for piece in kept) for name, kept in rest.items()}
+def _deal(pieces: Mapping[str, list[bytes]]) -> dict[str, dict[str, bytes]]:
+    """Share the pieces of every source between the shards: shard -> source -> text.
 
+    The pieces come in the order of their digests, so the deal is arbitrary but fixed.
+    """
+    rest = {name: list(kept) for name, kept in pieces.items()}
+    windows = {shard: max(1, number // len(rest)) for shard, number in EVAL_SHARDS.items()}  # of each source
+    taken = {
+        shard: {name: _take_text(name, kept, sum(map(len, pieces[name])), number * (WINDOW + 1)) for name, kept in rest.items()}
+        for shard, number in windows.items()
+    }
+    trained = set().union(*(_lines(piece) for kept in rest.values() for piece in kept))
+    shards = {
+        shard: {name: _windows(name, text, number, trained) for name, text in taken[shard].items()}
+        for shard, number in windows.items()
+    }
+    return {"train": {name: b"".join(piece + b"\0" for piece in kept) for name, kept in rest.items()}, **shards}
+
+
+def _write(folder: Path, pieces: Mapping[str, list[bytes]], recipe: Mapping[str, list[str]]) -> None:
+    """Write every shard with its index, and the record of the whole."""
+    shards = _deal(pieces)
     files: dict[str, str] = {}
     for shard, texts in shards.items():
         home = "held_out" if shard in ("gate", "hidden") else "visible"
@@ -252,12 +264,8 @@ def _write(folder: Path, pieces: Mapping[str, list[bytes]], recipe: Mapping[str,
     (folder / "corpus.json").write_text(json.dumps(record, indent=1))
 
 
-def _windows(name: str, pieces: list[bytes], size: int, count: int) -> bytes:
-    """Take pieces from the front of `pieces` and cut `count` evenly spread windows of WINDOW + 1 bytes from them.
-
-    `size` is that of the whole source, in bytes. Raises CorpusError when it is too small.
-    """
-    needed = count * (WINDOW + 1)
+def _take_text(name: str, pieces: list[bytes], size: int, needed: int) -> bytes:
+    """Take pieces from the front of `pieces` for an evaluation shard that needs that many bytes of a source of `size` bytes."""
     if needed > EVAL_MOST * size:
         raise CorpusError(
             f"source {name!r} has {size} bytes of text without copies; at least {needed / EVAL_MOST:.0f} are needed. "
@@ -266,11 +274,28 @@ def _windows(name: str, pieces: list[bytes], size: int, count: int) -> bytes:
     text = b""
     while len(text) < max(needed, min(EVAL_TEXT * needed, EVAL_SHARE * size)) and len(pieces) > 1:
         text += pieces.pop(0)
-    if len(text) < needed:
-        raise CorpusError(f"source {name!r} has too few separate texts; files of at most {PIECE} bytes are needed")
-    stride = (len(text) - WINDOW - 1) / count
-    starts = (int(position * stride) for position in range(count))
-    return b"".join(text[start : start + WINDOW + 1] for start in starts)
+    return text
+
+
+def _windows(name: str, text: bytes, count: int, seen: set[bytes]) -> bytes:
+    """Cut `count` spread-out windows of WINDOW + 1 bytes from `text`, none of which consists of lines in `seen` alone."""
+    length = WINDOW + 1
+    fresh = []
+    for start in range(0, len(text) - length + 1, length):
+        line_start = text.rfind(b"\n", 0, start) + 1
+        lines = _lines(text[line_start : text.find(b"\n", start + length)])
+        if not lines or lines - seen:
+            fresh.append(text[start : start + length])
+    if len(fresh) < count:
+        raise CorpusError(
+            f"source {name!r} repeats itself: only {len(fresh)} of {count} windows say something new; give it more text"
+        )
+    return b"".join(fresh[position * len(fresh) // count] for position in range(count))
+
+
+def _lines(text: bytes) -> set[bytes]:
+    """The distinct lines long enough to tell whether text was copied."""
+    return {line for line in map(bytes.strip, text.split(b"\n")) if len(line) >= SHORT_LINE}
 
 
 def _spans(texts: Mapping[str, bytes]) -> list[dict[str, str | int]]:

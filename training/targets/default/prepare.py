@@ -122,6 +122,7 @@ class Run:
 
     def finish(self, model: torch.nn.Module) -> None:
         """Write the checkpoint, the facts of the run and the rest of the log."""
+        self.log_lines.last()
         for name, tensor in model.state_dict().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 self.log_lines.stop(f"the weight {name} is not finite at the end of training")
@@ -296,12 +297,15 @@ class SeriesLog:
         self.file.close()
         sys.exit(f"stopped: {reason}")
 
-    def close(self, facts: Mapping[str, float | int | str]) -> None:
-        if self.values:  # logged after the last step
+    def last(self) -> None:
+        """Write what is waiting, with what was logged after the last step."""
+        if self.values:
             self.run.step += 1
             self.step_done()
             self.run.step -= 1
         self.flush()
+
+    def close(self, facts: Mapping[str, float | int | str]) -> None:
         self.file.write(json.dumps({"facts": dict(facts)}) + "\n")
         self.file.close()
 

@@ -1,0 +1,223 @@
+"""The default target: the same seed gives the same run, the budget holds, and the log says what happened."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training_samples import TARGET, Bench, small_corpus, small_target, values_of
+from training.corpus import DEFAULT_SOURCES
+from training.spec import Budget, Outcome, Point, RunResult
+
+TINY = 1.2e9  # FLOPs
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    folder = tmp_path_factory.mktemp("target")
+    return Bench(folder, small_corpus(folder / "data"))
+
+
+@pytest.fixture(scope="module")
+def tree(bench: Bench) -> Path:
+    return small_target(bench.folder / "tree")
+
+
+@pytest.fixture(scope="module")
+def first(bench: Bench, tree: Path) -> tuple[RunResult, list[Point]]:
+    return bench.run(tree, seed=1, budget=Budget("train_flops", TINY)), bench.points
+
+
+def learned(points: list[Point]) -> list[tuple[int, dict[str, float]]]:
+    """What a run logged, without what depends on the machine's load."""
+    measured = ("seconds", "tokens_per_second", "memory_mb")
+    return [
+        (point.step, values)
+        for point in points
+        if (values := {name: value for name, value in point.values.items() if name not in measured}).keys()
+        > {"tokens", "flops"}
+    ]
+
+
+def test_a_run_trains_and_is_scored_overall_and_per_source(first: tuple[RunResult, list[Point]]) -> None:
+    result, points = first
+    assert (result.outcome, result.exit_code) == (Outcome.completed, 0), result.log
+    assert result.score is not None
+    assert not result.self_reported
+    assert 3.0 < result.score < 8.0  # it learned something, and cannot know made-up words
+    assert set(result.score_by_source) == {"verse", "prose", "code"}
+    assert result.score == pytest.approx(sum(result.score_by_source.values()) / 3)
+    losses = values_of(points, "train_loss")
+    assert losses[-1] < losses[0]
+
+
+def test_the_log_has_every_series(first: tuple[RunResult, list[Point]]) -> None:
+    result, points = first
+    names = {name for point in points for name in point.values}
+    assert names >= {
+        "train_loss",
+        "val_loss",
+        "lr",
+        "grad_norm",
+        "tokens_per_second",
+        "memory_mb",
+        "tokens",
+        "flops",
+        "seconds",
+    }
+    assert len(values_of(points, "val_loss")) >= 20
+    assert len(values_of(points, "train_loss")) == result.facts["steps"]
+    assert [point.step for point in points] == sorted(point.step for point in points)
+    assert values_of(points, "val_loss")[-1] < values_of(points, "val_loss")[0]
+
+
+def test_the_facts_say_what_was_built_and_used(first: tuple[RunResult, list[Point]], bench: Bench) -> None:
+    facts = first[0].facts
+    assert facts["data_hash"] == bench.corpus.data_hash
+    assert (facts["layers"], facts["width"], facts["heads"]) == (1, 16, 2)
+    assert facts["tokens"] == facts["steps"] * 4 * 128  # type: ignore[operator]
+    # token and position embeddings, one block (two norms, attention, perceptron), the final norm; the head is the embedding
+    assert facts["parameters"] == 256 * 16 + 128 * 16 + (2 * 32 + 16 * 48 + 48 + 16 * 16 + 16 + 2 * 16 * 64 + 64 + 16) + 32
+    # six FLOPs per weight of a matrix and token, and attention: 2 products forward, 5 backward, of 2 * T * width each
+    matrices = 16 * 48 + 16 * 16 + 2 * 16 * 64 + 16 * 256
+    assert facts["flops_per_token"] == 6 * matrices + 7 * 2 * 128 * 16
+
+
+def test_the_budget_is_used_up_and_not_exceeded(first: tuple[RunResult, list[Point]]) -> None:
+    facts = first[0].facts
+    per_step = facts["flops_per_token"] * 4 * 128  # type: ignore[operator]
+    assert TINY - per_step < facts["flops"] <= TINY  # type: ignore[operator]
+
+
+def test_the_same_seed_gives_the_same_run_to_the_last_bit(
+    first: tuple[RunResult, list[Point]], bench: Bench, tree: Path
+) -> None:
+    again = bench.run(tree, seed=1, budget=Budget("train_flops", TINY))
+    assert again.score == first[0].score
+    assert learned(bench.points) == learned(first[1])
+
+
+def test_another_seed_gives_another_run(first: tuple[RunResult, list[Point]], bench: Bench, tree: Path) -> None:
+    other = bench.run(tree, seed=2, budget=Budget("tokens", 20 * 512))
+    assert other.outcome is Outcome.completed
+    assert learned(bench.points)[0] != learned(first[1])[0]
+    assert other.facts["tokens"] == 20 * 512
+
+
+def test_a_wall_clock_budget_ends_the_run_in_time(bench: Bench, tree: Path) -> None:
+    result = bench.run(tree, budget=Budget("wall_seconds", 1.0))
+    assert result.outcome is Outcome.completed
+    assert 0.9 < result.facts["loop_seconds"] < 10  # type: ignore[operator]
+
+
+def test_a_diverging_run_stops_itself_as_not_finite(bench: Bench) -> None:
+    tree = edited(
+        bench, "diverging", "loss.backward()", "loss = loss * (float('nan') if progress > 0.3 else 1)\n        loss.backward()"
+    )
+    result = bench.run(tree)
+    assert (result.outcome, result.score) == (Outcome.not_finite, None)
+    assert "train_loss became nan at step" in result.reason
+    assert "stopped: train_loss became nan" in result.log
+
+
+def test_an_unknown_source_in_the_mixture_is_named(bench: Bench) -> None:
+    result = bench.run(edited(bench, "mixture", '"verse": 1.0', '"poems": 1.0'))
+    assert result.outcome is Outcome.crashed
+    assert "the mixture names poems; the corpus has verse, prose, code" in result.reason
+
+
+def edited(bench: Bench, name: str, old: str, new: str) -> Path:
+    tree = small_target(bench.folder / name)
+    source = (tree / "train.py").read_text()
+    assert source.count(old) == 1
+    (tree / "train.py").write_text(source.replace(old, new))
+    return tree
+
+
+BY_HAND = """
+import json, os, sys, torch
+import prepare, train
+
+seen = {}
+train.build_model()
+seen["left by build_model"] = os.path.exists(os.environ["SIGNOFF_OUT"])
+try:
+    train.main()
+except SystemExit as stop:
+    seen["without data"] = stop.code
+
+os.environ["SIGNOFF_DATA"] = sys.argv[1]
+os.environ["SIGNOFF_BUDGET"] = "2e9"
+run = prepare.start()
+texts = {name: bytes(part) for name, part in run.text.sources.items()}
+seen["drawn"] = dict.fromkeys(texts, 0)
+for _ in range(10):
+    inputs, targets = run.batch(8, {"verse": 3.0, "prose": 1.0, "code": 0.0})
+    assert inputs.shape == targets.shape == (8, prepare.CONTEXT)
+    assert torch.equal(inputs[:, 1:], targets[:, :-1])
+    for row in inputs:
+        seen["drawn"][next(name for name, text in texts.items() if bytes(row.tolist()) in text)] += 1
+
+table = torch.nn.Parameter(torch.zeros(8, 256))
+class Model(torch.nn.Module):
+    def forward(self, tokens):
+        return torch.nn.functional.one_hot(tokens, 256).float() @ table.T @ table
+model, charged = Model(), [0]
+run = prepare.start()
+shapes = [[(4, 128)], [(4, 64)], [(2, 64), (2, 64)], [(4, 64)], [(2, 64), (2, 64)]]
+for (step, _), drawn in zip(run.training_steps(model), shapes * 2):
+    charged.append(run.tokens)
+    for size, length in drawn:
+        model(run.batch(size, {"verse": 1.0}, length)[0]).sum().backward()
+seen["tokens of steps"] = [later - earlier for earlier, later in zip(charged[1:], charged[2:])]
+seen["flops per token"] = run.flops / run.tokens
+print(json.dumps(seen))
+"""
+
+
+@pytest.fixture(scope="module")
+def by_hand(bench: Bench, tree: Path) -> dict[str, Any]:
+    """What a person sees who uses the target's files in a checkout, without the runner."""
+    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "SIGNOFF_OUT": str(bench.folder / "by-hand")}
+    command = [sys.executable, "-c", BY_HAND, str(bench.corpus.visible)]
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return seen
+
+
+def test_without_data_a_person_is_told_what_to_set(by_hand: dict[str, Any]) -> None:
+    assert by_hand["without data"].startswith("SIGNOFF_DATA is not set: name the `visible` folder")
+
+
+def test_build_model_has_no_side_effects(by_hand: dict[str, Any]) -> None:
+    assert not by_hand["left by build_model"]
+
+
+def test_batches_follow_the_mixture_weights_exactly(by_hand: dict[str, Any]) -> None:
+    assert by_hand["drawn"] == {"verse": 60, "prose": 20, "code": 0}
+
+
+def test_steps_of_changing_shape_are_charged_what_they_cost(by_hand: dict[str, Any]) -> None:
+    assert by_hand["tokens of steps"] == [512, 256, 256, 256, 256, 512, 256, 256, 256]
+    # two products of 256 x 8 per token forward; backward, the weight in both and the input of the second
+    assert by_hand["flops per token"] == 2 * 256 * 8 * 5
+
+
+def test_constants_are_plain_literals_at_the_top_and_name_every_source() -> None:
+    module = ast.parse((TARGET / "train.py").read_text())
+    constants = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    assert constants.keys() >= {"LAYERS", "WIDTH", "HEADS", "BATCH_SIZE", "LEARNING_RATE", "WEIGHT_DECAY", "BETA2", "WARMUP"}
+    assert constants["MIXTURE"].keys() == DEFAULT_SOURCES.keys()
+    assert constants["WIDTH"] % constants["HEADS"] == 0
