@@ -97,8 +97,8 @@ class KnobsProposer:
         move = _suggested(study, knobs, tried, is_pair) or _untried(knobs, tried, chance)
         if move is None:
             raise NothingToPropose(
-                f"Every value of the {len(knobs)} constants in the editable files was tried on this baseline, alone "
-                f"and in pairs. Allow more of them with comments ({FORMS}), or choose another proposer."
+                "Every value of every constant in the editable files was tried on this baseline, alone and in pairs "
+                f"(constants: {len(knobs)}). Allow more values with comments ({FORMS}), or choose another proposer."
             )
         return _proposal(knobs, move, past, baseline, context)
 
@@ -163,7 +163,8 @@ def _study(knobs: Mapping[str, Knob], past: Sequence[tuple[Tried, Move]], seed: 
     for earlier, move in past:
         params: dict[str, str | int] = {}
         distributions: dict[str, BaseDistribution] = {}
-        for role, (name, place) in zip(ROLES, sorted(move), strict=False):
+        both = sorted(move) * (3 - len(move))  # one that moved alone teaches both roles
+        for role, (name, place) in zip(ROLES, both, strict=True):
             group = knobs[name].constant.variable
             params |= {role: group, f"{role} in {group}": name, name: place}
             distributions[role] = CategoricalDistribution(tuple(groups))
