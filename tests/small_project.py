@@ -23,22 +23,24 @@ import os
 import random
 
 LEARNING_RATE = 0.01
+
+# Far enough from each other that a change of one is no context of a change of the other.
+SEED = int(os.environ["SIGNOFF_SEED"])
+NOISE = 0.001  # not a knob
+STEPS = range(1, 21)  # not a knob
+
+# How wide it is.
 WIDTH = 64
 
-NOISE = 0.001  # not a knob
-
-
-def main():
-    seed = int(os.environ["SIGNOFF_SEED"])
-    chance = random.Random(seed * 7919 + WIDTH)
-    for step in range(1, 21):
-        print(f"step={step} train_loss={3 / step + LEARNING_RATE:.6f}")
-    score = 1 + abs(LEARNING_RATE - 0.02) - WIDTH / 1000 + chance.gauss(0, NOISE)
-    print(f"score={score:.8f}")
-
-
-# The end of the file stays as it is.
-main()
+# The end of the file: what is trained,
+# what is measured,
+# and what is said.
+chance = random.Random(SEED * 7919 + WIDTH)
+PENALTY = 0  # not a knob
+for step in STEPS:
+    print(f"step={step} train_loss={3 / step + LEARNING_RATE:.6f}")
+score = 1 + abs(LEARNING_RATE - 0.02) - WIDTH / 1000 + chance.gauss(0, NOISE) + PENALTY
+print(f"score={score:.8f}")
 '''
 NUMBER = r"[-+.\deinfa]+"
 PATTERN = rf"step=(?P<step>\d+) train_loss=(?P<train_loss>{NUMBER})|score=(?P<score>{NUMBER})"
@@ -54,6 +56,7 @@ FILE = ProjectFile.model_validate(
 BETTER = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.02")
 WORSE = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.2")
 WIDER = ("WIDTH = 64", "WIDTH = 128")
+BAD_WHEN_WIDE = ("PENALTY = 0  # not a knob", "PENALTY = -0.1 if WIDTH < 100 else 5")
 CRASHING = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 1 / 0")
 
 

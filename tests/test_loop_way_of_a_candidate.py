@@ -60,10 +60,12 @@ def test_an_approved_candidate_is_the_tip_of_the_baseline_with_its_trailers(proj
     assert candidate.stage == Stage.LANDED
     [entry, *_] = project.repository.log(2)
     assert entry.commit == project.repository.tip() != before
-    assert entry.trailers["Candidate"] == "small/1"
-    assert entry.trailers["Reviewed-by"] == "grace"
+    trailers = dict(entry.trailers)
+    assert trailers["Candidate"] == "small/1"
+    assert trailers["Reviewed-by"] == "grace"
     assert candidate.evidence is not None
-    assert entry.trailers["Evidence"] == candidate.evidence.content_hash
+    assert trailers["Evidence"] == candidate.evidence.content_hash
+    assert Event.objects.filter(hash=trailers["Audit-Head"]).exists()
     assert project.repository.read(entry.commit, "train.py").decode() == TRAIN.replace(*BETTER)
     assert project.tip().commit == entry.commit and project.tip().number == 1
     assert project.tip().runs.completed().count() == 4, "the new baseline has a bank of its own"

@@ -32,7 +32,7 @@ from research_app.models import (
     Stage,
 )
 from research_app.models.lease import MAX_ATTEMPTS
-from research_app.repository import ConflictError, StaleTipError, normalised_syntax_hash
+from research_app.repository import ConflictError, StaleTipError, message_with_trailers, normalised_syntax_hash
 
 logger = logging.getLogger(__name__)
 
@@ -121,14 +121,13 @@ def message_of(landing: Landing, approvals: list[Review]) -> str:
     candidate, evidence = landing.candidate, landing.candidate.evidence
     words = " ".join(candidate.hypothesis.split())
     title = words if len(words) <= 72 else words[:71].rsplit(" ", 1)[0] + "…"
-    body = [] if title == words else ["", words]
-    reviewers = [f"Reviewed-by: {vote.reviewer.get_username()}" for vote in approvals]
-    trailers = [f"{TRAILER}: {name_of(candidate)}", *reviewers]
+    trailers = [(TRAILER, name_of(candidate))]
+    trailers += [("Reviewed-by", vote.reviewer.get_username()) for vote in approvals]
     if evidence:
         effect = "unknown" if evidence.effect is None else f"{evidence.effect:+.5g} {landing.project.file.metric.name}"
-        trailers += [f"Evidence: {evidence.content_hash}", f"Effect: {effect} (n={evidence.candidate_n})"]
-    trailers.append(f"Audit-Head: {Event.objects.head()}")
-    return "\n".join([title, *body, "", *trailers]) + "\n"
+        trailers += [("Evidence", evidence.content_hash), ("Effect", f"{effect} (n={evidence.candidate_n})")]
+    trailers.append(("Audit-Head", Event.objects.head()))
+    return message_with_trailers(title if title == words else f"{title}\n\n{words}", trailers)
 
 
 def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
