@@ -6,12 +6,12 @@ little noise, drawn from the seed, so that a test that looks at them sees the sa
 
 import math
 import random
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.utils import timezone
@@ -79,7 +79,8 @@ def make_project(slug: str = "demo", *, files: Mapping[str, str] = FILES, bank: 
     """A project with a real bare repository, baseline version 0 and a bank of so many completed runs."""
     file = ProjectFile.model_validate(config)
     project = Project.objects.create(slug=slug, config=file.model_dump(mode="json"))
-    project.folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(project.folder, ignore_errors=True)  # of an earlier test: rows are rolled back, folders are not
+    project.folder.mkdir(parents=True)
     contents = {path: text.encode() for path, text in files.items()}
     repository = Repository.create(Path(project.folder) / "repository.git", file.baseline.branch, contents, "Begin")
     tip = repository.tip()
@@ -130,6 +131,27 @@ def make_candidate(
         candidate.evidence = make_evidence(candidate.patch_set, scores, verdict)
     candidate.save(update_fields=["patch_set", "evidence"])
     return candidate
+
+
+def make_many(project: Project, count: int, **fields: Any) -> list[Candidate]:
+    """Many candidates at once, with patch sets and evidence that share one commit: for tests that count queries."""
+    first = make_candidate(project, **fields)
+    made = [first]
+    for number in range(first.number + 1, first.number + count):
+        patch_set, evidence = PatchSet.objects.get(current_of=first), Evidence.objects.get(current_of=first)
+        candidate = Candidate.objects.get(pk=first.pk)
+        candidate.pk, candidate.number, candidate.patch_set, candidate.evidence = None, number, None, None
+        candidate.save(force_insert=True)
+        patch_set.pk, patch_set.candidate = None, candidate
+        patch_set.save(force_insert=True)
+        evidence.pk, evidence.patch_set = None, patch_set
+        evidence.save(force_insert=True)
+        candidate.patch_set, candidate.evidence = patch_set, evidence
+        candidate.save()
+        made.append(candidate)
+    Project.objects.filter(pk=project.pk).update(last_number=first.number + count - 1)
+    project.refresh_from_db()
+    return made
 
 
 def make_patch_set(candidate: Candidate, base: BaselineVersion, edits: Sequence[tuple[str, str, str]]) -> PatchSet:
@@ -263,8 +285,3 @@ def record(kind: str, subject: Any, project: Project, actor: str = "signoff", **
     """One event of the audit log."""
     with transaction.atomic():
         return Event.objects.record(kind, subject, actor, project, **data)
-
-
-def home() -> Path:
-    """Where this test's state lies."""
-    return Path(settings.HOME)

@@ -38,6 +38,7 @@ VERDICTS = {
     Verdict.DROP: ("mute", "↓"),
     Verdict.INVALID: ("bad", "!"),
 }
+SAME = {Stage.DROPPED: Verdict.DROP, Stage.INVALID: Verdict.INVALID, Stage.INCONCLUSIVE: Verdict.INCONCLUSIVE}
 OUTCOMES = {Outcome.completed: ("good", "✓"), Outcome.cancelled: ("mute", "∅")}
 
 
@@ -49,8 +50,8 @@ def chip(tone: str, sign: str, words: object, title: str = "") -> SafeString:
 
 @register.simple_tag
 def verdict_chip(candidate: Candidate) -> SafeString:
-    """The verdict of the newest evidence, or nothing before there is any."""
-    if candidate.evidence is None:
+    """The verdict of the newest evidence; nothing before there is any, or where the stage says the same."""
+    if candidate.evidence is None or SAME.get(Stage(candidate.stage)) == candidate.evidence.verdict:
         return SafeString("")
     tone, sign = VERDICTS[Verdict(candidate.evidence.verdict)]
     return chip(tone, sign, candidate.evidence.get_verdict_display(), candidate.evidence.reason)
@@ -63,11 +64,12 @@ def stage_chip(candidate: Candidate) -> SafeString:
     if candidate.needs_attention:
         return chip("bad", "!", f"{stage.label}: needs attention", candidate.needs_attention)
     if stage in WAITING:
-        return chip("accent", "◆", f"waiting at gate {1 if stage == Stage.SHORTLISTED else 2}", candidate.why)
+        return chip("accent", "◆", f"at gate {1 if stage == Stage.SHORTLISTED else 2}", candidate.why)
     if stage == Stage.LANDED:
         return chip("good", "●", stage.label, candidate.why)
     if stage in DISCARDED:
-        return chip("bad" if stage in (Stage.CRASHED, Stage.INVALID) else "mute", "○", stage.label, candidate.why)
+        broken = stage in (Stage.CRASHED, Stage.INVALID, Stage.CONFLICT)
+        return chip("bad" if broken else "mute", "!" if broken else "○", stage.label, candidate.why)
     return chip("working", "◔", stage.label, candidate.why)
 
 

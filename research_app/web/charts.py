@@ -155,7 +155,7 @@ def bands(project: Project, points: Sequence[Point]) -> list[dict[str, Any]]:
         scores.setdefault(pk, []).append(score)
     found = []
     for version in project.baseline_versions.order_by("number"):
-        begin = max((p.number for p in points if p.created <= version.created_at), default=0)
+        begin = max((p.number for p in points if p.created <= version.created_at), default=0) if version.number else 0
         if version.pk in scores:
             mean, std = curves.mean_and_std(scores[version.pk])
             found.append({"number": version.number, "from": begin, "mean": mean, "std": std, "n": len(scores[version.pk])})

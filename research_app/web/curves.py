@@ -15,11 +15,11 @@ Series = Mapping[str, Sequence[Sequence[float]]]  # {name: [[steps], [values]]} 
 
 MAX_POINTS = 1000
 AXES = {"step": "step", "tokens": "tokens", "flops": "training FLOPs", "seconds": "seconds"}
-TITLES = {
-    "val_loss": ("Validation loss", "nats per byte"),
-    "train_loss": ("Train loss", "nats per byte"),
-    "grad_norm": ("Gradient norm", ""),
-    "lr": ("Learning rate", ""),
+TITLES = {  # words for a tab, unit
+    "val_loss": ("Validation loss", "nats per token"),
+    "train_loss": ("Train loss", "nats per token"),
+    "grad_norm": ("Grad norm", ""),
+    "lr": ("LR", ""),
     "tokens_per_second": ("Tokens/s", "tokens/s"),
     "memory_mb": ("Memory", "MB"),
 }

@@ -24,7 +24,7 @@ const traces = () => data.traces.flatMap((trace) => {
 const range = () => {
   if (!/loss/.test(data.series)) return undefined;
   const low = Math.min(...data.traces.flatMap((trace) => trace.y));
-  const settled = Math.max(...data.traces.map((trace) => trace.y[Math.floor(trace.y.length * 0.12)] ?? trace.y[0]));
+  const settled = Math.max(...data.traces.map((trace) => trace.y[Math.floor(trace.y.length * 0.2)] ?? trace.y[0]));
   const top = settled + (settled - low) * 0.08;
   return top > low ? [low - (top - low) * 0.05, top] : undefined;
 };

@@ -59,13 +59,12 @@ const draw = () => {
   const every = Object.values(data.points).flat();
   const scores = every.filter((p) => p.y !== null).map((p) => p.y);
   const last = Math.max(0, ...every.map((p) => p.x), ...data.best.x);
-  const note = data.bands.length ? [{ xref: "paper", x: 1, xanchor: "right", y: data.bands.at(-1).mean, yanchor: "bottom", text: `baseline ${data.bands.at(-1).number}, n = ${data.bands.at(-1).n}, mean ± std`, showarrow: false, font: { size: 11, color: token("--ink-3") } }] : [];
   const waiting = every.length ? [] : [{ xref: "paper", yref: "paper", x: 0.5, y: 0.5, text: data.bands.length ? "No experiment has a score yet." : "The baseline's runs come first.", showarrow: false, font: { size: 13, color: token("--ink-2") } }];
   Plotly.react(place, [best(), ...dots(), unscored()], layout({
     hovermode: "closest",
     uirevision: "progress",
     shapes: bands(last + 1),
-    annotations: [...note, ...waiting],
+    annotations: waiting,
     xaxis: { title: { text: "candidate", standoff: 6 }, range: [0.2, last + Math.max(1, last * 0.03) + 0.3], tickformat: "d", nticks: Math.min(12, last + 2), anchor: "y2" },
     yaxis: { title: { text: data.metric, standoff: 8 }, range: range(scores), domain: [data.points.unscored.length ? 0.08 : 0, 1] },
     yaxis2: { domain: [0, 0.06], range: [0, 1], visible: false, fixedrange: true },
