@@ -1,7 +1,7 @@
 """How a project begins: repository, corpus, baseline version 0 and its bank of runs."""
 
 import shutil
-import time
+import tempfile
 from pathlib import Path
 
 from django.conf import settings
@@ -66,7 +66,7 @@ def _corpus(file: ProjectFile) -> str:
 def _set_aside(folder: Path) -> None:
     """A folder without a project row was left by a start that was killed: keep it, out of the way."""
     if folder.exists():
-        folder.rename(folder.with_name(f".left-{folder.name}-{int(time.time())}"))
+        folder.rename(Path(tempfile.mkdtemp(prefix=f".left-{folder.name}-", dir=folder.parent)) / folder.name)
 
 
 def _repository(path: Path, source: str, file: ProjectFile) -> Repository:
