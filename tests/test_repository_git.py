@@ -31,7 +31,9 @@ def test_what_git_says_is_in_the_error(tmp_path: Path) -> None:
 
 
 def test_a_git_that_hangs_is_stopped_with_its_helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "git").write_text(f"#!/bin/sh\n/bin/sleep 61.5 &\necho $! > {tmp_path}/helper\nwait\n")
+    (tmp_path / "git").write_text(
+        f"#!/bin/sh\n/bin/sleep 61.5 </dev/null >/dev/null 2>&1 &\necho $! > {tmp_path}/helper\nwait\n"
+    )
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     with pytest.raises(RepositoryError, match="took longer than"):

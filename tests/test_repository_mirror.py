@@ -49,6 +49,16 @@ def test_a_branch_is_copied_with_its_history_and_nothing_else(source: Path, tmp_
     repository.fsck()
 
 
+def test_what_was_merged_in_before_is_not_taken_for_a_landing(source: Path, tmp_path: Path) -> None:
+    git(source, "checkout", "-q", "dev/next")
+    git(source, "commit", "-q", "--allow-empty", "-m", "Side\n\nCandidate: demo/7")
+    git(source, "checkout", "-q", "main")
+    git(source, "merge", "-q", "--no-ff", "-m", "Merge", "dev/next")
+    repository = Repository.mirror(tmp_path / "copy.git", str(source), "main")
+    assert [entry.subject for entry in repository.log(10)] == ["Merge", "Two", "One"]
+    assert repository.find_landed(repository.tip(), "Candidate", "demo/7") is None
+
+
 def test_a_branch_with_a_slash_a_bare_source_and_a_file_address_work(source: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--bare", str(source), "bare.git")
     tips = {
