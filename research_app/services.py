@@ -22,8 +22,12 @@ def broker_service() -> Service:
 
 def services(listener: socket.socket, devices: Sequence[LocalDevice]) -> list[Service]:
     """All services but the broker: the web server first, so that pages come up soon."""
+    return [web(listener), *workers(devices)]
+
+
+def workers(devices: Sequence[LocalDevice]) -> list[Service]:
+    """What works on candidates: all services but broker and pages."""
     return [
-        web(listener),
         Service("reconciler", "finds and mends what stopped", [PYTHON, MANAGE, "reconcile"], ONE_THREAD),
         Service("orchestrate", "worker: check, judge, land", worker("orchestrate", "orchestrate"), ONE_THREAD),
         Service("agent", "worker: proposals", worker("agent", "agent"), ONE_THREAD),

@@ -106,7 +106,7 @@ def submit(project: Project, *changes: tuple[str, str], hypothesis: str = "It le
 
 def drain(limit: int = 200) -> list[str]:
     """Run the task of every unsent message in this process, in order, until there is none; what ran."""
-    ran = []
+    ran: list[str] = []
     while message := Message.objects.order_by("pk").first():
         assert len(ran) < limit, f"the loop does not come to rest: {ran[-10:]}"
         Message.objects.filter(pk=message.pk).delete()

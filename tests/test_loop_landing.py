@@ -12,7 +12,7 @@ from django.utils import timezone
 from research_app.loop import land
 from research_app.loop.reconcile import reconcile
 from research_app.loop.review import ReviewRefused, Seen, StalePage, approve, reject, reopen
-from research_app.models import Candidate, Event, Landing, LandingState, Message, PatchSet, Project, Run, Stage
+from research_app.models import Candidate, Event, Landing, LandingState, Lease, Message, Project, Run, Stage
 from research_app.repository import Repository
 from tests.small_project import BAD_WHEN_WIDE, BETTER, TRAIN, WIDER, WORSE, approver, drain, git, small_project, submit
 
@@ -205,7 +205,7 @@ def test_a_crash_at_any_step_of_the_protocol_lands_it_exactly_once(
             raise Killed
 
         patched.setattr(owner, name, dying)
-        patched.setattr(land.Lease, "fail", lambda self, error: None)  # a killed process gives nothing back
+        patched.setattr(Lease, "fail", lambda self, error: None)  # a killed process gives nothing back
         with pytest.raises(Killed):
             land.land(project.pk, "killed worker")
     Landing.objects.update(lease_until=timezone.now() - timedelta(seconds=1), queued_at=timezone.now() - timedelta(minutes=1))
@@ -246,7 +246,7 @@ def test_a_landing_whose_new_run_cannot_be_trained_does_not_hold_up_the_queue(pr
     land.land(project.pk, "worker")  # the second is rebased and waits for a run
     run = Run.objects.get(purpose="rejudge")
     Run.objects.filter(pk=run.pk).update(state="stuck")
-    assert PatchSet.objects.get(pk=run.patch_set_id).candidate_id == second.pk
+    assert run.patch_set is not None and run.patch_set.candidate_id == second.pk
     reconcile()
     drain()
     assert Landing.objects.get(candidate=second).state == LandingState.RETURNED

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Mapping
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -60,7 +61,7 @@ def submit(
     return enter(project, base, proposal, author=author, kind=Author.PERSON, patch=patch, submitted_by_id=submitted_by_id)
 
 
-def build(project: Project, base: BaselineVersion, proposed: Mapping[str, object], name: str, author: str) -> Change:
+def build(project: Project, base: BaselineVersion, proposed: Mapping[str, Any], name: str, author: str) -> Change:
     """Make a commit of what was proposed, on its base, without a work tree. Raises RepositoryError."""
     edit = project.file.edit
     limits = Limits(max_files=edit.max_files, max_changed_lines=edit.max_changed_lines)

@@ -5,6 +5,7 @@ marked "more runs needed".
 """
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from django.db import transaction
@@ -87,8 +88,8 @@ def weigh(patch_set: PatchSet, bank: Sequence[Run], runs: Sequence[Run]) -> Evid
         patch_set=patch_set,
         scale=SCALE,
         policy_version=POLICY_VERSION,
-        baseline_mean=sum(scores[0]) / len(bank),
-        candidate_mean=sum(scores[1]) / len(runs),
+        baseline_mean=fmean(scores[0]),
+        candidate_mean=fmean(scores[1]),
         baseline_n=len(bank),
         candidate_n=len(runs),
         sigma=noise.sigma if noise else None,
@@ -97,12 +98,12 @@ def weigh(patch_set: PatchSet, bank: Sequence[Run], runs: Sequence[Run]) -> Evid
     if problem := health_problem(bank, runs):
         evidence.verdict, evidence.reason = Verdict.INVALID, problem
     elif noise is None:
-        difference = project.sign * (evidence.baseline_mean - evidence.candidate_mean)
+        difference = project.sign * (fmean(scores[0]) - fmean(scores[1]))
         evidence.effect = difference
         evidence.verdict = Verdict.MORE_RUNS_NEEDED if difference > 0 else Verdict.DROP
         evidence.reason = "The baseline's runs do not differ at all, so there is no noise to compare with."
     else:
-        decision = decide(policy, noise.sigma, *scores, lower_is_better=project.sign > 0)
+        decision = decide(policy, noise.sigma, scores[0], scores[1], lower_is_better=project.sign > 0)
         evidence.effect, evidence.standard_error = decision.effect, decision.standard_error
         evidence.numbers |= {"z": decision.z, "boundary": decision.boundary, "runs_needed": decision.runs_needed}
         evidence.verdict, evidence.reason = verdict_of(decision, policy, noise.sigma, len(runs))

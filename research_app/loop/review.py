@@ -59,7 +59,7 @@ def approve(candidate: Candidate, reviewer: User, seen: Seen, reason: str = "") 
         if against and not reason.strip():
             raise ReviewRefused("The evidence speaks against this change: give a reason for approving it all the same.")
         _vote(row, reviewer, Decision.APPROVE, reason, against)
-        landing = Landing.objects.create(project=row.project, candidate=row, patch_set=row.patch_set)
+        landing = Landing.objects.create(project=row.project, candidate=row, patch_set=row.revision)
         row.move(
             Stage.LANDING,
             f"Approved by {reviewer.get_username()}; in the landing queue.",
@@ -114,7 +114,7 @@ def _vote(row: Candidate, reviewer: User, decision: Decision, reason: str, again
     seen = Seen.of(row)
     review = Review.objects.create(
         candidate=row,
-        patch_set=row.patch_set,
+        patch_set=row.revision,
         gate=Gate.BASELINE,
         reviewer=reviewer,
         decision=decision,

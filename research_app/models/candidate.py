@@ -12,7 +12,6 @@ from research_app.models.event import Event
 from research_app.models.lease import Lease, Leased, LeaseLost
 from research_app.models.outbox import Message
 from research_app.models.project import Project, Round
-
 if TYPE_CHECKING:
     from research_app.models.patch_set import PatchSet
 
@@ -111,7 +110,6 @@ class Candidate(Leased):
     )
 
     objects = CandidateQuerySet.as_manager()
-    patch_sets: "models.Manager[PatchSet]"
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "number"], name="candidate_number_once")]
@@ -122,6 +120,13 @@ class Candidate(Leased):
 
     def get_absolute_url(self) -> str:
         return f"/projects/{self.project.slug}/candidates/{self.number}/"
+
+    @property
+    def revision(self) -> "PatchSet":
+        """The current patch set. Every candidate that passed its checks has one; ValueError for another."""
+        if self.patch_set is None:
+            raise ValueError(f"{self} has no patch set: it is {self.get_stage_display()}.")
+        return self.patch_set
 
     @property
     def waits_for_person(self) -> bool:

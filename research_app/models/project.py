@@ -16,8 +16,6 @@ from research_app.repository import Repository
 
 if TYPE_CHECKING:
     from research_app.models.baseline import BaselineVersion
-    from research_app.models.candidate import Candidate
-    from research_app.models.run import Run
 
 SLUG = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,48}\Z", "A project name has lower-case letters, digits and hyphens, at most 49.")
 
@@ -33,10 +31,6 @@ class Project(models.Model):
     )
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
-    baseline_versions: "models.Manager[BaselineVersion]"
-    candidates: "models.Manager[Candidate]"
-    runs: "models.Manager[Run]"
-
     last_number = models.PositiveIntegerField(default=0, help_text="Number of the newest candidate")
 
     def __str__(self) -> str:
@@ -80,6 +74,7 @@ class Project(models.Model):
         groups: dict[tuple[int, int | None], list[float]] = {}
         rows = self.runs.filter(scale=scale, score__isnull=False)
         for baseline, patch_set, score in rows.values_list("baseline_id", "patch_set_id", "score"):
+            assert score is not None
             groups.setdefault((baseline, patch_set), []).append(score)
         try:
             return pool(list(groups.values()))

@@ -121,7 +121,7 @@ class Command(BaseCommand):
 
 def create_demo() -> Service:
     """The one-time task that makes the first project."""
-    return Service("demo", "first project", [PYTHON, MANAGE, "project", "create", DEMO])
+    return Service("demo", "first project", [PYTHON, MANAGE, "project", "create", DEMO, "--propose", "knobs"])
 
 
 def answers(listener: socket.socket) -> bool:
