@@ -55,7 +55,7 @@ def attempt(code: int, what: str, action: Any) -> Any:
     try:
         return action()
     except Exception as error:  # whatever the candidate's code raises is its reason for having no score
-        print(f"{what}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print(f"{what}: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         sys.exit(code)
 
 

@@ -186,8 +186,8 @@ class Process:
         """Wait for one round of events, at most `seconds`. True when a file descriptor of the caller's became readable."""
         others = False
         for key, _ in self.selector.select(seconds):
-            if self.ended is not None:
-                break  # with the status, the rest of the output was taken too
+            if key.fd not in self.selector.get_map():
+                continue  # with the status, the rest of the output was taken too
             if key.fd == self._output_fd:
                 self._read_output()
             elif key.fd == self._status_fd:

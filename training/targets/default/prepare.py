@@ -31,15 +31,25 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 VOCAB = 256  # tokens are bytes
 CONTEXT = 128  # bytes that a scored sequence shows the model; training may use shorter sequences
-BUDGET_FLOPS = 5e11  # one default run
+BUDGET_FLOPS = 4e11  # one default run
 WATCH_POINTS = 24  # validation losses along a run, one more at its end
 COUNT_EVERY = 64  # steps between two measurements of the cost of a step whose shape is known
+SERIES_POINTS = 500  # points of a run's curves, at most
 FLUSH_SECONDS = 0.5
 
 
 def start() -> Run:
     """Seed everything, open the data, and begin a run with the settings of the environment."""
+    leave_compiler_out()
     return Run(os.environ)
+
+
+def leave_compiler_out() -> None:
+    """Keep optimisers from importing PyTorch's compiler on first use: a second of every run, for nothing unless it compiles."""
+    for method in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        plain = getattr(getattr(torch.optim.Optimizer, method), "__wrapped__", None)
+        if plain is not None:
+            plain.__dynamo_disable = plain  # what the wrapper would otherwise import the compiler for
 
 
 class Run:
@@ -62,12 +72,12 @@ class Run:
         self.watch_text = torch.from_numpy(read_windows(data / "watch")).to(self.device)  # (N, CONTEXT + 1)
         self.cost = StepCost()
         self.step, self.tokens, self.flops = 0, 0, 0
-        self.log_lines = SeriesLog(self.out / "series.jsonl", self)
+        self.series = SeriesLog(self.out / "series.jsonl", self)
         self.started = time.monotonic()
 
     def _make_deterministic(self) -> None:
         torch.manual_seed(self.seed)
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, which imports the compiler
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time, hides nothing here
         torch.set_num_threads(1)  # sums over several threads are not reproducible
 
@@ -97,13 +107,18 @@ class Run:
             yield self.step, used
             tokens, flops = self.cost.end()
             self.step, self.tokens, self.flops = self.step + 1, self.tokens + tokens, self.flops + flops
-            self.log_lines.step_done()
+            self.series.step_done(self.step - 1, self._used())
         self.log(val_loss=self.watch_loss(model))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first step began."""
+        return time.monotonic() - self.started
 
     def _used(self) -> float:
         """Share of the budget used, 1 when the next step would not fit. At least one step always fits."""
         if self.budget_kind == "wall_seconds":
-            return (time.monotonic() - self.started) / self.budget
+            return self.seconds / self.budget
         spent, last = (self.flops, self.cost.flops) if self.budget_kind == "train_flops" else (self.tokens, self.cost.tokens)
         return spent / self.budget if self.step == 0 or spent + last <= self.budget else 1.0
 
@@ -118,16 +133,16 @@ class Run:
 
     def log(self, **values: float | torch.Tensor) -> None:
         """Log values of the current step. Tensors are read when the log is written, so that a GPU need not wait."""
-        self.log_lines.add(values)
+        self.series.add(values)
 
     def finish(self, model: torch.nn.Module) -> None:
         """Write the checkpoint, the facts of the run and the rest of the log."""
-        self.log_lines.last()
+        self.series.last()
         for name, tensor in model.state_dict().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                self.log_lines.stop(f"the weight {name} is not finite at the end of training")
+                self.series.stop(f"the weight {name} is not finite at the end of training")
         save_model(model, str(self.out / "checkpoint.safetensors"))
-        self.log_lines.close(self._facts(model))
+        self.series.close(self._facts(model))
 
     def _facts(self, model: torch.nn.Module) -> dict[str, float | int | str]:
         facts: dict[str, float | int | str] = {
@@ -136,7 +151,7 @@ class Run:
             "tokens": self.tokens,
             "flops": self.flops,
             "flops_per_token": self.flops / max(self.tokens, 1),
-            "loop_seconds": round(time.monotonic() - self.started, 3),
+            "loop_seconds": round(self.seconds, 3),
             "data_hash": self.text.data_hash,
             "torch": torch.__version__,
         }
@@ -240,38 +255,46 @@ CPU_ATTENTION = {
 
 
 class SeriesLog:
-    """Writes the series as JSON lines, a few times a second, and stops a run whose numbers are no longer finite."""
+    """Writes the series as JSON lines, a few times a second, and stops a run whose numbers are no longer finite.
+
+    A run has at most about SERIES_POINTS points. A point holds the mean of each value over the steps since the last one, so
+    that a value that is not finite is never missed.
+    """
 
     def __init__(self, path: Path, run: Run) -> None:
         self.file = path.open("w")
         self.run = run
-        self.waiting: list[tuple[dict[str, float], dict[str, float | torch.Tensor]]] = []
-        self.values: dict[str, float | torch.Tensor] = {}
+        self.logged: dict[str, list[float | torch.Tensor]] = {}  # since the last point
+        self.waiting: list[tuple[dict[str, float], dict[str, list[float | torch.Tensor]]]] = []  # points to be written
+        self.next_point = 0.0
         self.flushed = time.monotonic()
         self.tokens_flushed = 0
 
     def add(self, values: Mapping[str, float | torch.Tensor]) -> None:
-        self.values.update({n: v.detach() if isinstance(v, torch.Tensor) else v for n, v in values.items()})
+        for name, value in values.items():
+            self.logged.setdefault(name, []).append(value.detach() if isinstance(value, torch.Tensor) else value)
 
-    def step_done(self) -> None:
-        """The values of the step are complete."""
-        run, now = self.run, time.monotonic()
-        spent = {"tokens": run.tokens, "flops": run.flops, "seconds": round(now - run.started, 3)}
-        self.waiting.append(({"step": run.step - 1, **spent}, self.values))
-        self.values = {}
-        if now - self.flushed >= FLUSH_SECONDS:
+    def step_done(self, step: int, used: float) -> None:
+        """A step is complete that took the run to the share `used` of its budget: is it time for a point?"""
+        if used < self.next_point and "val_loss" not in self.logged:
+            return
+        self.next_point = used + 1 / SERIES_POINTS
+        spent = {"tokens": self.run.tokens, "flops": self.run.flops, "seconds": round(self.run.seconds, 3)}
+        self.waiting.append(({"step": step, **spent}, self.logged))
+        self.logged = {}
+        if time.monotonic() - self.flushed >= FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        for where, values in self.waiting:
-            numbers = {name: float(value) for name, value in values.items()}
-            for name, number in numbers.items():
-                if not math.isfinite(number):
-                    self.stop(f"{name} became {number} at step {where['step']}")
-            self.file.write(json.dumps({**where, **{n: float(f"{v:.6g}") for n, v in numbers.items()}}) + "\n")
-            if "val_loss" in numbers:
-                shown = "  ".join(f"{name} {numbers[name]:.4f}" for name in ("train_loss", "val_loss") if name in numbers)
-                print(f"step {where['step']:5d}  {self.run._used():4.0%}  {shown}", flush=True)
+        for where, logged in self.waiting:
+            means = {name: sum(float(value) for value in values) / len(values) for name, values in logged.items()}
+            for name, mean in means.items():
+                if not math.isfinite(mean):
+                    self.stop(f"{name} became {mean} at step {where['step']}")
+            self.file.write(json.dumps({**where, **{name: float(f"{mean:.6g}") for name, mean in means.items()}}) + "\n")
+            if "val_loss" in means:
+                shown = "  ".join(f"{name} {means[name]:.4f}" for name in ("train_loss", "val_loss") if name in means)
+                print(f"step {where['step']:5d}  {where['seconds']:6.1f} s  {shown}", flush=True)
         if self.waiting:
             self._usage(self.waiting[-1][0])
         self.waiting.clear()
@@ -299,10 +322,8 @@ class SeriesLog:
 
     def last(self) -> None:
         """Write what is waiting, with what was logged after the last step."""
-        if self.values:
-            self.run.step += 1
-            self.step_done()
-            self.run.step -= 1
+        if self.logged:
+            self.step_done(self.run.step, 1.0)
         self.flush()
 
     def close(self, facts: Mapping[str, float | int | str]) -> None:

@@ -14,24 +14,24 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 # Model
-LAYERS = 3  # knob: 1..8
-WIDTH = 96  # knob: 32..256 step 32
-HEADS = 3  # knob: one of 1, 2, 4, 8, 16
+LAYERS = 2  # knob: 1..8
+WIDTH = 32  # knob: 16..128 step 8
+HEADS = 2  # knob: one of 1, 2, 4, 8
 MLP_RATIO = 4  # knob: 1..8
 DROPOUT = 0.0  # knob: 0.0..0.3
-INIT_STD = 0.02
+INIT_STD = 0.12
 
 # Optimiser
-BATCH_SIZE = 16  # sequences of prepare.CONTEXT bytes; knob: 4..64 step 4
-LEARNING_RATE = 3e-3
+BATCH_SIZE = 4  # sequences of prepare.CONTEXT bytes; knob: 2..32 step 2
+LEARNING_RATE = 8e-3
 BETA1 = 0.9
-BETA2 = 0.95
+BETA2 = 0.99
 WEIGHT_DECAY = 0.1
 GRAD_CLIP = 1.0
 
 # Schedule, in shares of the budget
 WARMUP = 0.05
-FINAL_LR = 0.1  # share of the learning rate that is left at the end
+FINAL_LR = 0.0  # share of the learning rate that is left at the end
 
 # Data: the weight of each source in training. The score weighs all sources alike.
 MIXTURE = {
