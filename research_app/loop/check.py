@@ -12,7 +12,7 @@ from research_app.loop.propose import enter
 from research_app.loop.train import queue_run
 from research_app.models import Author, BaselineVersion, Candidate, PatchSet, Project, Purpose, Stage
 from research_app.models.lease import MAX_ATTEMPTS, Lease
-from research_app.repository import Change, Limits, RepositoryError, check_paths, normalised_syntax_hash
+from research_app.repository import Change, Limits, PatchError, check_paths, normalised_syntax_hash
 
 FIRST_SEED = 1
 
@@ -37,7 +37,7 @@ def check(candidate_id: int, worker: str) -> None:
         try:
             change = build(candidate.project, candidate.base, candidate.proposed, str(candidate), candidate.author)
             syntax = examine(candidate.project, candidate.base, change, but=candidate)
-        except (CheckFailed, RepositoryError) as problem:
+        except (CheckFailed, PatchError) as problem:
             candidate.move(Stage.INVALID, str(problem), lease=lease)
             return
         except Exception as error:
@@ -62,7 +62,10 @@ def submit(
 
 
 def build(project: Project, base: BaselineVersion, proposed: Mapping[str, Any], name: str, author: str) -> Change:
-    """Make a commit of what was proposed, on its base, without a work tree. Raises RepositoryError."""
+    """Make a commit of what was proposed, on its base, without a work tree.
+
+    Raises PatchError where it cannot be applied, another RepositoryError where the machine is in the way (full disk).
+    """
     edit = project.file.edit
     limits = Limits(max_files=edit.max_files, max_changed_lines=edit.max_changed_lines)
     message = f"{project.slug} {name}"

@@ -32,7 +32,7 @@ from research_app.models import (
     Stage,
 )
 from research_app.models.lease import MAX_ATTEMPTS
-from research_app.repository import ConflictError, StaleTipError, message_with_trailers, normalised_syntax_hash
+from research_app.repository import ConflictError, StaleTipError, check_paths, message_with_trailers, normalised_syntax_hash
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +166,9 @@ def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> Non
         return
     if not change.files:
         give_back(landing, lease, Stage.CONFLICT, f"Baseline {version.number} contains this change already.")
+        return
+    if problems := check_paths(change, project.file.edit.editable, project.file.edit.protected):
+        give_back(landing, lease, Stage.CONFLICT, "\n".join(problems))
         return
     number = old.number + 1
     repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
