@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.training_samples import SOURCES, small_corpus
-from training.corpus import EVAL_SHARDS, MIN_BYTES, MIN_SOURCES, WINDOW, CorpusError, build_corpus, open_corpus
+from tests.training_samples import SOURCES, TARGET, small_corpus
+from training import corpus as corpus_module
+from training.corpus import DEFAULT_SOURCES, EVAL_SHARDS, WINDOW, CorpusError, build_corpus, open_corpus
 from training.scorer import read_shard
+
+
+REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +41,28 @@ def make_source(folder: Path, first: int = 0, files: int = 200) -> Path:
 
 def test_the_default_corpus_has_enough_text_from_enough_sources(installed: Path) -> None:
     corpus = open_corpus(installed)
-    assert len(corpus.sources) >= MIN_SOURCES == 8
-    assert corpus.shard_bytes["train"] >= MIN_BYTES == 8_000_000
+    assert len(corpus.sources) >= 8
+    assert corpus.shard_bytes["train"] >= 8_000_000
     assert min(source.train_bytes for source in corpus.sources) > 1_000_000
     assert len(corpus.data_hash) == 64
     assert (corpus.visible / "data_hash").read_text().strip() == corpus.data_hash
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "DEFAULT_SOURCES", {"web": ("django", "no_such_package")})
+    with pytest.raises(CorpusError, match=r"no_such_package is not installed; pip install -r requirements\.txt"):
+        build_corpus(tmp_path / "corpus")
+
+
+def test_every_source_is_pinned_and_none_is_needed_to_train() -> None:
+    """So that two machines get the same corpus, and a sandbox can leave these packages out."""
+    pinned = {re.split(r"[=\[ ]", line)[0].lower().replace("-", "_") for line in REQUIREMENTS.read_text().splitlines()}
+    names = {"git": "gitpython", "_plotly_utils": "plotly"}
+    packages = {package for source in DEFAULT_SOURCES.values() for package in source}
+    assert {names.get(package, package) for package in packages} <= pinned
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import train, safetensors.torch, torch._dynamo; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, str(TARGET)], capture_output=True, text=True, check=True, timeout=120)
+    assert not packages & {module.partition(".")[0] for module in done.stdout.split()}
 
 
 def test_held_out_text_is_apart_from_what_a_run_can_read(installed: Path) -> None:

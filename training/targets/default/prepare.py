@@ -40,16 +40,7 @@ FLUSH_SECONDS = 0.5
 
 def start() -> Run:
     """Seed everything, open the data, and begin a run with the settings of the environment."""
-    leave_compiler_out()
     return Run(os.environ)
-
-
-def leave_compiler_out() -> None:
-    """Keep optimisers from importing PyTorch's compiler on first use: a second of every run, for nothing unless it compiles."""
-    for method in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-        plain = getattr(getattr(torch.optim.Optimizer, method), "__wrapped__", None)
-        if plain is not None:
-            plain.__dynamo_disable = plain  # what the wrapper would otherwise import the compiler for
 
 
 class Run:
@@ -77,7 +68,7 @@ class Run:
 
     def _make_deterministic(self) -> None:
         torch.manual_seed(self.seed)
-        torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, which imports the compiler
+        torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler, too
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time, hides nothing here
         torch.set_num_threads(1)  # sums over several threads are not reproducible
 

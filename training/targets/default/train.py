@@ -44,7 +44,7 @@ MIXTURE = {
     "validation": 1.0,
     "highlighting": 1.0,
     "charts": 1.0,
-    "clients": 1.0,
+    "tables": 1.0,
     "terminal": 1.0,
 }
 
