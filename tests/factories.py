@@ -209,15 +209,20 @@ def make_run(
         score = BASE_SCORE + noise.gauss(0, SIGMA)
     now = timezone.now()
     purpose = Purpose.SCREEN if patch_set else Purpose.BANK
+    defaults = {
+        "commit": patch_set.commit if patch_set else baseline.commit,
+        "self_reported": baseline.project.self_reported,
+        "started_at": None if state == State.QUEUED else now - timedelta(seconds=16),
+        "finished_at": now if ended else None,
+        "train_seconds": 15.2 if ended else None,
+        "score_by_source": {"web": (score or 0) - 0.1, "science": (score or 0) + 0.1} if completed else {},
+        "facts": facts_of(noise) if completed else {},
+    }
     run = Run.objects.create(
-        project=baseline.project, baseline=baseline, patch_set=patch_set, seed=seed,
-        purpose=purpose, priority=PRIORITY[purpose], queue=baseline.project.queue, commit=patch_set.commit if patch_set else baseline.commit, state=state,
+        project=baseline.project, baseline=baseline, patch_set=patch_set, seed=seed, state=state,
+        purpose=purpose, priority=PRIORITY[purpose], queue=baseline.project.queue,
         outcome=outcome if ended else "", score=score if completed else None, sandbox_level=sandbox_level,
-        self_reported=baseline.project.self_reported,
-        progress=progress if progress is not None else float(ended), facts=facts_of(noise) if completed else {},
-        started_at=None if state == State.QUEUED else now - timedelta(seconds=16),
-        finished_at=now if ended else None, train_seconds=15.2 if ended else None,
-        **{"score_by_source": {"web": (score or 0) - 0.1, "science": (score or 0) + 0.1} if completed else {}, **fields},
+        progress=float(ended) if progress is None else progress, **{**defaults, **fields},
     )  # fmt: skip
     if state != State.QUEUED:
         points = series if series is not None else make_series(noise, score or BASE_SCORE, run.progress)

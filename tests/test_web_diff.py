@@ -10,19 +10,22 @@ from research_app.web.diff import Hunk, Line, coloured_lines, mark_words, parse,
 
 BEFORE = 'import torch\n\nWARMUP = 0.05\n\n\ndef f(x):\n    """Text\n    in two lines."""\n    return x\n'
 AFTER = BEFORE.replace("0.05", "0.02")
-DIFF = """\
-diff --git a/train.py b/train.py
-index 1111111..2222222 100644
---- a/train.py
-+++ b/train.py
-@@ -1,5 +1,5 @@
- import torch
- 
--WARMUP = 0.05
-+WARMUP = 0.02
- 
- 
-"""
+DIFF = "\n".join(
+    (
+        "diff --git a/train.py b/train.py",
+        "index 1111111..2222222 100644",
+        "--- a/train.py",
+        "+++ b/train.py",
+        "@@ -1,5 +1,5 @@",
+        " import torch",
+        " ",
+        "-WARMUP = 0.05",
+        "+WARMUP = 0.02",
+        " ",
+        " ",
+        "",
+    )
+)
 
 
 def plain(html: str) -> str:
