@@ -17,7 +17,6 @@ from training import corpus as corpus_module
 from training.corpus import DEFAULT_SOURCES, EVAL_SHARDS, WINDOW, CorpusError, build_corpus, open_corpus
 from training.scorer import read_shard
 
-
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 
 
