@@ -1,5 +1,6 @@
 """How busy the devices are: from the rows of finished runs, for the project page and the report of `manage.py loop`."""
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,7 +47,7 @@ def utilisation(since: datetime, until: datetime, project_id: int | None = None)
         begin = min(since, runs[0][0])
         spans += (runs[-1][1] - begin).total_seconds()
         trained += sum(seconds for _, _, seconds in runs)
-        gaps += [(later[0] - earlier[1]).total_seconds() for earlier, later in zip(runs, runs[1:], strict=False)]
+        gaps += [(later[0] - earlier[1]).total_seconds() for earlier, later in itertools.pairwise(runs)]
     return Utilisation(sum(map(len, by_device.values())), trained, spans, tuple(gaps))
 
 
