@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.training_samples import TARGET, Bench, small_corpus, small_target, values_of
-from training.corpus import DEFAULT_SOURCES
+from training.corpus import DEFAULT_SOURCES, WINDOW
 from training.spec import Budget, Outcome, Point, RunResult
+from training.targets import BUDGET_FLOPS
 
 TINY = 1.2e9  # FLOPs
 
@@ -82,7 +83,7 @@ def test_the_facts_say_what_was_built_and_used(first: tuple[RunResult, list[Poin
     facts = first[0].facts
     assert facts["data_hash"] == bench.corpus.data_hash
     assert (facts["layers"], facts["width"], facts["heads"]) == (1, 16, 2)
-    assert facts["tokens"] == facts["steps"] * 4 * 128  # type: ignore[operator]
+    assert facts["tokens"] == facts["steps"] * 4 * 128
     # token and position embeddings, one block (two norms, attention, perceptron), the final norm; the head is the embedding
     assert facts["parameters"] == 256 * 16 + 128 * 16 + (2 * 32 + 16 * 48 + 48 + 16 * 16 + 16 + 2 * 16 * 64 + 64 + 16) + 32
     # six FLOPs per weight of a matrix and token, and attention: 2 products forward, 5 backward, of 2 * T * width each
@@ -92,7 +93,7 @@ def test_the_facts_say_what_was_built_and_used(first: tuple[RunResult, list[Poin
 
 def test_the_budget_is_used_up_and_not_exceeded(first: tuple[RunResult, list[Point]]) -> None:
     facts = first[0].facts
-    per_step = facts["flops_per_token"] * 4 * 128  # type: ignore[operator]
+    per_step = facts["flops_per_token"] * 4 * 128
     assert TINY - per_step < facts["flops"] <= TINY  # type: ignore[operator]
 
 
@@ -211,13 +212,24 @@ def test_steps_of_changing_shape_are_charged_what_they_cost(by_hand: dict[str, A
     assert by_hand["flops per token"] == 2 * 256 * 8 * 5
 
 
-def test_constants_are_plain_literals_at_the_top_and_name_every_source() -> None:
-    module = ast.parse((TARGET / "train.py").read_text())
-    constants = {
+def constants(path: Path) -> dict[str, Any]:
+    """The module-level assignments of plain literals."""
+    assignments = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign)]
+    return {
         node.targets[0].id: ast.literal_eval(node.value)
-        for node in module.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    assert constants.keys() >= {"LAYERS", "WIDTH", "HEADS", "BATCH_SIZE", "LEARNING_RATE", "WEIGHT_DECAY", "BETA2", "WARMUP"}
-    assert constants["MIXTURE"].keys() == DEFAULT_SOURCES.keys()
-    assert constants["WIDTH"] % constants["HEADS"] == 0
+        for node in assignments
+        if isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant | ast.Dict)
+        and all(isinstance(part, ast.Constant) for part in getattr(node.value, "values", ()))
+    }  # fmt: skip
+
+
+def test_constants_are_plain_literals_at_the_top_and_name_every_source() -> None:
+    found = constants(TARGET / "train.py")
+    assert found.keys() >= {"LAYERS", "WIDTH", "HEADS", "BATCH_SIZE", "LEARNING_RATE", "WEIGHT_DECAY", "BETA2", "WARMUP"}
+    assert found["MIXTURE"].keys() == DEFAULT_SOURCES.keys()
+    assert found["WIDTH"] % found["HEADS"] == 0
+
+
+def test_the_target_and_its_surroundings_agree_on_budget_and_context() -> None:
+    found = constants(TARGET / "prepare.py")
+    assert (found["BUDGET_FLOPS"], found["CONTEXT"]) == (BUDGET_FLOPS, WINDOW)

@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 VOCAB = 256  # tokens are bytes
 CONTEXT = 128  # bytes that a scored sequence shows the model; training may use shorter sequences
-BUDGET_FLOPS = 4e11  # one default run
+BUDGET_FLOPS = 3.2e11  # one default run
 WATCH_POINTS = 24  # validation losses along a run, one more at its end
 COUNT_EVERY = 64  # steps between two measurements of the cost of a step whose shape is known
 SERIES_POINTS = 500  # points of a run's curves, at most
@@ -282,28 +282,26 @@ class SeriesLog:
             for name, mean in means.items():
                 if not math.isfinite(mean):
                     self.stop(f"{name} became {mean} at step {where['step']}")
-            self.file.write(json.dumps({**where, **{name: float(f"{mean:.6g}") for name, mean in means.items()}}) + "\n")
+            point = {**where, **{name: float(f"{mean:.6g}") for name, mean in means.items()}}
+            if where is self.waiting[-1][0]:
+                point |= self._usage()
+            self.file.write(json.dumps(point) + "\n")
             if "val_loss" in means:
                 shown = "  ".join(f"{name} {means[name]:.4f}" for name in ("train_loss", "val_loss") if name in means)
                 print(f"step {where['step']:5d}  {where['seconds']:6.1f} s  {shown}", flush=True)
-        if self.waiting:
-            self._usage(self.waiting[-1][0])
         self.waiting.clear()
         self.file.flush()
 
-    def _usage(self, where: Mapping[str, float]) -> None:
-        """Speed since the last flush and memory now, beside the last step's values."""
-        now = time.monotonic()
+    def _usage(self) -> dict[str, float]:
+        """Speed since the last flush, and memory now."""
+        now, tokens = time.monotonic(), self.run.tokens
         if self.run.device.type == "cuda":
             memory = torch.cuda.memory_allocated()
         else:
             memory = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-        usage = {
-            "tokens_per_second": round((self.run.tokens - self.tokens_flushed) / (now - self.flushed), 1),
-            "memory_mb": round(memory / 2**20, 1),
-        }
-        self.flushed, self.tokens_flushed = now, self.run.tokens
-        self.file.write(json.dumps({**where, **usage}) + "\n")
+        speed = (tokens - self.tokens_flushed) / (now - self.flushed)
+        self.flushed, self.tokens_flushed = now, tokens
+        return {"tokens_per_second": round(speed, 1), "memory_mb": round(memory / 2**20, 1)}
 
     def stop(self, reason: str) -> None:
         """End the run because `reason`; the runner reads this line and calls the run `not_finite`."""
