@@ -38,7 +38,7 @@ endef
 
 up:
 	$(call install,requirements.txt)
-	@exec $(RUN) manage.py up
+	@exec $(RUN) manage.py up </dev/null
 
 test:
 	$(call install,requirements-dev.txt)

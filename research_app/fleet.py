@@ -84,25 +84,29 @@ def cpu_model() -> str:
 
 
 def gpus() -> list[str]:
-    """Names of the visible NVIDIA GPUs, in PyTorch's order; `CUDA_VISIBLE_DEVICES` is respected."""
-    names = _gpus_of_driver() or _gpus_of_nvidia_smi()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
+    """Names of the NVIDIA GPUs that PyTorch will see, in its order."""
+    return visible(gpus_of_driver() or gpus_of_nvidia_smi())
+
+
+def visible(names: list[str]) -> list[str]:
+    """Those of a machine's GPUs that `CUDA_VISIBLE_DEVICES` leaves."""
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked is None:
         return names
-    chosen = [item.strip() for item in visible.split(",") if item.strip() not in ("", "-1")]
+    chosen = [item.strip() for item in asked.split(",") if item.strip() not in ("", "-1")]
     return [names[int(item)] if item.isdigit() and int(item) < len(names) else item for item in chosen][: len(names)]
 
 
-def _gpus_of_driver() -> list[str]:
+def gpus_of_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
     """What the kernel driver lists; instant, and in a container only what it was given."""
     names = []
-    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+    for path in sorted(folder.glob("*/information")):
         fields = dict(line.partition(":")[::2] for line in path.read_text().splitlines())
         names.append(fields.get("Model", "NVIDIA GPU").strip())
     return names
 
 
-def _gpus_of_nvidia_smi() -> list[str]:
+def gpus_of_nvidia_smi() -> list[str]:
     """For machines that hide the driver's folder, such as WSL."""
     if not (tool := shutil.which("nvidia-smi")):
         return []

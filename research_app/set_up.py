@@ -19,7 +19,6 @@ from django.contrib.auth.models import Group
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.db import DatabaseError, connection, connections
-from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQL
 
 from research_app.home import home
 from research_app.models import SignInLink
@@ -74,8 +73,9 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)  # below 0: of the resolver
         raise SetUpRefused(
-            f"The web server cannot listen on {host} port {port}: {os.strerror(error.errno) if error.errno and error.errno > 0 else error}. "
+            f"The web server cannot listen on {host} port {port}: {why}. "
             f"Start it on another port, for example: PORT={port + 1} make up"
         ) from error
     # Accepted connections inherit it; without it small answers wait for the peer's delayed acknowledgement.
@@ -103,7 +103,7 @@ def database_errors_explained() -> Iterator[None]:
 def migrate() -> None:
     """Bring the tables up to date. Raises SetUpRefused."""
     with database_errors_explained():
-        if isinstance(connection, PostgreSQL):  # directly: the pool would retry for half a minute and not say why
+        if connection.vendor == "postgresql":  # directly: the pool would retry for half a minute and not say why
             psycopg.connect(**connection.get_connection_params(), connect_timeout=5).close()
         call_command("migrate", interactive=False, verbosity=0)
 

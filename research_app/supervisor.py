@@ -114,6 +114,7 @@ class Supervisor:
         self.say = say
         self.children: list[Child] = []
         self.tasks: list[Child] = []
+        self.strangers = {process.pid for process in psutil.Process().children()}  # there before us
         self.orphans_until = 0.0
         self.tidied_at = time.monotonic()
         prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -175,8 +176,8 @@ class Supervisor:
 
     def orphans(self) -> list[psutil.Process]:
         """Our children that are no services: a service died and left them. Reads the whole process table."""
-        ours = {child.process.pid for child in (*self.children, *self.tasks) if child.process}
-        return [process for process in psutil.Process().children() if process.pid not in ours]
+        known = {child.process.pid for child in (*self.children, *self.tasks) if child.process} | self.strangers
+        return [process for process in psutil.Process().children() if process.pid not in known]
 
     def end_orphans(self) -> None:
         """Kill what a dead service left behind; a training worker that was killed in mid-run cannot tidy up itself."""

@@ -28,19 +28,12 @@ def _django_db_helper(_django_db_helper: None) -> Iterator[None]:
         append_only.remove(connection)
 
 
-@pytest.fixture(scope="session")
-def _valkey() -> Iterator[None]:
-    """A real Valkey on the socket that the settings of the tests name."""
+@pytest.fixture
+def running_broker() -> Iterator[None]:
+    """A real Valkey, empty, on the socket that the settings of the tests name. Without this fixture no broker answers."""
     with subprocess.Popen(broker.server_command(), stdout=subprocess.DEVNULL) as server:
         broker.wait_until_ready(lambda: server.poll() is None)
+        with broker.client() as connection:
+            connection.flushall()
         yield
-        server.terminate()
-
-
-@pytest.fixture
-def running_broker(_valkey: None) -> Iterator[None]:
-    """The real broker, empty before and after the test. Without this fixture the broker is down."""
-    with broker.client() as connection:
-        connection.flushall()
-        yield
-        connection.flushall()
+        server.kill()
