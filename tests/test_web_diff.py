@@ -123,7 +123,9 @@ def test_a_file_name_and_a_line_with_script_stay_text() -> None:
 
 
 def test_quoted_file_names_are_read() -> None:
-    text = 'diff --git "a/caf\\303\\251.py" "b/caf\\303\\251.py"\n--- "a/caf\\303\\251.py"\n+++ "b/caf\\303\\251.py"\n@@ -1 +1 @@\n-a\n+b\n'
+    name = '"{}/caf\\303\\251.py"'
+    old, new = name.format("a"), name.format("b")
+    text = f"diff --git {old} {new}\n--- {old}\n+++ {new}\n@@ -1 +1 @@\n-a\n+b\n"
     assert parse(text)[0].path == "café.py"
 
 

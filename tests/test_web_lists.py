@@ -217,11 +217,11 @@ def test_the_baseline_page_shows_versions_with_who_approved_them(client: Client,
 
     candidate = make_candidate(project, stage=Stage.LANDED)
     make_landing(candidate, LandingState.LANDED)
-    seen, assert_patch_set = Seen.of(candidate), candidate.patch_set
-    assert assert_patch_set
+    seen = Seen.of(candidate)
     Review.objects.create(
-        candidate=candidate, patch_set=assert_patch_set, gate=2, reviewer=make_user("grace"), decision="approve",
-        reason="Clean.", diff_hash=seen.diff_hash, base_commit=seen.base_commit, evidence_hash=seen.evidence_hash, policy_version=1,
+        candidate=candidate, patch_set=candidate.patch_set, gate=2, reviewer=make_user("grace"), policy_version=1,
+        decision="approve", reason="Clean.",
+        diff_hash=seen.diff_hash, base_commit=seen.base_commit, evidence_hash=seen.evidence_hash,
     )  # fmt: skip
     page = text(client, "/projects/demo/baseline/")
     assert page.index("Baseline 1") < page.index("Baseline 0")

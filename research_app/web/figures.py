@@ -72,8 +72,11 @@ def duration(seconds: float | timedelta | None) -> str:
 
 
 def age(then: datetime | None) -> str:
-    """How long ago."""
-    return NOTHING if then is None else duration(timezone.now() - then)
+    """How long ago, to the minute: seconds that tick would renew a page all the time."""
+    if then is None:
+        return NOTHING
+    passed = timezone.now() - then
+    return "<1 min" if passed < timedelta(minutes=1) else duration(max(passed, timedelta(seconds=90)))
 
 
 def minus(text: str) -> str:

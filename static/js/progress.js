@@ -12,13 +12,14 @@ const LOOKS = {
   landed: { name: "landed", colour: "--good", symbol: "circle", size: 10 },
 };
 
+// No <b> in these: Plotly would write it as an inline style, which the policy forbids.
 const dots = () => Object.entries(LOOKS).map(([kind, look]) => {
   const points = data.points[kind];
   return {
     x: points.map((p) => p.x), y: points.map((p) => p.y), type: "scatter", mode: kind === "landed" ? "markers+text" : "markers", name: look.name,
     text: points.map((p) => `C-${p.x}`), textposition: "top center", textfont: { color: token("--good"), size: 11 },
     customdata: points.map((p) => [plain(p.words).replace(/(.{48}\S*)\s/g, "$1<br>"), p.about, p.score]),
-    hovertemplate: "<b>C-%{x}</b> %{customdata[2]}<br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+    hovertemplate: "C-%{x} %{customdata[2]}<br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     marker: { color: token(look.colour), symbol: look.symbol, size: look.size, line: { color: token("--surface"), width: 1 } },
   };
 });
@@ -26,7 +27,7 @@ const dots = () => Object.entries(LOOKS).map(([kind, look]) => {
 const unscored = () => ({
   x: data.points.unscored.map((p) => p.x), y: data.points.unscored.map(() => 0.5), yaxis: "y2", type: "scatter", mode: "markers", name: "no score",
   customdata: data.points.unscored.map((p) => [plain(p.words).replace(/(.{48}\S*)\s/g, "$1<br>"), p.about]),
-  hovertemplate: "<b>C-%{x}</b><br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+  hovertemplate: "C-%{x}<br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
   marker: { color: token("--bad"), symbol: "x-thin", size: 7, line: { color: token("--bad"), width: 1.5 } },
 });
 
