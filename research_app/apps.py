@@ -8,4 +8,4 @@ class SignoffConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        from research_app import health  # noqa: F401
+        from research_app import checks  # noqa: F401

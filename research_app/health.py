@@ -1,5 +1,6 @@
-"""What is there and what is wrong, each with its fix: for `manage.py doctor`, /healthz and `manage.py check`."""
+"""What is there and what is wrong, each with its fix: for `manage.py doctor` and /healthz."""
 
+import os
 import re
 import shutil
 import sqlite3
@@ -8,22 +9,20 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import django
 from django.conf import settings
-from django.core import checks
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from research_app import broker
+from research_app.checks import MANY_WRITERS, POSTGRESQL_ADVISED
 from research_app.fleet import UnknownDevice, local_devices
-from research_app.home import home
-from research_app.loop.reconcile import NAME as RECONCILER
+from research_app.home import broker_url, home
+from research_app.loop import reconcile
 from research_app.models import Candidate, Device, Message, Run, State, TaskLease
 
-MANY_WRITERS = 8  # training devices; beyond that SQLite's single writer is the bottleneck
 LITTLE_SPACE, NO_SPACE = 5 * 1024**3, 200 * 1024**2  # bytes
 MANY_UNSENT = 100
 
@@ -114,8 +113,6 @@ def sqlite() -> Finding:
 
 def chromium() -> Finding:
     """Only the browser tests need one."""
-    import os
-
     path = shutil.which(os.environ.get("CHROMIUM", "chromium"))
     return Finding("Chromium", True, path or "none", "" if path else "For the browser tests: apt-get install chromium")
 
@@ -165,9 +162,6 @@ def database_settings() -> Finding:
     return Finding("database settings", True, "journal mode WAL")
 
 
-POSTGRESQL_ADVISED = f"More than {MANY_WRITERS} devices train: use PostgreSQL (DATABASE_URL), see docs/operating.md"
-
-
 def the_broker() -> Finding:
     """Whether it answers, and keeps messages over a restart."""
     try:
@@ -181,7 +175,7 @@ def the_broker() -> Finding:
         )
     if state.policy != "noeviction":
         fixes.append("set maxmemory-policy noeviction, so that no message is thrown away")
-    return Finding("broker", True, f"{state.version} at {broker.address(broker.broker_url())}", "; ".join(fixes))
+    return Finding("broker", True, f"{state.version} at {broker.address(broker_url())}", "; ".join(fixes))
 
 
 def devices() -> Finding:
@@ -196,7 +190,9 @@ def devices() -> Finding:
 def reconciler() -> Finding:
     """Whether the process that guarantees progress holds its lease. One query."""
     holder = (
-        TaskLease.objects.filter(name=RECONCILER, lease_until__gt=timezone.now()).values_list("leased_by", flat=True).first()
+        TaskLease.objects.filter(name=reconcile.NAME, lease_until__gt=timezone.now())
+        .values_list("leased_by", flat=True)
+        .first()
     )
     return Finding("reconciler", bool(holder), holder or "not seen", "" if holder else START)
 
@@ -227,18 +223,3 @@ def stuck() -> Finding:
     runs = Run.objects.filter(state=State.STUCK).count()
     fix = "Read the reason on their pages, mend it, and choose “Try again”" if candidates or runs else ""
     return Finding("needs attention", not fix, f"{candidates} candidates, {runs} runs", fix)
-
-
-@checks.register(checks.Tags.compatibility)
-def sqlite_with_many_devices(app_configs: Any, **options: Any) -> list[checks.CheckMessage]:
-    """`manage.py check`: PostgreSQL is advised where many devices write to SQLite."""
-    if connection.vendor != "sqlite":
-        return []
-    try:
-        writers = len(local_devices())
-    except UnknownDevice as error:
-        return [checks.Error(str(error), id="signoff.E001")]
-    if writers <= MANY_WRITERS:
-        return []
-    found = f"{writers} devices of this machine would write to SQLite."
-    return [checks.Info(found, hint=POSTGRESQL_ADVISED, id="signoff.I001")]

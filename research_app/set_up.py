@@ -136,7 +136,7 @@ def first_admin() -> str | None:
         if people.exists():
             return None
         password = secrets.token_urlsafe(12)
-        admin = people.create_superuser(ADMIN, email="", password=password)  # type: ignore[attr-defined]
+        admin = people.create_superuser(ADMIN, email="", password=password)
         admin.groups.add(Group.objects.get_or_create(name="approvers")[0])
     return password
 

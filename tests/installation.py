@@ -57,7 +57,8 @@ class Installation:
             start_new_session=True,
         )
         threading.Thread(target=self._read, args=[self.process], daemon=True).start()
-        wait_until(lambda: self.said("Ctrl-C stops it") or self.process.poll() is not None, 90)
+        process = self.process
+        wait_until(lambda: self.said("Ctrl-C stops it") or process.poll() is not None, 90)
         assert self.said("Ctrl-C stops it"), self.output
         self.first_output = self.first_output or self.output
 
@@ -83,8 +84,7 @@ class Installation:
 
     def processes(self) -> list[psutil.Process]:
         """The supervisor with all that it started, and what they started."""
-        assert self.process
-        supervisor = psutil.Process(self.process.pid)
+        supervisor = psutil.Process(self.pid)
         return [supervisor, *supervisor.children(recursive=True)]
 
     def get(self, path: str) -> tuple[int, str]:
@@ -95,10 +95,20 @@ class Installation:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
+    @property
+    def pid(self) -> int:
+        """Of the supervisor."""
+        assert self.process
+        return self.process.pid
+
     def interrupt(self) -> int:
         """Ctrl-C, and its exit status."""
+        return self.signal(signal.SIGINT)
+
+    def signal(self, number: signal.Signals) -> int:
+        """Signal the supervisor and wait for its exit status."""
         assert self.process
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(number)
         return self.process.wait(timeout=20)
 
     def end(self) -> None:

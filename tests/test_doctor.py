@@ -11,9 +11,10 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from research_app import health
+from research_app import checks, health
 from research_app.fleet import LocalDevice
 from research_app.health import Finding, examine
+from research_app.loop import reconcile
 from research_app.models import Device, Message, TaskLease
 
 Usage = namedtuple("Usage", "total used free")
@@ -25,7 +26,7 @@ def finding(name: str, thorough: bool = True) -> Finding:
 
 
 def reconciler_runs() -> None:
-    row = TaskLease.objects.create(name=health.RECONCILER)
+    row = TaskLease.objects.create(name=reconcile.NAME)
     assert TaskLease.claim(row.pk, "a host/1")
 
 
@@ -130,10 +131,10 @@ def test_no_git_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None
 
 def test_the_check_advises_postgresql_where_many_devices_would_write_to_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [LocalDevice("cpu", index, "a core") for index in range(9)]
-    monkeypatch.setattr(health, "local_devices", lambda: many)
-    assert [message.id for message in health.sqlite_with_many_devices(None)] == ["signoff.I001"]
-    monkeypatch.setattr(health, "local_devices", lambda: many[:8])
-    assert health.sqlite_with_many_devices(None) == []
+    monkeypatch.setattr(checks, "local_devices", lambda: many)
+    assert [message.id for message in checks.sqlite_with_many_devices(None)] == ["signoff.I001"]
+    monkeypatch.setattr(checks, "local_devices", lambda: many[:8])
+    assert checks.sqlite_with_many_devices(None) == []
 
 
 def test_the_doctor_prints_the_fix_and_ends_with_one() -> None:

@@ -77,7 +77,7 @@ def test_the_doctor_finds_nothing_wrong(signoff: Installation) -> None:
 def test_a_second_start_in_one_home_is_refused_with_the_pid_and_the_address(signoff: Installation) -> None:
     refused = signoff.command("up", PORT=str(signoff.port + 1))
     assert refused.returncode == 1
-    assert f"pid {signoff.process.pid}, at {signoff.url}" in refused.stderr
+    assert f"pid {signoff.pid}, at {signoff.url}" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
@@ -106,6 +106,7 @@ def test_a_killed_broker_comes_back_with_its_messages(signoff: Installation) -> 
     with redis.Redis(unix_socket_path=str(socket_path), retry=Retry(ConstantBackoff(0.1), 50)) as client:
         assert client.lrange("a queue", 0, -1) == [b"a message"]
         client.delete("a queue")
+        wait_until(lambda: sum(worker["cmd"] == "brpop" for worker in client.client_list()) >= 2, 20)  # workers are back
 
 
 def test_a_killed_training_worker_comes_back_and_leaves_no_training_behind(signoff: Installation) -> None:
@@ -141,8 +142,7 @@ def test_a_later_start_continues_without_a_new_password_or_project(shared: Insta
 def test_a_killed_supervisor_leaves_no_process(signoff: Installation) -> None:
     everything = signoff.processes()
     assert len(everything) > 6
-    signoff.process.kill()
-    signoff.process.wait()
+    signoff.signal(signal.SIGKILL)
     assert alive(everything) == []
     assert carrying(MARK, signoff.home.name) == []
 

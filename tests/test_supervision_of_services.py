@@ -78,8 +78,9 @@ def test_a_service_that_keeps_dying_is_tried_ever_more_slowly_and_reported_with_
 def test_what_a_killed_service_leaves_behind_is_ended(keeper: Supervisor) -> None:
     child = started(keeper, "parent", PARENT)
     assert child.process
-    wait_until(lambda: bool(psutil.Process(child.process.pid).children()), 10)
-    grandchildren = psutil.Process(child.process.pid).children()
+    parent = psutil.Process(child.process.pid)
+    wait_until(lambda: bool(parent.children()), 10)
+    grandchildren = parent.children()
     child.process.kill()
     keeper.run(until=lambda: child.process is None)
     keeper.run(until=lambda: child.running)

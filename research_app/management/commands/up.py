@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from research_app import broker, set_up
 from research_app.fleet import UnknownDevice, local_devices
-from research_app.home import home
+from research_app.home import broker_url, home
 from research_app.models import Project
 from research_app.services import MANAGE, PYTHON, broker_service, services
 from research_app.supervisor import Child, Service, Supervisor, die_with_parent, raise_on_signals, tail
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         """Start the embedded broker, or make sure that the one of REDIS_URL answers. Raises BrokerDown."""
         if not broker.is_embedded():
             found = broker.state()
-            self.say(f"  {'broker':<14} {found.version} at {broker.address(broker.broker_url())}")
+            self.say(f"  {'broker':<14} {found.version} at {broker.address(broker_url())}")
             return
         child = supervisor.start(broker_service())
         try:
