@@ -235,11 +235,11 @@ def make_run(
 def make_series(noise: random.Random, score: float, progress: float = 1.0) -> dict[str, list[list[float]]]:
     """Curves as the default target logs them, up to the share of the budget that was used."""
     last = max(2, int(STEPS * progress))
-    steps = list(range(last))
-    watched = [step for step in steps if step % 16 == 0]
+    steps = [float(step) for step in range(last)]
+    watched = steps[::16]
     final = score * math.log(2)
 
-    def loss(step: int) -> float:
+    def loss(step: float) -> float:
         return final + 4.0 * math.exp(-step / (STEPS * 0.07)) + 0.55 * (1 - step / STEPS) ** 2
 
     return {
@@ -271,8 +271,9 @@ def make_device(name: str = "box/train.cpu.0", *, kind: str = "cpu", **fields: A
 
 def make_landing(candidate: Candidate, state: LandingState = LandingState.QUEUED, reason: str = "") -> Landing:
     """An entry of the landing queue; a landed one has its baseline version and a bank."""
+    assert candidate.patch_set
     version = None
-    if state == LandingState.LANDED and candidate.patch_set:
+    if state == LandingState.LANDED:
         number = candidate.project.tip().number + 1
         version = BaselineVersion.objects.create(
             project=candidate.project, number=number, commit=candidate.patch_set.commit, tree=candidate.patch_set.tree

@@ -1,5 +1,7 @@
 """Who may open and do what: one table with every address of the application."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 NUMBER = {"slug": "demo", "number": 1}
 # name → (arguments, method, status for: nobody, a researcher, an approver); "in" means: led to the sign-in page.
-TABLE = {
+TABLE: dict[str, tuple[dict[str, Any], str, Any, Any, Any]] = {
     "inbox": ({}, "get", "in", 200, 200),
     "sign-in": ({}, "get", 200, 302, 302),
     "sign-in-link": ({"token": "abc"}, "get", 200, 200, 200),

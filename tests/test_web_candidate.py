@@ -44,7 +44,7 @@ def test_several_runs_show_mean_and_spread_and_no_warning(client: Client, projec
     page = text(client)
     assert "One run." not in page
     assert "n = 3 candidate runs against 4" in page
-    for run in candidate.patch_set.runs.all():  # type: ignore[union-attr]
+    for run in Run.objects.filter(patch_set=candidate.patch_set):
         assert f'href="/projects/demo/runs/{run.pk}/"' in page
 
 
@@ -77,7 +77,7 @@ def test_an_effect_is_shown_in_the_direction_of_the_metric(client: Client) -> No
 
 def test_a_missing_sandbox_is_marked_wherever_the_run_is_shown(client: Client, project: Project) -> None:
     candidate = make_candidate(project)
-    run = candidate.patch_set.runs.get()  # type: ignore[union-attr]
+    run = Run.objects.get(patch_set=candidate.patch_set)
     for address in ("/projects/demo/candidates/1/", f"/projects/demo/runs/{run.pk}/"):
         assert "sandbox none" in text(client, address)
     Run.objects.update(sandbox_level="strong")
@@ -87,7 +87,7 @@ def test_a_missing_sandbox_is_marked_wherever_the_run_is_shown(client: Client, p
 def test_a_self_reported_score_is_marked_wherever_it_stands(client: Client) -> None:
     project = make_project(metric={"source": "nanochat", "name": "val_bpb"})
     candidate = make_candidate(project)
-    run = candidate.patch_set.runs.get()  # type: ignore[union-attr]
+    run = Run.objects.get(patch_set=candidate.patch_set)
     for address in ("", "candidates/", "candidates/1/", f"runs/{run.pk}/"):
         assert "self-reported" in text(client, f"/projects/demo/{address}")
     assert "self-reported" in text(client, "/")
@@ -95,7 +95,7 @@ def test_a_self_reported_score_is_marked_wherever_it_stands(client: Client) -> N
 
 def test_resources_compare_what_both_arms_measured(client: Client, project: Project) -> None:
     candidate = make_candidate(project)
-    run = candidate.patch_set.runs.get()  # type: ignore[union-attr]
+    run = Run.objects.get(patch_set=candidate.patch_set)
     run.facts["parameters"] = 559_296
     run.save()
     page = text(client)
@@ -196,7 +196,7 @@ def test_script_in_a_hypothesis_log_name_or_reason_stays_text(client: Client, pr
         project, hypothesis=PAYLOAD, author=PAYLOAD[:90], expected_effect=PAYLOAD, why=PAYLOAD,
         edits=[("train.py", "# Linear warm-up, then constant.", f"# {PAYLOAD}"), ("<img src=x>.py", "", f"{PAYLOAD}\n")],
     )  # fmt: skip
-    run = candidate.patch_set.runs.get()  # type: ignore[union-attr]
+    run = Run.objects.get(patch_set=candidate.patch_set)
     run.facts[PAYLOAD] = PAYLOAD
     run.outcome, run.reason = "crashed", PAYLOAD
     run.score_by_source = {PAYLOAD: 1.0}

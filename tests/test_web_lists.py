@@ -186,8 +186,10 @@ def test_the_rate_and_the_use_of_devices_are_those_of_the_last_hour(client: Clie
     now = timezone.now()
     for seed in range(6):  # one of 300 s every 600 s
         start = now - timedelta(seconds=600 * (seed + 1))
-        times = {"started_at": start, "finished_at": start + timedelta(seconds=301), "train_seconds": 300.0}
-        make_run(project.tip(), patch_set=candidate.patch_set, seed=seed, **times)
+        end = start + timedelta(seconds=301)
+        make_run(
+            project.tip(), patch_set=candidate.patch_set, seed=seed, started_at=start, finished_at=end, train_seconds=300.0
+        )
     project.runs.filter(patch_set=None).update(started_at=None)
     pace = Pace.of(project)
     assert pace.per_hour == pytest.approx(6, rel=0.01)
@@ -218,6 +220,7 @@ def test_the_baseline_page_shows_versions_with_who_approved_them(client: Client,
     candidate = make_candidate(project, stage=Stage.LANDED)
     make_landing(candidate, LandingState.LANDED)
     seen = Seen.of(candidate)
+    assert candidate.patch_set
     Review.objects.create(
         candidate=candidate, patch_set=candidate.patch_set, gate=2, reviewer=make_user("grace"), policy_version=1,
         decision="approve", reason="Clean.",

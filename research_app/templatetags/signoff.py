@@ -135,7 +135,8 @@ def _brief(value: Any) -> str:
 @register.simple_tag(takes_context=True)
 def live(context: Context, name: str) -> SafeString:
     """The fragment of this page with this name, see research_app/web/live.py."""
-    return fragment(name, context["fragments"][name], context.flatten(), context.get("request"))
+    flat: dict[str, Any] = context.flatten()  # type: ignore[assignment]  # its keys are strings
+    return fragment(name, context["fragments"][name], flat, context.get("request"))
 
 
 @register.simple_tag(takes_context=True)

@@ -58,8 +58,9 @@ def versions(project: Project) -> list[Version]:
         for landing in landings.prefetch_related(Prefetch("candidate__reviews", approvals, to_attr="approvals"))
     }
     scores: dict[int, list[float]] = defaultdict(list)
-    for pk, score in project.runs.filter(patch_set=None, score__isnull=False).values_list("baseline_id", "score"):
-        scores[pk].append(score)
+    for pk, score in project.runs.filter(patch_set=None).values_list("baseline_id", "score"):
+        if score is not None:
+            scores[pk].append(score)
     trailers = trailers_of(project)
     return [Version(v, by_version.get(v.pk), scores[v.pk], trailers.get(v.commit, ())) for v in found]
 

@@ -87,7 +87,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     mine = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
     effect = effect_of(shown.evidence, project.sign)
     previous, following = neighbours(project, shown)
-    landing = shown.landings.select_related("version").order_by("-pk").first()  # type: ignore[attr-defined]
+    landing = shown.landings.select_related("version").order_by("-pk").first()
     return {
         "project": project,
         "candidate": shown,
@@ -106,7 +106,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "unsandboxed": any(run.sandbox_level == "none" for run in (*bank, *mine)),
         "chart_version": chart_version((*bank, *mine)),
         "events": Event.objects.about(shown),
-        "reviews": shown.reviews.select_related("reviewer").order_by("pk"),  # type: ignore[attr-defined]
+        "reviews": shown.reviews.select_related("reviewer").order_by("pk"),
         "curves_source": f"{shown.get_absolute_url()}curves.json",
         "git_show": f"git -C {project.folder / 'repository.git'} show {landing.commit}" if landing else "",
         "previous": previous,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from django import forms
 from django.core.paginator import Paginator
@@ -47,8 +48,14 @@ class FilterForm(forms.Form):
     def __init__(self, data: Mapping[str, str], authors: list[str]) -> None:
         super().__init__(data)
         groups = [*((key, words) for key, (words, _) in GROUPS.items()), (ATTENTION, "needs attention")]
-        self.fields["stage"].choices = [("", "any stage"), ("Groups", groups), ("Stages", Stage.choices)]  # type: ignore[attr-defined]
-        self.fields["author"].choices = [("", "any author"), *((name, name) for name in authors)]  # type: ignore[attr-defined]
+        offered: dict[str, list[Any]] = {
+            "stage": [("", "any stage"), ("Groups", groups), ("Stages", Stage.choices)],
+            "author": [("", "any author"), *((name, name) for name in authors)],
+        }
+        for name, choices in offered.items():
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = choices
         self.fields["q"].widget.attrs |= {"type": "search", "placeholder": "Search hypothesis or diff", "aria-label": "Search"}
         for name in ("stage", "verdict", "author", "category", "sort"):
             self.fields[name].widget.attrs["aria-label"] = name.capitalize()
@@ -106,7 +113,7 @@ def ordered(found: CandidateQuerySet, sort: str) -> CandidateQuerySet:
 
 def neighbours(project: Project, candidate: Candidate) -> tuple[int | None, int | None]:
     """Numbers of the waiting candidates before and after this one in the order of the inbox. One query."""
-    waiting = project.candidates.waiting_for_review().order_by("stage_since")  # type: ignore[attr-defined]
+    waiting = project.candidates.waiting_for_review().order_by("stage_since")
     numbers = list(waiting.values_list("number", flat=True))
     if candidate.number not in numbers:
         return None, numbers[0] if numbers else None

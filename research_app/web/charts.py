@@ -151,8 +151,9 @@ def thinned(points: Sequence[Point]) -> list[Point]:
 def bands(project: Project, points: Sequence[Point]) -> list[dict[str, Any]]:
     """Mean and standard deviation of every baseline version's runs, from the experiment at which it began. Two queries."""
     scores: dict[int, list[float]] = {}
-    for pk, score in project.runs.filter(patch_set=None, score__isnull=False).values_list("baseline_id", "score"):
-        scores.setdefault(pk, []).append(score)
+    for pk, score in project.runs.filter(patch_set=None).values_list("baseline_id", "score"):
+        if score is not None:
+            scores.setdefault(pk, []).append(score)
     found = []
     for version in project.baseline_versions.order_by("number"):
         begin = max((p.number for p in points if p.created <= version.created_at), default=0) if version.number else 0

@@ -87,7 +87,7 @@ def _averaged(x: Array, y: Array, width: float) -> tuple[Array, Array]:
     buckets = np.floor(x / width).astype(np.int64)
     found, where = np.unique(buckets, return_inverse=True)
     sums = np.bincount(where, weights=y)
-    return (found + 0.5) * width, sums / np.bincount(where)
+    return np.asarray((found + 0.5) * width, dtype=np.float64), sums / np.bincount(where)
 
 
 def traces(groups: Sequence[Group], name: str, axis: str) -> list[dict[str, Any]]:

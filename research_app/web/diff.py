@@ -198,7 +198,8 @@ def coloured_lines(path: str, text: str) -> tuple[tuple[str, tuple[Span, ...]], 
     except ClassNotFound:
         lexer = TextLexer(stripnl=False, ensurenl=False)
     lines: list[tuple[str, tuple[Span, ...]]] = []
-    so_far, spans = "", []
+    so_far = ""
+    spans: list[Span] = []
     for token, value in lexer.get_tokens(text):
         css = _css(token)
         for i, piece in enumerate(value.split("\n")):

@@ -16,12 +16,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 PULSE = "pulse"  # id of the element that polls, in templates/page.html
+EVERY = "2500ms"
 _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="[^"]*"')  # differs every time, and is no change
 
 
 def page(request: HttpRequest, template: str, fragments: Mapping[str, str], context: Mapping[str, Any]) -> HttpResponse:
     """The whole page, or for its pulse the fragments ({id: template}) alone, with an ETag."""
-    full = {**context, "fragments": fragments}
+    full = {**context, "fragments": fragments, "pulse_every": EVERY}
     if request.headers.get("HX-Trigger") == PULSE:
         html = "\n".join(fragment(name, fragments[name], full, request, out_of_band=True) for name in fragments)
         response = with_etag(request, HttpResponse(html), version(html))

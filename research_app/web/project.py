@@ -33,7 +33,7 @@ SPARK_WIDTH, SPARK_HEIGHT, SPARK_POINTS = 120, 28, 60
 def project(request: HttpRequest, slug: str) -> HttpResponse:
     """The project's page. The number of queries does not depend on how much it tried."""
     shown = get_project(request, slug)
-    waiting = for_list(shown.candidates.waiting_for_review()).order_by("stage_since")  # type: ignore[attr-defined]
+    waiting = for_list(shown.candidates.waiting_for_review()).order_by("stage_since")
     counts = dict(shown.candidates.values_list("stage").annotate(Count("pk")).order_by())
     context = {
         "project": shown,
@@ -179,15 +179,15 @@ class Pace:
         """Two queries."""
         now = timezone.now()
         since = now - WINDOW
-        spans = project.runs.filter(started_at__isnull=False).exclude(finished_at__lt=since)
-        runs = list(spans.values_list("started_at", "finished_at", "train_seconds", "patch_set_id"))
+        found = project.runs.filter(started_at__isnull=False).exclude(finished_at__lt=since)
+        runs = list(found.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id"))
         devices = Device.objects.online().filter(kind=project.file.train.device).count()
         if not runs:
             return cls(0, WINDOW, None, devices)
-        begin = max(since, min(started for started, *_ in runs))
+        begin = max(since, min(run.started_at or now for run in runs))
         window = max(now - begin, timedelta(seconds=1))
-        ended = sum(1 for _, finished, _, patch_set in runs if patch_set and finished)
-        used = sum(_overlap(started, finished, seconds, begin, now) for started, finished, seconds, _ in runs)
+        ended = sum(1 for run in runs if run.patch_set_id and run.finished_at)
+        used = sum(_overlap(run, begin, now) for run in runs)
         busy = min(1.0, used / (window.total_seconds() * devices)) if devices else None
         return cls(ended, window, busy, devices)
 
@@ -197,7 +197,8 @@ class Pace:
         return self.experiments / (self.window / timedelta(hours=1)) if self.window > timedelta(minutes=1) else None
 
 
-def _overlap(started: datetime, finished: datetime | None, trained: float | None, begin: datetime, now: datetime) -> float:
+def _overlap(run: Run, begin: datetime, now: datetime) -> float:
     """Seconds of training inside the window."""
-    end = started + timedelta(seconds=trained) if trained else finished or now
+    started = run.started_at or now
+    end = started + timedelta(seconds=run.train_seconds) if run.train_seconds else run.finished_at or now
     return max(0.0, (min(end, now) - max(started, begin)).total_seconds())

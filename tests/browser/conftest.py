@@ -14,6 +14,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from research_app.web import live
 from tests.factories import make_user
 
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 375, "height": 800}
@@ -34,9 +35,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def sign_in(browser: Browser, live_server: LiveServer) -> Iterator[SignIn]:
+def sign_in(browser: Browser, live_server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[SignIn]:
     """Opens a window in which a person is signed in: `sign_in("ada")`, with a context's options by name."""
     expect.set_options(timeout=8_000)
+    monkeypatch.setattr(live, "EVERY", "400ms")  # the pulse of pages: tests need not wait for long
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
