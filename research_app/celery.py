@@ -7,12 +7,18 @@ claims its row, and the reconciler finds rows whose message was lost.
 import os
 
 from celery import Celery
+from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
+
+QUEUES = ("orchestrate", "agent", "train.cpu", "train.cuda", "scale_up")
 
 app = Celery("research_app")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
+    # A message is gone once a worker has it. With acknowledgements a broker that restarts between delivery and
+    # acknowledgement leaves the worker waiting for ever: it counts the message as unacknowledged and takes no other.
+    task_queues=[Queue(name, no_ack=True) for name in QUEUES],
     task_acks_late=False,
     task_ignore_result=True,
     task_default_queue="orchestrate",

@@ -31,8 +31,12 @@ class SetUpRefused(Exception):
     """Signoff cannot start; the message says why and what to do."""
 
 
+class HomeTaken(SetUpRefused):
+    """Signoff runs in this home already."""
+
+
 def hold_home(address: str) -> TextIO:
-    """Lock the home for this process, as long as the returned file stays open. Raises SetUpRefused."""
+    """Lock the home for this process, as long as the returned file stays open. Raises HomeTaken."""
     path = home() / "up.lock"
     lock = path.open("a+")
     try:
@@ -42,7 +46,7 @@ def hold_home(address: str) -> TextIO:
         holder: dict[str, Any] = {}
         with suppress(ValueError):  # caught in the instant before it is written
             holder = json.load(lock)
-        raise SetUpRefused(
+        raise HomeTaken(
             f"Signoff already runs in {home()}: pid {holder.get('pid', 'unknown')}, at {holder.get('address', 'unknown')}. "
             "Use that one, stop it with Ctrl-C, or start another with its own SIGNOFF_HOME and PORT."
         ) from None

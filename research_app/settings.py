@@ -106,6 +106,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
+# How long a worker may be silent before its work is given to another. It reports four times as often.
+LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "20"))
+
 CELERY_BROKER_URL = broker_url()
 
 LOGGING: dict[str, Any] = {

@@ -62,17 +62,22 @@ CRASHING = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 1 / 0")
 
 def git(folder: Path, *words: str) -> str:
     """Run git for a person's own repository, away from the machine's settings."""
-    who = {"GIT_AUTHOR_NAME": "P", "GIT_AUTHOR_EMAIL": "p@example.org", "GIT_COMMITTER_NAME": "P", "GIT_COMMITTER_EMAIL": "p@example.org"}
+    who = {
+        "GIT_AUTHOR_NAME": "P",
+        "GIT_AUTHOR_EMAIL": "p@example.org",
+        "GIT_COMMITTER_NAME": "P",
+        "GIT_COMMITTER_EMAIL": "p@example.org",
+    }
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", **who}
     done = subprocess.run(["git", *words], cwd=folder, env=environment, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
-def source_repository(folder: Path, branch: str = "baseline") -> Path:
+def source_repository(folder: Path, branch: str = "baseline", text: str = TRAIN) -> Path:
     """A repository as a person would bring it."""
     folder.mkdir(parents=True, exist_ok=True)
     git(folder, "init", "-q", "-b", branch)
-    (folder / "train.py").write_text(TRAIN)
+    (folder / "train.py").write_text(text)
     (folder / "README.md").write_text("# Small\n")
     git(folder, "add", ".")
     git(folder, "commit", "-q", "-m", "Begin")

@@ -12,11 +12,12 @@ from threading import Event as Signal
 from threading import Thread
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.db import connection, models
 from django.db.models import F, Q
 from django.utils import timezone
 
-LEASE = timedelta(seconds=20)
+LEASE = timedelta(seconds=settings.LEASE_SECONDS)
 MAX_ATTEMPTS = 3
 
 

@@ -1,6 +1,7 @@
 """`manage.py loop`: take N candidates to rest and report how fast that went."""
 
 import json
+import socket
 import sys
 import time
 from argparse import ArgumentParser
@@ -10,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from research_app import broker, set_up
@@ -25,6 +26,7 @@ from research_app.services import broker_service, workers
 from research_app.supervisor import Supervisor, raise_on_signals
 
 LOOK_EVERY = 1.0  # seconds
+SILENCE = 60.0  # seconds without any worker
 TELL_EVERY = 10.0  # seconds, where the progress line cannot be rewritten
 
 
@@ -61,23 +63,53 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(report) if options["json"] else "\n".join(f"{k}: {v}" for k, v in report.items()))
 
     def wait(self, asked: Round) -> None:
-        """Until all candidates of the round rest. Raises what starting workers raises."""
+        """Until all candidates of the round rest. Raises CommandError without workers, and what starting them raises."""
         progress = Progress(asked)
-        if Device.objects.online().filter(kind=asked.project.file.train.device).exists():
-            while not progress.done():
-                time.sleep(LOOK_EVERY)
+        if workers_elsewhere(asked):
+            self.wait_for_workers(asked, progress)
             return
-        with set_up.hold_home(settings.SITE_URL):
-            supervisor = Supervisor(home() / "logs", lambda line: print(line, file=sys.stderr, flush=True))
-            try:
-                if broker.is_embedded():
-                    child = supervisor.start(broker_service())
-                    broker.wait_until_ready(lambda: child.running)
-                for service in workers(local_devices()):
-                    supervisor.start(service)
-                supervisor.run(until=every(LOOK_EVERY, progress.done))
-            finally:
-                supervisor.stop()
+        try:
+            with set_up.hold_home(settings.SITE_URL):
+                self.work(progress)
+        except set_up.HomeTaken:
+            self.wait_for_workers(asked, progress)
+
+    def wait_for_workers(self, asked: Round, progress: "Progress") -> None:
+        """Watch the running workers, as long as there are any."""
+        seen = time.monotonic()
+        while not progress.done():
+            time.sleep(LOOK_EVERY)
+            if online(asked).exists():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > SILENCE:
+                kind = asked.project.file.train.device
+                raise CommandError(
+                    f"No {kind} training worker has reported for {SILENCE:.0f} s. Look at `manage.py doctor`, "
+                    f"or stop what holds this home and let this command start workers of its own."
+                )
+
+    def work(self, progress: "Progress") -> None:
+        """Run workers of our own until the round is done."""
+        supervisor = Supervisor(home() / "logs", lambda line: print(line, file=sys.stderr, flush=True))
+        try:
+            if broker.is_embedded():
+                child = supervisor.start(broker_service())
+                broker.wait_until_ready(lambda: child.running)
+            for service in workers(local_devices()):
+                supervisor.start(service)
+            supervisor.run(until=every(LOOK_EVERY, progress.done))
+        finally:
+            supervisor.stop()
+
+
+def online(asked: Round) -> QuerySet[Device]:
+    """Devices that can train for this round and whose worker was heard of lately."""
+    return Device.objects.online().filter(kind=asked.project.file.train.device)
+
+
+def workers_elsewhere(asked: Round) -> bool:
+    """Whether another host trains for us; a worker of this host is there only while something holds this home."""
+    return online(asked).exclude(name__startswith=f"{socket.gethostname()}/").exists()
 
 
 def every(seconds: float, look: Callable[[], bool]) -> Callable[[], bool]:
@@ -118,7 +150,9 @@ class Progress:
         if not on_terminal and time.monotonic() - self.told_at < TELL_EVERY:
             return
         self.told_at = time.monotonic()
-        rate = f"{3600 * rests / passed:.0f} per hour, {readable(passed / rests * (wanted - rests))} left" if rests else "starting"
+        rate = (
+            f"{3600 * rests / passed:.0f} per hour, {readable(passed / rests * (wanted - rests))} left" if rests else "starting"
+        )
         line = f"{rests} of {wanted} candidates at rest after {readable(passed)}: {rate}"
         print(f"\r\033[K{line}" if on_terminal else line, end="" if on_terminal else "\n", file=sys.stderr, flush=True)
 
