@@ -8,8 +8,7 @@ from django.utils import timezone
 
 from research_app.loop import check, train
 from research_app.loop.reconcile import reconcile, retry
-from research_app.models import Device, LeaseLost, Project, Round, Run, SeriesChunk, State
-from research_app.models import lease
+from research_app.models import Device, LeaseLost, Project, Round, Run, SeriesChunk, State, lease
 from research_app.models.lease import MAX_ATTEMPTS
 from tests.small_project import BETTER, WIDER, drain, patch, small_project
 from tests.small_project import submit as submit_and_run

@@ -12,6 +12,7 @@ from research_app.models.event import Event
 from research_app.models.lease import Lease, Leased, LeaseLost
 from research_app.models.outbox import Message
 from research_app.models.project import Project, Round
+
 if TYPE_CHECKING:
     from research_app.models.patch_set import PatchSet
 
