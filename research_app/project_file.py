@@ -72,7 +72,7 @@ class BudgetSection(Section):
     """How much one run may use."""
 
     kind: Literal["train_flops", "tokens", "wall_seconds"] = "train_flops"
-    amount: Annotated[float, Field(gt=0)] = 1e12
+    amount: Annotated[float, Field(gt=0)] = 3.2e11
 
 
 class Baseline(Section):

@@ -44,7 +44,8 @@ const bands = (end) => data.bands.flatMap((band, i) => {
 
 // One diverged experiment must not flatten the rest: the view holds what lies near the baseline, zooming out shows all.
 const range = (scores) => {
-  const edges = data.bands.flatMap((b) => [b.mean - (b.std ?? 0) * 3, b.mean + (b.std ?? 0) * 3]);
+  const reach = scores.length ? 3 : 10; // nothing but a band would fill the chart
+  const edges = data.bands.flatMap((b) => [b.mean - (b.std ?? 0) * reach, b.mean + (b.std ?? 0) * reach]);
   const sorted = [...scores].sort((a, b) => a - b);
   const pick = (share) => sorted[Math.round(share * (sorted.length - 1))];
   const all = sorted.length ? [...edges, pick(0), pick(1)] : edges;
@@ -60,7 +61,7 @@ const draw = () => {
   const every = Object.values(data.points).flat();
   const scores = every.filter((p) => p.y !== null).map((p) => p.y);
   const last = Math.max(0, ...every.map((p) => p.x), ...data.best.x);
-  const waiting = every.length ? [] : [{ xref: "paper", yref: "paper", x: 0.5, y: 0.5, text: data.bands.length ? "No experiment has a score yet." : "The baseline's runs come first.", showarrow: false, font: { size: 13, color: token("--ink-2") } }];
+  const waiting = every.length ? [] : [{ xref: "paper", yref: "paper", x: 0.5, y: 0.85, text: data.bands.length ? "No experiment has a score yet." : "The baseline's runs come first.", showarrow: false, font: { size: 13, color: token("--ink-2") } }];
   Plotly.react(place, [best(), ...dots(), unscored()], layout({
     hovermode: "closest",
     uirevision: "progress",
