@@ -58,8 +58,10 @@ def test_the_scores_are_those_that_the_evidence_froze(client: Client, project: P
 
 
 def test_health_hides_the_effect(client: Client, project: Project) -> None:
-    make_candidate(project, effect=0.5, verdict=Verdict.INVALID)
+    candidate = make_candidate(project, effect=0.5, verdict=Verdict.INVALID)
     page = text(client)
+    assert candidate.evidence
+    assert f"{candidate.evidence.candidate_mean:.4f}" not in page
     assert "The effect is not shown: health comes first." in page
     assert "95% interval" not in page
 

@@ -96,6 +96,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "tip": project.tip(),
         "evidence": shown.evidence,
         "effect": effect,
+        "hidden": shown.evidence is not None and effect is None,  # health comes first
         "bar": Scale.of([effect]).bar(effect) if effect else None,
         "arms": arms_of(shown, bank, mine),
         "facts": facts_table(bank, mine),

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
 from research_app.home import CODE
-from research_app.models import Candidate, Project, Run, SignInLink
+from research_app.models import Candidate, Project, Run, SignInLink, Verdict
 from research_app.models.candidate import WAITING
 
 SIZES = {"wide": (1440, 900), "narrow": (375, 800)}
@@ -42,7 +42,8 @@ def addresses(project: Project) -> dict[str, str]:
     at = project.get_absolute_url()
     found = {"inbox": "/", "project": at, "candidates": f"{at}candidates/", "baseline": f"{at}baseline/"}
     found |= {"fleet": "/fleet/", "audit": "/audit/"}
-    candidates = Candidate.objects.filter(project=project, evidence__isnull=False)
+    candidates = Candidate.objects.filter(project=project, evidence__effect__isnull=False)
+    candidates = candidates.exclude(evidence__verdict=Verdict.INVALID)
     shown = candidates.filter(stage__in=WAITING).order_by("-evidence__effect").first() or candidates.last()
     if shown:
         found["candidate"] = shown.get_absolute_url()
