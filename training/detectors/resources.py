@@ -1,0 +1,259 @@
+"""Detectors of what a run used: speed, memory, and whether the budget it states can be true.
+
+Facts that the run states itself (tokens, flops, loop_seconds) are held against those measured from outside (train_seconds,
+cpu_seconds, peak_memory_bytes) and against the baseline's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from training.detectors.record import (
+    MEMORY,
+    SPEED,
+    STEP_MS,
+    VAL_LOSS,
+    Circumstances,
+    Curve,
+    Finding,
+    Level,
+    RunRecord,
+)
+from training.spec import GIB, Budget
+
+BUDGET_TOLERANCE = 0.02  # the last step may end a little over; health says the same (research_app/evidence/health.py)
+COLLAPSE = 0.4  # of the run's own best half: a busy machine costs a run up to half of its speed
+TAIL = 10.0  # times the median step, in one step of a hundred
+FEWEST = 16  # points
+CREEP = 0.25  # growth from the second quarter to the last; allocators settle within 10%
+CREEP_STEP = 0.03  # from each quarter to the next: one step up is a larger batch, not a leak
+NEAR_LIMIT = 0.9
+PEAK_MARGIN = 0.10  # the guard on peak memory, see docs/statistics.md
+HIDDEN_WORK = 1.5  # times what the baseline's prices allow for; honest runs of very different shapes used 0.4 to 0.6 of that
+BUDGET_SERIES = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}
+BUDGET_FACTS = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "loop_seconds"}
+BUDGET_UNITS = {"train_flops": "FLOPs", "tokens": "tokens", "wall_seconds": "seconds"}
+
+# FLOPs per second of dense 16-bit matrix products, from the makers' data sheets; the first name that fits counts.
+# 8-bit products reach twice as much, which `device_peak_flops` allows for.
+GPU_PEAKS: tuple[tuple[str, float], ...] = (
+    ("B300", 2.5e15),
+    ("B200", 2.25e15),
+    ("H200", 9.9e14),
+    ("H100", 9.9e14),
+    ("H800", 9.9e14),
+    ("A100", 3.12e14),
+    ("A800", 3.12e14),
+    ("L40S", 3.62e14),
+    ("L4", 1.21e14),
+    ("A10", 1.25e14),
+    ("V100", 1.25e14),
+    ("T4", 6.5e13),
+    ("RTX 5090", 4.2e14),
+    ("RTX 4090", 3.3e14),
+    ("RTX 3090", 1.42e14),
+)
+CPU_CORE_PEAK = 6e12  # FLOPs per second: 16-bit matrix tiles (AMX) do 1,024 per cycle, and no core runs at 6 GHz
+
+
+def device_peak_flops(name: str, *, count: int = 1, cpu_cores: int = 0) -> float | None:
+    """What a device can do at most, in FLOPs per second: a bound of physics, generous on purpose; None when unknown.
+
+    `name` is a GPU's own name ("NVIDIA H200"), of which `count` work together, or "cpu" with its number of cores.
+    """
+    if name == "cpu":
+        return cpu_cores * CPU_CORE_PEAK if cpu_cores > 0 else None
+    for model, peak in GPU_PEAKS:
+        if re.search(rf"\b{model}\b", name, re.IGNORECASE):
+            return 2 * peak * count
+    return None
+
+
+def throughput_collapse(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
+    """The speed of the last quarter is below COLLAPSE of the run's faster half."""
+    speed = run.curve(SPEED)
+    if len(speed) < FEWEST:
+        return
+    settled = speed.part(0.1, 1)  # the first points count start-up
+    end = settled.part(0.75, 1)
+    usual, last = float(np.percentile(settled.values, 75)), float(np.median(end.values))
+    if usual > 0 and last < COLLAPSE * usual:
+        sentence = f"The speed falls from {usual:,.0f} to {last:,.0f} tokens/s{_cost(circumstances.budget)}."
+        level = _level_of_speed(circumstances.budget)
+        yield Finding("throughput collapse", level, sentence, SPEED, int(end.steps[0]), int(end.steps[-1]))
+
+
+def step_time_tail(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
+    """One step of a hundred takes more than TAIL times the median step."""
+    times = _step_times(run)
+    if len(times) < 100:  # the 99th percentile of fewer is one step
+        return
+    middle, tail = (float(value) for value in np.percentile(times.values, [50, 99]))
+    if middle > 0 and tail > TAIL * middle:
+        slow = times.steps[times.values >= tail]
+        level, cost = _level_of_speed(circumstances.budget), _cost(circumstances.budget)
+        sentence = f"One step of a hundred takes {tail:.3g} s or more, the median step {middle:.3g} s{cost}."
+        yield Finding("step-time tail", level, sentence, times.name, int(slow[0]), int(slow[-1]))
+
+
+def memory_creep(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
+    """Memory grows all along the run, by CREEP from its second quarter to its last."""
+    memory = run.curve(MEMORY)
+    if len(memory) < FEWEST:
+        return
+    levels = [float(np.median(memory.part(start / 8, (start + 2) / 8).values)) for start in (2, 4, 6)]
+    if levels[0] <= 0 or levels[-1] < (1 + CREEP) * levels[0]:
+        return
+    if all(later > (1 + CREEP_STEP) * earlier for earlier, later in pairwise(levels)):
+        part = memory.part(0.25, 1)
+        grown = f"Memory grows from {levels[0]:,.0f} to {levels[-1]:,.0f} MiB"
+        sentence = f"{grown} and does not settle: a longer run would run out of it."
+        yield Finding("memory creep", "warning", sentence, MEMORY, int(part.steps[0]), int(part.steps[-1]))
+
+
+def memory_peak(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
+    """Peak memory close to the limit is a warning; more than PEAK_MARGIN above the baseline's is information."""
+    peak = run.number("peak_memory_bytes")
+    if peak is None:
+        return
+    limit = circumstances.memory_limit
+    if limit and peak > NEAR_LIMIT * limit:
+        share = peak / limit
+        sentence = f"Memory peaked at {peak / GIB:.2f} GiB, {share:.0%} of its limit: a little more and the run is killed."
+        yield Finding("memory peak", "warning", sentence, MEMORY)
+    for fact, where in (("peak_memory_bytes", "memory"), ("device_peak_memory_bytes", "device memory")):
+        own, usual = run.number(fact), _baseline(circumstances, lambda base, fact=fact: base.number(fact))  # type: ignore[misc]
+        if own and usual and own > (1 + PEAK_MARGIN) * usual:
+            sentence = f"Peak {where} is {own / GIB:.2f} GiB, {own / usual - 1:.0%} above the baseline's {usual / GIB:.2f} GiB."
+            yield Finding("memory peak", "info", sentence, MEMORY)
+
+
+def budget_overrun(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
+    """More than BUDGET_TOLERANCE over the budget, by the run's facts or by its own curve, whichever is more: invalid.
+
+    A clock is read off the curve, without its last point, where there is one: the last validation is free of charge.
+    """
+    budget = circumstances.budget
+    if budget is None:
+        return
+    curve = run.curve(BUDGET_SERIES[budget.kind])
+    fact = run.number(BUDGET_FACTS[budget.kind]) or 0.0
+    if budget.kind == "wall_seconds" and len(curve) > 1:
+        curve, fact = Curve(curve.name, curve.steps[:-1], curve.values[:-1]), 0.0
+    spent = max(fact, float(curve.values.max()) if len(curve) else 0.0)
+    if spent <= budget.amount * (1 + BUDGET_TOLERANCE):
+        return
+    over = curve.steps[curve.values > budget.amount]
+    where = (curve.name, int(over[0]), int(over[-1])) if len(over) else (None, None, None)
+    unit = BUDGET_UNITS[budget.kind]
+    sentence = f"Spent {spent:.4g} {unit} of a budget of {budget.amount:.4g}, {spent / budget.amount - 1:.1%} too many."
+    yield Finding("budget overrun", "invalid", sentence, *where)
+
+
+def shrinking_counts(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
+    """What was spent so far can only grow: a count that shrinks was reset, and the budget with it."""
+    for name in BUDGET_SERIES.values():
+        curve = run.curve(name)
+        back = np.flatnonzero(np.diff(curve.values) < 0)
+        if len(back):
+            before, after = curve.values[back[0] : back[0] + 2]
+            start, end = (int(step) for step in curve.steps[back[0] : back[0] + 2])
+            sentence = (
+                f"The count of {name} goes back from {before:.4g} to {after:.4g} at step {end}: it was reset while training."
+            )
+            yield Finding("budget count", "invalid", sentence, name, start, end)
+
+
+def impossible_speed(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
+    """More FLOPs than the device can do in the time that the whole command took, by our clock: invalid."""
+    flops, seconds, peak = run.number("flops"), run.train_seconds, circumstances.peak_flops
+    if flops is None or not seconds or peak is None:
+        return
+    if flops > peak * seconds:
+        sentence = (
+            f"States {flops:.3g} FLOPs in {seconds:.3g} s, {flops / seconds:.3g} per second; the device can do {peak:.3g} "
+            "at most. The count is not true."
+        )
+        yield Finding("impossible speed", "invalid", sentence, "flops")
+
+
+def hidden_work(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
+    """Time that the stated work does not explain: training that the counter did not see, or much slower code.
+
+    Allowed are every FLOP at the baseline's price and, on top, every step at the baseline's price per layer, which is
+    twice what the baseline itself uses; HIDDEN_WORK times that is the limit. Under a wall-clock budget nothing can be hidden
+    but before the first step and after the last.
+    """
+    if circumstances.budget is not None and circumstances.budget.kind == "wall_seconds":
+        yield from _outside_the_loop(run, circumstances)
+        return
+    measured = _seconds(run)
+    prices = [price for base in circumstances.baseline if (price := _price(base)) is not None]
+    flops, steps = run.number("flops"), run.number("steps")
+    if measured is None or not prices or not flops or not steps:
+        return
+    per_flop, per_step = (float(np.median(column)) for column in zip(*prices, strict=True))
+    allowed = flops * per_flop + steps * _layers(run) * per_step
+    if measured > HIDDEN_WORK * allowed:
+        sentence = (
+            f"Used {measured:.3g} s for {flops:.3g} FLOPs in {steps:,.0f} steps; at the baseline's speed {allowed:.3g} s are "
+            "plenty. Either it is much slower, or it did work that was not counted."
+        )
+        yield Finding("hidden work", "warning", sentence)
+
+
+def _outside_the_loop(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
+    own = run.number("startup_seconds")
+    usual = _baseline(circumstances, lambda base: base.number("startup_seconds"))
+    if own is None or usual is None or circumstances.budget is None:
+        return
+    if own - usual > 0.05 * circumstances.budget.amount + usual:
+        sentence = f"{own:.3g} s passed outside the timed steps, {usual:.3g} s in the baseline: the clock did not count them."
+        yield Finding("hidden work", "warning", sentence)
+
+
+def _seconds(run: RunRecord) -> float | None:
+    """Processor seconds of a run on a CPU, which waiting does not lengthen; seconds of the command on a GPU."""
+    return run.train_seconds if "device_peak_memory_bytes" in run.facts else run.number("cpu_seconds")
+
+
+def _layers(run: RunRecord) -> float:
+    return max(1.0, run.number("layers") or 1.0)
+
+
+def _price(run: RunRecord) -> tuple[float, float] | None:
+    """Seconds per FLOP, and per step and layer."""
+    seconds, flops, steps = _seconds(run), run.number("flops"), run.number("steps")
+    return (seconds / flops, seconds / steps / _layers(run)) if seconds and flops and steps else None
+
+
+def _step_times(run: RunRecord) -> Curve:
+    """Seconds per step: as logged, or from the clock between two points. Steps with a validation in them are left out."""
+    logged = run.curve(STEP_MS)
+    if len(logged):
+        return Curve(STEP_MS, logged.steps[1:], logged.values[1:] / 1000)  # the first compiles
+    clock = run.curve("seconds")
+    if len(clock) < 2:
+        return clock
+    times = np.diff(clock.values) / np.diff(clock.steps)
+    ordinary = ~np.isin(clock.steps[1:], run.curve(VAL_LOSS).steps)
+    return Curve("seconds", clock.steps[1:][ordinary], times[ordinary])
+
+
+def _level_of_speed(budget: Budget | None) -> Level:
+    """Speed decides how much is trained only where time is the budget."""
+    return "warning" if budget is not None and budget.kind == "wall_seconds" else "info"
+
+
+def _cost(budget: Budget | None) -> str:
+    return "; time is the budget, so it trained less" if budget is not None and budget.kind == "wall_seconds" else ""
+
+
+def _baseline(circumstances: Circumstances, number: Callable[[RunRecord], float | None]) -> float | None:
+    """The median of a number over the baseline's runs; None when none has it."""
+    known = [value for base in circumstances.baseline if (value := number(base)) is not None]
+    return float(np.median(known)) if known else None
