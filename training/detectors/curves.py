@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import linregress
 
 from training.detectors.record import (
     GRAD_NORM,
@@ -16,12 +17,14 @@ from training.detectors.record import (
     TRAIN_LOSS,
     VAL_LOSS,
     Circumstances,
+    Curve,
     Finding,
     Level,
     RunRecord,
 )
 
-BLOCKS = 50  # a curve is judged by the medians of this many blocks: one odd batch is no trend
+BLOCKS = 50  # at most: a curve is judged by the medians of blocks, because one odd batch is no trend
+BLOCK_POINTS = 5  # at least, in a block
 FEWEST = 20  # points; a shorter curve shows no trend
 OVER_MINIMUM = 1.5  # the smoothed loss of an honest default run stays below 1.1 times its running minimum
 SPIKE_NOISE = 10.0  # times the usual residual; the largest of honest default runs is 7.4
@@ -33,8 +36,8 @@ LATE_RISE = 4.0  # times the norm in the middle: decaying the learning rate alon
 BEYOND_BASELINE = 2.0  # times what the baseline's own curve does
 HIGH_RATE = 0.9  # of the peak learning rate: from its peak down to here the decay has hardly begun
 PLATEAU_SHARE = 0.15  # of the run; a shorter flat stretch is noise
-PLATEAU_DROP = 0.003  # share of the loss by which a stretch must fall to count as learning
-SURE = 3.0  # standard errors
+PLATEAU_DROP = 0.01  # share of the loss; from 35% to 70% of a run, losses that still fall do so by 3 to 7%
+SURE = 2.0  # standard errors
 GAP_SHARE = 0.05  # of the validation loss: seeds of the default target lie within 0.022 of each other
 LEAK_SHARE = 0.10  # of the validation loss: dropout of 0.3 moves the default target's gap by 0.02
 
@@ -58,7 +61,7 @@ def over_running_minimum(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
     curve = run.curve(TRAIN_LOSS)
     if len(curve) < FEWEST or curve.values.min() <= 0:
         return
-    smooth = curve.blocks(BLOCKS)
+    smooth = _smooth(curve)
     ratios = smooth.values / np.minimum.accumulate(smooth.values)
     over = np.flatnonzero(ratios > OVER_MINIMUM)
     if not len(over):
@@ -99,9 +102,10 @@ def spikes(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
 
 def gradient_blow_up(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
     """After the first tenth, the gradient norm of a whole block is BLOW_UP times the median of all blocks before."""
-    smooth = run.curve(GRAD_NORM).blocks(BLOCKS)
-    if len(smooth) < FEWEST:
+    curve = run.curve(GRAD_NORM)
+    if len(curve) < FEWEST:
         return
+    smooth = _smooth(curve)
     for at in range(len(smooth) // 10 + 1, len(smooth)):
         usual = float(np.median(smooth.values[:at]))
         if usual > 0 and smooth.values[at] > BLOW_UP * usual:
@@ -144,19 +148,25 @@ def plateau_before_decay(run: RunRecord, circumstances: Circumstances) -> Iterat
 
 def train_validation_gap(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
     """Validation loss over train loss at the end, as a share, against the baseline's gap. Silent without a baseline."""
-    gap, usual = _gap(run), [gap for base in circumstances.baseline if (gap := _gap(base)) is not None]
-    if gap is None or not usual:
+    own, bases = _gap(run), [known for base in circumstances.baseline if (known := _gap(base)) is not None]
+    if own is None or not bases:
         return
-    middle, spread = float(np.median(usual)), float(np.ptp(usual))
+    gap, error = own
+    usual = [base for base, _ in bases]
+    middle, noise = float(np.median(usual)), max(2 * float(np.ptp(usual)), 2 * SURE * error)
     said = f"the validation loss ends {_signed(gap)} its train loss; the baseline's ends {_signed(middle)}"
     end = run.curve(VAL_LOSS).part(0.9, 1)
     where = (VAL_LOSS, int(end.steps[0]), int(end.steps[-1]))
-    if gap - middle > max(GAP_SHARE, 2 * spread):
+    if gap - middle > max(GAP_SHARE, noise):
         sentence = f"A wider gap: {said}. It fits its own training text better than new text, or was given easier text."
         yield Finding("train/validation gap", "warning", sentence, *where)
-    elif middle - gap > max(LEAK_SHARE, 2 * spread):
+    elif middle - gap > max(LEAK_SHARE, noise):
         sentence = f"A gap far below the baseline's: {said}. Regularisation does that, and so does a look at the answers."
         yield Finding("train/validation gap", "warning", sentence, *where)
+
+
+def _smooth(curve: Curve) -> Curve:
+    return curve.blocks(min(BLOCKS, len(curve) // BLOCK_POINTS))
 
 
 def _residuals(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -186,21 +196,22 @@ def _plateau(run: RunRecord) -> tuple[int, int, float] | None:
     steps, logs = loss.steps[inside], np.log(loss.values[inside])
     if len(steps) < max(FEWEST, PLATEAU_SHARE * len(loss)):
         return None
-    (slope, _), covariance = np.polyfit(steps - steps[0], logs, 1, cov=True)
-    length = steps[-1] - steps[0]
-    drop, error = -slope * length, float(np.sqrt(covariance[0, 0])) * length
-    if drop + SURE * error < PLATEAU_DROP:
-        return int(steps[0]), int(steps[-1]), float(np.exp(logs.mean()))
-    return None
-
-
-def _gap(run: RunRecord) -> float | None:
-    """(validation − train) / validation loss, over the last tenth of the run; None where either was not logged."""
-    train, validation = run.curve(TRAIN_LOSS), run.curve(VAL_LOSS)
-    if len(train) < FEWEST or not len(validation):
+    fit = linregress(steps - steps[0], logs)
+    if (SURE * fit.stderr - fit.slope) * (steps[-1] - steps[0]) > PLATEAU_DROP:  # it may well have fallen by that
         return None
-    ends = [float(np.mean(curve.part(0.9, 1).values)) for curve in (train, validation)]
-    return (ends[1] - ends[0]) / ends[1] if ends[1] > 0 else None
+    return int(steps[0]), int(steps[-1]), float(np.exp(logs.mean()))
+
+
+def _gap(run: RunRecord) -> tuple[float, float] | None:
+    """(validation − train) / validation loss over the last tenth of the run, and its standard error.
+
+    None where either was not logged. The error is the train loss's: the validation text is the same at every step.
+    """
+    train, validation = run.curve(TRAIN_LOSS).part(0.9, 1).values, run.curve(VAL_LOSS).part(0.9, 1).values
+    if len(run.curve(TRAIN_LOSS)) < FEWEST or not len(validation) or validation.mean() <= 0:
+        return None
+    error = train.std() / np.sqrt(len(train))
+    return float(1 - train.mean() / validation.mean()), float(error / validation.mean())
 
 
 def _signed(share: float) -> str:

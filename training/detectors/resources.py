@@ -94,7 +94,7 @@ def step_time_tail(run: RunRecord, circumstances: Circumstances) -> Iterator[Fin
         return
     middle, tail = (float(value) for value in np.percentile(times.values, [50, 99]))
     if middle > 0 and tail > TAIL * middle:
-        slow = times.steps[times.values >= tail]
+        slow = times.steps[times.values > TAIL * middle]
         level, cost = _level_of_speed(circumstances.budget), _cost(circumstances.budget)
         sentence = f"One step of a hundred takes {tail:.3g} s or more, the median step {middle:.3g} s{cost}."
         yield Finding("step-time tail", level, sentence, times.name, int(slow[0]), int(slow[-1]))
