@@ -4,6 +4,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from research_app import health as installation
 from research_app.access import may_see
 
 
@@ -11,9 +12,7 @@ from research_app.access import may_see
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 when all is well, 503 otherwise. Details, which name paths and hosts, are for signed-in persons."""
-    from research_app.health import examine
-
-    findings = examine()
+    findings = installation.examine()
     keys = ("name", "ok", "detail", "fix") if may_see(request.user) else ("name", "ok")
     well = all(finding.ok for finding in findings)
     body = {"ok": well, "findings": [{key: getattr(finding, key) for key in keys} for finding in findings]}

@@ -40,6 +40,12 @@ const typedInto = (place) => {
 const mustStay = (place, fresh) => {
   const before = place.querySelector("[data-seen]");
   const after = fresh.querySelector("[data-seen]");
+  const shown = document.querySelector("main [data-diff]")?.dataset.diff; // the diff itself is not renewed
+  if (shown !== after?.dataset.diff) {
+    if (!shown && !typedInto(place)) location.reload(); // there was none to read yet
+    before.querySelector(".stale").hidden = false;
+    return true;
+  }
   if (!before?.dataset.seen) return false;
   const outdated = before.dataset.seen !== after?.dataset.seen;
   if (outdated && (after?.dataset.seen || typedInto(place))) before.querySelector(".stale").hidden = false;

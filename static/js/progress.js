@@ -50,6 +50,7 @@ const range = (scores) => {
   const pick = (share) => sorted[Math.round(share * (sorted.length - 1))];
   const all = sorted.length ? [...edges, pick(0), pick(1)] : edges;
   if (!all.length) return undefined;
+  if (!sorted.length) return [Math.min(...edges), Math.max(...edges)];
   const middle = sorted.length > 8 ? pick(0.75) - pick(0.25) : Infinity;
   const good = data.direction === "lower" ? [Math.min(...all), Math.min(Math.max(...all), Math.max(...edges, pick(0.75) + 4 * middle))] : [Math.max(Math.min(...all), Math.min(...edges, pick(0.25) - 4 * middle)), Math.max(...all)];
   const room = (good[1] - good[0] || 0.1) * 0.1;

@@ -10,7 +10,16 @@ from research_app.loop import review
 from research_app.loop.review import Seen
 from research_app.models import Candidate, LandingState, Project, Run, SeriesChunk, SignInLink, Stage, State
 from tests.browser.conftest import NARROW, WIDE, SignIn
-from tests.factories import make_candidate, make_device, make_evidence, make_landing, make_project, make_run, make_user
+from tests.factories import (
+    make_candidate,
+    make_device,
+    make_evidence,
+    make_landing,
+    make_patch_set,
+    make_project,
+    make_run,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DEEPER = [("train.py", "LAYERS = 3", "LAYERS = 4")]
@@ -188,6 +197,33 @@ def test_a_live_update_keeps_what_was_typed_and_says_that_the_page_is_out_of_dat
     expect(page.get_by_role("alert")).to_contain_text("its evidence changed")
     expect(page.get_by_label("Reason", exact=True)).to_have_value("I think that")
     assert first().stage == Stage.READY
+
+
+def test_a_vote_is_never_offered_on_a_diff_that_the_page_does_not_show(sign_in: SignIn, project: Project) -> None:
+    Candidate.objects.update(stage=Stage.SCREENING)
+    page = sign_in()
+    page.goto(DESK)
+    expect(page.get_by_text("No decision is due yet.")).to_be_visible()
+    candidate = first()
+    candidate.patch_set = make_patch_set(candidate, project.tip(), DEEPER)
+    candidate.evidence, candidate.stage = make_evidence(candidate.patch_set, [2.15]), Stage.READY
+    candidate.save()
+    expect(page.get_by_text("This page is out of date")).to_be_visible()
+    expect(page.get_by_role("button", name="Approve for baseline")).to_have_count(0)
+    page.get_by_role("link", name="Reload it").click()
+    expect(page.get_by_role("button", name="Approve for baseline")).to_be_visible()
+    expect(page.locator(".diff")).to_contain_text("LAYERS = 4")
+
+
+def test_the_diff_comes_by_itself_when_the_check_has_passed(sign_in: SignIn, project: Project) -> None:
+    candidate = make_candidate(project, edits=(), stage=Stage.CHECKING, effect=None)
+    page = sign_in()
+    page.goto(candidate.get_absolute_url())
+    expect(page.get_by_text("The change is being checked")).to_be_visible()
+    candidate.patch_set = make_patch_set(candidate, project.tip(), DEEPER)
+    candidate.stage = Stage.SCREENING
+    candidate.save()
+    expect(page.locator(".diff")).to_contain_text("LAYERS = 4")
 
 
 def test_two_people_decide_and_the_second_sees_it_in_place(sign_in: SignIn, project: Project) -> None:
