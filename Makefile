@@ -60,7 +60,7 @@ check:
 	$(VENV)/bin/mypy
 	$(RUN) manage.py makemigrations --check --dry-run
 	$(RUN) manage.py check --fail-level WARNING
-	$(VENV)/bin/djlint templates --check --lint --quiet
+	$(VENV)/bin/djlint templates --lint --quiet
 
 format:
 	$(call install,requirements-dev.txt)

@@ -7,7 +7,7 @@ claims its row, and the reconciler finds rows whose message was lost.
 import os
 
 from celery import Celery
-from kombu import Queue
+from kombu.entity import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
 

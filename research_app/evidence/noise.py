@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from scipy.stats import beta, chi2, f, linregress
+import numpy as np
+from scipy.special import betaincinv, chdtri, fdtr, fdtrc, stdtr
 
 from research_app.evidence.errors import BadDesign, TooFewRuns, require_finite, require_runs, require_sigma
 
@@ -82,8 +83,8 @@ def pool(groups: Sequence[Sequence[float]], known: Noise | None = None) -> Noise
     require_sigma(sigma)
     return Noise(
         sigma=sigma,
-        low=sigma * math.sqrt(degrees / chi2.isf(0.025, degrees)),
-        high=sigma * math.sqrt(degrees / chi2.ppf(0.025, degrees)),
+        low=sigma * math.sqrt(degrees / chdtri(degrees, 0.025)),
+        high=sigma * math.sqrt(degrees / chdtri(degrees, 0.975)),
         degrees=degrees,
     )
 
@@ -99,7 +100,7 @@ def aa_check(noise: Noise, groups: Sequence[Sequence[float]]) -> NoiseCheck:
     if degrees < 1:
         raise TooFewRuns("no A/A candidate beside a baseline run: run at least one A/A candidate")
     ratio = squares / degrees / noise.sigma**2
-    p_value = float(min(1.0, 2 * min(f.sf(ratio, degrees, noise.degrees), f.cdf(ratio, degrees, noise.degrees))))
+    p_value = float(min(1.0, 2 * min(fdtrc(degrees, noise.degrees, ratio), fdtr(degrees, noise.degrees, ratio))))
     holds = p_value >= DRIFT_ALPHA
     times = f"{math.sqrt(ratio):.2f} times sigma over {degrees} degrees of freedom"
     sentence = f"changes that do nothing scatter {times} (p = {p_value:.2g})"
@@ -111,8 +112,8 @@ def false_accept_rate(accepted: int, tried: int) -> Rate:
     """The share of A/A candidates that were accepted, with its exact 95% interval (Clopper and Pearson 1934)."""
     if not 0 <= accepted <= tried or tried == 0:
         raise BadDesign(f"{accepted} of {tried} A/A candidates accepted: give a count between 0 and a positive number tried")
-    low = float(beta.ppf(0.025, accepted, tried - accepted + 1)) if accepted else 0.0
-    high = float(beta.ppf(0.975, accepted + 1, tried - accepted)) if accepted < tried else 1.0
+    low = float(betaincinv(accepted, tried - accepted + 1, 0.025)) if accepted else 0.0
+    high = float(betaincinv(accepted + 1, tried - accepted, 0.975)) if accepted < tried else 1.0
     return Rate(accepted, tried, accepted / tried, low, high)
 
 
@@ -129,7 +130,7 @@ def drift_between(noise: Noise, groups: Mapping[str, Sequence[float]]) -> NoiseC
     everything = fmean(score for scores in groups.values() for score in scores)
     between = sum(len(scores) * (fmean(scores) - everything) ** 2 for scores in groups.values())
     ratio = between / (len(groups) - 1) / noise.sigma**2
-    p_value = float(f.sf(ratio, len(groups) - 1, noise.degrees))
+    p_value = float(fdtrc(len(groups) - 1, noise.degrees, ratio))
     furthest = max(groups, key=lambda name: abs(fmean(groups[name]) - everything))
     shift = (fmean(groups[furthest]) - everything) / noise.sigma
     holds = p_value >= DRIFT_ALPHA
@@ -146,12 +147,11 @@ def drift_over_time(times: Sequence[float], scores: Sequence[float]) -> NoiseChe
     require_finite(times, "time of")
     if max(times) == min(times):
         raise BadDesign("all runs have the same time: drift over time needs runs at different times")
-    line = linregress(times, scores)
-    p_value = float(line.pvalue)
-    change = float(line.slope) * (max(times) - min(times))
+    slope, p_value = _slope(times, scores)
+    change = slope * (max(times) - min(times))
     holds = p_value >= DRIFT_ALPHA
     sentence = f"scores of one tree moved by {change:+.3g} over the period (p = {p_value:.2g})"
-    return NoiseCheck(holds, float(line.slope), p_value, sentence + ("" if holds else "; renew the baseline bank"))
+    return NoiseCheck(holds, slope, p_value, sentence + ("" if holds else "; renew the baseline bank"))
 
 
 def prior_spread(effects: Sequence[float], standard_errors: Sequence[float], floor: float) -> float:
@@ -173,6 +173,17 @@ def prior_spread(effects: Sequence[float], standard_errors: Sequence[float], flo
     pairs = zip(weights, effects, standard_errors, strict=True)
     excess = sum(weight * (effect**2 - error**2) for weight, effect, error in pairs)
     return max(floor, math.sqrt(max(0.0, excess / sum(weights))))
+
+
+def _slope(times: Sequence[float], scores: Sequence[float]) -> tuple[float, float]:
+    """Least-squares slope and the two-sided p of its t-test with n - 2 degrees of freedom."""
+    x, y = np.asarray(times) - fmean(times), np.asarray(scores) - fmean(scores)
+    spread = float(x @ x)
+    slope = float(x @ y) / spread
+    left = float(np.sum((y - slope * x) ** 2)) / (len(times) - 2)
+    if left == 0:
+        return slope, 1.0 if slope == 0 else 0.0
+    return slope, float(2 * stdtr(len(times) - 2, -abs(slope) / math.sqrt(left / spread)))
 
 
 def _within(groups: Sequence[Sequence[float]]) -> tuple[float, int]:

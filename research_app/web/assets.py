@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.staticfiles.finders import BaseFinder
 from django.core.files.storage import FileSystemStorage
 from django.utils._os import safe_join
+from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class PlotlyFinder(BaseFinder):
@@ -30,3 +31,9 @@ class PlotlyFinder(BaseFinder):
     def list(self, ignore_patterns: Any) -> Any:
         """The one file, for collectstatic."""
         yield self.NAME, self.storage
+
+
+class HashedStorage(CompressedManifestStaticFilesStorage):
+    """Every script names the modules it imports by their content, so that an upgrade never mixes old and new ones."""
+
+    support_js_module_import_aggregation = True
