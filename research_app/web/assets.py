@@ -6,7 +6,6 @@ from typing import Any
 from django.contrib.staticfiles.finders import BaseFinder
 from django.core.files.storage import FileSystemStorage
 from django.utils._os import safe_join
-from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class PlotlyFinder(BaseFinder):
@@ -31,9 +30,3 @@ class PlotlyFinder(BaseFinder):
     def list(self, ignore_patterns: Any) -> Any:
         """The one file, for collectstatic."""
         yield self.NAME, self.storage
-
-
-class HashedStorage(CompressedManifestStaticFilesStorage):
-    """Every script names the modules it imports by their content, so that an upgrade never mixes old and new ones."""
-
-    support_js_module_import_aggregation = True
