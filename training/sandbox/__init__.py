@@ -1,0 +1,6 @@
+"""Runs untrusted code where it can reach nothing but its own folder; see docs/sandbox.md."""
+
+from training.sandbox.confinement import Confinement, Level, confined
+from training.sandbox.probe import NoSandbox, ProbeResult, best_level, probe
+
+__all__ = ["Confinement", "Level", "NoSandbox", "ProbeResult", "best_level", "confined", "probe"]
