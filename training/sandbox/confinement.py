@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-MIB = 1 << 20
+from training.sandbox import landlock
+from training.sandbox.bubblewrap import bubblewrap, find_bubblewrap
+from training.sandbox.seccomp import Where, program
+from training.sandbox.user import unused_user
+
+ENTER = Path(__file__).with_name("enter.py")
+# What programs need of the system. Of /etc only the loader's files: the rest names people, hosts and services.
+SYSTEM = tuple(map(Path, ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")))
+SYSTEM_FILES = tuple(
+    map(Path, ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime"))
+)
+MACHINE = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/system/node")))  # how many cores, and which are near
+GPU = tuple(map(Path, ("/sys/bus/pci", "/sys/devices", "/sys/module/nvidia", "/sys/module/nvidia_uvm")))
+DEVICES = tuple(map(Path, ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")))  # bubblewrap makes its own
+PROC_FILES = tuple(
+    map(Path, ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version", "/proc/filesystems", "/proc/driver"))
+)
+OPEN_FILES = 1024
 
 
 class Level(StrEnum):
@@ -15,12 +36,16 @@ class Level(StrEnum):
 
     none = "none"  # a plain process of the worker's own user
     basic = "basic"  # Landlock, seccomp, limits, as root a user of its own
-    strong = "strong"  # bubblewrap: all of this in namespaces of its own, where nothing else exists
+    strong = "strong"  # bubblewrap: all of this in name spaces of its own, where nothing else exists
 
     def at_least(self, minimum: Level) -> bool:
         """Whether this level is the given one or better."""
         order = list(Level)
         return order.index(self) >= order.index(minimum)
+
+
+class CannotConfine(Exception):
+    """This machine has not what a level needs; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -40,5 +65,110 @@ class Confinement:
 
 
 def confined(command: Sequence[str], confinement: Confinement) -> list[str]:
-    """The full command line that runs `command` inside. Run it with a clean environment: the command inherits that."""
-    return list(command)
+    """The full command line that runs `command` inside. Run it with a clean environment: the command inherits that.
+
+    As root, `writable` is given to the user that the command will be. Raises CannotConfine; OSError when that fails.
+    """
+    if confinement.level is Level.none:
+        return list(command)
+    user = _own_user(confinement)
+    hidden = tuple(dict.fromkeys(path.resolve() for path in confinement.hidden))
+    readable = _distinct((*confinement.readable, *interpreter()))
+    if confinement.level is Level.strong:
+        return [*_namespaces(confinement, readable, hidden), *_entering(confinement, user), *command]
+    return [*_entering(confinement, user, (readable, hidden)), *command]
+
+
+def interpreter() -> list[Path]:
+    """The folders of the Python that runs this, of its virtual environment, and what links lead to them."""
+    return [Path(prefix) for prefix in (sys.base_prefix, sys.base_exec_prefix, sys.prefix)] + [
+        Path(sys.executable).resolve().parent.parent
+    ]
+
+
+def gpu_devices() -> list[Path]:
+    """The device nodes of the NVIDIA driver."""
+    return [path for path in sorted(Path("/dev").glob("nvidia*")) if not path.name.endswith("modeset")]
+
+
+def _distinct(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Each path under its own name and under that which links lead to; none within another."""
+    named = dict.fromkeys(name for path in paths for name in (path.absolute(), path.resolve()))
+    whole = (*SYSTEM, *named)
+    return tuple(path for path in named if not any(path != other and path.is_relative_to(other) for other in whole))
+
+
+def _namespaces(confinement: Confinement, readable: Sequence[Path], hidden: Sequence[Path]) -> list[str]:
+    path = find_bubblewrap()
+    if path is None:
+        raise CannotConfine("bubblewrap is not installed")
+    gpu = confinement.device != "cpu"
+    return bubblewrap(
+        path,
+        (*SYSTEM, *SYSTEM_FILES, *MACHINE, *(GPU if gpu else ())),
+        (*readable, ENTER),
+        hidden,
+        gpu_devices() if gpu else (),
+        confinement.writable,
+        confinement.memory_limit // 4,
+    )
+
+
+def _entering(
+    confinement: Confinement, user: int | None, files: tuple[Sequence[Path], Sequence[Path]] | None = None
+) -> list[str]:
+    """The call of `enter.py`. With `files`, what is readable and what is hidden, Landlock takes the place of name spaces."""
+    version = landlock.version() if files else None
+    if version == 0:
+        raise CannotConfine("this kernel has no Landlock, or it is switched off")
+    orders: dict[str, Any] = {
+        "user": user,
+        "see_closed_folders": False,
+        "keep_fds": list(confinement.keep_fds),
+        "limits": {
+            "RLIMIT_NPROC": confinement.processes,
+            "RLIMIT_FSIZE": confinement.file_size,
+            "RLIMIT_NOFILE": OPEN_FILES,
+            "RLIMIT_CORE": 0,
+            "RLIMIT_MEMLOCK": 1 << 26,
+        },
+        "landlock": None,
+        "seccomp": program(Where(landlock=version)).hex(),
+    }
+    if files and version is not None:
+        readable, hidden = files
+        gpu = confinement.device != "cpu"
+        everything = (*readable, *SYSTEM, *SYSTEM_FILES, *MACHINE, *PROC_FILES, *(GPU if gpu else ()))
+        devices = (*DEVICES, *(gpu_devices() if gpu else ()))
+        orders["landlock"] = {
+            "handled": landlock.handled(version),
+            "rules": landlock.rules(version, everything, confinement.writable, devices, hidden),
+            "own": landlock.READ | landlock.WRITE_FILE,
+        }
+        orders["see_closed_folders"] = user is not None
+        if user is None:
+            orders["limits"]["RLIMIT_NPROC"] += _processes_of(os.getuid())
+    return [sys.executable, "-I", "-S", str(ENTER), json.dumps(orders, separators=(",", ":")), *()]
+
+
+def _own_user(confinement: Confinement) -> int | None:
+    """As root: a user for the command, which now owns its folder."""
+    if os.geteuid() != 0:
+        return None
+    user = unused_user()
+    if confinement.writable is not None:
+        os.chown(confinement.writable, user, user, follow_symlinks=False)
+    return user
+
+
+def _processes_of(user: int) -> int:
+    """Processes and threads that a user has now: the kernel counts these too."""
+    count = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.stat(f"/proc/{name}").st_uid == user:
+                    count += len(os.listdir(f"/proc/{name}/task"))
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended while we looked
+    return count

@@ -1,0 +1,67 @@
+"""The command line of bubblewrap for a confinement: name spaces in which only what is allowed exists."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+TMP_SIZE = 64 << 20  # bytes of /tmp; TMPDIR names the run's own folder, which is larger
+MASK_SIZE = 4096  # bytes of the empty folder over a hidden one
+
+
+def find_bubblewrap() -> str | None:
+    """The path of bubblewrap; None where it is not installed."""
+    return shutil.which("bwrap")
+
+
+def bubblewrap(
+    program: str,
+    system: Sequence[Path],
+    readable: Sequence[Path],
+    hidden: Sequence[Path],
+    devices: Sequence[Path],
+    writable: Path | None,
+    shared_memory: int,
+) -> list[str]:
+    """The options up to the command. Later ones are mounted over earlier ones, so the order matters."""
+    return [
+        program,
+        *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
+        *(("--unshare-user",) if os.geteuid() else ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")),
+        *("--die-with-parent", "--new-session", "--hostname", "sandbox"),
+        *(option for path in system for option in _as_it_is(path)),
+        *("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(shared_memory), "--tmpfs", "/dev/shm"),
+        # The folders of a run may lie below /tmp. They are mounted before the command starts, and only it sees these mounts.
+        *("--perms", "1777", "--size", str(TMP_SIZE), "--tmpfs", "/tmp"),
+        *_open_folders_above((*readable, *((writable,) if writable else ()))),
+        *(option for path in readable if path.exists() for option in ("--ro-bind", str(path), str(path))),
+        *(option for path in hidden if path.exists() for option in _masked(path)),
+        *(option for path in devices for option in ("--dev-bind-try", str(path), str(path))),
+        *(("--bind", str(writable), str(writable)) if writable else ()),
+        *("--remount-ro", "/dev", "--remount-ro", "/", "--"),
+    ]
+
+
+def _as_it_is(path: Path) -> Iterator[str]:
+    """A folder of the system as what it is there: /lib is a link to usr/lib on most machines."""
+    if path.is_symlink():
+        yield from ("--symlink", os.readlink(path), str(path))
+    elif path.exists():
+        yield from ("--ro-bind", str(path), str(path))
+
+
+def _open_folders_above(paths: Sequence[Path]) -> Iterator[str]:
+    """Folders that everybody may pass on the way to mounted ones; bubblewrap would close them to all but root."""
+    above = {folder for path in paths for folder in path.parents if folder != Path("/")}
+    for folder in sorted(above, key=lambda folder: len(folder.parts)):
+        if not (folder == Path("/tmp") or folder.is_relative_to("/usr")):
+            yield from ("--perms", "0755", "--dir", str(folder))
+
+
+def _masked(path: Path) -> Iterator[str]:
+    if path.is_dir():
+        yield from ("--perms", "0555", "--size", str(MASK_SIZE), "--tmpfs", str(path))
+    else:
+        yield from ("--ro-bind", "/dev/null", str(path))
