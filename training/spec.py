@@ -46,6 +46,7 @@ class Scored:
     """The score is measured by the trusted scorer on `shard`, which the run itself must not be able to read."""
 
     shard: Path  # a `.bin` shard with its `.json` index beside it, see training/corpus.py
+    hidden: Path | None = None  # a second one for confirming runs; its score reaches no log and no agent
 
 
 @dataclass(frozen=True)
@@ -99,3 +100,4 @@ class RunResult:
     finished_at: float  # unix seconds, scoring included
     train_seconds: float  # from start to exit of the training command
     exit_code: int | None  # negative for a signal; None when the process never started
+    hidden_score: float | None = None  # on `Scored.hidden`, where it was asked for
