@@ -101,6 +101,10 @@ CONSISTENT = [
 
 NOT_CLAIMED = [
     "head dim 64",
+    "one head with dim 24 and one with dim 8",
+    "tie the embeddings to save parameters",
+    "move parameters from the MLP to the embedding",
+    "layer 1 0.01, layer 2 0.005",
     "MLP width 2048, hidden dim 4x to 3.5x",
     "a two-layer MLP on the last 3 layers",
     "value embeddings in 2 of the 6 layers",

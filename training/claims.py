@@ -148,6 +148,8 @@ def _numbers(items: Sequence[Item], base: Mapping[str, Fact], candidate: Mapping
 def _number_after(items: Sequence[Item], at: int) -> tuple[int, int, Stated] | None:
     if at and items[at - 1].text not in WHOLE | UP | DOWN:
         return None
+    if at > 1 and items[at - 1].text == "with" and items[at - 2].text not in BEFORE_WITH:
+        return None  # "a head with dim 24"
     if items[at].text in SINGLE or (items[at].text == "layers" and not (at and items[at - 1].text in UP | DOWN)):
         return None  # "layer 3" is one of them, "layers 2 to 5" are some
     return _number_here(items, at, at + 1)

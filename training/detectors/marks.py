@@ -196,7 +196,7 @@ class _Reader:
                 for argument in (*node.posonlyargs, *node.args, *node.kwonlyargs):
                     yield from kinds_of_words(argument.arg)
             case ast.Constant(value=str(text)) if text.lstrip("-").replace("-", "_").isidentifier():
-                yield from (pair for pair in kinds_of_words(text) if pair[0] != "data")
+                yield from (pair for pair in kinds_of_words(text) if pair[0] in ("seed", "budget"))  # a source has any name
                 if text.startswith("SIGNOFF_"):
                     yield "outside access", "warning"
             case ast.IfExp() if _is_training(node.test):
