@@ -5,11 +5,13 @@ Every mistake is named with its line: unknown keys, bad values, TOML that does n
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from research_app.evidence.policy import Policy
 from training.spec import Budget, Scored, SelfReported
 
 
@@ -82,6 +84,33 @@ class Baseline(Section):
     runs: Annotated[int, Field(ge=2, le=64)] = 4
 
 
+class PolicySection(Section):
+    """How candidates are decided, see docs/statistics.md. Changing it makes a new policy version."""
+
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.01
+    n_max: Annotated[int, Field(ge=1, le=64)] = 8
+    first_drop: Annotated[float, Field(ge=0.01, le=10)] = 0.8
+    drop: Annotated[float, Field(ge=0.01, le=10)] = 0.9
+    confirm_runs: Annotated[int, Field(ge=1, le=64)] = 5
+    confirm_alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.07
+    shape: Annotated[float, Field(ge=0, le=0.5)] = 0.25
+    sigma_weight: Annotated[float, Field(ge=1)] = 8.0
+    calibration_runs: Annotated[int, Field(ge=2, le=64)] = 8
+    plausible_gain: Annotated[float, Field(gt=0, le=1)] = 0.10
+    aa_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    screening_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+
+
+class Guards(Section):
+    """By which share each guard metric may get worse."""
+
+    peak_memory: Annotated[float, Field(ge=0)] = 0.10
+    tokens_per_second: Annotated[float, Field(ge=0)] = 0.10
+    parameters: Annotated[float, Field(ge=0)] = 0.10
+    flops_per_token: Annotated[float, Field(ge=0)] = 0.10
+    source: Annotated[float, Field(ge=0)] = 0.01
+
+
 class Data(Section):
     """Where the text comes from. Empty: the corpus of the default target; none: the code brings its own."""
 
@@ -98,15 +127,23 @@ class ProjectFile(Section):
     budget: BudgetSection = BudgetSection()
     baseline: Baseline = Baseline()
     data: Data = Data()
+    policy: PolicySection = PolicySection()
+    guards: Guards = Guards()
 
-    def run_budget(self) -> Budget:
-        """The budget as the runner takes it."""
-        return Budget(self.budget.kind, self.budget.amount)
+    def decision_policy(self) -> Policy:
+        """The settings that decisions are made by; evidence keeps a copy of them."""
+        known = {field.name for field in fields(Policy)}
+        given = {name: value for name, value in self.policy.model_dump().items() if name in known}
+        return Policy(bank=self.baseline.runs, **given)
 
-    def scoring(self, shard: Path) -> Scored | SelfReported:
-        """How a run is scored; `shard` is the held-out text of a scored project."""
+    def run_budget(self, share: float = 1.0) -> Budget:
+        """The budget as the runner takes it, or a share of it."""
+        return Budget(self.budget.kind, self.budget.amount * share)
+
+    def scoring(self, shard: Path, hidden: Path | None = None) -> Scored | SelfReported:
+        """How a run is scored; the shards are the held-out text of a scored project, `hidden` for confirming runs alone."""
         if self.metric.source == "scored":
-            return Scored(shard)
+            return Scored(shard, hidden)
         return SelfReported(self.metric.source, self.metric.key, self.metric.pattern)
 
 

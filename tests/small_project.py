@@ -51,12 +51,13 @@ FILE = ProjectFile.model_validate(
         "budget": {"kind": "wall_seconds", "amount": 20},
         "train": {"wall_limit_seconds": 20},
         "edit": {"protected": ["README.md"]},
+        "policy": {"calibration_runs": 4, "confirm_runs": 3},
     }
 )
 BETTER = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.02")
 WORSE = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.2")
 WIDER = ("WIDTH = 64", "WIDTH = 128")
-BAD_WHEN_WIDE = ("PENALTY = 0  # not a knob", "PENALTY = -0.1 if WIDTH < 100 else 5")
+BAD_WHEN_WIDE = ("PENALTY = 0  # not a knob", "PENALTY = -0.05 if WIDTH < 100 else 5")
 CRASHING = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 1 / 0")
 
 

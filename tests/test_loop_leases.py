@@ -87,7 +87,7 @@ def test_a_run_whose_worker_died_is_trained_again_and_counted_once(project: Proj
     drain()
     run.refresh_from_db()
     assert run.state == State.FINISHED and run.score is not None
-    assert Run.objects.filter(patch_set=run.patch_set).count() == 1
+    assert Run.objects.filter(patch_set=run.patch_set, seed=run.seed).count() == 1
     assert SeriesChunk.objects.filter(run=run).count() == 1
 
 

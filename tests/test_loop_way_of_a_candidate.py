@@ -26,13 +26,20 @@ def test_a_new_project_has_a_baseline_with_a_bank_of_four_scored_runs(project: P
     assert project.noise() is not None
 
 
-def test_an_improvement_submitted_by_hand_waits_for_review_with_curves_and_evidence(project: Project) -> None:
+def test_an_improvement_submitted_by_hand_is_confirmed_on_fresh_seeds_and_waits_for_review(project: Project) -> None:
     candidate = submit(project, BETTER)
     assert candidate.stage == Stage.READY
     assert candidate.evidence is not None and candidate.patch_set is not None
-    assert candidate.evidence.verdict == Verdict.MORE_RUNS_NEEDED, "one run cannot be solid"
+    assert candidate.evidence.verdict == Verdict.SOLID
     assert candidate.evidence.effect == pytest.approx(0.01, abs=0.005)
-    run = candidate.patch_set.runs.get()
+    assert candidate.evidence.interval is not None and candidate.evidence.interval[0] > 0
+    purposes = list(candidate.patch_set.runs.order_by("pk").values_list("purpose", flat=True))
+    assert purposes == [Purpose.SCREEN] + [Purpose.CONFIRM] * 3
+    seeds = set(candidate.patch_set.runs.filter(purpose=Purpose.CONFIRM).values_list("seed", flat=True))
+    assert seeds == set(project.tip().runs.filter(purpose=Purpose.CONFIRM).values_list("seed", flat=True))
+    assert not seeds & set(project.tip().runs.filter(purpose=Purpose.BANK).values_list("seed", flat=True))
+    run = candidate.patch_set.runs.first()
+    assert run is not None
     assert series_of([run.pk])[run.pk]["train_loss"][0] == list(range(1, 21))
     assert "score=" in RunLog.objects.get(run=run).text
     assert run.self_reported and run.sandbox_level == "none"
@@ -68,7 +75,7 @@ def test_an_approved_candidate_is_the_tip_of_the_baseline_with_its_trailers(proj
     assert Event.objects.filter(hash=trailers["Audit-Head"]).exists()
     assert project.repository.read(entry.commit, "train.py").decode() == TRAIN.replace(*BETTER)
     assert project.tip().commit == entry.commit and project.tip().number == 1
-    assert project.tip().runs.completed().count() == 4, "the new baseline has a bank of its own"
+    assert project.tip().runs.filter(purpose=Purpose.BANK).completed().count() == 4, "the new baseline has a bank of its own"
 
 
 def test_the_knobs_proposer_fills_a_round_and_is_told_every_result(project: Project) -> None:
@@ -107,7 +114,7 @@ def test_a_paused_project_proposes_nothing_until_it_is_resumed(project: Project)
 def test_every_stage_change_has_an_event_and_the_chain_is_whole(project: Project) -> None:
     candidate = submit(project, BETTER)
     stages = [event.data["to"] for event in Event.objects.about(candidate).filter(kind="stage changed")]
-    assert stages == [Stage.SCREENING, Stage.READY]
+    assert stages == [Stage.SCREENING, Stage.CONFIRMING, Stage.READY]
     assert list(Event.objects.faults()) == []
 
 

@@ -1,140 +1,190 @@
-"""Judge: compare a patch set with its base as soon as the runs are there, freeze the evidence, and say what follows.
+"""Judge: after every run, say what follows for the candidate, and spend the next run only where it can change that.
 
-One run cannot be solid. What looks worse than the policy's first drop line is dropped; what does not goes to a person,
-marked "more runs needed".
+    screening    one run: drop, or look closer
+    replicating  one more seed at a time, until the sequential boundary decides or n_max is reached
+    confirming   fresh seeds of both arms, the hidden shard: only what holds here goes to a person as solid
+    landing      when the baseline moved: fresh seeds on the new tip, compared with its bank
+
+A partial curve's ranking never stops a run. See docs/statistics.md for the policy and research_app/evidence/ for its code.
 """
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 
-from research_app.evidence.policy import Decision, Policy, decide
+from research_app.evidence.noise import Noise
+from research_app.evidence.policy import Decision, Policy, decide, decide_confirmation
 from research_app.loop.land import judged_again, landing_waiting_for
+from research_app.loop.train import ensure_bank, ensure_curve, queue_run
+from research_app.loop.weigh import Arms, looks_of, tau_of, weigh, weigh_confirmation
 from research_app.models import (
     BaselineVersion,
     Candidate,
     Event,
     Evidence,
     Landing,
+    Lease,
     Message,
     PatchSet,
+    Purpose,
     Run,
     Stage,
     State,
     Verdict,
 )
-from research_app.models.lease import Lease
 from training.spec import Outcome
 
-POLICY_VERSION = 1
 SCALE = "S"
+JUDGED = (Stage.SCREENING, Stage.REPLICATING, Stage.CONFIRMING)
+CONFIRM_SEED = 10_000
+"""Fresh seeds of a confirmation: this plus a hundred times the candidate's number, so that no two share any."""
 
 
 def judge(patch_set_id: int, worker: str) -> None:
-    """Judge one patch set if its runs have ended and its base's bank is complete. Otherwise, or repeated: nothing."""
-    patch_set = PatchSet.objects.select_related("candidate__project", "base").get(pk=patch_set_id)
-    candidate = patch_set.candidate
-    rejudging = landing_waiting_for(patch_set)
-    if candidate.patch_set_id != patch_set.pk and not rejudging:
+    """Judge one patch set if all that its step waits for has ended. Otherwise, or repeated: nothing."""
+    patch_set = PatchSet.objects.select_related("candidate__project", "base__project").get(pk=patch_set_id)
+    candidate, landing = patch_set.candidate, landing_waiting_for(patch_set)
+    if candidate.patch_set_id != patch_set.pk or candidate.needs_attention:
         return
-    runs = list(patch_set.runs.filter(scale=SCALE).order_by("seed"))
+    runs = list(patch_set.runs.filter(scale=SCALE).order_by("pk"))
     if not runs or any(run.state != State.FINISHED for run in runs):
         return
-    failed = next((run for run in runs if run.outcome != Outcome.completed), None)
-    bank = bank_of(patch_set.base)
-    if failed is None and bank is None:
-        return  # the last run of the bank wakes every patch set that waits for it
-    stage = Stage.LANDING if rejudging else Stage.SCREENING
-    lease = Candidate.claim(candidate.pk, worker, Q(stage=stage))
+    lease = Candidate.claim(candidate.pk, worker, Q(stage__in=[Stage.LANDING] if landing else JUDGED))
     if lease is None:
         return
     candidate.refresh_from_db()
-    if failed:
-        conclude(candidate, lease, Stage.CRASHED, failed.reason, None, rejudging)
-        return
-    evidence = weigh(patch_set, bank or [], runs)
-    dropped = evidence.verdict == Verdict.DROP
-    conclude(candidate, lease, Stage.DROPPED if dropped else Stage.READY, evidence.reason, evidence, rejudging)
+    patch_set.candidate = candidate
+    try:
+        failed = next((run for run in runs if run.outcome != Outcome.completed), None)
+        if failed:
+            conclude(candidate, lease, Stage.CRASHED, failed.reason, None, landing)
+        elif landing:
+            judge_landing(patch_set, runs, lease, landing)
+        elif candidate.stage == Stage.CONFIRMING:
+            judge_confirmation(patch_set, runs, lease)
+        else:
+            judge_look(patch_set, runs, lease)
+    except Exception as error:
+        lease.fail(error)
+        raise
 
 
 def judge_baseline(baseline_id: int) -> None:
-    """A run of the bank has ended: when the bank is complete, wake what waited for it; tell when it cannot be."""
-    baseline = BaselineVersion.objects.select_related("project").get(pk=baseline_id)
-    if bank_of(baseline) is None:
-        return
-    waiting = PatchSet.objects.filter(base=baseline, candidate__stage__in=[Stage.SCREENING, Stage.LANDING])
+    """A run of the baseline has ended: wake every patch set that is compared with it."""
+    waiting = PatchSet.objects.filter(base=baseline_id, current_of__stage__in=[*JUDGED, Stage.LANDING])
     for pk in waiting.values_list("pk", flat=True):
-        Message.objects.enqueue("judge", pk)
+        Message.objects.wake("judge", pk)
 
 
-def bank_of(baseline: BaselineVersion) -> list[Run] | None:
-    """The bank's completed runs once K seeds have ended, or None. A baseline that crashes has no bank."""
-    runs = list(baseline.runs.filter(patch_set=None, scale=SCALE).order_by("seed"))
-    completed = [run for run in runs if run.outcome == Outcome.completed]
-    ended = all(run.state == State.FINISHED for run in runs)
-    return completed if ended and len(completed) >= baseline.project.file.baseline.runs else None
-
-
-def weigh(patch_set: PatchSet, bank: Sequence[Run], runs: Sequence[Run]) -> Evidence:
-    """The comparison as an unsaved row, with its verdict and the reason for it."""
-    project = patch_set.candidate.project
-    policy = Policy(bank=project.file.baseline.runs)
-    noise = project.noise()
-    scores = [[float(run.score or 0.0) for run in arm] for arm in (bank, runs)]
-    evidence = Evidence(
-        patch_set=patch_set,
-        scale=SCALE,
-        policy_version=POLICY_VERSION,
-        baseline_mean=fmean(scores[0]),
-        candidate_mean=fmean(scores[1]),
-        baseline_n=len(bank),
-        candidate_n=len(runs),
-        sigma=noise.sigma if noise else None,
-        numbers={"baseline": told_of(bank), "candidate": told_of(runs), "data_hash": project.data_hash},
-    )
-    if problem := health_problem(bank, runs):
-        evidence.verdict, evidence.reason = Verdict.INVALID, problem
-    elif noise is None:
-        difference = project.sign * (fmean(scores[0]) - fmean(scores[1]))
-        evidence.effect = difference
-        evidence.verdict = Verdict.MORE_RUNS_NEEDED if difference > 0 else Verdict.DROP
-        evidence.reason = "The baseline's runs do not differ at all, so there is no noise to compare with."
-    else:
-        decision = decide(policy, noise.sigma, scores[0], scores[1], lower_is_better=project.sign > 0)
-        evidence.effect, evidence.standard_error = decision.effect, decision.standard_error
-        evidence.numbers |= {"z": decision.z, "boundary": decision.boundary, "runs_needed": decision.runs_needed}
-        evidence.verdict, evidence.reason = verdict_of(decision, policy, noise.sigma, len(runs))
-    evidence.content_hash = evidence.compute_hash()
-    return evidence
-
-
-def told_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """What evidence keeps of each run."""
-    return [{"run": run.pk, "seed": run.seed, "commit": run.commit, "score": run.score} for run in runs]
-
-
-def health_problem(bank: Sequence[Run], runs: Sequence[Run]) -> str | None:
-    """A difference between the arms that makes their scores incomparable, as a sentence."""
-    for fact, name in (("data_hash", "data"), ("budget", "budget"), ("device", "device kind")):
-        values = [{run.facts.get(fact) for run in arm if fact in run.facts} for arm in (bank, runs)]
-        if values[0] and values[1] and values[0] != values[1]:
-            return f"The candidate and the baseline were trained with a different {name}: their scores cannot be compared."
+def bank_of(baseline: BaselineVersion, size: int) -> list[Run] | None:
+    """The bank's completed runs in run order, if there are so many; otherwise what is missing is queued, and None."""
+    completed = list(baseline.runs.completed().filter(patch_set=None, scale=SCALE, purpose=Purpose.BANK).order_by("pk"))
+    if len(completed) >= size:
+        return completed
+    with transaction.atomic():
+        ensure_bank(baseline, size)
     return None
 
 
-def verdict_of(decision: Decision, policy: Policy, sigma: float, runs: int) -> tuple[Verdict, str]:
-    """The verdict on so many runs and why, in a sentence."""
-    in_sigma = decision.effect / sigma
-    said = f"{'+' if in_sigma >= 0 else '−'}{abs(in_sigma):.1f} sigma on {runs} run{'s' if runs > 1 else ''}"
-    if decision.step == "drop":
-        return (
-            Verdict.DROP,
-            f"{said}: below the line of {policy.drop_below(runs):g} sigma under which a change is dropped.",
-        )
-    return Verdict.MORE_RUNS_NEEDED, f"{said}: it may be real, but one run cannot tell it from seed noise."
+def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
+    """One look of the sequential policy: drop, run one more seed, confirm, or leave it at that."""
+    candidate, policy = patch_set.candidate, patch_set.candidate.project.file.decision_policy()
+    bank, noise = bank_of(patch_set.base, policy.bank_for(len(runs))), candidate.project.noise()
+    if bank is None or noise is None:
+        lease.release()  # the bank's next run wakes it again
+        return
+    arms = Arms(bank, runs)
+    decisions = decide_looks(policy, noise, arms, candidate.project.sign > 0)
+    evidence = weigh(patch_set, arms, noise, decisions[-1], looks_of(policy, decisions))
+    step = "invalid" if evidence.verdict == Verdict.INVALID else decisions[-1].step
+    if step == "run":
+        next_seed = max(run.seed for run in runs) + 1
+        seeds = [next_seed]
+        go_on(candidate, lease, Stage.REPLICATING, evidence, Purpose.REPLICATE, seeds, decisions[-1].bank_needed)
+    elif step == "confirm":
+        first = CONFIRM_SEED + 100 * candidate.number
+        seeds = list(range(first, first + policy.confirm_runs))
+        go_on(candidate, lease, Stage.CONFIRMING, evidence, Purpose.CONFIRM, seeds, decisions[-1].bank_needed)
+    else:
+        stage = {"drop": Stage.DROPPED, "inconclusive": Stage.INCONCLUSIVE, "invalid": Stage.INVALID}[step]
+        conclude(candidate, lease, stage, evidence.reason, evidence, None)
+
+
+def decide_looks(policy: Policy, noise: Noise, arms: Arms, lower_is_better: bool) -> list[Decision]:
+    """The decision at each look so far, on today's bank and sigma; the last one counts."""
+    baseline, candidate = arms.scores()
+    looks = range(1, min(len(candidate), policy.n_max) + 1)
+    return [decide(policy, noise.sigma, baseline, candidate[:n], lower_is_better) for n in looks]
+
+
+def go_on(
+    candidate: Candidate, lease: Lease, stage: Stage, evidence: Evidence, purpose: Purpose, seeds: Sequence[int], bank: int
+) -> None:
+    """Keep the evidence so far and queue what the next step needs, in one transaction."""
+    project, patch_set = candidate.project, candidate.revision
+    with transaction.atomic():
+        freeze(candidate, evidence)
+        ensure_bank(patch_set.base, bank)
+        for seed in seeds:
+            queue_run(project, patch_set.base, patch_set, purpose, seed)
+            if purpose == Purpose.CONFIRM:
+                queue_run(project, patch_set.base, None, purpose, seed)
+        if purpose == Purpose.CONFIRM:
+            ensure_curve(patch_set.base)
+        candidate.move(stage, evidence.reason, lease=lease, evidence=evidence)
+
+
+def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
+    """Fresh seeds of both arms on the hidden shard, and the same sign on the gate shard."""
+    candidate, project = patch_set.candidate, patch_set.candidate.project
+    policy, noise = project.file.decision_policy(), project.noise()
+    fresh = [run for run in runs if run.purpose == Purpose.CONFIRM]
+    theirs = patch_set.base.runs.filter(patch_set=None, scale=SCALE, seed__in=[run.seed for run in fresh])
+    curve = patch_set.base.runs.filter(patch_set=None, purpose=Purpose.CURVE)
+    if noise is None or any(run.state != State.FINISHED for run in [*theirs, *curve]):
+        lease.release()
+        return
+    arms = Arms([run for run in theirs.order_by("pk") if run.outcome == Outcome.completed], fresh)
+    (baseline, mine), (gate_baseline, gate_mine) = arms.scores(hidden=True), arms.scores()
+    tau = tau_of(project, noise)
+    gate = project.sign * (sum(gate_baseline) / len(gate_baseline) - sum(gate_mine) / len(gate_mine))
+    told = None if project.self_reported else gate
+    confirmation = decide_confirmation(policy, noise.sigma, baseline, mine, tau, project.sign > 0, told)
+    looks = candidate.evidence.numbers.get("looks", []) if candidate.evidence else []
+    evidence = weigh_confirmation(patch_set, arms, noise, confirmation, looks, tau)
+    if evidence.verdict == Verdict.SOLID:
+        conclude(candidate, lease, Stage.READY, evidence.reason, evidence, None)
+        return
+    stage = Stage.INVALID if evidence.verdict == Verdict.INVALID else Stage.INCONCLUSIVE
+    with transaction.atomic():
+        theirs.update(purpose=Purpose.BANK)  # fresh runs that confirmed nothing are as good as any of the bank
+        conclude(candidate, lease, stage, evidence.reason, evidence, None)
+
+
+def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landing: Landing) -> None:
+    """Whether a change still helps on the tip that moved: its fresh seeds against the new bank, as in a confirmation."""
+    candidate, project = patch_set.candidate, patch_set.candidate.project
+    policy, noise = project.file.decision_policy(), project.noise()
+    bank = bank_of(patch_set.base, max(policy.bank, policy.confirm_runs))
+    if bank is None or noise is None:
+        lease.release()
+        return
+    arms = Arms(bank, runs)
+    tau = tau_of(project, noise)
+    baseline, mine = arms.scores()
+    confirmation = decide_confirmation(policy, noise.sigma, baseline, mine, tau, project.sign > 0)
+    evidence = weigh_confirmation(patch_set, arms, noise, confirmation, [], tau)
+    stage = Stage.READY if evidence.verdict == Verdict.SOLID else Stage.INCONCLUSIVE
+    conclude(candidate, lease, stage, evidence.reason, evidence, landing)
+
+
+def freeze(candidate: Candidate, evidence: Evidence) -> None:
+    """Save evidence and say so in the log, without the numbers of the hidden shard. In a transaction."""
+    evidence.save()
+    told = {"hash": evidence.content_hash, "verdict": evidence.verdict, "n": evidence.candidate_n}
+    Event.objects.record("evidence frozen", candidate, "signoff", candidate.project, **told)
 
 
 def conclude(
@@ -144,10 +194,8 @@ def conclude(
     with transaction.atomic():
         fields: dict[str, Any] = {}
         if evidence:
-            evidence.save()
+            freeze(candidate, evidence)
             fields["evidence"] = evidence
-            told = {"hash": evidence.content_hash, "verdict": evidence.verdict, "effect": evidence.effect}
-            Event.objects.record("evidence frozen", candidate, "signoff", candidate.project, **told)
         if landing is None:
             candidate.move(stage, why, lease=lease, **fields)
         else:

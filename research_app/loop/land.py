@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 TRAILER = "Candidate"
 SEARCH_DEPTH = 1000
 FRESH_SEED = 1000
-"""Judging again uses seeds that no candidate was screened with."""
+"""Judging again uses seeds that no candidate was screened with: a thousand for each patch set."""
 
 
 def land(project_id: int, worker: str) -> None:
@@ -106,7 +106,7 @@ def adopt(project: Project, tip: str, tree: str) -> BaselineVersion:
         )
         if created:
             Event.objects.record("baseline moved outside Signoff", version, "git", project, commit=tip)
-            ensure_bank(version)
+            ensure_bank(version, project.file.baseline.runs)
     return version
 
 
@@ -150,7 +150,7 @@ def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
         Event.objects.record("landed", candidate, "signoff", project, commit=commit, baseline=version.number)
         candidate.move(Stage.LANDED, why)
         if created:
-            ensure_bank(version)
+            ensure_bank(version, project.file.baseline.runs)
 
 
 def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> None:
@@ -175,13 +175,15 @@ def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> Non
     syntax = normalised_syntax_hash(repository.texts(change.commit, project.file.edit.editable))
     with transaction.atomic():
         patch_set = record_patch_set(candidate, version, change, syntax, number=number, rebased=True)
-        ensure_bank(version)
-        queue_run(project, version, patch_set, Purpose.REJUDGE, FRESH_SEED + number)
+        fresh = project.file.policy.confirm_runs
+        ensure_bank(version, max(project.file.baseline.runs, fresh))
+        for seed in range(FRESH_SEED * number, FRESH_SEED * number + fresh):
+            queue_run(project, version, patch_set, Purpose.REJUDGE, seed)
         if change.diff_hash == old.diff_hash:
             wait_for_judge(landing, lease, patch_set, version)
         else:
             why = f"Rebased onto baseline {version.number}, its diff reads differently: it needs a new vote."
-            give_back(landing, lease, Stage.SCREENING, why, patch_set=patch_set)
+            give_back(landing, lease, Stage.SCREENING, why, patch_set=patch_set)  # its fresh runs are its first looks
 
 
 def wait_for_judge(landing: Landing, lease: Lease, patch_set: PatchSet, version: BaselineVersion) -> None:

@@ -96,7 +96,7 @@ def _record(slug: str, source: str, file: ProjectFile, data_hash: str, repositor
             project = Project.objects.create(slug=slug, source=source, config=file.model_dump(mode="json"), data_hash=data_hash)
             baseline = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=tree)
             Event.objects.record("project created", project, actor, project, commit=tip, source=source, data_hash=data_hash)
-            ensure_bank(baseline)
+            ensure_bank(baseline, max(file.baseline.runs, file.policy.calibration_runs))
     except IntegrityError as error:
         raise ProjectRefused(f"A project {slug!r} was created at the same moment.") from error
     return project

@@ -15,6 +15,7 @@ from django.db import close_old_connections, transaction
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
+from research_app.loop.judge import JUDGED
 from research_app.loop.land import judged_again
 from research_app.loop.propose import close_round, wants_more
 from research_app.loop.train import ensure_bank, requeue
@@ -125,12 +126,13 @@ def free_lost_runs() -> None:
 
 def complete_banks() -> None:
     """Baseline versions that lack runs of their bank."""
-    versions = BaselineVersion.objects.select_related("project").annotate(banked=Count("runs", filter=Q(runs__patch_set=None)))
+    versions = BaselineVersion.objects.select_related("project").annotate(banked=Count("runs", filter=Q(runs__patch_set=None, runs__purpose=Purpose.BANK)))
     newest = {version.project_id: version for version in versions.order_by("number")}
     for version in newest.values():
-        if version.banked < version.project.file.baseline.runs:
+        size = version.project.file.baseline.runs
+        if version.banked < size:
             with transaction.atomic():
-                ensure_bank(version)
+                ensure_bank(version, size)
 
 
 def wake_devices() -> None:
@@ -150,7 +152,7 @@ def wake_judges() -> None:
     unfinished = Run.objects.filter(patch_set__isnull=False).exclude(state=State.FINISHED).values("patch_set")
     rejudging = Landing.objects.filter(state=LandingState.REJUDGING).values("patch_set")
     waiting = PatchSet.objects.filter(
-        Q(current_of__stage=Stage.SCREENING) | Q(pk__in=rejudging), candidate__needs_attention=""
+        Q(current_of__stage__in=JUDGED) | Q(pk__in=rejudging), candidate__needs_attention=""
     ).exclude(pk__in=unfinished)
     ended = waiting.filter(runs__finished_at__lt=timezone.now() - PATIENCE).distinct()
     for pk in ended.values_list("pk", flat=True)[:200]:

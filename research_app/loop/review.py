@@ -6,7 +6,6 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from research_app.access import may_operate, may_vote
-from research_app.loop.judge import POLICY_VERSION
 from research_app.loop.land import void_votes
 from research_app.models import Candidate, Decision, Event, Gate, Landing, Review, Stage, Verdict
 from research_app.models.candidate import REOPENABLE
@@ -55,9 +54,11 @@ def approve(candidate: Candidate, reviewer: User, seen: Seen, reason: str = "") 
     """
     with transaction.atomic():
         row = _locked(candidate, reviewer, seen)
-        against = bool(row.evidence and row.evidence.verdict in (Verdict.DROP, Verdict.INVALID))
+        against = row.evidence is None or row.evidence.verdict != Verdict.SOLID
         if against and not reason.strip():
-            raise ReviewRefused("The evidence speaks against this change: give a reason for approving it all the same.")
+            raise ReviewRefused("The evidence does not say “solid”: give a reason for approving it all the same.")
+        if row.evidence and row.evidence.quarantined and not reason.strip():
+            raise ReviewRefused("The evidence is in quarantine: say why you believe it all the same.")
         _vote(row, reviewer, Decision.APPROVE, reason, against)
         landing = Landing.objects.create(project=row.project, candidate=row, patch_set=row.revision)
         row.move(
@@ -123,7 +124,7 @@ def _vote(row: Candidate, reviewer: User, decision: Decision, reason: str, again
         diff_hash=seen.diff_hash,
         base_commit=seen.base_commit,
         evidence_hash=seen.evidence_hash,
-        policy_version=POLICY_VERSION,
+        policy_version=row.project.policy_version,
     )
     told = {"decision": decision, "reason": review.reason, "against_verdict": against, "evidence": seen.evidence_hash}
     Event.objects.record("vote", row, reviewer.get_username(), row.project, **told)

@@ -34,6 +34,9 @@ from training.spec import GIB, KIB, Outcome, Point, RunResult, RunSpec
 
 logger = logging.getLogger(__name__)
 
+CURVE_SHARES = (0.8, 0.9, 1.15, 1.3)  # 1.0 is the bank
+CURVE_SEED = 1
+
 stopping = threading.Event()
 """Set when this worker was asked to stop: the current run is given back to the queue."""
 
@@ -44,14 +47,16 @@ def queue_run(
     patch_set: PatchSet | None,
     purpose: Purpose,
     seed: int,
-    scale: str = "S",
+    *,
+    budget_share: float = 1.0,
 ) -> Run:
-    """Ask for one run, once: the same patch set (or baseline), scale and seed gives the same row. In a transaction."""
+    """Ask for one run, once: the same patch set (or baseline), seed and budget gives the same row. In a transaction."""
     run, created = Run.objects.get_or_create(
         baseline=baseline,
         patch_set=patch_set,
-        scale=scale,
+        scale="S",
         seed=seed,
+        budget_share=budget_share,
         defaults={
             "project": project,
             "purpose": purpose,
@@ -66,10 +71,26 @@ def queue_run(
     return run
 
 
-def ensure_bank(baseline: BaselineVersion) -> None:
-    """Queue what is missing of a baseline version's bank of K runs (seeds 1 to K). In a transaction."""
-    for seed in range(1, baseline.project.file.baseline.runs + 1):
-        queue_run(baseline.project, baseline, None, Purpose.BANK, seed)
+def ensure_bank(baseline: BaselineVersion, size: int) -> None:
+    """Queue what is missing of a baseline version's bank, with the next seeds. In a transaction.
+
+    A few runs of the bank may fail; when more than half have, a person must look at the baseline first.
+    """
+    runs = baseline.runs.filter(patch_set=None, purpose=Purpose.BANK, budget_share=1.0)
+    seeds = set(baseline.runs.filter(patch_set=None, budget_share=1.0).values_list("seed", flat=True))
+    failed = runs.filter(state=State.FINISHED).exclude(outcome=Outcome.completed).count()
+    missing = size - (runs.count() - failed)
+    if failed > size // 2 or missing <= 0:
+        return
+    fresh = (seed for seed in range(1, size + len(seeds) + 1) if seed not in seeds)
+    for _ in range(missing):
+        queue_run(baseline.project, baseline, None, Purpose.BANK, next(fresh))
+
+
+def ensure_curve(baseline: BaselineVersion) -> None:
+    """Queue the baseline at other budgets, once per version: what time saved is read off. In a transaction."""
+    for share in CURVE_SHARES:
+        queue_run(baseline.project, baseline, None, Purpose.CURVE, CURVE_SEED, budget_share=share)
 
 
 def train_next(queue: str, device: Device) -> bool:
@@ -123,6 +144,7 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
     """All that the runner needs, from the project file and the row."""
     project, file = run.project, run.project.file
     corpus = Path(settings.HOME) / "corpus" / project.data_hash if project.data_hash else scratch
+    hidden = corpus / "held_out" / "hidden.bin" if run.purpose == Purpose.CONFIRM else None
     return RunSpec(
         run=run.pk,
         tree=tree,
@@ -130,10 +152,10 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         command=file.train.command,
         seed=run.seed,
         device=device.torch_name,
-        budget=file.run_budget(),
+        budget=file.run_budget(run.budget_share),
         wall_limit=file.train.wall_limit_seconds,
         data=corpus / "visible" if project.data_hash else scratch,
-        scoring=file.scoring(corpus / "held_out" / "gate.bin"),
+        scoring=file.scoring(corpus / "held_out" / "gate.bin", hidden),
         memory_limit=file.train.memory_limit_mb * GIB // 1024,
         log_limit=file.train.log_limit_kb * KIB,
     )
@@ -145,6 +167,7 @@ class PointWriter:
     def __init__(self, run: Run, lease: Lease) -> None:
         self.lease = lease
         self.budget = run.project.file.budget
+        self.amount = self.budget.amount * run.budget_share
         self.sequence = 0
         self.lost = False
 
@@ -160,7 +183,7 @@ class PointWriter:
     def progress(self, point: Point) -> float:
         """Share of the budget used at this point, from the quantity that the budget counts."""
         key = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}[self.budget.kind]
-        return min(1.0, point.values.get(key, 0.0) / self.budget.amount)
+        return min(1.0, point.values.get(key, 0.0) / self.amount)
 
 
 def columns(points: Sequence[Point]) -> dict[str, list[list[Any]]]:
@@ -183,6 +206,7 @@ def record(run: Run, lease: Lease, result: RunResult) -> None:
             reason=result.reason,
             score=result.score,
             score_by_source=dict(result.score_by_source),
+            hidden_score=result.hidden_score,
             self_reported=result.self_reported,
             facts=dict(result.facts),
             sandbox_level=result.sandbox_level,

@@ -97,6 +97,7 @@ class Candidate(Leased):
     proposed = models.JSONField(default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}')
     details = models.JSONField(default=dict, help_text="What the proposer wants to be told again, for example constants")
 
+    aa = models.BooleanField(default=False, help_text="An A/A candidate: it changes nothing. Shown once it is decided")
     stage = models.CharField(max_length=15, choices=Stage.choices, default=Stage.PROPOSED)
     stage_since = models.DateTimeField(default=timezone.now)
     why = models.TextField(blank=True, help_text="Why it is at this stage, in a sentence")

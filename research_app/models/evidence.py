@@ -31,6 +31,8 @@ class Evidence(models.Model):
     # All scores in the metric's unit. Effect is positive where the candidate is better.
     effect = models.FloatField(null=True, blank=True)
     standard_error = models.FloatField(null=True, blank=True)
+    low = models.FloatField(null=True, blank=True, help_text="95% interval of the effect")
+    high = models.FloatField(null=True, blank=True)
     sigma = models.FloatField(null=True, blank=True)
     baseline_mean = models.FloatField(null=True, blank=True)
     candidate_mean = models.FloatField(null=True, blank=True)
@@ -48,10 +50,15 @@ class Evidence(models.Model):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95% interval of the effect, from the known sigma of seeds; None where the effect is hidden or unknown."""
-        if self.effect is None or not self.standard_error or self.verdict == Verdict.INVALID:
+        """95% interval of the effect; None where the effect is hidden or unknown."""
+        if self.low is None or self.high is None or self.verdict == Verdict.INVALID:
             return None
-        return self.effect - 1.96 * self.standard_error, self.effect + 1.96 * self.standard_error
+        return self.low, self.high
+
+    @property
+    def quarantined(self) -> bool:
+        """A doubt about its health that only a person can clear: approving it needs a reason."""
+        return bool(self.numbers.get("health", {}).get("state") == "quarantined")
 
     def content(self) -> dict[str, Any]:
         """What the hash covers: everything but keys and the time of freezing."""
@@ -65,6 +72,7 @@ class Evidence(models.Model):
             "reason": self.reason,
             "effect": self.effect,
             "standard_error": self.standard_error,
+            "interval": [self.low, self.high],
             "sigma": self.sigma,
             "baseline_mean": self.baseline_mean,
             "candidate_mean": self.candidate_mean,

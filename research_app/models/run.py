@@ -20,10 +20,13 @@ class Purpose(models.TextChoices):
 
     REJUDGE = "rejudge", "judge again before landing"
     BANK = "bank", "baseline bank"
+    CONFIRM = "confirm", "confirmation"
+    REPLICATE = "replicate", "replication"
     SCREEN = "screen", "screening"
+    CURVE = "curve", "baseline at another budget"
 
 
-PRIORITY = {Purpose.REJUDGE: 0, Purpose.BANK: 1, Purpose.SCREEN: 4}
+PRIORITY = {purpose: rank for rank, purpose in enumerate(Purpose)}
 
 
 class State(models.TextChoices):
@@ -57,12 +60,14 @@ class Run(Leased):
     commit = models.CharField(max_length=40, help_text="The tree that is trained")
     scale = models.CharField(max_length=10, default="S")
     seed = models.PositiveIntegerField()
+    budget_share = models.FloatField(default=1.0, help_text="Share of the project's budget; others than 1 make the loss curve")
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     outcome = models.CharField(max_length=20, blank=True, choices=[(o.value, o.value.replace("_", " ")) for o in Outcome])
     reason = models.TextField(blank=True)
     score = models.FloatField(null=True, blank=True)
     score_by_source = models.JSONField(default=dict)
+    hidden_score = models.FloatField(null=True, blank=True, help_text="On the hidden shard; confirming runs alone")
     self_reported = models.BooleanField(default=False)
     facts = models.JSONField(default=dict, help_text="Measured: parameters, steps, tokens, FLOPs, peak memory …")
     device = models.ForeignKey(Device, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
@@ -83,7 +88,7 @@ class Run(Leased):
                 fields=["patch_set", "scale", "seed"], condition=Q(patch_set__isnull=False), name="candidate_seed_once"
             ),
             models.UniqueConstraint(
-                fields=["baseline", "scale", "seed"], condition=Q(patch_set__isnull=True), name="baseline_seed_once"
+                fields=["baseline", "scale", "seed", "budget_share"], condition=Q(patch_set__isnull=True), name="baseline_seed_once"
             ),
         ]
         indexes = [

@@ -1,0 +1,238 @@
+"""Weigh: from finished runs to an evidence row, with everything that a reviewer needs in order to believe it or not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+from research_app.evidence.errors import EvidenceError
+from research_app.evidence.guards import Guard, check_guard, check_sources
+from research_app.evidence.health import Health, RunFacts, check
+from research_app.evidence.noise import Noise, prior_spread
+from research_app.evidence.policy import Confirmation, Decision, Policy
+from research_app.evidence.savings import fit_loss_curve, time_saved
+from research_app.loop.measure import readable
+from research_app.models import Candidate, Evidence, PatchSet, Project, Run, Stage, Verdict
+from training.spec import Outcome
+
+GUARD_FACTS = {
+    "peak_memory": ("peak_memory_bytes", True),
+    "tokens_per_second": ("tokens_per_second", False),
+    "parameters": ("parameters", True),
+    "flops_per_token": ("flops_per_token", True),
+}
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The runs that are compared, in run order."""
+
+    baseline: Sequence[Run]
+    candidate: Sequence[Run]
+
+    def scores(self, hidden: bool = False) -> tuple[list[float], list[float]]:
+        """Scores of both arms, on the gate shard or, where it was measured, on the hidden one."""
+        arms = (self.baseline, self.candidate)
+        read = [[run.hidden_score if hidden and run.hidden_score is not None else run.score for run in arm] for arm in arms]
+        return [float(score or 0.0) for score in read[0]], [float(score or 0.0) for score in read[1]]
+
+
+def weigh(patch_set: PatchSet, arms: Arms, noise: Noise, decision: Decision, looks: list[dict[str, float]]) -> Evidence:
+    """Evidence of one look of the sequential policy, unsaved."""
+    policy = patch_set.candidate.project.file.decision_policy()
+    evidence = _begin(patch_set, arms, noise, policy)
+    half = 1.96 * decision.standard_error
+    evidence.effect, evidence.standard_error = decision.effect, decision.standard_error
+    evidence.low, evidence.high = decision.effect - half, decision.effect + half
+    evidence.verdict, evidence.reason = _verdict_of(decision, policy, noise.sigma, len(arms.candidate))
+    evidence.numbers |= {"looks": looks, "runs_needed": decision.runs_needed, "settle": settle(decision, arms.candidate)}
+    return _freeze(evidence)
+
+
+def weigh_confirmation(
+    patch_set: PatchSet, arms: Arms, noise: Noise, confirmation: Confirmation, looks: list[dict[str, float]], tau: float
+) -> Evidence:
+    """Evidence of the confirming runs, unsaved: the only estimate that is shown as the effect."""
+    policy = patch_set.candidate.project.file.decision_policy()
+    evidence = _begin(patch_set, arms, noise, policy)
+    evidence.effect, evidence.standard_error = confirmation.shrunk_effect, confirmation.standard_error
+    evidence.low, evidence.high = confirmation.shrunk_interval
+    n = len(arms.candidate)
+    if confirmation.solid:
+        evidence.verdict = Verdict.SOLID
+        evidence.reason = f"Confirmed on {n} fresh seeds of each arm (one-sided p = {confirmation.p_value:.2g})."
+    else:
+        evidence.verdict = Verdict.INCONCLUSIVE
+        why = "the gate text disagrees" if confirmation.same_sign is False else f"p = {confirmation.p_value:.2g}"
+        evidence.reason = f"It looked better, but {n} fresh seeds of each arm did not confirm it ({why})."
+    evidence.numbers |= {"looks": looks, "confirmation": asdict(confirmation) | {"tau": tau, "n": n}}
+    evidence.numbers["savings"] = savings(patch_set, arms, noise)
+    return _freeze(evidence)
+
+
+def looks_of(policy: Policy, decisions: Sequence[Decision]) -> list[dict[str, float]]:
+    """Where the evidence stood at each look, for the small chart of the verdict card."""
+    return [
+        {"n": n, "z": decision.z, "boundary": decision.boundary, "effect": decision.effect}
+        for n, decision in enumerate(decisions, 1)
+    ]
+
+
+def settle(decision: Decision, runs: Sequence[Run]) -> str:
+    """What would settle an open case, in words: "2 more runs, about 40 s of device time"."""
+    if not decision.runs_needed:
+        return ""
+    seconds = [run.train_seconds for run in runs if run.train_seconds]
+    cost = f", about {readable(decision.runs_needed * fmean(seconds))} of device time" if seconds else ""
+    return f"{decision.runs_needed} more run{'s' if decision.runs_needed > 1 else ''}{cost}"
+
+
+def tau_of(project: Project, noise: Noise) -> float:
+    """Spread of the true effects among confirmed candidates, never below sigma (one query)."""
+    rows = Evidence.objects.filter(patch_set__candidate__project=project, numbers__has_key="confirmation")
+    pairs = [row["confirmation"] for row in rows.values_list("numbers", flat=True)]
+    effects, errors = [pair["effect"] for pair in pairs], [pair["standard_error"] for pair in pairs]
+    return prior_spread(effects, errors, floor=noise.sigma)
+
+
+def savings(patch_set: PatchSet, arms: Arms, noise: Noise) -> dict[str, Any] | None:
+    """Time saved at equal loss, read off the baseline's loss against budget; None where that cannot be fitted yet."""
+    project = patch_set.candidate.project
+    rows = Run.objects.completed().filter(baseline=patch_set.base, patch_set=None, scale="S", score__isnull=False)
+    points = list(rows.values_list("budget_share", "score"))
+    shares, scores = [share for share, _ in points], [float(score or 0.0) for _, score in points]
+    try:
+        curve = fit_loss_curve(shares, scores, noise.sigma, lower_is_better=project.sign > 0)
+        saving = time_saved(curve, arms.scores()[1], noise.sigma)
+    except EvidenceError as problem:
+        return {"sentence": str(problem)}
+    return {"saved": saving.saved, "low": saving.interval[0], "high": saving.interval[1], "extrapolated": saving.extrapolated}
+
+
+def _begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy) -> Evidence:
+    """What all evidence holds, whatever it says."""
+    candidate, project = patch_set.candidate, patch_set.candidate.project
+    scores = arms.scores()
+    health = health_of(patch_set, arms)
+    return Evidence(
+        patch_set=patch_set,
+        policy_version=project.policy_version,
+        baseline_mean=fmean(scores[0]),
+        candidate_mean=fmean(scores[1]),
+        baseline_n=len(arms.baseline),
+        candidate_n=len(arms.candidate),
+        sigma=noise.sigma,
+        numbers={
+            "policy": asdict(policy),
+            "boundaries": list(policy.boundaries),
+            "noise": asdict(noise),
+            "baseline": told_of(arms.baseline),
+            "candidate": told_of(arms.candidate),
+            "data_hash": project.data_hash,
+            "health": {"state": health.state, "findings": [asdict(finding) for finding in health.findings]},
+            "guards": guards_of(project, arms),
+            "sources": sources_of(project, arms),
+            "tried": tried_since_landing(candidate),
+        },
+    )
+
+
+def _freeze(evidence: Evidence) -> Evidence:
+    """Health before effect, then the hash."""
+    health = evidence.numbers["health"]
+    if health["state"] == "invalid":
+        evidence.verdict = Verdict.INVALID
+        evidence.reason = "Not comparable: " + "; ".join(finding["sentence"] for finding in health["findings"]) + "."
+        evidence.effect = evidence.low = evidence.high = None
+    evidence.content_hash = evidence.compute_hash()
+    return evidence
+
+
+def _verdict_of(decision: Decision, policy: Policy, sigma: float, runs: int) -> tuple[Verdict, str]:
+    """The verdict of one look and why, in a sentence."""
+    in_sigma = decision.effect / sigma
+    said = f"{'+' if in_sigma >= 0 else '−'}{abs(in_sigma):.1f} sigma on {runs} run{'s' if runs > 1 else ''}"
+    if decision.step == "drop":
+        return Verdict.DROP, f"{said}: below the line of {policy.drop_below(runs):g} sigma under which a change is dropped."
+    if decision.step == "inconclusive":
+        return Verdict.INCONCLUSIVE, f"{said}: too small for {policy.n_max} runs to tell from seed noise."
+    if decision.step == "confirm":
+        return Verdict.MORE_RUNS_NEEDED, f"{said}: it crossed the boundary; fresh seeds must confirm it."
+    return Verdict.MORE_RUNS_NEEDED, f"{said}: it may be real; more seeds will tell."
+
+
+def told_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """What evidence keeps of each run."""
+    return [
+        {"run": run.pk, "seed": run.seed, "commit": run.commit, "score": run.score, "hidden": run.hidden_score} for run in runs
+    ]
+
+
+def health_of(patch_set: PatchSet, arms: Arms) -> Health:
+    """All health rules over both arms."""
+    project = patch_set.candidate.project
+    probes: dict[str, bool] = {}
+    for run in arms.candidate:
+        for name, told in dict(run.facts.get("probes") or {}).items():
+            probes[name] = probes.get(name, True) and bool(told.get("ok"))
+    flags = sorted({flag for run in arms.candidate for flag in run.facts.get("risk_flags", [])})
+    return check(
+        [facts_of(project, run) for run in arms.baseline],
+        [facts_of(project, run) for run in arms.candidate],
+        probes=probes,
+        risk_flags=flags,
+        lower_is_better=project.sign > 0,
+        plausible_gain=project.file.policy.plausible_gain,
+    )
+
+
+def facts_of(project: Project, run: Run) -> RunFacts:
+    """One run as the health rules see it. What the run itself reports of its spending counts where it reports it."""
+    outcomes = {Outcome.completed: "finished", Outcome.not_finite: "nan"}
+    budget = project.file.budget.amount * run.budget_share
+    spent = {"train_flops": "flops", "tokens": "tokens"}.get(project.file.budget.kind, "")
+    return RunFacts(
+        data_hash=str(run.facts.get("data_hash", "")),
+        budget=budget,
+        spent=float(run.facts.get(spent, 0.0) or 0.0),
+        device_kind=project.file.train.device,
+        scorer_hash=str(run.facts.get("scorer_hash", "")),
+        outcome=outcomes.get(Outcome(run.outcome), "crashed"),  # type: ignore[arg-type]
+        score=run.score,
+    )
+
+
+def guards_of(project: Project, arms: Arms) -> list[dict[str, Any]]:
+    """Guard metrics as rows: baseline, candidate, change, margin. A metric that some run did not report has no row."""
+    margins, rows = project.file.guards.model_dump(), []
+    for metric, (fact, lower) in GUARD_FACTS.items():
+        values = [[float(run.facts[fact]) for run in arm if run.facts.get(fact)] for arm in (arms.baseline, arms.candidate)]
+        if len(values[0]) == len(arms.baseline) and len(values[1]) == len(arms.candidate):
+            rows.append(asdict(check_guard(Guard(metric, margins[metric], lower), values[0], values[1])))
+    return rows
+
+
+def sources_of(project: Project, arms: Arms) -> dict[str, Any] | None:
+    """The score on each source of text, corrected for their number; None where the runs have none, or too few runs."""
+    names = set(arms.baseline[0].score_by_source)
+    read: list[Mapping[str, list[float]]] = [
+        {name: [float(run.score_by_source[name]) for run in arm] for name in sorted(names)}
+        for arm in (arms.baseline, arms.candidate)
+        if all(set(run.score_by_source) == names for run in arm)
+    ]
+    if not names or len(read) < 2:
+        return None
+    margin = project.file.guards.source * abs(fmean(arms.scores()[0]))
+    try:
+        report = check_sources(read[0], read[1], margin, lower_is_better=project.sign > 0)
+    except EvidenceError:
+        return None
+    return {"sentence": report.sentence, "hurt": list(report.hurt), "rows": [asdict(row) for row in report.sources]}
+
+
+def tried_since_landing(candidate: Candidate) -> int:
+    """How many candidates were compared with this candidate's baseline: one of so many tries (one query)."""
+    tried = Candidate.objects.filter(project=candidate.project, base=candidate.base)
+    return tried.exclude(stage__in=[Stage.PROPOSED, Stage.CHECKING, Stage.INVALID]).count()
+
+
