@@ -13,7 +13,7 @@ from training.detectors.edits import FileEdit, examine_changes
 from training.spec import Budget, Outcome
 from training.targets import DEFAULT
 
-BUDGET = Budget("train_flops", 3e9)
+BUDGET = Budget("train_flops", 6e9)
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ SPANS = words("in within for")  # "more steps in 5 minutes" is about the whole r
 CONNECTS = words("of is = : at to equals becomes be from now ->")
 TO = frozenset({"to", "->"})
 REMARKS = words("is are was were seems looks leaves limits wastes hurts too")  # "width 32 is too narrow" is the old one
-BEFORE_NUMBER = words("use uses using with at has have now = : a an and go deep")
+BEFORE_NUMBER = words("use uses using with at has have now = : and go")
 BEFORE_WITH = words("model network transformer train trains run gpt go")
 BEFORE_TO = words("depth width heads layers params parameters model network up down go goes grow grows deepen widen")
 BEFORE_FROM_TO = words("from go goes increase raise reduce grow deepen and use model network") | BEFORE_TO
@@ -118,11 +118,12 @@ def contradictions(
     """
     found: dict[str, Contradiction] = {}
     for items in clauses(hypothesis):
-        for start, end, measured in (
+        statements = [
             *_numbers(items, base, candidate),
             *_directions(items, base, candidate),
             *_constants(items, constants or {}),
-        ):
+        ]
+        for start, end, measured in sorted(statements):
             said = _quoted(hypothesis, items[start], items[end - 1])
             found.setdefault(measured, Contradiction(said, measured, f"The hypothesis says “{said}”, but {measured}."))
     return tuple(found.values())
@@ -132,7 +133,7 @@ Found = tuple[int, int, str]  # first item, item after the last, what was measur
 
 
 def _numbers(items: Sequence[Item], base: Mapping[str, Fact], candidate: Mapping[str, Fact]) -> Iterator[Found]:
-    """ "width 64", "depth from 2 to 3", "9 layers", "12-layer model", with the number that was built."""
+    """As in "width 64", "depth from 2 to 3", "9 layers", "12-layer model", with the number that was built."""
     for at, item in enumerate(items):
         if item.quantity not in NUMBERED:
             continue
@@ -205,7 +206,7 @@ Said = tuple[int, int, str, Direction, float | None]  # first item, item after t
 
 
 def _said_before(items: Sequence[Item], at: int) -> Iterator[Said]:
-    """ "fewer parameters", "reduces memory", "no extra memory", "adds 2 layers", "the same depth"."""
+    """As in "fewer parameters", "reduces memory", "no extra memory", "adds 2 layers", "the same depth"."""
     fact = items[at].quantity
     start = at - 1
     if fact in UNITS_OF_CHANGE and start > 0 and items[start].number is not None:
@@ -226,7 +227,7 @@ def _said_before(items: Sequence[Item], at: int) -> Iterator[Said]:
 
 
 def _said_after(items: Sequence[Item], at: int) -> Iterator[Said]:
-    """ "parameters drop", "memory stays the same"."""
+    """As in "parameters drop", "memory stays the same"."""
     fact = items[at].quantity
     if not fact or at + 1 >= len(items) or (at and items[at - 1].text not in ("and", "while", "so", "but", "model", "then")):
         return
@@ -242,7 +243,7 @@ def _said_after(items: Sequence[Item], at: int) -> Iterator[Said]:
 
 
 def _compared(items: Sequence[Item], at: int) -> Iterator[Said]:
-    """ "a deeper model"."""
+    """As in "a deeper model"."""
     known = COMPARATIVES.get(items[at].text)
     alone = not at or items[at - 1].text not in WISHES
     following = [item.text for item in items[at + 1 : at + 3]]
@@ -275,7 +276,7 @@ def _contradicts(direction: Direction, factor: float | None, before: float, afte
 
 
 def _constants(items: Sequence[Item], constants: Mapping[str, tuple[Constant, Constant]]) -> Iterator[Found]:
-    """ "LEARNING_RATE 8e-3 to 6e-3", "raise weight decay": a constant by its whole name and its resolved value."""
+    """As in "LEARNING_RATE 8e-3 to 6e-3", "raise weight decay": a constant by its whole name and its resolved value."""
     plain = tuple(item.plain for item in items)
     known = [(wanted, name) for name in constants for wanted in names_of(name)]
     for wanted, name in known:
@@ -312,6 +313,7 @@ def _measured(fact: str, before: float, after: float) -> str:
 
 def _quoted(text: str, first: Item, last: Item) -> str:
     said = " ".join(text[first.start : last.end].split())
-    if text[: first.start].rsplit(None, 1)[-1:] and text[: first.start].rsplit(None, 1)[-1].lower() in APPROXIMATE:
+    before = text[: first.start].rsplit(None, 1)[-1:]
+    if before and before[0].lower() in APPROXIMATE:
         said = f"about {said}"
     return said if len(said) <= SHOWN else f"{said[: SHOWN - 1]}…"
