@@ -114,6 +114,14 @@ def test_the_last_validation_is_not_charged_to_a_clock() -> None:
     assert found(run, "budget overrun", beside(budget=budget)) == []
 
 
+def test_a_printed_training_time_is_held_against_the_clock() -> None:
+    budget = beside(budget=Budget("wall_seconds", 300.0))
+
+    assert found(RunRecord(facts={"training_seconds": 300.4}), "budget overrun", budget) == []
+    (finding,) = found(RunRecord(facts={"training_seconds": 330.0}), "budget overrun", budget)
+    assert "10.0% too many" in finding.sentence
+
+
 def test_a_count_that_goes_back_is_invalid() -> None:
     reset = changed(honest(), "flops", lambda v: np.where(np.arange(len(v)) > 200, v - v[200], v))
 

@@ -35,7 +35,11 @@ NEAR_LIMIT = 0.9
 PEAK_MARGIN = 0.10  # the guard on peak memory, see docs/statistics.md
 HIDDEN_WORK = 1.5  # times what the baseline's prices allow for; honest runs of very different shapes used 0.4 to 0.6 of that
 BUDGET_SERIES = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}
-BUDGET_FACTS = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "loop_seconds"}
+BUDGET_FACTS = {  # the second name is the one that karpathy/autoresearch prints
+    "train_flops": ("flops",),
+    "tokens": ("tokens",),
+    "wall_seconds": ("loop_seconds", "training_seconds"),
+}
 BUDGET_UNITS = {"train_flops": "FLOPs", "tokens": "tokens", "wall_seconds": "seconds"}
 
 # FLOPs per second of dense 16-bit matrix products, from the makers' data sheets; the first name that fits counts.
@@ -141,7 +145,7 @@ def budget_overrun(run: RunRecord, circumstances: Circumstances) -> Iterator[Fin
     if budget is None:
         return
     curve = run.curve(BUDGET_SERIES[budget.kind])
-    fact = run.number(BUDGET_FACTS[budget.kind]) or 0.0
+    fact = max(run.number(name) or 0.0 for name in BUDGET_FACTS[budget.kind])
     if budget.kind == "wall_seconds" and len(curve) > 1:
         curve, fact = Curve(curve.name, curve.steps[:-1], curve.values[:-1]), 0.0
     spent = max(fact, float(curve.values.max()) if len(curve) else 0.0)
