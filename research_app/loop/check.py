@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from agent.proposal import Edit, Proposal
+from research_app.loop.examine import flags_of
 from research_app.loop.propose import enter
 from research_app.loop.train import queue_run
 from research_app.models import Author, BaselineVersion, Candidate, PatchSet, Project, Purpose, Stage
@@ -112,14 +113,22 @@ def syntax_problem(path: str, text: str) -> str | None:
 
 def begin_screening(candidate: Candidate, lease: Lease, change: Change, syntax: str) -> None:
     """Write the patch set, queue the first run and move on, in one transaction."""
+    flags = flags_of(candidate.project, change)
     with transaction.atomic():
-        patch_set = record_patch_set(candidate, candidate.base, change, syntax, number=1)
+        patch_set = record_patch_set(candidate, candidate.base, change, syntax, flags, number=1)
         queue_run(candidate.project, candidate.base, patch_set, Purpose.SCREEN, FIRST_SEED)
         candidate.move(Stage.SCREENING, "Its first run is queued.", lease=lease, patch_set=patch_set)
 
 
 def record_patch_set(
-    candidate: Candidate, base: BaselineVersion, change: Change, syntax: str, *, number: int, rebased: bool = False
+    candidate: Candidate,
+    base: BaselineVersion,
+    change: Change,
+    syntax: str,
+    flags: list[dict[str, Any]],
+    *,
+    number: int,
+    rebased: bool = False,
 ) -> PatchSet:
     """The immutable row of one revision."""
     return PatchSet.objects.create(
@@ -133,6 +142,7 @@ def record_patch_set(
         diff_hash=change.diff_hash,
         syntax_hash=syntax,
         files=[{"path": f.path, "kind": f.kind, "added": f.added, "removed": f.removed} for f in change.files],
+        flags=flags,
         rebased=rebased,
     )
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from research_app.access import may_vote
 from research_app.loop.check import record_patch_set
+from research_app.loop.examine import flags_of
 from research_app.loop.train import ensure_bank, queue_run
 from research_app.models import (
     BaselineVersion,
@@ -173,8 +174,9 @@ def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> Non
     number = old.number + 1
     repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
     syntax = normalised_syntax_hash(repository.texts(change.commit, project.file.edit.editable))
+    flags = flags_of(project, change)
     with transaction.atomic():
-        patch_set = record_patch_set(candidate, version, change, syntax, number=number, rebased=True)
+        patch_set = record_patch_set(candidate, version, change, syntax, flags, number=number, rebased=True)
         fresh = project.file.policy.confirm_runs
         ensure_bank(version, max(project.file.baseline.runs, fresh))
         for seed in range(FRESH_SEED * number, FRESH_SEED * number + fresh):

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from research_app.loop.examine import findings_of
 from research_app.models import (
     BaselineVersion,
     Device,
@@ -199,6 +200,7 @@ def columns(points: Sequence[Point]) -> dict[str, list[list[Any]]]:
 
 def record(run: Run, lease: Lease, result: RunResult) -> None:
     """Write the outcome, its event and the wake-up of `judge` in one transaction. Raises LeaseLost."""
+    findings = findings_of(run, result)
     with transaction.atomic():
         lease.write(
             state=State.FINISHED,
@@ -208,7 +210,7 @@ def record(run: Run, lease: Lease, result: RunResult) -> None:
             score_by_source=dict(result.score_by_source),
             hidden_score=result.hidden_score,
             self_reported=result.self_reported,
-            facts=dict(result.facts),
+            facts=dict(result.facts) | {"findings": findings},
             sandbox_level=result.sandbox_level,
             exit_code=result.exit_code,
             started_at=datetime.fromtimestamp(result.started_at, UTC),

@@ -11,6 +11,7 @@ from research_app.evidence.health import Health, RunFacts, check
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.policy import Confirmation, Decision, Policy
 from research_app.evidence.savings import fit_loss_curve, time_saved
+from research_app.loop.examine import claims_of, with_findings
 from research_app.loop.measure import readable
 from research_app.models import Candidate, Evidence, PatchSet, Project, Run, Stage, Verdict
 from training.spec import Outcome
@@ -129,7 +130,8 @@ def _begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy) -> Evi
             "baseline": told_of(arms.baseline),
             "candidate": told_of(arms.candidate),
             "data_hash": project.data_hash,
-            "health": {"state": health.state, "findings": [asdict(finding) for finding in health.findings]},
+            "health": with_findings(health, [*arms.baseline, *arms.candidate]),
+            "contradictions": claims_of(candidate, arms.baseline[0], arms.candidate[0]),
             "guards": guards_of(project, arms),
             "sources": sources_of(project, arms),
             "tried": tried_since_landing(candidate),
@@ -175,7 +177,7 @@ def health_of(patch_set: PatchSet, arms: Arms) -> Health:
     for run in arms.candidate:
         for name, told in dict(run.facts.get("probes") or {}).items():
             probes[name] = probes.get(name, True) and bool(told.get("ok"))
-    flags = sorted({flag for run in arms.candidate for flag in run.facts.get("risk_flags", [])})
+    flags = [flag["sentence"] for flag in patch_set.flags if flag["level"] != "info"]
     return check(
         [facts_of(project, run) for run in arms.baseline],
         [facts_of(project, run) for run in arms.candidate],

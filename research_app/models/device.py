@@ -23,6 +23,7 @@ class Device(models.Model):
     index = models.PositiveSmallIntegerField(default=0)
     description = models.CharField(max_length=200, blank=True)
     sandbox_level = models.CharField(max_length=10, default="none")
+    refusal = models.TextField(blank=True, help_text="Why its worker takes no work, with the fix; empty when it does")
     seen_at = models.DateTimeField(default=timezone.now)
 
     objects = DeviceQuerySet.as_manager()

@@ -20,6 +20,7 @@ class PatchSet(models.Model):
     diff_hash = models.CharField(max_length=64)
     syntax_hash = models.CharField(max_length=64, help_text="Hash of the normalised syntax tree: finds duplicates")
     files = models.JSONField(default=list, help_text="[{path, kind, added, removed}]")
+    flags = models.JSONField(default=list, help_text="Risky edits: [{detector, level, sentence, path, line}]")
     rebased = models.BooleanField(default=False, help_text="Made by Signoff: the same diff on a newer baseline")
     created_at = models.DateTimeField(default=timezone.now)
 

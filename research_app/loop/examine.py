@@ -1,0 +1,82 @@
+"""Examine: what the detectors say of a change before it runs, of a run after it, and of the words beside the facts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from research_app.evidence.health import Health
+from research_app.models import Candidate, Project, Run, State
+from research_app.models.run import series_of
+from research_app.repository import Change
+from training.claims import contradictions
+from training.detectors import Circumstances, FileEdit, Finding, RunRecord, device_peak_flops, examine, examine_changes
+from training.spec import GIB, Outcome, RunResult
+
+BASELINE_RUNS = 4  # with so many a run's curves are compared
+
+
+def flags_of(project: Project, change: Change) -> list[dict[str, Any]]:
+    """Risky edits of a change, each with the line that it is on: near seed, budget, data or evaluation."""
+    repository = project.repository
+    paths = [file.path for file in change.files]
+    before, after = repository.texts(change.base, paths), repository.texts(change.commit, paths)
+    edits = [FileEdit(path, before.get(path), after.get(path)) for path in paths]
+    return [told(finding) for finding in examine_changes(edits, project.file.edit.protected)]
+
+
+def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
+    """What the detectors saw in a finished run, beside the baseline's runs (two queries)."""
+    project, file = run.project, run.project.file
+    bank = run.baseline.runs.completed().filter(patch_set=None, scale=run.scale, budget_share=1.0, state=State.FINISHED)
+    compared = list(bank.exclude(pk=run.pk).order_by("-pk")[:BASELINE_RUNS])
+    series = series_of([run.pk, *(other.pk for other in compared)])
+    mine = RunRecord(
+        series[run.pk],
+        _plain(result.facts),
+        None if result.self_reported else result.score,
+        result.train_seconds,
+        result.reason if result.outcome == Outcome.not_finite else "",
+    )
+    device = run.device.description if run.device else ""
+    circumstances = Circumstances(
+        baseline=[
+            RunRecord(series[other.pk], _plain(other.facts), None if other.self_reported else other.score, other.train_seconds)
+            for other in compared
+        ],
+        budget=file.run_budget(run.budget_share),
+        peak_flops=device_peak_flops(device) if device else None,
+        memory_limit=file.train.memory_limit_mb * GIB // 1024,
+    )
+    return [told(finding) for finding in examine(mine, circumstances)]
+
+
+def told(finding: Finding) -> dict[str, Any]:
+    """A finding as it is stored: only what it says."""
+    return {name: value for name, value in asdict(finding).items() if value is not None}
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if isinstance(value, int | float | str)}
+
+
+def claims_of(candidate: Candidate, baseline: Run, run: Run) -> list[dict[str, str]]:
+    """Where the hypothesis and the measured facts disagree."""
+    constants = {
+        name.rpartition(":")[2]: (old, new)
+        for name, new in candidate.details.get("knobs", {}).items()
+        if (old := candidate.details.get("was", {}).get(name)) is not None
+    }
+    found = contradictions(candidate.hypothesis, _plain(baseline.facts), _plain(run.facts), constants)
+    return [asdict(contradiction) for contradiction in found]
+
+
+def with_findings(health: Health, runs: Sequence[Run]) -> dict[str, Any]:
+    """Health as evidence keeps it: the rules' findings, and whatever the detectors call invalid or doubtful."""
+    findings = [asdict(finding) for finding in health.findings]
+    state = health.state
+    for run in runs:
+        for found in run.facts.get("findings", []):
+            if found["level"] == "invalid":
+                findings.append({"rule": found["detector"], "sentence": f"{found['sentence']} (seed {run.seed})"})
+                state = "invalid"
+    return {"state": state, "findings": findings}
