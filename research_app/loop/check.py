@@ -16,6 +16,7 @@ from research_app.models.lease import MAX_ATTEMPTS, Lease
 from research_app.repository import Change, Limits, PatchError, check_paths, normalised_syntax_hash
 
 FIRST_SEED = 1
+AA_SEED = 1_000_000
 
 
 class CheckFailed(Exception):
@@ -90,6 +91,8 @@ def examine(project: Project, base: BaselineVersion, change: Change, but: Candid
         raise CheckFailed("Nothing but comments or formatting differs from the baseline, so there is nothing to measure.")
     same = PatchSet.objects.filter(base=base, syntax_hash=syntax)
     same = same.exclude(candidate=but) if but else same
+    if but and but.aa:
+        return syntax
     if earlier := same.select_related("candidate").order_by("pk").first():
         raise CheckFailed(
             f"The same code was tried before as {earlier.candidate} ({earlier.candidate.get_stage_display()}). "
@@ -116,7 +119,9 @@ def begin_screening(candidate: Candidate, lease: Lease, change: Change, syntax: 
     flags = flags_of(candidate.project, change)
     with transaction.atomic():
         patch_set = record_patch_set(candidate, candidate.base, change, syntax, flags, number=1)
-        queue_run(candidate.project, candidate.base, patch_set, Purpose.SCREEN, FIRST_SEED)
+        # The same tree with the same seed scores the same: an A/A candidate needs seeds that the baseline never had.
+        seed = AA_SEED + 100 * candidate.number if candidate.aa else FIRST_SEED
+        queue_run(candidate.project, candidate.base, patch_set, Purpose.SCREEN, seed)
         candidate.move(Stage.SCREENING, "Its first run is queued.", lease=lease, patch_set=patch_set)
 
 

@@ -45,6 +45,27 @@ def create_project(slug: str, *, source: str = "", file: ProjectFile | None = No
         raise
 
 
+def configure(project: Project, file: ProjectFile, actor: str) -> None:
+    """Give a project new settings. A changed policy is a new version: old evidence keeps its own and says so.
+
+    Raises ProjectRefused where runs could not be compared any more; such a change needs a project of its own.
+    """
+    old = project.file
+    for name in ("train", "metric", "budget", "data"):
+        if getattr(old, name) != getattr(file, name):
+            raise ProjectRefused(
+                f"[{name}] cannot change once runs were scored under it: they could not be compared. Create a new project."
+            )
+    if old.baseline.branch != file.baseline.branch:
+        raise ProjectRefused("[baseline] branch cannot change: landings go there.")
+    decides = old.decision_policy() != file.decision_policy() or old.guards != file.guards
+    with transaction.atomic():
+        version = project.policy_version + decides
+        Project.objects.filter(pk=project.pk).update(config=file.model_dump(mode="json"), policy_version=version)
+        told = {"policy_version": version, "policy": file.policy.model_dump(), "guards": file.guards.model_dump()}
+        Event.objects.record("project configured", project, actor, project, **told)
+
+
 def corpus_folder(data_hash: str) -> Path:
     """Where the shards with this content hash lie on this machine."""
     return Path(settings.HOME) / "corpus" / data_hash

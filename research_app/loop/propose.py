@@ -5,14 +5,17 @@ tried and what is wanted stands in rows.
 """
 
 import logging
+import random
 from collections.abc import Sequence
 from importlib import import_module
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from agent.proposal import Context, NothingToPropose, Proposal, Proposer, Tried
+from agent.same import propose_nothing
 from research_app.models import Author, BaselineVersion, Candidate, Device, Event, Message, Project, Round, Stage, State
 from research_app.models.candidate import RESTING
 from research_app.models.lease import MAX_ATTEMPTS, Lease
@@ -90,15 +93,22 @@ def propose(round_id: int, worker: str) -> None:
     with lease.heartbeat():
         try:
             base = asked.project.tip()
-            proposal = proposer.propose(context_of(asked.project, base))
+            context = context_of(asked.project, base)
+            aa = is_aa(asked.project, context.attempt)
+            proposal = propose_nothing(context) if aa else proposer.propose(context)
         except NothingToPropose as end:
             close_round(asked, str(end))
             return
         except Exception as error:
             lease.fail(error)
             raise
-    enter(asked.project, base, proposal, author=proposer.name, kind=kind, lease=lease)
+    enter(asked.project, base, proposal, author=proposer.name, kind=kind, lease=lease, aa=aa)
     Message.objects.enqueue("propose", round_id, "agent")
+
+
+def is_aa(project: Project, attempt: int) -> bool:
+    """Whether this attempt is an A/A candidate: at the project's rate, unforeseeable for whoever reads the list."""
+    return random.Random(f"{project.pk} {settings.SECRET_KEY} {attempt}").random() < project.file.policy.aa_rate
 
 
 def wants_more(asked: Round) -> bool:
@@ -131,6 +141,7 @@ def enter(
     lease: Lease | None = None,
     patch: str = "",
     submitted_by_id: int | None = None,
+    aa: bool = False,
 ) -> Candidate:
     """Write a proposal down as the project's next candidate and wake `check`. One transaction; LeaseLost undoes it."""
     with transaction.atomic():
@@ -151,6 +162,7 @@ def enter(
             author=author,
             submitted_by_id=submitted_by_id,
             base=base,
+            aa=aa,
             proposed={"patch": patch} if patch else {"edits": [[e.path, e.old, e.new] for e in proposal.edits]},
             details=dict(proposal.details),
         )

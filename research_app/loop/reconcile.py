@@ -126,7 +126,9 @@ def free_lost_runs() -> None:
 
 def complete_banks() -> None:
     """Baseline versions that lack runs of their bank."""
-    versions = BaselineVersion.objects.select_related("project").annotate(banked=Count("runs", filter=Q(runs__patch_set=None, runs__purpose=Purpose.BANK)))
+    versions = BaselineVersion.objects.select_related("project").annotate(
+        banked=Count("runs", filter=Q(runs__patch_set=None, runs__purpose=Purpose.BANK))
+    )
     newest = {version.project_id: version for version in versions.order_by("number")}
     for version in newest.values():
         size = version.project.file.baseline.runs

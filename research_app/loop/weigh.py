@@ -236,5 +236,3 @@ def tried_since_landing(candidate: Candidate) -> int:
     """How many candidates were compared with this candidate's baseline: one of so many tries (one query)."""
     tried = Candidate.objects.filter(project=candidate.project, base=candidate.base)
     return tried.exclude(stage__in=[Stage.PROPOSED, Stage.CHECKING, Stage.INVALID]).count()
-
-

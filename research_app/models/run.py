@@ -26,6 +26,7 @@ class Purpose(models.TextChoices):
     CURVE = "curve", "baseline at another budget"
 
 
+SHARE_OVER = 20  # the screening share is kept over so many runs
 PRIORITY = {purpose: rank for rank, purpose in enumerate(Purpose)}
 
 
@@ -42,6 +43,18 @@ class RunQuerySet(models.QuerySet["Run"]):
     def queued_for(self, queue: str) -> Self:
         """Runs that wait for a device of this queue, most valuable first. Uses the index run_dispatch."""
         return self.filter(state=State.QUEUED, queue=queue).order_by("priority", "pk")
+
+    def fairly(self) -> Self:
+        """The same runs, screenings before confirmations while these took more than their share of the last runs."""
+        head = self.select_related("project").first()
+        if head is None or head.purpose not in (Purpose.CONFIRM, Purpose.REPLICATE):
+            return self
+        last = Run.objects.filter(project=head.project_id, started_at__isnull=False).order_by("-started_at")[:SHARE_OVER]
+        purposes = list(last.values_list("purpose", flat=True))
+        share = purposes.count(Purpose.SCREEN) / len(purposes) if purposes else 1.0
+        if share >= head.project.file.policy.screening_share:
+            return self
+        return self.order_by(models.Case(models.When(purpose=Purpose.SCREEN, then=0), default=1), "priority", "pk")
 
     def completed(self) -> Self:
         """Runs with a score."""
@@ -88,7 +101,9 @@ class Run(Leased):
                 fields=["patch_set", "scale", "seed"], condition=Q(patch_set__isnull=False), name="candidate_seed_once"
             ),
             models.UniqueConstraint(
-                fields=["baseline", "scale", "seed", "budget_share"], condition=Q(patch_set__isnull=True), name="baseline_seed_once"
+                fields=["baseline", "scale", "seed", "budget_share"],
+                condition=Q(patch_set__isnull=True),
+                name="baseline_seed_once",
             ),
         ]
         indexes = [
@@ -102,7 +117,7 @@ class Run(Leased):
     @classmethod
     def claim_next(cls, queue: str, device: Device) -> Lease | None:
         """Take the most valuable queued run of a queue for a device; None when there is none."""
-        for pk in cls.objects.queued_for(queue).values_list("pk", flat=True)[:20]:
+        for pk in cls.objects.queued_for(queue).fairly().values_list("pk", flat=True)[:20]:
             with transaction.atomic():
                 lease = cls.claim(
                     pk,

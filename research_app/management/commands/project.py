@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from research_app.loop.projects import ProjectRefused, create_project
+from research_app.loop.projects import ProjectRefused, configure, create_project
 from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, proposer_named, resume
 from research_app.loop.reconcile import retry_bank
 from research_app.models import Project, Round
@@ -41,6 +41,9 @@ class Command(BaseCommand):
             metavar="NAMES",
             help=f"keep proposing with these proposers ({', '.join(PROPOSERS)}), comma-separated",
         )
+        configure_ = verbs.add_parser("configure", help="change what may be edited, the policy or the margins")
+        configure_.add_argument("name")
+        configure_.add_argument("--config", type=Path, metavar="FILE.toml", required=True)
         verbs.add_parser("list", help="all projects and how they stand")
         for verb, words in (
             ("pause", "propose nothing more"),
@@ -69,6 +72,15 @@ class Command(BaseCommand):
             open_round(project, proposers, None, "command line")
         runs = project.file.baseline.runs
         self.stdout.write(f"Project {project.slug}: {runs} baseline runs are queued, baseline {project.tip().commit[:12]}.")
+
+    def configure(self, options: dict[str, Any]) -> None:
+        project = find_project(options["name"])
+        try:
+            configure(project, self.read(options["config"]), "command line")
+        except (ProjectRefused, ProjectFileError) as error:
+            raise CommandError(str(error)) from error
+        project.refresh_from_db()
+        self.stdout.write(f"Project {project.slug}: policy version {project.policy_version}.")
 
     def read(self, path: Path | None) -> ProjectFile:
         if path is None:
