@@ -25,7 +25,7 @@ MARK = "SIGNOFF_TEST_MARK"
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     home = tmp_path_factory.mktemp("home")
-    installation = Installation(home, SIGNOFF_DEVICES="cpu:1", **{MARK: home.name})
+    installation = Installation(home, SIGNOFF_DEVICES="cpu:1", **{MARK: str(home)})
     try:
         installation.start()
         yield installation

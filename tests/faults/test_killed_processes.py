@@ -48,7 +48,7 @@ corpus = "none"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(tmp_path / "home", SIGNOFF_DEVICES="cpu:2", LEASE_SECONDS="4", **{MARK: tmp_path.name})
+    installation = Installation(tmp_path / "home", SIGNOFF_DEVICES="cpu:2", LEASE_SECONDS="4", **{MARK: str(tmp_path)})
     source = source_repository(tmp_path / "source", text=SLOW_TRAIN)
     (tmp_path / "project.toml").write_text(PROJECT)
     installation.command("migrate")
@@ -57,7 +57,7 @@ def home(tmp_path: Path) -> Iterator[Installation]:
     )
     assert created.returncode == 0, created.stderr
     yield installation
-    for process in carrying(MARK, tmp_path.name):
+    for process in carrying(MARK, str(tmp_path)):
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
@@ -127,7 +127,7 @@ def test_all_candidates_come_to_rest_whatever_is_killed(home: Installation, seed
     [(all_events, once_each)] = rows(home, judged)
     assert all_events == once_each, "no candidate was judged twice"
     assert home.command("audit", "verify").returncode == 0
-    assert alive(carrying(MARK, tmp_path.name)) == []
+    assert alive(carrying(MARK, str(tmp_path))) == []
 
 
 def test_a_killed_supervisor_leaves_no_process_and_the_next_loop_goes_on(home: Installation, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_killed_supervisor_leaves_no_process_and_the_next_loop_goes_on(home: I
     wait_until(lambda: count(home, "SELECT count(*) FROM research_app_run WHERE state = 'running'") >= 2, 60)
     loop.process.kill()
     loop.process.wait()
-    assert alive(carrying(MARK, tmp_path.name)) == []
+    assert alive(carrying(MARK, str(tmp_path))) == []
     again = Loop(home)
     again.process.communicate(timeout=180)
     assert again.process.returncode == 0, again.told
