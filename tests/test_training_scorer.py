@@ -220,5 +220,5 @@ def test_a_scorer_that_is_never_asked_leaves_nothing_behind(scratch: Path) -> No
         home = scorer.home
         assert (home / "tree" / "train.py").exists()
     assert not home.exists()
-    assert scorer.process.popen.poll() is not None
+    assert scorer.model.process.popen.poll() is not None
     shutil.rmtree(scratch)

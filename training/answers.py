@@ -1,0 +1,318 @@
+"""Puts questions to a candidate's model in processes of its own, and reads the answers: every wait has an end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Self
+
+import numpy as np
+import psutil
+
+from training.logits import BUILD_FAILED, LOAD_FAILED
+from training.process import Process, clean_environment, says_out_of_memory
+from training.sandbox import Confinement, Level, confined
+from training.spec import Outcome
+
+LOGITS = Path(__file__).with_name("logits.py")
+POLL_SECONDS = 0.2
+END_SECONDS = 2.0  # how long a process whose requests ended may take to end itself
+PIPE_SIZE = 1 << 20
+THREADS = 64  # of the model's processes
+FILE_LIMIT = 1 << 20  # bytes; there is nothing to write
+KILLED = (-9, 128 + 9)  # exit codes of a process that the kernel killed for its memory, alone or within a sandbox
+
+ShouldStop = Callable[[], str | None]
+
+
+class NoScore(Exception):
+    """The checkpoint could not be scored: `outcome` names how, the message says why."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Line:
+    """Our ends of the two pipes of one model."""
+
+    requests: int
+    replies: int
+
+
+class Model:
+    """The candidate's model behind pipes: the first of two fresh processes, and after `renew` the second.
+
+    `home` holds the code in `tree` and will hold the `checkpoint` when the first question is asked. PyTorch is imported at
+    once, so start it while the run still trains. A context manager. Every method raises NoScore, in bounded time.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        checkpoint: Path,
+        *,
+        device: str,
+        memory_limit: int,
+        level: Level,
+        unreadable: tuple[Path, ...],
+    ) -> None:
+        self.lines, theirs = [], []
+        stdin, self.control = os.pipe()
+        for _ in range(2):
+            (request_end, requests), (replies, reply_end) = os.pipe(), os.pipe()
+            theirs += [request_end, reply_end]
+            self.lines.append(Line(requests, replies))
+            os.set_blocking(requests, False)
+            os.set_blocking(replies, False)
+            _widen(replies)
+        self.open = {self.control, *(fd for line in self.lines for fd in (line.requests, line.replies))}
+        private = "1" if level is Level.strong else "0"
+        command = [
+            sys.executable,
+            "-I",
+            "-B",
+            str(LOGITS),
+            str(home / "tree"),
+            str(checkpoint),
+            device,
+            private,
+            *map(str, theirs),
+        ]
+        confinement = Confinement(
+            level=level,
+            readable=(home, LOGITS),
+            writable=None,
+            device=device,
+            memory_limit=memory_limit,
+            processes=THREADS,
+            file_size=FILE_LIMIT,
+            scratch_size=0,
+            keep_fds=tuple(theirs),
+            hidden=unreadable,
+        )
+        try:
+            self.process = Process(
+                confined(command, confinement),
+                cwd=home,
+                environment=clean_environment(home, CUBLAS_WORKSPACE_CONFIG=":4096:8"),
+                memory_limit=memory_limit,
+                heap_limit=memory_limit if device == "cpu" else 0,
+                stdin=stdin,
+                pass_fds=theirs,
+            )
+        except BaseException:
+            self._close(*self.open)
+            raise
+        finally:
+            for fd in (stdin, *theirs):
+                os.close(fd)
+        self.vocabulary = 0
+        self.our_own: set[int] = set()  # processes in which nothing of the candidate's runs
+        self.limit(float("inf"), lambda: None)
+        self._talk_on(self.lines[0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.close()
+        self._close(*self.open)
+
+    def limit(self, seconds: float, should_stop: ShouldStop) -> None:
+        """From now on everything together may take so long, and goes on while `should_stop` returns None."""
+        self.started, self.seconds, self.should_stop, self.checked = time.monotonic(), seconds, should_stop, 0.0
+
+    def begin(self, vocabulary: int) -> None:
+        """Let the first process begin, as soon as PyTorch is there, with a model of so many tokens."""
+        self.vocabulary = vocabulary
+        self._read(1)
+        self.our_own = self._living()
+        self._write(self.control, b"m")
+
+    def renew(self) -> None:
+        """End the first process with all that it started, and go on with the second, which knows nothing of the first."""
+        first, second = self.lines
+        self._close(first.requests)
+        self._talk_on(second)
+        until = time.monotonic() + END_SECONDS
+        while not self.process.pump(POLL_SECONDS):
+            self._check()
+            if time.monotonic() > until:
+                raise NoScore(Outcome.no_score, "the model's process did not end when it was asked nothing more")
+        self._read(1)
+        self._refuse_talk(first)
+        while left := self._living() - self.our_own:
+            self._check()
+            for pid in left:
+                _kill(pid)
+        self.process.pump(0)  # nothing that they printed stays in the pipe, where the second could read it
+        self._write(self.control, b"m")
+
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        """(N, T) tokens to (N, T, V) float32 logits."""
+        return self._ask(tokens, reply=(*tokens.shape, self.vocabulary))
+
+    def log_probabilities(self, tokens: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """(N, T) tokens to the log-probabilities, as the model's process states them, of `chosen` (N, T, K)."""
+        return self._ask(tokens, chosen, chosen=chosen.shape[-1], reply=chosen.shape)
+
+    def rows(self, tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """(N, T) tokens to the logits at `positions` (N, R) alone: (N, R, V)."""
+        return self._ask(tokens, positions, rows=positions.shape[-1], reply=(*positions.shape, self.vocabulary))
+
+    def rows_of_last(self, tokens: np.ndarray, sequences: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """(R, V) logits of the answer to `tokens`, which was the last, at R places."""
+        request = struct.pack("<IIII", 0, 0, 0, len(positions)) + _numbers(sequences) + _numbers(positions)
+        return self._exchange(request, (*tokens.shape, self.vocabulary), (len(positions), self.vocabulary))
+
+    def _ask(
+        self, tokens: np.ndarray, more: np.ndarray | None = None, *, chosen: int = 0, rows: int = 0, reply: tuple[int, ...]
+    ) -> np.ndarray:
+        request = struct.pack("<IIII", *tokens.shape, chosen, rows) + _numbers(tokens)
+        request += b"" if more is None else _numbers(more)
+        return self._exchange(request, (*tokens.shape, self.vocabulary), reply)
+
+    def _exchange(self, request: bytes, expected: tuple[int, ...], reply: tuple[int, ...]) -> np.ndarray:
+        """Send a request; refuse logits of another shape than `expected` and answers that are not finite."""
+        self._refuse_talk(self.line)
+        self._write(self.line.requests, request)
+        shape = struct.unpack("<III", self._read(12))
+        if shape != expected:
+            raise NoScore(
+                Outcome.no_score,
+                f"the model answered {expected[:2]} tokens with logits of shape {shape}; it must be {expected}",
+            )
+        answer = np.frombuffer(self._read(4 * int(np.prod(reply))), dtype=np.float32).reshape(reply)
+        if not np.isfinite(answer).all():
+            raise NoScore(Outcome.not_finite, "the trained model answers with logits that are not finite")
+        return answer
+
+    def _talk_on(self, line: Line) -> None:
+        """Read replies from this line and no other."""
+        for other in self.lines:
+            if other.replies in self.process.selector.get_map():
+                self.process.selector.unregister(other.replies)
+        self.process.watch(line.replies)
+        self.line = line
+
+    def _refuse_talk(self, line: Line) -> None:
+        """There is nothing to read before a question, nor after the last answer."""
+        try:
+            early = os.read(line.replies, 1)
+        except BlockingIOError:
+            return
+        if early:
+            raise NoScore(Outcome.no_score, "the model's process wrote an answer without being asked")
+        self._ended()
+
+    def _write(self, fd: int, request: bytes) -> None:
+        rest = memoryview(request)
+        while rest:
+            try:
+                rest = rest[os.write(fd, rest) :]
+            except BlockingIOError:
+                self._check()
+                select.select([], [fd], [], POLL_SECONDS / 10)
+                self.process.pump(0)  # it may be waiting for us to take what it prints
+            except BrokenPipeError:
+                self._ended()
+
+    def _read(self, size: int) -> bytearray:
+        """Exactly `size` bytes of the reply."""
+        reply = bytearray(size)
+        view, got = memoryview(reply), 0
+        while got < size:
+            readable = self.process.pump(POLL_SECONDS)
+            self._check()
+            if not readable:
+                continue
+            read = os.readv(self.line.replies, [view[got:]])
+            if read == 0:
+                self._ended()
+            got += read
+        return reply
+
+    def _check(self) -> None:
+        """Every POLL_SECONDS while something is awaited: is it worth waiting for?"""
+        now = time.monotonic()
+        if now - self.checked < POLL_SECONDS:
+            return
+        self.checked = now
+        if now - self.started > self.seconds:
+            raise NoScore(
+                Outcome.no_score, f"scoring took longer than {self.seconds:g} s and was stopped; is the model very slow?"
+            )
+        if reason := self.should_stop():
+            raise NoScore(Outcome.cancelled, reason)
+        if self._is_over():
+            self._ended()
+        if self.process.over_memory():
+            raise NoScore(Outcome.out_of_memory, "the model used more memory than allowed while it was scored")
+
+    def _is_over(self) -> bool:
+        """Whether the first process ended before its requests did: then there is word on the second line already."""
+        first, second = self.lines
+        return first.requests in self.open and bool(select.select([second.replies], [], [], 0)[0])
+
+    def _ended(self) -> NoReturn:
+        """The model's process is over: say why."""
+        if self.control in self.open:
+            self._close(self.control)  # there will be no second one
+        while not self.process.wait(POLL_SECONDS):
+            self._check()
+        last = self.process.log.last_lines(1)
+        code = self.process.ended.exit_code if self.process.ended else None
+        if code in KILLED or says_out_of_memory(last):
+            raise NoScore(Outcome.out_of_memory, f"the model ran out of memory while it was scored: {last}")
+        if code in (BUILD_FAILED, LOAD_FAILED):
+            raise NoScore(Outcome.no_score, f"the trained model cannot be scored: {last}")
+        raise NoScore(Outcome.no_score, f"the model stopped while it was scored (exit code {code}): {last}")
+
+    def _living(self) -> set[int]:
+        """Every process of the scoring that is not dead."""
+        try:
+            below = psutil.Process(self.process.popen.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return set()
+        return {process.pid for process in below if _lives(process)}
+
+    def _close(self, *fds: int) -> None:
+        for fd in fds:
+            os.close(fd)
+            self.open.discard(fd)
+
+
+def _numbers(values: np.ndarray) -> bytes:
+    return values.astype("<u4").tobytes()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _widen(pipe: int) -> None:
+    """A larger pipe needs fewer turns between the two processes; the default size works too."""
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    except PermissionError:
+        return
