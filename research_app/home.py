@@ -43,9 +43,7 @@ def secret_key() -> str:
         try:
             _write_once(path, secrets.token_urlsafe(48))
         except OSError as error:
-            raise BadEnvironment(
-                f"{path} cannot be written: {error.strerror}. Free some space."
-            ) from error
+            raise BadEnvironment(f"{path} cannot be written: {error.strerror}. Free some space.") from error
     return path.read_text()
 
 

@@ -125,7 +125,7 @@ def test_ctrl_c_leaves_no_process_and_gives_training_back(signoff: Installation)
     everything = signoff.processes()
     assert signoff.interrupt() == 0
     assert alive(everything, within=0.2) == []
-    assert carrying(MARK, signoff.home.name) == []
+    assert carrying(MARK, str(signoff.home)) == []
     assert number(signoff, f"SELECT count(*) FROM research_app_run WHERE id = {run} AND state = 'queued' AND attempts = 0")
     assert signoff.output.endswith("Stopped.\n")
 
@@ -144,7 +144,7 @@ def test_a_killed_supervisor_leaves_no_process(signoff: Installation) -> None:
     assert len(everything) > 6
     signoff.signal(signal.SIGKILL)
     assert alive(everything) == []
-    assert carrying(MARK, signoff.home.name) == []
+    assert carrying(MARK, str(signoff.home)) == []
 
 
 def test_make_up_serves_with_standard_input_closed_and_dies_with_make(shared: Installation) -> None:
@@ -161,7 +161,7 @@ def test_make_up_serves_with_standard_input_closed_and_dies_with_make(shared: In
         assert make.stdout
         printed = next(line for line in make.stdout if "Signoff is at" in line)
         assert signoff.url in printed
-        everything = carrying(MARK, signoff.home.name)
+        everything = carrying(MARK, str(signoff.home))
         make.kill()
         make.wait()
         assert alive(everything, within=15) == []
