@@ -88,6 +88,10 @@ def test_the_knobs_proposer_fills_a_round_and_is_told_every_result(project: Proj
     told = propose.context_of(project, project.tip()).history
     assert [tried.outcome for tried in told] == ["evaluated"] * 5
     assert all(tried.effect is not None and tried.details for tried in told)
+    noise = project.noise()
+    assert noise is not None
+    halves = [tried.effect / noise.sigma * 2 for tried in told if tried.effect is not None]
+    assert all(abs(half - round(half)) < 1e-6 for half in halves), "to half a sigma, no finer"
 
 
 def test_a_round_without_a_number_stops_while_too_many_candidates_wait(

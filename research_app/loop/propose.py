@@ -16,9 +16,11 @@ from django.utils import timezone
 
 from agent.proposal import Context, NothingToPropose, Proposal, Proposer, Tried
 from agent.same import propose_nothing
+from research_app.evidence.noise import Noise
 from research_app.models import Author, BaselineVersion, Candidate, Device, Event, Message, Project, Round, Stage, State
 from research_app.models.candidate import RESTING
 from research_app.models.lease import MAX_ATTEMPTS, Lease
+from training.scorer import rounded_for_agents
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +179,7 @@ def context_of(project: Project, base: BaselineVersion) -> Context:
     files = repository.texts(base.commit, edit.editable)
     program = repository.texts(base.commit, [edit.program]).get(edit.program, "")
     rows = project.candidates.select_related("evidence").order_by("number")
+    noise = project.noise()
     history = tuple(
         Tried(
             candidate=row.number,
@@ -184,12 +187,11 @@ def context_of(project: Project, base: BaselineVersion) -> Context:
             stage=row.stage,
             outcome=outcome_of(row),
             hypothesis=row.hypothesis,
-            effect=row.evidence.effect if row.evidence else None,
+            effect=told_effect(row, noise),
             details=row.details,
         )
         for row in rows
     )
-    noise = project.noise()
     return Context(
         files=files,
         program=program,
@@ -197,6 +199,12 @@ def context_of(project: Project, base: BaselineVersion) -> Context:
         sigma=noise.sigma if noise else None,
         attempt=project.last_number + 1,
     )
+
+
+def told_effect(candidate: Candidate, noise: Noise | None) -> float | None:
+    """What a proposer may know of an effect: to half a sigma, or it would fit the gate text; nothing of invalid evidence."""
+    effect = candidate.evidence.effect if candidate.evidence else None
+    return None if effect is None or noise is None else rounded_for_agents(effect, noise.sigma)
 
 
 def outcome_of(candidate: Candidate) -> str:
