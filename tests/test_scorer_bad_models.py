@@ -1,0 +1,137 @@
+"""A model that misbehaves while it is scored ends as a named outcome in bounded time, and the worker is as it was."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.scorer_samples import bigram, bigram_checkpoint, failed, scored
+from tests.training_samples import small_corpus
+from training.corpus import CorpusInfo
+from training.scorer import NoScore, rounded_for_agents
+from training.spec import Outcome
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> CorpusInfo:
+    return small_corpus(tmp_path_factory.mktemp("bad"))
+
+
+@pytest.fixture(autouse=True)
+def _the_worker_is_as_it_was(corpus: CorpusInfo, tmp_path: Path) -> Iterator[None]:
+    def state() -> tuple[object, ...]:
+        me = psutil.Process()
+        return {child.pid for child in me.children(recursive=True)}, len(os.listdir("/proc/self/fd")), me.num_threads()
+
+    before = state()
+    yield
+    assert state() == before
+    assert list(tmp_path.glob(".scoring-*")) == []
+
+
+BROKEN = {
+    "answers before it was asked": (
+        "for fd in map(int, sys.argv[6::2]):\n    try:\n        os.write(fd, bytes(12))\n    except OSError:\n        pass",
+        Outcome.no_score,
+        "logits of shape (0, 0, 0)",
+    ),
+    "answers once more than it was asked": (
+        "reply = os.dup(int(sys.argv[6]))\n"
+        "os.write(reply, b''.join(n.to_bytes(4, 'little') for n in logits.shape) + logits.detach().numpy().tobytes())",
+        Outcome.no_score,
+        "without being asked",
+    ),
+    "does not end": (
+        "import time\nos._exit = lambda code: time.sleep(600)",
+        Outcome.no_score,
+        "did not end when it was asked nothing more",
+    ),
+    "answers in two dimensions": ("logits = logits[0]", Outcome.no_score, "it must be (sequences, length, vocabulary)"),
+    "knows half of the bytes": ("logits = logits[..., :128]", Outcome.no_score, "logits of shape (32, 128, 128)"),
+    "is infinite at one place": ("logits[0, 0, 0] = float('inf')", Outcome.not_finite, "logits that are not finite"),
+    "closes everything and hangs": (
+        "import time\nos.closerange(0, 100)\ntime.sleep(600)",
+        Outcome.no_score,
+        "scoring took longer than 4 s",
+    ),
+    "stops the process that watches it": (
+        "import signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep(600)",
+        Outcome.no_score,
+        "scoring took longer than 4 s",
+    ),
+    "has many children that use memory": (
+        "import time\n"
+        "if not any(os.fork() == 0 for _ in range(4)):\n"
+        "    time.sleep(600)\n"
+        "block = os.urandom(1 << 20) * 200\n"
+        "time.sleep(600)",
+        Outcome.out_of_memory,
+        "more memory than allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_there_is_no_score_for_a_model_that(name: str, corpus: CorpusInfo, tmp_path: Path) -> None:
+    body, outcome, message = BROKEN[name]
+    started = time.monotonic()
+    memory = 600 << 20 if outcome is Outcome.out_of_memory else 4 << 30
+    seconds = 4 if "4 s" in message else 100
+    with pytest.raises(NoScore) as caught:
+        scored(tmp_path / "scratch", corpus.gate, bigram(body), bigram_checkpoint(), seconds=seconds, memory=memory)
+    assert (caught.value.outcome, message in str(caught.value)) == (outcome, True), str(caught.value)
+    assert time.monotonic() - started < 60
+
+
+def test_a_model_that_prints_megabytes_is_scored(corpus: CorpusInfo, tmp_path: Path) -> None:
+    result = scored(tmp_path / "scratch", corpus.gate, bigram("print('x' * (1 << 21))"), bigram_checkpoint())
+    assert failed(result) == {}
+
+
+def test_what_a_model_starts_is_gone_before_the_second_process_begins(corpus: CorpusInfo, tmp_path: Path) -> None:
+    mark = tmp_path / "alive"
+    daemon = (
+        "import time\n"
+        "if not self.seen:\n"
+        "    self.seen['started'] = True\n"
+        f"    if os.path.exists('{mark}'):\n"  # the second process
+        f"        before = open('{mark}').read()\n"
+        "        time.sleep(0.3)\n"
+        f"        if open('{mark}').read() != before: sys.exit('a child of the first process is alive')\n"
+        "    elif os.fork() == 0:\n"
+        "        os.setsid()\n"
+        "        while True:\n"
+        f"            open('{mark}', 'w').write(str(time.monotonic()))\n"
+        "            time.sleep(0.02)"
+    )
+    result = scored(tmp_path / "scratch", corpus.gate, bigram(daemon), bigram_checkpoint())
+    assert failed(result) == {}
+    assert mark.exists()
+
+
+def test_the_hidden_shard_is_scored_beside_the_gate_and_printed_nowhere(corpus: CorpusInfo, tmp_path: Path) -> None:
+    both = scored(tmp_path / "scratch", corpus.gate, bigram(), bigram_checkpoint(), hidden=corpus.hidden)
+    gate = scored(tmp_path / "scratch", corpus.gate, bigram(), bigram_checkpoint())
+    swapped = scored(tmp_path / "scratch", corpus.hidden, bigram(), bigram_checkpoint())
+    assert gate.hidden is None
+    assert both.bits_per_byte == pytest.approx(gate.bits_per_byte, rel=1e-9)
+    assert both.by_source == pytest.approx(gate.by_source, rel=1e-9)
+    assert both.hidden == pytest.approx(swapped.bits_per_byte, rel=1e-9)
+    assert both.hidden_by_source == pytest.approx(swapped.by_source, rel=1e-9)
+    assert f"{both.hidden:.4f}" not in repr(both)
+    assert failed(both) == {}
+
+
+def test_an_agent_is_told_a_score_to_half_a_sigma() -> None:
+    assert rounded_for_agents(3.0164, 0.0162) == pytest.approx(3.0132)  # 372 halves
+    assert rounded_for_agents(-0.0039, 0.0162) == 0.0
+    assert rounded_for_agents(-0.0042, 0.0162) == pytest.approx(-0.0081)
+    assert len({rounded_for_agents(3 + noise / 1e4, 0.0162) for noise in range(80)}) <= 2
+    for sigma in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="measured, positive sigma"):
+            rounded_for_agents(3.0, sigma)
