@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from training.output import OutputParser
 from training.process import Process, clean_environment, says_out_of_memory
@@ -23,6 +23,8 @@ POINTS_SECONDS = 1.0  # at least this long between two calls of `on_points`
 SOURCE_LIMIT = 16 << 20  # bytes of source kept for scoring
 SANDBOX_LEVEL = "none"
 
+MEASURED_HERE = ("scored_bytes", "probes", "checkpoint_hash", "code_hash", "score_seconds")  # no run states these itself
+
 OnPoints = Callable[[Sequence[Point]], None]
 
 
@@ -34,7 +36,9 @@ class _Ending:
     reason: str = "Trained and scored."
     score: float | None = None
     score_by_source: dict[str, float] = field(default_factory=dict)
-    facts: dict[str, float | int | str] = field(default_factory=dict)
+    hidden_score: float | None = None
+    hidden_score_by_source: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def fail(self, outcome: Outcome, reason: str) -> None:
         self.outcome, self.reason = outcome, reason
@@ -87,6 +91,8 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
         finished_at=time.time(),
         train_seconds=train_seconds,
         exit_code=ended.exit_code if ended else None,
+        hidden_score=ending.hidden_score,
+        hidden_score_by_source=ending.hidden_score_by_source,
     )
 
 
@@ -250,6 +256,8 @@ def _add_facts(ending: _Ending, spec: RunSpec, progress: _Progress, process: Pro
             facts["startup_seconds"] = round(train_seconds - loop_seconds, 3)
             if isinstance(tokens := facts.get("tokens"), float | int):
                 facts["tokens_per_second"] = round(tokens / loop_seconds, 1)
+    for name in MEASURED_HERE:
+        facts.pop(name, None)
     if process.ended is not None:
         facts["peak_memory_bytes"] = process.ended.peak_memory_bytes
         facts["cpu_seconds"] = process.ended.cpu_seconds
@@ -282,11 +290,17 @@ def _score(
         return
     started = time.monotonic()
     try:
-        score = scorer().score(outputs, spec.scoring.shard, should_stop)
+        score = scorer().score(outputs, spec.scoring.shard, should_stop, hidden=spec.scoring.hidden)
     except NoScore as error:
         reason = str(error)
         ending.fail(error.outcome, reason[0].upper() + reason[1:] + ("" if reason.endswith((".", "?")) else "."))
     else:
         ending.score, ending.score_by_source = score.bits_per_byte, dict(score.by_source)
-        ending.facts["scored_bytes"] = score.scored_bytes
+        ending.hidden_score, ending.hidden_score_by_source = score.hidden, dict(score.hidden_by_source)
+        ending.facts |= {
+            "scored_bytes": score.scored_bytes,
+            "probes": {name: probe.told() for name, probe in score.probes.items()},
+            "checkpoint_hash": score.checkpoint_hash,
+            "code_hash": score.code_hash,
+        }
     ending.facts["score_seconds"] = round(time.monotonic() - started, 3)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 BudgetKind = Literal["train_flops", "tokens", "wall_seconds"]
 BUDGET_KINDS: tuple[BudgetKind, ...] = ("train_flops", "tokens", "wall_seconds")
@@ -46,6 +46,7 @@ class Scored:
     """The score is measured by the trusted scorer on `shard`, which the run itself must not be able to read."""
 
     shard: Path  # a `.bin` shard with its `.json` index beside it, see training/corpus.py
+    hidden: Path | None = None  # a second one, to be scored on too when a candidate is confirmed
     hidden: Path | None = None  # a second one for confirming runs; its score reaches no log and no agent
 
 
@@ -93,11 +94,13 @@ class RunResult:
     score: float | None  # in the project's metric; None unless completed
     score_by_source: Mapping[str, float]
     self_reported: bool
-    facts: Mapping[str, float | int | str]  # parameters, steps, tokens, flops, peak_memory_bytes, data_hash, …
+    facts: Mapping[str, Any]  # JSON: parameters, steps, tokens, flops, peak_memory_bytes, data_hash, probes, …
     log: str  # bounded, control characters stripped
     sandbox_level: str
     started_at: float  # unix seconds
     finished_at: float  # unix seconds, scoring included
     train_seconds: float  # from start to exit of the training command
     exit_code: int | None  # negative for a signal; None when the process never started
+    hidden_score: float | None = field(default=None, repr=False)  # on Scored.hidden; not for agents, logs or messages
+    hidden_score_by_source: Mapping[str, float] = field(default_factory=dict, repr=False)
     hidden_score: float | None = None  # on `Scored.hidden`, where it was asked for
