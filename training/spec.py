@@ -46,7 +46,6 @@ class Scored:
     """The score is measured by the trusted scorer on `shard`, which the run itself must not be able to read."""
 
     shard: Path  # a `.bin` shard with its `.json` index beside it, see training/corpus.py
-    hidden: Path | None = None  # a second one, to be scored on too when a candidate is confirmed
     hidden: Path | None = None  # a second one for confirming runs; its score reaches no log and no agent
 
 
@@ -103,4 +102,3 @@ class RunResult:
     exit_code: int | None  # negative for a signal; None when the process never started
     hidden_score: float | None = field(default=None, repr=False)  # on Scored.hidden; not for agents, logs or messages
     hidden_score_by_source: Mapping[str, float] = field(default_factory=dict, repr=False)
-    hidden_score: float | None = None  # on `Scored.hidden`, where it was asked for
