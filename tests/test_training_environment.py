@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ import pytest
 
 from tests.training_samples import SCORING, Bench, small_corpus
 from training.process import BoundedLog, clean_text
+from training.sandbox import Level
 from training.spec import Outcome
 
 ROOT = Path(__file__).parent.parent
@@ -28,8 +31,8 @@ def bench(tmp_path: Path) -> Bench:
 def test_a_run_sees_only_the_allowed_environment(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    bench.run_script("import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))", seed=7)
-    seen = json.loads((bench.folder / "script-0" / "seen.json").read_text())
+    bench.run_script("import json, os; json.dump(dict(os.environ), open(os.environ['HOME'] + '/seen.json', 'w'))", seed=7)
+    seen = json.loads((bench.folder / "scratch-0" / "seen.json").read_text())
     assert not {"DATABASE_URL", "PYTHONPATH", "USER"} & set(seen)
     assert {name for name in seen if not name.startswith("SIGNOFF_")} <= {
         "PATH", "HOME", "TMPDIR", "LANG", "LC_CTYPE", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED",
@@ -50,64 +53,73 @@ def test_no_core_dump_is_written_and_the_kernel_would_take_the_run_first(bench: 
 def test_a_daemon_that_the_run_left_is_gone_when_the_run_ends(bench: Bench) -> None:
     script = """
 import os, sys, time
+os.chdir(os.environ['HOME'])
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         for fd in range(3):
             os.close(fd)
-        open('daemon', 'w').write(str(os.getpid()))
+        open('daemon', 'w').close()
         time.sleep(600)
     os._exit(0)
-while not os.path.exists('daemon') or not open('daemon').read():
+while not os.path.exists('daemon'):
     time.sleep(0.01)
 print('score: 1')
 """
-    assert bench.run_script(script).outcome is Outcome.completed
-    assert not psutil.pid_exists(int((bench.folder / "script-0" / "daemon").read_text()))
+    mark = uuid.uuid4().hex
+    result = bench.run_script(script, command=("python", "train.py", mark), wall_limit=30.0)
+    assert result.outcome is Outcome.completed
+    assert (bench.folder / "scratch-0" / "daemon").exists()
+    assert not marked(mark)
 
 
+@pytest.mark.parametrize("level", [Level.strong, Level.basic, Level.none])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_is_left_running_when_the_worker_is_killed(bench: Bench, number: signal.Signals) -> None:
+def test_nothing_is_left_running_when_the_worker_is_killed(bench: Bench, number: signal.Signals, level: Level) -> None:
     tree = bench.script("""
 import os, time
+os.chdir(os.environ['HOME'])
 if os.fork() == 0:
     os.setsid()  # a grandchild that detached itself
-    open('grandchild', 'w').write(str(os.getpid()) + ' ')
+    open('grandchild', 'w').close()
     time.sleep(600)
-open('child', 'w').write(str(os.getpid()) + ' ')
+open('child', 'w').close()
 time.sleep(600)
 """)
-    spec = bench.spec(tree)
+    spec, mark = bench.spec(tree), uuid.uuid4().hex
     worker = subprocess.Popen(
         [sys.executable, "-c", f"from tests.test_training_environment import run_forever; run_forever({str(tree)!r}, "
-         f"{str(spec.scratch)!r}, {str(bench.corpus.folder)!r})"],
+         f"{str(spec.scratch)!r}, {str(bench.corpus.folder)!r}, {str(level)!r}, {mark!r})"],
         cwd=ROOT,
     )  # fmt: skip
-    left = [_pid(tree / name) for name in ("child", "grandchild")]
+    wait_until(lambda: all((spec.scratch / name).exists() for name in ("child", "grandchild")))
+    assert len(marked(mark)) > 2
     worker.send_signal(number)
     worker.wait()
-    _wait_until(lambda: not any(psutil.pid_exists(pid) for pid in left))
+    wait_until(lambda: not marked(mark))
 
 
-def run_forever(tree: str, scratch: str, corpus: str) -> None:
+def run_forever(tree: str, scratch: str, corpus: str, level: str, mark: str) -> None:
     """What the killed worker of the test above executes."""
     from training.runner import run_training
     from training.spec import Budget, RunSpec
 
     spec = RunSpec(
-        run=1, tree=Path(tree), scratch=Path(scratch), command=("python", "train.py"), seed=1, device="cpu",
-        budget=Budget("tokens", 1), wall_limit=600, data=Path(corpus) / "visible", scoring=SCORING,
+        run=1, tree=Path(tree), scratch=Path(scratch), command=("python", "train.py", mark), seed=1, device="cpu",
+        budget=Budget("tokens", 1), wall_limit=600, data=Path(corpus) / "visible", scoring=SCORING, level=Level(level),
     )  # fmt: skip
     run_training(spec, lambda points: None, lambda: None)
 
 
-def _pid(path: Path) -> int:
-    _wait_until(lambda: path.exists() and path.read_text().endswith(" "))
-    return int(path.read_text())
+def marked(mark: str) -> list[psutil.Process]:
+    """The processes that have a word in their command line: their numbers inside a sandbox are not those outside.
+
+    Only those without the worker, which has it within a longer word.
+    """
+    return [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or ())]
 
 
-def _wait_until(true: object, seconds: float = 20.0) -> None:
-    assert callable(true)
+def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
@@ -116,7 +128,7 @@ def _wait_until(true: object, seconds: float = 20.0) -> None:
 
 def test_a_killed_launcher_takes_its_command_along_and_is_reported(bench: Bench) -> None:
     script = "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)"
-    result = bench.run_script(script, wall_limit=20.0)
+    result = bench.run_script(script, wall_limit=20.0, level=Level.none)
     assert (result.outcome, result.exit_code) == (Outcome.crashed, None)
     assert "killed from outside" in result.reason
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
+import uuid
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.test_training_environment import marked
 from tests.training_samples import SCORING, Bench, small_corpus, values_of
 from training.runner import run_training
 from training.spec import Outcome, Point
@@ -117,19 +118,18 @@ def test_a_run_is_cancelled_when_asked_to_stop(bench: Bench) -> None:
 def test_an_error_while_points_are_stored_ends_the_run_and_is_passed_on(bench: Bench) -> None:
     script = """
 import os, time
-open('pid', 'w').write(str(os.getpid()))
 open(os.environ['SIGNOFF_OUT'] + '/series.jsonl', 'w').write('{"step": 0, "train_loss": 1}\\n')
 time.sleep(600)
 """
-    spec = bench.spec(bench.script(script))
+    mark = uuid.uuid4().hex
+    spec = bench.spec(bench.script(script), command=("python", "train.py", mark))
 
     def refuse(points: object) -> None:
         raise ConnectionError("the database is gone")
 
     with pytest.raises(ConnectionError, match="the database is gone"):
         run_training(spec, refuse, lambda: None)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((spec.tree / "pid").read_text()), 0)
+    assert not marked(mark)
 
 
 def test_points_are_handed_on_while_the_run_trains_at_most_once_a_second(bench: Bench) -> None:

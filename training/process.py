@@ -12,7 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -222,6 +222,10 @@ class Process:
             self.wait(KILL_SECONDS)
         self.popen.wait()
 
+    def pids(self) -> list[int]:
+        """The command and everything it started."""
+        return [process.pid for process in self._family()]
+
     def _family(self) -> list[psutil.Process]:
         try:
             launcher = psutil.Process(self.popen.pid)
@@ -251,10 +255,21 @@ class Process:
         self.popen.wait()  # the launcher closed its end: all is over
         while self._output_fd in self.selector.get_map() and self._read_output():
             pass
-        self.ended = Ended(**json.loads(self._status)) if self._status else Ended(None, 0, 0.0)
+        self.ended = _ended(self._status)
         for fd in (self._status_fd, self._output_fd):
             if fd in self.selector.get_map():
                 self.selector.unregister(fd)
+
+
+def _ended(status: bytes) -> Ended:
+    """What the launcher reported. A shell and bubblewrap say 128 + n for a command that signal n ended."""
+    if not status:
+        return Ended(None, 0, 0.0)
+    ended = Ended(**json.loads(status))
+    assert ended.exit_code is not None
+    if ended.exit_code - 128 in signal.valid_signals():
+        return replace(ended, exit_code=128 - ended.exit_code)
+    return ended
 
 
 def _resident(process: psutil.Process) -> int:
@@ -270,3 +285,5 @@ def _proportional(process: psutil.Process) -> int:
         return int(process.memory_full_info().pss)
     except psutil.NoSuchProcess:
         return 0
+    except psutil.AccessDenied:  # it runs a program that nobody may read
+        return _resident(process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import sys
 import time
@@ -14,6 +15,9 @@ from typing import Any, Self
 
 from training.output import OutputParser
 from training.process import Process, clean_environment, says_out_of_memory
+from training.sandbox import Confinement, Level, best_level, confined
+from training.sandbox.packages import places_of
+from training.sandbox.scratch import use_of
 from training.scorer import NoScore, Scorer, ShouldStop
 from training.series import CHECKPOINT, SERIES, Outputs, SeriesReader, UnsafeOutput
 from training.spec import Outcome, Point, RunResult, RunSpec, Scored, SelfReported
@@ -21,7 +25,7 @@ from training.spec import Outcome, Point, RunResult, RunSpec, Scored, SelfReport
 POLL_SECONDS = 0.2  # between two looks at the run, its limits and whether it should stop
 POINTS_SECONDS = 1.0  # at least this long between two calls of `on_points`
 SOURCE_LIMIT = 16 << 20  # bytes of source kept for scoring
-SANDBOX_LEVEL = "none"
+SCRATCH_EVERY = 1.0  # seconds between two looks at what the run has written, which take time themselves
 
 MEASURED_HERE = ("scored_bytes", "probes", "checkpoint_hash", "code_hash", "score_seconds")  # no run states these itself
 
@@ -49,10 +53,11 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
 
     `on_points` gets new points at most once a second and the rest at the end; `should_stop` is asked about five times a
     second and returns a reason to kill the run, or None. What goes wrong inside the run is an outcome, never an exception;
-    an exception of either callback ends the run and is passed on. Raises OSError when `tree` or `scratch` is unusable,
-    FormatError when a self-reported format is.
+    an exception of either callback ends the run and is passed on. Raises NoSandbox when this machine cannot keep the run
+    apart as well as `spec` demands, OSError when `tree` or `scratch` is unusable, FormatError when a self-reported format is.
     """
     started_at = time.time()
+    level = spec.level or best_level(spec.minimum_level)
     source = read_source(spec.tree) if isinstance(spec.scoring, Scored) else {}
     with ExitStack() as stack:
         outputs = stack.enter_context(Outputs(spec.scratch))
@@ -64,7 +69,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
             """Started with the first point: ready when the run ends, and never there for a run that crashed at once."""
             return stack.enter_context(Scorer(source, spec.scratch.parent, device=spec.device, memory_limit=spec.memory_limit))
 
-        with _start(spec, progress) as process:
+        with _start(spec, level, progress) as process:
             ending = _follow(spec, process, progress, should_stop, scorer)
             process.kill()
             train_seconds = process.seconds
@@ -86,7 +91,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
         self_reported=isinstance(spec.scoring, SelfReported),
         facts=ending.facts,
         log=process.log.text(),
-        sandbox_level=SANDBOX_LEVEL,
+        sandbox_level=level,
         started_at=started_at,
         finished_at=time.time(),
         train_seconds=train_seconds,
@@ -96,10 +101,34 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
     )
 
 
-def command_line(spec: RunSpec) -> list[str]:
-    """The command as it is executed. A sandbox wraps this."""
+def command_line(spec: RunSpec, level: Level) -> list[str]:
+    """The command as it is executed, inside its sandbox."""
     first, *rest = spec.command
-    return [sys.executable if first in ("python", "python3") else first, *rest]
+    return confined([sys.executable if first in ("python", "python3") else first, *rest], confinement_of(spec, level))
+
+
+def confinement_of(spec: RunSpec, level: Level) -> Confinement:
+    """What the training command may reach."""
+    return Confinement(
+        level=level,
+        readable=(spec.tree, spec.data, *spec.readable),
+        writable=spec.scratch,
+        device=spec.device,
+        memory_limit=spec.memory_limit,
+        processes=spec.process_limit,
+        file_size=spec.scratch_limit,
+        scratch_size=spec.scratch_limit,
+        hidden=places_of(corpus_packages(spec.data)) if isinstance(spec.scoring, Scored) else (),
+    )
+
+
+def corpus_packages(visible: Path) -> list[str]:
+    """The installed packages that the held-out text beside this folder was taken from, if it was."""
+    record = visible.parent / "corpus.json"
+    if not record.is_file():
+        return []
+    recipe = json.loads(record.read_text())["recipe"]
+    return [name for names in recipe.values() for name in names if name.isidentifier()]
 
 
 def run_environment(spec: RunSpec) -> dict[str, str]:
@@ -178,9 +207,9 @@ class _Progress:
             self.on_points(points)
 
 
-def _start(spec: RunSpec, progress: _Progress) -> Process:
+def _start(spec: RunSpec, level: Level, progress: _Progress) -> Process:
     return Process(
-        command_line(spec),
+        command_line(spec, level),
         cwd=spec.tree,
         environment=run_environment(spec),
         memory_limit=spec.memory_limit,
@@ -195,6 +224,7 @@ def _follow(
 ) -> _Ending:
     """Watch the process until it ends or has to be ended."""
     ending = _Ending()
+    looked = time.monotonic()
     while ending.outcome is Outcome.completed and not process.wait(POLL_SECONDS):
         try:
             progress.hand_on()
@@ -215,6 +245,10 @@ def _follow(
                 Outcome.out_of_memory,
                 f"Used more than {spec.memory_limit / 2**30:.3g} GiB of memory, so it was killed. {_last_lines(process)}",
             )
+        elif time.monotonic() - looked >= SCRATCH_EVERY:
+            if excess := use_of(spec.scratch, process.pids()).excess(spec.scratch_limit):
+                ending.fail(Outcome.crashed, f"It {excess}, so it was killed. {_last_lines(process)}")
+            looked = time.monotonic()
     return ending
 
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+from training.sandbox.confinement import Level
+
 BudgetKind = Literal["train_flops", "tokens", "wall_seconds"]
 BUDGET_KINDS: tuple[BudgetKind, ...] = ("train_flops", "tokens", "wall_seconds")
 
@@ -74,6 +76,11 @@ class RunSpec:
     scoring: Scored | SelfReported
     memory_limit: int = 4 * GIB  # bytes of resident memory of the whole process group
     log_limit: int = 256 * KIB  # bytes; head and tail are kept, with a line that says how much was cut
+    scratch_limit: int = 16 * GIB  # bytes of all files in `scratch`, and of each of them
+    process_limit: int = 512  # processes and threads at one time
+    readable: tuple[Path, ...] = ()  # what else the run may read, for example an interpreter of its own
+    minimum_level: Level = Level.basic  # of the sandbox; a machine that has none as good refuses the run
+    level: Level | None = None  # of the sandbox, when it is not to be the best that holds on this machine
 
 
 @dataclass(frozen=True)

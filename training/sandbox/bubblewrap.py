@@ -18,6 +18,8 @@ def find_bubblewrap() -> str | None:
 
 def bubblewrap(
     program: str,
+    *,
+    capabilities: Sequence[str] | None,
     system: Sequence[Path],
     readable: Sequence[Path],
     hidden: Sequence[Path],
@@ -25,11 +27,18 @@ def bubblewrap(
     writable: Path | None,
     shared_memory: int,
 ) -> list[str]:
-    """The options up to the command. Later ones are mounted over earlier ones, so the order matters."""
+    """The options up to the command. Later ones are mounted over earlier ones, so the order matters.
+
+    `capabilities`: what root keeps inside until it has become another user; None for a user who is not root, and who
+    needs a name space of users to make the others.
+    """
+    if capabilities is None:
+        rights = ["--unshare-user"]
+    else:
+        rights = ["--cap-drop", "ALL", *(option for name in capabilities for option in ("--cap-add", name))]
     return [
         program,
-        *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
-        *(("--unshare-user",) if os.geteuid() else ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")),
+        *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", *rights),
         *("--die-with-parent", "--new-session", "--hostname", "sandbox"),
         *(option for path in system for option in _as_it_is(path)),
         *("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(shared_memory), "--tmpfs", "/dev/shm"),

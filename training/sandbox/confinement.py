@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +24,7 @@ SYSTEM_FILES = tuple(
 )
 MACHINE = tuple(map(Path, ("/sys/devices/system/cpu", "/sys/devices/system/node")))  # how many cores, and which are near
 GPU = tuple(map(Path, ("/sys/bus/pci", "/sys/devices", "/sys/module/nvidia", "/sys/module/nvidia_uvm")))
-DEVICES = tuple(map(Path, ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")))  # bubblewrap makes its own
+DEVICES = tuple(map(Path, ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")))
 PROC_FILES = tuple(
     map(Path, ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version", "/proc/filesystems", "/proc/driver"))
 )
@@ -71,12 +71,63 @@ def confined(command: Sequence[str], confinement: Confinement) -> list[str]:
     """
     if confinement.level is Level.none:
         return list(command)
+    reach = _Reach.of(confinement)
     user = _own_user(confinement)
-    hidden = tuple(dict.fromkeys(path.resolve() for path in confinement.hidden))
-    readable = _distinct((*confinement.readable, *interpreter()))
+    orders: dict[str, Any] = {
+        "user": user,
+        "see_closed_folders": user is not None and reach.closed(confinement.level),
+        "keep_fds": list(confinement.keep_fds),
+        "limits": {
+            "RLIMIT_NPROC": confinement.processes,
+            "RLIMIT_FSIZE": confinement.file_size,
+            "RLIMIT_NOFILE": OPEN_FILES,
+            "RLIMIT_CORE": 0,
+        },
+    }
     if confinement.level is Level.strong:
-        return [*_namespaces(confinement, readable, hidden), *_entering(confinement, user), *command]
-    return [*_entering(confinement, user, (readable, hidden)), *command]
+        return [*_namespaces(confinement, reach, orders), *_entering(orders, None), *command]
+    version = landlock.version()
+    if version == 0:
+        raise CannotConfine("this kernel has no Landlock, or it is switched off")
+    if user is None:
+        orders["limits"]["RLIMIT_NPROC"] += _processes_of(os.getuid())  # the kernel counts these too
+    orders["landlock"] = {
+        "handled": landlock.handled(version),
+        "rules": landlock.rules(
+            version, (*reach.readable, *reach.system, *PROC_FILES), reach.writable, (*DEVICES, *reach.devices), reach.hidden
+        ),
+        "own": landlock.READ | landlock.WRITE_FILE,
+    }
+    return [*_entering(orders, version), *command]
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """The paths of a confinement, with what every command needs."""
+
+    readable: tuple[Path, ...]
+    writable: Path | None
+    hidden: tuple[Path, ...]
+    system: tuple[Path, ...]
+    devices: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, confinement: Confinement) -> _Reach:
+        gpu = confinement.device != "cpu"
+        return cls(
+            readable=_distinct((*confinement.readable, *interpreter()), confinement.writable),
+            writable=confinement.writable,
+            hidden=tuple(dict.fromkeys(path.resolve() for path in confinement.hidden)),
+            system=(*SYSTEM, *SYSTEM_FILES, *MACHINE, *(GPU if gpu else ())),
+            devices=tuple(gpu_devices()) if gpu else (),
+        )
+
+    def closed(self, level: Level) -> bool:
+        """Whether a user of its own could not read something of this, or not come to it. In name spaces, the way is ours."""
+        needed = set(self.readable)
+        if level is Level.basic:
+            needed.update(*(path.parents for path in (*self.readable, *((self.writable,) if self.writable else ()))))
+        return any(path.is_dir() and path.stat().st_mode & 0o005 != 0o005 for path in needed)
 
 
 def interpreter() -> list[Path]:
@@ -91,64 +142,34 @@ def gpu_devices() -> list[Path]:
     return [path for path in sorted(Path("/dev").glob("nvidia*")) if not path.name.endswith("modeset")]
 
 
-def _distinct(paths: Iterable[Path]) -> tuple[Path, ...]:
+def _distinct(paths: Iterable[Path], writable: Path | None) -> tuple[Path, ...]:
     """Each path under its own name and under that which links lead to; none within another."""
     named = dict.fromkeys(name for path in paths for name in (path.absolute(), path.resolve()))
-    whole = (*SYSTEM, *named)
+    whole = (*SYSTEM, *named, *((writable,) if writable else ()))
     return tuple(path for path in named if not any(path != other and path.is_relative_to(other) for other in whole))
 
 
-def _namespaces(confinement: Confinement, readable: Sequence[Path], hidden: Sequence[Path]) -> list[str]:
+def _namespaces(confinement: Confinement, reach: _Reach, orders: Mapping[str, Any]) -> list[str]:
     path = find_bubblewrap()
     if path is None:
         raise CannotConfine("bubblewrap is not installed")
-    gpu = confinement.device != "cpu"
+    capabilities = ("CAP_SETUID", "CAP_SETGID", *(("CAP_DAC_READ_SEARCH",) if orders["see_closed_folders"] else ()))
     return bubblewrap(
         path,
-        (*SYSTEM, *SYSTEM_FILES, *MACHINE, *(GPU if gpu else ())),
-        (*readable, ENTER),
-        hidden,
-        gpu_devices() if gpu else (),
-        confinement.writable,
-        confinement.memory_limit // 4,
+        capabilities=capabilities if orders["user"] is not None else None,
+        system=reach.system,
+        readable=(*reach.readable, ENTER),
+        hidden=reach.hidden,
+        devices=reach.devices,
+        writable=reach.writable,
+        shared_memory=confinement.memory_limit // 4,
     )
 
 
-def _entering(
-    confinement: Confinement, user: int | None, files: tuple[Sequence[Path], Sequence[Path]] | None = None
-) -> list[str]:
-    """The call of `enter.py`. With `files`, what is readable and what is hidden, Landlock takes the place of name spaces."""
-    version = landlock.version() if files else None
-    if version == 0:
-        raise CannotConfine("this kernel has no Landlock, or it is switched off")
-    orders: dict[str, Any] = {
-        "user": user,
-        "see_closed_folders": False,
-        "keep_fds": list(confinement.keep_fds),
-        "limits": {
-            "RLIMIT_NPROC": confinement.processes,
-            "RLIMIT_FSIZE": confinement.file_size,
-            "RLIMIT_NOFILE": OPEN_FILES,
-            "RLIMIT_CORE": 0,
-            "RLIMIT_MEMLOCK": 1 << 26,
-        },
-        "landlock": None,
-        "seccomp": program(Where(landlock=version)).hex(),
-    }
-    if files and version is not None:
-        readable, hidden = files
-        gpu = confinement.device != "cpu"
-        everything = (*readable, *SYSTEM, *SYSTEM_FILES, *MACHINE, *PROC_FILES, *(GPU if gpu else ()))
-        devices = (*DEVICES, *(gpu_devices() if gpu else ()))
-        orders["landlock"] = {
-            "handled": landlock.handled(version),
-            "rules": landlock.rules(version, everything, confinement.writable, devices, hidden),
-            "own": landlock.READ | landlock.WRITE_FILE,
-        }
-        orders["see_closed_folders"] = user is not None
-        if user is None:
-            orders["limits"]["RLIMIT_NPROC"] += _processes_of(os.getuid())
-    return [sys.executable, "-I", "-S", str(ENTER), json.dumps(orders, separators=(",", ":")), *()]
+def _entering(orders: Mapping[str, Any], version: int | None) -> list[str]:
+    """The call of `enter.py`; `version` of Landlock when that takes the place of name spaces."""
+    complete = {"landlock": None, **orders, "seccomp": program(Where(version)).hex()}
+    return [sys.executable, "-I", "-S", str(ENTER), json.dumps(complete, separators=(",", ":"))]
 
 
 def _own_user(confinement: Confinement) -> int | None:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 from training.sandbox.confinement import Level
+
+INSTALL = (
+    "Install bubblewrap 0.8 or newer (Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap) and start "
+    "the worker again."
+)
+ALLOW = (
+    "Let the worker's user make name spaces: sysctl kernel.unprivileged_userns_clone=1 and user.max_user_namespaces above 0; "
+    "on Ubuntu 24.04 also sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap; in a "
+    "container, a seccomp profile that lets unshare and mount through."
+)
+LANDLOCK = "For the basic level, use Linux 5.13 or newer with Landlock among the security modules (boot option lsm=landlock,…)."
 
 
 class NoSandbox(Exception):
@@ -21,15 +33,51 @@ class ProbeResult:
     fix: str = ""
 
 
-def probe(minimum: Level) -> ProbeResult:
-    """The best level that holds here."""
-    return ProbeResult(Level.none)
+def probe(minimum: Level = Level.basic, why_not: Callable[[Level], str] | None = None) -> ProbeResult:
+    """The best level that holds here. Takes about a second for each level tried; below `minimum` none is.
+
+    `why_not` says of a level what is wrong with it on this machine, "" when it holds.
+    """
+    ask = why_not or attempts_at
+    reasons: list[str] = []
+    for level in (Level.strong, Level.basic):
+        if reasons and not level.at_least(minimum):
+            break
+        why = ask(level)
+        if not why:
+            return ProbeResult(level, tuple(reasons), _fix(reasons))
+        reasons.append(f"The sandbox level {level} does not hold here: {why}.")
+    return ProbeResult(Level.none, tuple(reasons), _fix(reasons))
+
+
+def attempts_at(level: Level) -> str:
+    """Run the escape attempts at a level: what got out or went wrong, "" when all were stopped."""
+    from training.escape.stage import Stage  # which itself runs things in the sandbox
+
+    with Stage() as stage:
+        findings = stage.examine(level)
+    if findings.trouble:
+        return findings.trouble
+    return "; ".join(findings.escaped[:5])
+
+
+def _fix(reasons: list[str]) -> str:
+    """What to do for a better level; "" when the best one holds."""
+    if not reasons:
+        return ""
+    first = INSTALL if "not installed" in reasons[0] or "nknown option" in reasons[0] else ALLOW
+    return f"{first} {LANDLOCK}" if len(reasons) > 1 else first
 
 
 @cache
+def found() -> ProbeResult:
+    """The result of `probe`, found once in a process."""
+    return probe(Level.none)
+
+
 def best_level(minimum: Level = Level.basic) -> Level:
-    """The best level that holds, found once in a process. Raises NoSandbox when it is below `minimum`."""
-    found = probe(minimum)
-    if not found.level.at_least(minimum):
-        raise NoSandbox(" ".join((*found.reasons, found.fix)))
-    return found.level
+    """The best level that holds. Raises NoSandbox when it is below `minimum`."""
+    result = found()
+    if not result.level.at_least(minimum):
+        raise NoSandbox(f"This project needs the sandbox level {minimum}. {' '.join(result.reasons)} {result.fix}".strip())
+    return result.level

@@ -65,6 +65,10 @@ NEW_NAMESPACES = 0x7E020080  # CLONE_NEW*: time, mount, cgroup, uts, ipc, user, 
 TERMINAL_INPUT = (0x5412, 0x541C)  # ioctl: TIOCSTI and TIOCLINUX type into the terminal of whoever started the worker
 PR_SET_DUMPABLE = 4  # would hide a process from those who watch its memory and files
 
+OUT_OF_SIGHT = (435, 437)  # clone3, openat2: no filter sees their flags; without them, everybody uses clone and openat
+SET_ID = 0o6000  # mode bits of a program that runs as its owner
+CREATES = 0x400040  # open flags: O_CREAT, O_TMPFILE; without these, its mode means nothing
+
 LOAD, AND, EQUAL, ABOVE, RETURN = 0x20, 0x54, 0x15, 0x25, 0x06
 NUMBER, ARCH, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 ALLOW, ERROR = 0x7FFF0000, 0x00050000
@@ -103,9 +107,9 @@ def program(where: Where, machine: str | None = None) -> bytes:
         (LOAD, 0, 0, NUMBER),
         (ABOVE, 0, 1, NEWEST),
         (RETURN, 0, 0, ERROR | errno.ENOSYS),  # x32 too, its numbers begin at 0x40000000
-        (EQUAL, 0, 1, 435),  # clone3: its flags are out of sight, and the C library falls back to clone
-        (RETURN, 0, 0, ERROR | errno.ENOSYS),
     ]
+    for number in OUT_OF_SIGHT:
+        code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | errno.ENOSYS)]
     for number in sorted(numbers[column] for numbers in where.names.values() if numbers[column] >= 0):
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | errno.EPERM)]
     for call, checks in _argument_rules(where, column).items():
@@ -119,7 +123,7 @@ Instruction = tuple[int, int, int, int]
 
 
 def _argument_rules(where: Where, column: int) -> dict[int, list[list[Instruction]]]:
-    """Calls that are refused for some arguments: call number -> checks, each of which may refuse. After one, all is let through."""
+    """Calls that are refused for some arguments: call number -> checks, each of which may refuse."""
 
     def number(x86_64: int, aarch64: int) -> int:
         return (x86_64, aarch64)[column]
@@ -131,7 +135,15 @@ def _argument_rules(where: Where, column: int) -> dict[int, list[list[Instructio
         number(135, 92): [_refuse_other(0, 0, 0xFFFFFFFF)],  # personality: no change
         number(41, 198): [_refuse_other(0, socket.AF_UNIX)],  # socket; where it leads, the name spaces decide
         number(53, 199): [_refuse_other(0, socket.AF_UNIX)],  # socketpair
+        number(257, 56): [_refuse_bits(3, SET_ID, unless_none_of=(2, CREATES))],  # openat
+        number(91, 52): [_refuse_bits(1, SET_ID)],  # fchmod
+        number(268, 53): [_refuse_bits(2, SET_ID)],  # fchmodat
+        number(452, 452): [_refuse_bits(2, SET_ID)],  # fchmodat2
+        number(259, 33): [_refuse_bits(2, SET_ID)],  # mknodat
     }
+    if column == 0:  # the older names of these
+        rules[2] = [_refuse_bits(2, SET_ID, unless_none_of=(1, CREATES))]  # open
+        rules |= {call: [_refuse_bits(1, SET_ID)] for call in (85, 90, 133)}  # creat, chmod, mknod
     if where.landlock is None:
         return rules
     connected = _refuse_other(1, socket.SOCK_STREAM, socket.SOCK_SEQPACKET, mask=0xF)  # and can be connected to nothing else
@@ -151,8 +163,12 @@ def _argument(index: int, mask: int | None) -> Iterator[Instruction]:
         yield (AND, 0, 0, mask)
 
 
-def _refuse_bits(index: int, bits: int) -> list[Instruction]:
-    return [*_argument(index, bits), (EQUAL, 1, 0, 0), (RETURN, 0, 0, ERROR | errno.EPERM)]
+def _refuse_bits(index: int, bits: int, unless_none_of: tuple[int, int] | None = None) -> list[Instruction]:
+    """Refuse when one of `bits` is set; not when another argument (its index) has none of some bits."""
+    refuse = [*_argument(index, bits), (EQUAL, 1, 0, 0), (RETURN, 0, 0, ERROR | errno.EPERM)]
+    if unless_none_of is None:
+        return refuse
+    return [*_argument(*unless_none_of), (EQUAL, len(refuse), 0, 0), *refuse]
 
 
 def _refuse_equal(index: int, value: int) -> list[Instruction]:
