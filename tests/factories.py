@@ -17,6 +17,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from research_app.access import APPROVERS
+from research_app.evidence.noise import Noise
+from research_app.evidence.policy import decide_confirmation
+from research_app.loop.judge import CONFIRM_SEED, decide_looks
+from research_app.loop.weigh import Arms, looks_of, weigh, weigh_confirmation
 from research_app.models import (
     Author,
     BaselineVersion,
@@ -42,6 +46,7 @@ from research_app.repository import Repository, normalised_syntax_hash
 from training.spec import Outcome
 
 BASE_SCORE, SIGMA = 2.187, 0.0071  # of made-up runs, in bits per byte
+NOISE = Noise(SIGMA, low=0.0047, high=0.0145, degrees=7)  # as eight calibration runs give it
 STEPS = 400
 
 TRAIN_PY = '''"""Train a small model within the budget."""
@@ -168,24 +173,53 @@ def make_patch_set(candidate: Candidate, base: BaselineVersion, edits: Sequence[
 
 
 def make_evidence(patch_set: PatchSet, scores: Sequence[float], verdict: Verdict | None = None) -> Evidence:
-    """Frozen evidence for these scores against the base's bank. The verdict follows from the effect unless it is given."""
-    project = patch_set.candidate.project
-    bank = list(patch_set.base.runs.filter(patch_set=None, score__isnull=False))
-    mean = sum(float(run.score or 0) for run in bank) / len(bank) if bank else BASE_SCORE
-    effect = project.sign * (mean - sum(scores) / len(scores))
-    error = SIGMA * math.sqrt(1 / max(len(bank), 1) + 1 / len(scores))
-    if verdict is None:
-        verdict = Verdict.MORE_RUNS_NEEDED if effect > 0.75 * SIGMA else Verdict.DROP
-    told = [{"run": run.pk, "seed": run.seed, "score": run.score} for run in patch_set.runs.order_by("seed")]
-    evidence = Evidence(
-        patch_set=patch_set, policy_version=1, verdict=verdict, effect=effect, standard_error=error, sigma=SIGMA,
-        baseline_mean=mean, candidate_mean=sum(scores) / len(scores), baseline_n=len(bank), candidate_n=len(scores),
-        reason=f"{effect / SIGMA:+.1f} sigma on {len(scores)} run{'s' if len(scores) > 1 else ''}.",
-        numbers={"candidate": told, "baseline": [{"run": r.pk, "seed": r.seed, "score": r.score} for r in bank]},
-    )  # fmt: skip
+    """Frozen evidence for these scores against the base's bank, weighed as in life.
+
+    The verdict is the policy's, unless another is given: solid evidence comes with its confirming runs on fresh seeds,
+    invalid evidence with a failed probe.
+    """
+    base, project = patch_set.base, patch_set.candidate.project
+    policy = project.file.decision_policy()
+    bank = list(base.runs.filter(patch_set=None, purpose=Purpose.BANK, score__isnull=False).order_by("pk"))
+    runs = list(patch_set.runs.filter(purpose=Purpose.SCREEN, score__isnull=False).order_by("seed"))[: len(scores)]
+    runs += [make_run(base, patch_set=patch_set, seed=len(runs) + i + 1) for i in range(len(scores) - len(runs))]
+    for run, score in zip(runs, scores, strict=True):
+        run.score = score
+        run.save(update_fields=["score"])
+    arms = Arms(bank, runs)
+    decisions = decide_looks(policy, NOISE, arms, project.sign > 0)
+    looks = looks_of(policy, decisions)
+    evidence = weigh(patch_set, arms, NOISE, decisions[-1], looks)
+    if verdict == Verdict.SOLID:
+        evidence.save()
+        evidence = make_confirmation(patch_set, sum(scores) / len(scores), looks)
+    elif verdict == Verdict.INVALID:
+        finding = {"rule": "probe", "sentence": "the causality probe failed"}
+        evidence.numbers["health"] = {"state": "invalid", "findings": [finding]}
+        evidence.reason = "Not comparable: the causality probe failed."
+        evidence.effect = evidence.low = evidence.high = None
+    evidence.verdict = verdict or evidence.verdict
     evidence.content_hash = evidence.compute_hash()
     evidence.save()
     return evidence
+
+
+def make_confirmation(patch_set: PatchSet, score: float, looks: list[dict[str, float]]) -> Evidence:
+    """Evidence, unsaved, of fresh runs of both arms; the candidate's score about as given."""
+    base, project = patch_set.base, patch_set.candidate.project
+    policy = project.file.decision_policy()
+    first = CONFIRM_SEED + 100 * patch_set.candidate.number
+    theirs: list[Run] = []
+    mine: list[Run] = []
+    for i in range(policy.confirm_runs):
+        spread = SIGMA * 0.5 * (i - (policy.confirm_runs - 1) / 2)
+        for arm, whose, mean in ((theirs, None, BASE_SCORE), (mine, patch_set, score)):
+            more: dict[str, Any] = {"purpose": Purpose.CONFIRM, "score": mean + spread, "hidden_score": mean + 0.02 - spread}
+            arm.append(make_run(base, patch_set=whose, seed=first + i, series={}, **more))
+    arms = Arms(theirs, mine)
+    baseline, candidate = arms.scores(hidden=True)
+    confirmed = decide_confirmation(policy, SIGMA, baseline, candidate, SIGMA, project.sign > 0)
+    return weigh_confirmation(patch_set, arms, NOISE, confirmed, looks, SIGMA)
 
 
 def make_run(
@@ -208,7 +242,7 @@ def make_run(
     if score is None and completed:
         score = BASE_SCORE + noise.gauss(0, SIGMA)
     now = timezone.now()
-    purpose = Purpose.SCREEN if patch_set else Purpose.BANK
+    purpose = fields.pop("purpose", Purpose.SCREEN if patch_set else Purpose.BANK)
     defaults = {
         "commit": patch_set.commit if patch_set else baseline.commit,
         "self_reported": baseline.project.self_reported,
@@ -250,7 +284,7 @@ def make_series(noise: random.Random, score: float, progress: float = 1.0) -> di
         "tokens_per_second": [watched, [round(62_000 + noise.gauss(0, 900), 1) for _ in watched]],
         "memory_mb": [watched, [round(410 + noise.gauss(0, 1.5), 1) for _ in watched]],
         "tokens": [steps, [2048.0 * (step + 1) for step in steps]],
-        "flops": [steps, [1.25e9 * (step + 1) for step in steps]],
+        "flops": [steps, [8e8 * (step + 1) for step in steps]],
         "seconds": [steps, [round(0.038 * (step + 1), 3) for step in steps]],
     }
 
@@ -258,8 +292,8 @@ def make_series(noise: random.Random, score: float, progress: float = 1.0) -> di
 def facts_of(noise: random.Random) -> dict[str, float | int | str]:
     """Facts as the default target reports them."""
     return {
-        "parameters": 372_864, "steps": STEPS, "tokens": 2048 * STEPS, "flops": int(1.25e9 * STEPS),
-        "flops_per_token": 610_351.6, "peak_memory_bytes": 430_000_000 + noise.randrange(4_000_000),
+        "parameters": 372_864, "steps": STEPS, "tokens": 2048 * STEPS, "flops": int(8e8 * STEPS),
+        "flops_per_token": 390_625.0, "peak_memory_bytes": 430_000_000 + noise.randrange(4_000_000),
         "tokens_per_second": 62_000 + noise.randrange(900), "data_hash": "d" * 64, "torch": "2.13.0",
     }  # fmt: skip
 

@@ -10,14 +10,16 @@ from django.views.decorators.http import require_safe
 
 from research_app.access import may_operate, may_vote
 from research_app.loop.review import Seen
-from research_app.models import Candidate, Event, Landing, LandingState, PatchSet, Project, Run, Stage
+from research_app.models import Candidate, Event, Evidence, Landing, LandingState, PatchSet, Project, Run, Stage, Verdict
 from research_app.models.candidate import REOPENABLE
 from research_app.repository import RepositoryError
-from research_app.web import figures, live
+from research_app.web import findings, live
 from research_app.web.access import get_candidate, researcher
 from research_app.web.candidates import neighbours
 from research_app.web.diff import FileDiff, rendered, texts_of, too_large
 from research_app.web.effects import Scale, effect_of
+from research_app.web.resources import constants_of, facts_table
+from research_app.web.verdict import card_of
 
 REASONS = (
     "Looks like seed noise",
@@ -29,8 +31,10 @@ REASONS = (
 FRAGMENTS = {
     "head": "candidate/_head.html",
     "verdict": "candidate/_verdict.html",
+    "guards": "candidate/_guards.html",
     "scores": "candidate/_scores.html",
     "resources": "candidate/_resources.html",
+    "findings": "candidate/_findings.html",
     "runs": "candidate/_runs.html",
     "events": "candidate/_events.html",
     "curves-mark": "candidate/_mark.html",
@@ -45,7 +49,7 @@ def candidate(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     shown = get_candidate(request, slug, number)
     context = context_of(request, shown)
     if not request.headers.get("HX-Trigger"):
-        context |= {"files": files_of(shown.project, shown.patch_set), "too_large": too_large(diff_of(shown))}
+        context |= diff_context(shown)
     return live.page(request, "candidate.html", FRAGMENTS, context)
 
 
@@ -65,6 +69,12 @@ def diff_of(shown: Candidate) -> str:
     return shown.patch_set.diff if shown.patch_set else str(shown.proposed.get("patch", ""))
 
 
+def diff_context(shown: Candidate) -> dict[str, Any]:
+    """The diff with its risky edits: no fragment, because what a vote binds to is not renewed under the reader."""
+    files = files_of(shown.project, shown.patch_set)
+    return {"files": files, "flags": findings.flagged(shown.patch_set, files), "too_large": too_large(diff_of(shown))}
+
+
 def files_of(project: Project, patch_set: PatchSet | None) -> list[FileDiff]:
     """The diff with colours. Without the repository it is shown without them."""
     if patch_set is None or too_large(patch_set.diff):
@@ -80,12 +90,12 @@ def files_of(project: Project, patch_set: PatchSet | None) -> list[FileDiff]:
 
 def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str, Any]:
     """What all fragments of the page show. A constant number of queries, whatever the number of runs."""
-    patch_set, project = shown.patch_set, shown.project
+    patch_set, project, evidence = shown.patch_set, shown.project, shown.evidence
     base = patch_set.base if patch_set else shown.base
     runs = runs_of(shown)
-    bank = list(base.runs.filter(patch_set=None).select_related("device").order_by("seed"))
+    bank = list(base.runs.filter(patch_set=None, budget_share=1.0).select_related("device").order_by("seed"))
     mine = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
-    effect = effect_of(shown.evidence, project.sign)
+    effect, earlier = effect_of(evidence, project.sign), earlier_look(evidence)
     previous, following = neighbours(project, shown)
     landing = shown.landings.select_related("version").order_by("-pk").first()
     return {
@@ -94,13 +104,17 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "patch_set": patch_set,
         "base": base,
         "tip": project.tip(),
-        "evidence": shown.evidence,
+        "evidence": evidence,
+        "card": card_of(evidence, earlier, project, mine) if evidence else None,
         "effect": effect,
-        "hidden": shown.evidence is not None and effect is None,  # health comes first
+        "hidden": evidence is not None and effect is None,  # health comes first
         "bar": Scale.of([effect]).bar(effect) if effect else None,
-        "arms": arms_of(shown, bank, mine),
+        "arms": arms_of(shown, earlier, bank, mine),
         "facts": facts_table(bank, mine),
+        "constants": constants_of(shown.details),
+        "contradictions": evidence.numbers.get("contradictions", []) if evidence else [],
         "sources": source_table(bank, mine, project.sign),
+        "findings": findings.together(mine),
         "bank": bank,
         "runs": runs,
         "mine": mine,
@@ -117,6 +131,14 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     }
 
 
+def earlier_look(evidence: Evidence | None) -> Evidence | None:
+    """The look that led to a confirmation: the runs that were looked at before the fresh ones. At most one query."""
+    if evidence is None or "confirmation" not in evidence.numbers or not evidence.numbers.get("looks"):
+        return None
+    looks = Evidence.objects.filter(patch_set=evidence.patch_set_id, pk__lt=evidence.pk)
+    return looks.filter(candidate_n=len(evidence.numbers["looks"])).order_by("-pk").first()
+
+
 def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | None) -> dict[str, Any]:
     """What the decision bar needs: what was seen, and what this person may do now."""
     seen = Seen.of(shown)
@@ -129,7 +151,15 @@ def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | 
         "in_queue": landing is not None and landing.state in (LandingState.QUEUED, LandingState.REJUDGING),
         "may_reopen": shown.stage in REOPENABLE and shown.evidence is not None and may_operate(request.user),
         "reasons": REASONS,
+        "reason_needed": reason_needed(shown.evidence),
     }
+
+
+def reason_needed(evidence: Evidence | None) -> str:
+    """Why approving needs a reason, as loop/review.py will ask for one; empty where it needs none."""
+    if evidence is None or evidence.verdict != Verdict.SOLID:
+        return "The evidence does not say “solid”: approving needs a reason."
+    return "The evidence is in quarantine: approving needs a reason." if evidence.quarantined else ""
 
 
 def runs_of(shown: Candidate) -> list[Run]:
@@ -151,6 +181,11 @@ class Arm:
     role: str
     scores: Sequence[tuple[int, int, float]]  # run, seed, score
     sign: float
+
+    @classmethod
+    def of(cls, name: str, role: str, kept: Sequence[Mapping[str, Any]], sign: float) -> "Arm":
+        """From what evidence keeps of each run."""
+        return cls(name, role, [(one["run"], one["seed"], one["score"]) for one in kept], sign)
 
     @property
     def values(self) -> list[float]:
@@ -174,59 +209,16 @@ class Arm:
         return min(self.scores, key=lambda entry: self.sign * entry[2], default=None)
 
 
-def arms_of(shown: Candidate, bank: Sequence[Run], mine: Sequence[Run]) -> list[Arm]:
-    """Baseline and candidate: exactly the runs that the evidence froze, or those that have ended where there is none yet."""
+def arms_of(shown: Candidate, earlier: Evidence | None, bank: Sequence[Run], mine: Sequence[Run]) -> list[Arm]:
+    """Exactly the runs that the evidence froze, before them those of the earlier looks; without evidence, those that ended."""
     frozen = shown.evidence.numbers if shown.evidence else {}
     arms = []
     for name, role, runs in (("baseline", "baseline", bank), (str(shown), "candidate", mine)):
         kept = frozen.get(role) or [{"run": r.pk, "seed": r.seed, "score": r.score} for r in runs if r.score is not None]
-        arms.append(Arm(name, role, [(one["run"], one["seed"], one["score"]) for one in kept], shown.project.sign))
+        if earlier is not None:
+            arms.append(Arm.of(name, role, earlier.numbers[role], shown.project.sign))
+        arms.append(Arm.of(f"{name}, fresh seeds" if earlier else name, role, kept, shown.project.sign))
     return arms
-
-
-FACTS = (  # key, words, how it is written
-    ("parameters", "parameters", figures.quantity),
-    ("flops_per_token", "FLOPs per token", figures.quantity),
-    ("tokens", "tokens seen", figures.quantity),
-    ("steps", "steps", figures.quantity),
-    ("flops", "training FLOPs", figures.quantity),
-    ("peak_memory_bytes", "peak memory", figures.size),
-    ("device_peak_memory_bytes", "peak device memory", figures.size),
-    ("tokens_per_second", "tokens/s", figures.quantity),
-    ("train_seconds", "training time", lambda value: f"{value:.1f} s"),
-)
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One measured quantity in both arms: means over their runs."""
-
-    words: str
-    before: str
-    after: str
-    change: str
-    same: bool
-
-
-def facts_table(bank: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
-    """What a change resolves to: measured, not described. Only what both arms measured."""
-    table = []
-    for key, words, written in FACTS:
-        before, after = _mean_fact(bank, key), _mean_fact(mine, key)
-        if before is None or after is None:
-            continue
-        relative = (after - before) / before if before else 0.0
-        same = abs(relative) < 0.0005
-        table.append(
-            Fact(words, written(before), written(after), "same" if same else figures.percent(relative, signed=True), same)
-        )
-    return table
-
-
-def _mean_fact(runs: Sequence[Run], key: str) -> float | None:
-    values = [run.train_seconds if key == "train_seconds" else run.facts.get(key) for run in runs if run.score is not None]
-    numbers = [float(value) for value in values if isinstance(value, int | float)]
-    return fmean(numbers) if numbers else None
 
 
 @dataclass(frozen=True)

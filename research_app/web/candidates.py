@@ -22,7 +22,7 @@ GROUPS: Mapping[str, tuple[str, tuple[Stage, ...]]] = {
     "under-way": ("under way", tuple(stage for stage in Stage if stage not in RESTING)),
     "discarded": ("discarded", DISCARDED),
 }
-ATTENTION = "attention"
+ATTENTION, WITHIN_NOISE = "attention", "within-noise"
 # Health hides an effect from the order too: an invalid candidate is not best.
 _EFFECT = Case(When(evidence__verdict=Verdict.INVALID, then=None), default=F("evidence__effect"))
 ORDERS: Mapping[str, tuple[str, OrderBy]] = {
@@ -47,7 +47,11 @@ class FilterForm(forms.Form):
 
     def __init__(self, data: Mapping[str, str], authors: list[str]) -> None:
         super().__init__(data)
-        groups = [*((key, words) for key, (words, _) in GROUPS.items()), (ATTENTION, "needs attention")]
+        groups = [
+            *((key, words) for key, (words, _) in GROUPS.items()),
+            (ATTENTION, "needs attention"),
+            (WITHIN_NOISE, "within noise"),
+        ]
         offered: dict[str, list[Any]] = {
             "stage": [("", "any stage"), ("Groups", groups), ("Stages", Stage.choices)],
             "author": [("", "any author"), *((name, name) for name in authors)],
@@ -79,6 +83,7 @@ def candidates(request: HttpRequest, slug: str) -> HttpResponse:
     found = ordered(filtered(Candidate.objects.filter(project=project), form), form.chosen("sort"))
     page = Paginator(for_list(found), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {"project": project, "form": form, "page": page, "rows": rows(page.object_list)}
+    context["may_reopen_all"] = form.chosen("stage") == WITHIN_NOISE
     return live.page(request, "candidates.html", {"results": "candidates/_results.html"}, context)
 
 
@@ -91,6 +96,8 @@ def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
     """What the form leaves in."""
     if (stage := form.chosen("stage")) == ATTENTION:
         found = found.exclude(needs_attention="")
+    elif stage == WITHIN_NOISE:
+        found = within_noise(found)
     elif stage:
         found = found.filter(stage__in=GROUPS[stage][1] if stage in GROUPS else [stage])
     if verdict := form.chosen("verdict"):
@@ -104,6 +111,12 @@ def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
             words |= Q(number=int(number[1] or number[2]))
         found = found.filter(words)
     return found
+
+
+def within_noise(found: CandidateQuerySet) -> CandidateQuerySet:
+    """Dropped or inconclusive ones whose effect is below one sigma: nothing speaks against them but chance."""
+    small = Q(evidence__effect__lt=F("evidence__sigma"), evidence__effect__gt=-F("evidence__sigma"))
+    return found.filter(small, stage__in=(Stage.DROPPED, Stage.INCONCLUSIVE))
 
 
 def ordered(found: CandidateQuerySet, sort: str) -> CandidateQuerySet:

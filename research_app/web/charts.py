@@ -1,6 +1,6 @@
 """The data of the charts, one address each, with an ETag that costs no read of a series."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.models import Count, Max
@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from research_app.models import Project, Run, SeriesChunk, Stage, Verdict
 from research_app.models.run import series_of
-from research_app.web import curves, figures, live
+from research_app.web import curves, figures, findings, live
 from research_app.web.access import get_candidate, get_project, get_run, researcher
 from research_app.web.curves import Group
 
@@ -23,7 +23,7 @@ def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpRespon
     """Curves of a candidate's runs against those of its baseline."""
     shown = get_candidate(request, slug, number)
     base = shown.patch_set.base if shown.patch_set else shown.base
-    bank = list(base.runs.filter(patch_set=None).order_by("seed"))
+    bank = list(base.runs.filter(patch_set=None, budget_share=1.0).order_by("seed"))
     mine = list(shown.patch_set.runs.order_by("seed")) if shown.patch_set else []
     return _curves(request, [(f"baseline {base.number}", "baseline", bank), (str(shown), "candidate", mine)])
 
@@ -33,7 +33,7 @@ def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpRespon
 def run_curves(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Curves of one run, and of its baseline's other runs for comparison."""
     shown = get_run(request, slug, pk)
-    bank = shown.baseline.runs.filter(patch_set=None).exclude(pk=shown.pk).order_by("seed")
+    bank = shown.baseline.runs.filter(patch_set=None, budget_share=1.0).exclude(pk=shown.pk).order_by("seed")
     return _curves(request, [(f"baseline {shown.baseline.number}", "baseline", list(bank)), (shown.name, "candidate", [shown])])
 
 
@@ -59,8 +59,22 @@ def _curves(request: HttpRequest, groups: Sequence[tuple[str, str, Sequence[Run]
         "axis_title": curves.AXES[axis],
         "offered": [{"name": n, "title": curves.TITLES.get(n, (n.replace("_", " ").capitalize(), ""))[0]} for n in offered],
         "traces": curves.traces([Group(n, role, [series[r.pk] for r in runs]) for n, role, runs in groups], name, axis),
+        "marks": marks(groups, series, name, axis),
     }
     return live.with_etag(request, JsonResponse(body), tag)
+
+
+def marks(
+    groups: Sequence[tuple[str, str, Sequence[Run]]], series: Mapping[int, curves.Series], name: str, axis: str
+) -> list[dict[str, Any]]:
+    """Where detectors saw something on this series, on the axis that is shown. The baseline's own findings are not marked."""
+    found = findings.marks_on(name, [(group, runs) for group, role, runs in groups if role == "candidate"])
+    return [
+        mark | {"from": curves.at_step(series[mark["run"]], mark["from"], axis),
+                "to": curves.at_step(series[mark["run"]], mark["to"], axis)}
+        for mark in found
+        if axis == "step" or axis in series[mark["run"]]
+    ]  # fmt: skip
 
 
 @researcher
@@ -72,7 +86,7 @@ def progress(request: HttpRequest, slug: str) -> HttpResponse:
         "number", "stage", "hypothesis", "created_at", "evidence__candidate_mean", "evidence__candidate_n", "evidence__verdict"
     )
     state = project.candidates.aggregate(Count("pk"), Max("stage_since"), Max("number"))
-    banks = project.runs.filter(patch_set=None, score__isnull=False).aggregate(Count("pk"), Max("pk"))
+    banks = project.runs.filter(patch_set=None, budget_share=1.0, score__isnull=False).aggregate(Count("pk"), Max("pk"))
     tag = live.version(f"{project.pk} {state} {banks} {project.baseline_versions.count()}")
     if (unchanged := get_conditional_response(request, etag=f'"{tag}"')) is not None:
         return unchanged
@@ -151,7 +165,7 @@ def thinned(points: Sequence[Point]) -> list[Point]:
 def bands(project: Project, points: Sequence[Point]) -> list[dict[str, Any]]:
     """Mean and standard deviation of every baseline version's runs, from the experiment at which it began. Two queries."""
     scores: dict[int, list[float]] = {}
-    for pk, score in project.runs.filter(patch_set=None).values_list("baseline_id", "score"):
+    for pk, score in project.runs.filter(patch_set=None, budget_share=1.0).values_list("baseline_id", "score"):
         if score is not None:
             scores.setdefault(pk, []).append(score)
     found = []

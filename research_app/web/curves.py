@@ -49,6 +49,14 @@ def on_axis(series: Series, name: str, axis: str) -> tuple[Array, Array] | None:
     return (x[order], y[order]) if len(x) else None
 
 
+def at_step(series: Series, step: float, axis: str) -> float:
+    """Where a step of one run lies on an axis that the run logged."""
+    if axis == "step":
+        return float(step)
+    at, what = (np.asarray(part, dtype=float) for part in series[axis])
+    return float(np.interp(step, at, what))
+
+
 def bucket_width(last: float, buckets: int) -> float:
     """The smallest power of two that cuts 0..last into at most `buckets`."""
     return float(2.0 ** np.ceil(np.log2(max(last, 1e-9) / buckets)))

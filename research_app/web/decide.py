@@ -12,7 +12,7 @@ from research_app.loop.review import ReviewRefused, Seen, StalePage
 from research_app.models import Candidate, StageMoved
 from research_app.web import live
 from research_app.web.access import get_candidate, operator, voter
-from research_app.web.candidate import FRAGMENTS, context_of, files_of
+from research_app.web.candidate import FRAGMENTS, context_of, diff_context
 
 MAX_REASON = 4000  # characters
 
@@ -67,7 +67,7 @@ def _answer(request: HttpRequest, shown: Candidate, refused: str, stale: bool, r
     status = 409 if stale else 422 if refused else 200
     if request.headers.get("HX-Request"):
         return HttpResponse(live.fragment("decide", FRAGMENTS["decide"], context, request), status=status)
-    context |= {"files": files_of(shown.project, shown.patch_set), "too_large": False}
+    context |= diff_context(shown)
     response = live.page(request, "candidate.html", FRAGMENTS, context)
     response.status_code = status
     return response

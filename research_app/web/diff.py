@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import groupby, pairwise
+from typing import Any
 
 from django.utils.safestring import SafeString, mark_safe
 from pygments.lexers import TextLexer, get_lexer_for_filename
@@ -35,6 +36,7 @@ class Line:
     old: int | None = None
     new: int | None = None
     marks: list[tuple[int, int]] = field(default_factory=list)
+    flags: list[Any] = field(default_factory=list)  # findings.Flag: risky edits on this line
     html: SafeString = field(default_factory=SafeString)
 
     @property

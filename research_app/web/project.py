@@ -14,17 +14,18 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.loop import propose
-from research_app.models import Candidate, Device, Project, Run, Stage, State
+from research_app.models import Candidate, Device, Project, Purpose, Run, Stage, State
 from research_app.models.candidate import DISCARDED, RESTING, WAITING
 from research_app.models.run import series_of
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
-from research_app.web.candidates import for_list
+from research_app.web.candidates import for_list, within_noise
 from research_app.web.effects import rows
+from research_app.web.grounds import Grounds
 
 WINDOW = timedelta(hours=1)  # of throughput and device use
 WAY = tuple(stage for stage in Stage if stage not in DISCARDED)
-ALWAYS = (Stage.PROPOSED, Stage.CHECKING, Stage.SCREENING, Stage.READY, Stage.LANDING, Stage.LANDED)
+ALWAYS = (*WAY[: WAY.index(Stage.SHORTLISTED)], Stage.READY, Stage.LANDING, Stage.LANDED)  # shown with a zero too
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_POINTS = 120, 28, 60
 
 
@@ -40,12 +41,15 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "baseline": Bank.of(shown),
         "way": [(stage, counts.get(stage, 0)) for stage in WAY if stage in ALWAYS or counts.get(stage)],
         "discarded": [(stage, counts[stage]) for stage in DISCARDED if counts.get(stage)],
+        "within_noise": within_noise(shown.candidates.all()).count(),
         "waiting": rows(waiting[:5]),
         "waiting_count": sum(counts.get(stage, 0) for stage in WAITING),
         "attention": shown.candidates.exclude(needs_attention="").count(),
         "training": live_runs(shown),
         "queued": shown.runs.filter(state=State.QUEUED).count(),
         "pace": Pace.of(shown),
+        "refusing": Device.objects.online().filter(kind=shown.file.train.device).exclude(refusal="").count(),
+        "grounds": Grounds.of(shown),
         "rounds": shown.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
         "last_round": shown.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
         "under_way": shown.candidates.exclude(stage__in=RESTING).filter(needs_attention="").order_by("-number")[:4],
@@ -55,6 +59,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "status": "project/_status.html",
         "training": "project/_training.html",
         "turn": "project/_turn.html",
+        "grounds": "project/_grounds.html",
         "proposing": "project/_proposing.html",
         "progress-mark": "project/_mark.html",
     }
@@ -97,7 +102,7 @@ class Bank:
         version = project.baseline_versions.order_by("-number").first()
         if version is None:
             return None
-        found = version.runs.filter(patch_set=None).values_list("state", "score")
+        found = version.runs.filter(patch_set=None, purpose=Purpose.BANK).values_list("state", "score")
         scores = [score for _, score in found if score is not None]
         ended = sum(state == State.FINISHED for state, _ in found)
         return cls(version.number, version.commit, scores, project.file.baseline.runs, ended)
@@ -181,7 +186,7 @@ class Pace:
         since = now - WINDOW
         found = project.runs.filter(started_at__isnull=False).exclude(finished_at__lt=since)
         runs = list(found.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id"))
-        devices = Device.objects.online().filter(kind=project.file.train.device).count()
+        devices = Device.objects.online().filter(kind=project.file.train.device, refusal="").count()
         if not runs:
             return cls(0, WINDOW, None, devices)
         begin = max(since, min(run.started_at or now for run in runs))

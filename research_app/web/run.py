@@ -5,11 +5,18 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from research_app.models import Run, RunLog, State
-from research_app.web import figures, live
+from research_app.web import figures, findings, live
 from research_app.web.access import get_run, researcher
-from research_app.web.candidate import FACTS, chart_version
+from research_app.web.candidate import chart_version
+from research_app.web.resources import FACTS
 
-FRAGMENTS = {"run-head": "run/_head.html", "run-facts": "run/_facts.html", "curves-mark": "run/_mark.html"}
+FRAGMENTS = {
+    "run-head": "run/_head.html",
+    "run-findings": "run/_findings.html",
+    "run-facts": "run/_facts.html",
+    "curves-mark": "run/_mark.html",
+}
+SHOWN_APART = ("findings", "probes")
 
 
 @researcher
@@ -22,6 +29,9 @@ def run(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         "run": shown,
         "candidate": shown.patch_set.candidate if shown.patch_set else None,
         "facts": facts_of(shown),
+        "findings": findings.together([shown]),
+        "probes": findings.probes_of(shown),
+        "level": shown.sandbox_level or (shown.device.sandbox_level if shown.device else ""),
         "sources": sorted(shown.score_by_source.items()),
         "running": shown.state == State.RUNNING,
         "chart_version": chart_version([shown]),
@@ -47,6 +57,6 @@ def facts_of(shown: Run) -> list[tuple[str, str]]:
     known = {key: (words, written) for key, words, written in FACTS}
     facts = [(words, written(shown.facts[key])) for key, (words, written) in known.items() if key in shown.facts]
     for key, value in sorted(shown.facts.items()):
-        if key not in known:
+        if key not in known and key not in SHOWN_APART:
             facts.append((key.replace("_", " "), figures.quantity(value) if isinstance(value, int | float) else str(value)))
     return facts

@@ -1,5 +1,5 @@
 // Loss curves and their siblings: a mean with its band per group of seeds, one line for a single run.
-import { Source, layout, options, soft, stayCurrent, token } from "./plot.js";
+import { Source, layout, options, plain, soft, stayCurrent, token } from "./plot.js";
 
 const place = document.getElementById("curves");
 const tabs = document.getElementById("curves-series");
@@ -19,6 +19,16 @@ const traces = () => data.traces.flatMap((trace) => {
   const edge = { x: trace.x, type: "scatter", mode: "lines", line: { width: 0 }, hoverinfo: "skip" };
   return [{ ...edge, y: trace.low }, { ...edge, y: trace.high, fill: "tonexty", fillcolor: soft(colour(trace), 0.2) }, line];
 });
+
+// What detectors saw, as upright bands in the colour of its level; the words stand at the top of the first few.
+const COLOURS = { invalid: "--bad", warning: "--warn", info: "--ink-3" };
+const marks = () => data.marks.map(({ from, to, level }) => ({
+  type: from === to ? "line" : "rect", layer: "below", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1,
+  fillcolor: soft(token(COLOURS[level]), 0.14), line: { color: token(COLOURS[level]), width: from === to ? 1.2 : 0 },
+}));
+const markWords = () => data.marks.slice(0, 3).map(({ from, level, words: text }, i) => ({
+  x: from, xref: "x", y: 1 - i * 0.08, yref: "paper", xanchor: "left", yanchor: "top", showarrow: false, text: plain(text), font: { size: 10, color: token(COLOURS[level]) },
+}));
 
 // The steep first drop would flatten all that matters: the view begins where the curves have come below it.
 const range = () => {
@@ -43,6 +53,8 @@ const draw = () => {
   }
   Plotly.react(place, traces(), layout({
     hovermode: "x unified",
+    shapes: marks(),
+    annotations: markWords(),
     uirevision: `${data.series} ${data.axis}`, // a zoom outlives new points, not a new axis
     xaxis: { title: { text: data.axis_title, standoff: 6 }, rangemode: "tozero" },
     yaxis: { title: { text: data.unit, standoff: 8 }, range: range(), type: data.series === "grad_norm" ? "log" : "linear" },
@@ -51,7 +63,7 @@ const draw = () => {
 
 const describe = () => {
   const said = data.traces.map((trace) => `${label(trace)}: ${trace.y.length} points, from ${trace.y[0]} to ${trace.y.at(-1)}${trace.low ? ` with std ${((trace.high.at(-1) - trace.low.at(-1)) / 2).toPrecision(2)}` : ""}`);
-  words.textContent = `${data.title} over ${data.axis_title}. ${said.join(". ") || "No curve was logged yet"}.`;
+  words.textContent = `${data.title} over ${data.axis_title}. ${said.join(". ") || "No curve was logged yet"}.${data.marks.map((mark) => ` Marked from ${mark.from} to ${mark.to}: ${mark.words}.`).join("")}`;
   place.setAttribute("role", "img");
   place.setAttribute("aria-labelledby", words.id);
   legend.replaceChildren(...data.traces.map((trace) => {

@@ -1,0 +1,141 @@
+"""What detectors and probes saw, as pages show it: per run, together over a candidate's seeds, and on the lines of a diff."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from research_app.models import PatchSet, Run
+from research_app.web.curves import TITLES
+from research_app.web.diff import FileDiff, Line
+
+LEVELS = {"invalid": ("bad", "!"), "warning": ("warn", "!"), "info": ("mute", "i")}  # the worst first
+_RANK = {level: rank for rank, level in enumerate(LEVELS)}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One finding, with every run that has it."""
+
+    level: str
+    detector: str
+    sentence: str
+    place: str
+    runs: Sequence[Run]
+
+    @property
+    def tone(self) -> str:
+        return LEVELS[self.level][0]
+
+    @property
+    def sign(self) -> str:
+        return LEVELS[self.level][1]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """One probe of the scorer on one run."""
+
+    name: str
+    ok: bool
+    reason: str
+
+
+def findings_of(run: Run) -> list[Mapping[str, Any]]:
+    """As they are stored with the run, the worst first; a failed probe is one of them. Empty for runs before there were any."""
+    stored = [dict(found) for found in run.facts.get("findings", []) if found.get("level") in LEVELS]
+    failed = [
+        {"detector": f"{probe.name} probe", "level": "invalid", "sentence": probe.reason}
+        for probe in probes_of(run)
+        if not probe.ok
+    ]
+    return sorted([*failed, *stored], key=lambda found: _RANK[found["level"]])
+
+
+def probes_of(run: Run) -> list[Probed]:
+    """Every probe that was made, failed ones first."""
+    told = dict(run.facts.get("probes") or {})
+    probes = [Probed(name, bool(one.get("ok")), str(one.get("reason", ""))) for name, one in told.items()]
+    return sorted(probes, key=lambda probe: (probe.ok, probe.name))
+
+
+def together(runs: Iterable[Run]) -> list[Seen]:
+    """Findings of several runs: one entry per detector, level and curve, in the words of the first run that has it."""
+    grouped: dict[tuple[str, str, str], tuple[Mapping[str, Any], list[Run]]] = {}
+    for run in runs:
+        for found in findings_of(run):
+            key = (found["level"], found["detector"], found.get("series", ""))
+            having = grouped.setdefault(key, (found, []))[1]
+            if run not in having:
+                having.append(run)
+    seen = [
+        Seen(level, name, first["sentence"], place_of(first), having) for (level, name, _), (first, having) in grouped.items()
+    ]
+    return sorted(seen, key=lambda one: _RANK[one.level])
+
+
+def place_of(found: Mapping[str, Any]) -> str:
+    """Where on the curve: `train loss, steps 120 to 180`."""
+    series, start, end = found.get("series"), found.get("step_from"), found.get("step_to")
+    if not series:
+        return ""
+    name = TITLES.get(series, (series.replace("_", " "), ""))[0].lower()
+    if start is None:
+        return name
+    return f"{name}, step {start:,}" if end in (None, start) else f"{name}, steps {start:,} to {end:,}"
+
+
+def marks_on(name: str, groups: Iterable[tuple[str, Iterable[Run]]]) -> list[dict[str, Any]]:
+    """What to mark on the panel of one series: stretches of steps, with the run that they belong to."""
+    return [
+        {"from": found["step_from"], "to": found.get("step_to", found["step_from"]), "level": found["level"],
+         "words": f"{group}, seed {run.seed}: {found['detector']}", "run": run.pk}
+        for group, runs in groups
+        for run in runs
+        for found in findings_of(run)
+        if found.get("series") == name and found.get("step_from") is not None
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One risky edit. `anchored`: it stands below its line in the diff, with the id `flag-<number>`."""
+
+    number: int
+    level: str
+    detector: str
+    sentence: str
+    path: str
+    line: int | None
+    anchored: bool
+
+    @property
+    def tone(self) -> str:
+        return LEVELS[self.level][0]
+
+    @property
+    def sign(self) -> str:
+        return LEVELS[self.level][1]
+
+
+def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff]) -> list[Flag]:
+    """The risky edits of a patch set, the worst first, each put on its line of the diff where the diff shows that line."""
+    if patch_set is None:
+        return []
+    stored = [flag for flag in patch_set.flags if flag.get("level") in LEVELS]
+    flags = []
+    for number, told in enumerate(sorted(stored, key=lambda flag: _RANK[flag["level"]]), 1):
+        line = _line_of(files, told.get("path", ""), told.get("line"))
+        flag = Flag(
+            number, told["level"], told["detector"], told["sentence"], told.get("path", ""), told.get("line"), line is not None
+        )
+        if line is not None:
+            line.flags.append(flag)
+        flags.append(flag)
+    return flags
+
+
+def _line_of(files: Sequence[FileDiff], path: str, number: int | None) -> Line | None:
+    """The line of the new file, or for removed code the place where it was; a changed line wins over context."""
+    lines = [line for file in files if file.path == path for hunk in file.hunks for line in hunk.lines if number]
+    wanted = (("added", "new"), ("removed", "old"), ("context", "new"))
+    return next((line for kind, side in wanted for line in lines if line.kind == kind and getattr(line, side) == number), None)

@@ -1,0 +1,91 @@
+"""What the verdicts of a project rest on: device time per step, sigma, the baseline's runs, and changes that do nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from research_app.evidence.noise import Noise, Rate, false_accept_rate
+from research_app.models import BaselineVersion, Project, Purpose, Stage, State, Verdict
+from research_app.models.candidate import RESTING
+from training.spec import Outcome
+
+LATELY = timedelta(days=1)  # of device time per step
+DECIDED = (*RESTING, Stage.LANDING)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Device time of one step."""
+
+    purpose: Purpose
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """One project's. `false_accepts` is None before an A/A candidate was decided."""
+
+    spent: Sequence[Spent]
+    screening_share: float
+    noise: Noise | None
+    bank: int
+    bank_wanted: int
+    curve: int
+    curve_wanted: int
+    false_accepts: Rate | None
+    aa_rate: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(each.seconds for each in self.spent)
+
+    @classmethod
+    def of(cls, project: Project) -> "Grounds":
+        """Five queries, whatever the number of candidates; one of them reads every score of the project."""
+        file = project.file
+        tip = project.baseline_versions.order_by("-number").first()
+        bank, bank_wanted, curve, curve_wanted = baseline_runs(tip) if tip else (0, 0, 0, 0)
+        return cls(
+            spent=device_time(project),
+            screening_share=file.policy.screening_share,
+            noise=project.noise(),
+            bank=bank,
+            bank_wanted=max(bank_wanted, file.baseline.runs),
+            curve=curve,
+            curve_wanted=curve_wanted,
+            false_accepts=false_accepts(project),
+            aa_rate=file.policy.aa_rate,
+        )
+
+
+def device_time(project: Project) -> list[Spent]:
+    """Training time of the runs that ended in the last day, by what they were for, in the order of their worth. One query."""
+    ended = project.runs.filter(state=State.FINISHED, finished_at__gt=timezone.now() - LATELY)
+    rows = ended.values_list("purpose").annotate(seconds=Sum("train_seconds")).order_by()
+    by_purpose = {purpose: seconds or 0.0 for purpose, seconds in rows}
+    total = sum(by_purpose.values())
+    return [Spent(p, by_purpose[p], by_purpose[p] / total if total else 0.0) for p in Purpose if p in by_purpose]
+
+
+def baseline_runs(tip: BaselineVersion) -> tuple[int, int, int, int]:
+    """(bank runs completed, bank runs in all, budgets of the curve completed, in all) of a version. One query."""
+    done = Q(outcome=Outcome.completed)
+    bank, curve = Q(purpose=Purpose.BANK), Q(purpose=Purpose.CURVE)
+    counted = tip.runs.filter(patch_set=None).aggregate(
+        bank=Count("pk", filter=bank & done),
+        bank_all=Count("pk", filter=bank),
+        curve=Count("pk", filter=curve & done),
+        curve_all=Count("pk", filter=curve),
+    )
+    return counted["bank"], counted["bank_all"], counted["curve"], counted["curve_all"]
+
+
+def false_accepts(project: Project) -> Rate | None:
+    """How many changes that do nothing were called solid, of those that were decided. One query."""
+    decided = project.candidates.filter(aa=True, stage__in=DECIDED, evidence__isnull=False)
+    counted = decided.aggregate(tried=Count("pk"), accepted=Count("pk", filter=Q(evidence__verdict=Verdict.SOLID)))
+    return false_accept_rate(counted["accepted"], counted["tried"]) if counted["tried"] else None

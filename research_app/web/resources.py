@@ -1,0 +1,81 @@
+"""What a change resolves to: measured facts of both arms side by side, and the constants whose value changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from research_app.models import Run
+from research_app.web import figures
+
+FACTS = (  # key, words, how it is written
+    ("parameters", "parameters", figures.quantity),
+    ("layers", "layers", figures.quantity),
+    ("width", "width", figures.quantity),
+    ("heads", "heads", figures.quantity),
+    ("flops_per_token", "FLOPs per token", figures.quantity),
+    ("tokens", "tokens seen", figures.quantity),
+    ("steps", "steps", figures.quantity),
+    ("flops", "training FLOPs", figures.quantity),
+    ("peak_memory_bytes", "peak memory", figures.size),
+    ("device_peak_memory_bytes", "peak device memory", figures.size),
+    ("tokens_per_second", "tokens/s", figures.quantity),
+    ("train_seconds", "training time", lambda value: f"{value:.1f} s"),
+)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One measured quantity in both arms: means over their runs."""
+
+    words: str
+    before: str
+    after: str
+    change: str
+    same: bool
+
+
+def facts_table(bank: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
+    """What a change resolves to: measured, not described. Only what both arms measured."""
+    table = []
+    for key, words, written in FACTS:
+        before, after = _mean_fact(bank, key), _mean_fact(mine, key)
+        if before is None or after is None:
+            continue
+        relative = (after - before) / before if before else 0.0
+        same = abs(relative) < 0.0005
+        table.append(
+            Fact(words, written(before), written(after), "same" if same else figures.percent(relative, signed=True), same)
+        )
+    return table
+
+
+def _mean_fact(runs: Sequence[Run], key: str) -> float | None:
+    values = [run.train_seconds if key == "train_seconds" else run.facts.get(key) for run in runs if run.score is not None]
+    numbers = [float(value) for value in values if isinstance(value, int | float)]
+    return fmean(numbers) if numbers else None
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant of the code whose resolved value changed."""
+
+    name: str
+    before: str
+    after: str
+
+
+def constants_of(details: Mapping[str, Any]) -> list[Constant]:
+    """The constants that the proposer moved, by their last name: LEARNING_RATE of train.py:LEARNING_RATE."""
+    now, was = details.get("knobs"), details.get("was")
+    if not isinstance(now, Mapping) or not isinstance(was, Mapping):
+        return []
+    return [
+        Constant(name.rpartition(":")[2], _written(was[name]), _written(value))
+        for name, value in now.items()
+        if name in was and was[name] != value
+    ]
+
+
+def _written(value: object) -> str:
+    return figures.minus(f"{value:g}") if isinstance(value, float) else str(value)

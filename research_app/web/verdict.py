@@ -1,0 +1,242 @@
+"""The verdict card: what the frozen evidence says, health before effect. Pure over one row of evidence and its earlier look.
+
+Old evidence may lack any of its numbers: what is missing is not shown, and nothing is made up for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.safestring import SafeString
+
+from research_app.loop.weigh import GUARD_FACTS
+from research_app.models import Evidence, Project, Run, Verdict
+from research_app.web import figures
+from research_app.web.looks import looks_chart
+
+PROBES, DETECTORS = "probe", "detectors"
+CHECKS: Mapping[str, str] = {  # rule of evidence/health.py → what holds where it passed
+    "too few runs": "a run of each arm ended well",
+    "data": "same data",
+    "budget": "same budget",
+    "device": "same kind of device",
+    "scorer": "same scorer",
+    "failures": "runs fail no more often",
+    "scores": "every score is a number",
+    "zero variance": "seeds make a difference",
+    PROBES: "probes of the model",
+    "protected files": "protected files untouched",
+    "overspent": "budget kept",
+    "implausible": "gain is plausible",
+    "risk flag": "no gain with a risky edit",
+    DETECTORS: "no detector calls a run invalid",
+}
+STATUS = {"within": ("good", "✓", "within"), "uncertain": ("warn", "?", "not settled"), "exceeded": ("bad", "!", "exceeded")}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of health: whether it passed, None where it was not made."""
+
+    words: str
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether the arms may be compared, with every reason against it."""
+
+    state: str  # "healthy", "quarantined" or "invalid"
+    findings: Sequence[Mapping[str, str]]
+    checks: Sequence[Check]
+
+    @property
+    def made(self) -> int:
+        return sum(check.passed is not None for check in self.checks)
+
+    @property
+    def passed(self) -> int:
+        return sum(check.passed is True for check in self.checks)
+
+    @classmethod
+    def of(cls, evidence: Evidence, runs: Sequence[Run]) -> "Health | None":
+        """From evidence and the candidate's runs, which tell whether probes and detectors were at work. None: not recorded."""
+        told = evidence.numbers.get("health")
+        if not told:
+            return None
+        failed = {finding["rule"] if finding["rule"] in CHECKS else DETECTORS for finding in told["findings"]}
+        made = {
+            PROBES: any(run.facts.get("probes") for run in runs),
+            DETECTORS: any("findings" in run.facts for run in runs),
+        }
+        checks = [
+            Check(words, False if rule in failed else True if made.get(rule, True) else None) for rule, words in CHECKS.items()
+        ]
+        return cls(told["state"], told["findings"], checks)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Time saved at equal loss, or in `why_not` why it cannot be said."""
+
+    words: str = ""
+    interval: str = ""
+    tone: str = "mute"
+    extrapolated: bool = False
+    why_not: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any] | None) -> "Saving | None":
+        """From the evidence's numbers; None where nothing was worked out."""
+        if not told:
+            return None
+        if "saved" not in told:
+            return cls(why_not=told.get("sentence", ""))
+        saved, low, high = told["saved"], told["low"], told["high"]
+        tone = "good" if low > 0 else "bad" if high < 0 else "mute"
+        words = f"{figures.percent(abs(saved))} {'less' if saved >= 0 else 'more'} time"
+        interval = f"{_share(low)} … {_share(high)}"
+        return cls(words, interval, tone, told.get("extrapolated", False))
+
+
+@dataclass(frozen=True)
+class GuardRow:
+    """One guard metric: what a gain must not cost."""
+
+    words: str
+    before: str
+    after: str
+    change: str
+    interval: str
+    margin: str
+    tone: str
+    sign: str
+    status: str
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """The score on one source of text, as candidate − baseline with its simultaneous interval."""
+
+    name: str
+    before: float
+    after: float
+    change: float
+    low: float
+    high: float
+    tone: str
+    sign: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything on the verdict card beside the effect itself (effects.py)."""
+
+    health: Health | None
+    saving: Saving | None
+    chart: SafeString
+    arms: str
+    sigma: str
+    tried: int | None
+    settle: str
+    old_policy: str
+    confirmed: bool
+    on_hidden_text: bool
+    measured: str
+    guards: Sequence[GuardRow]
+    sources: Sequence[SourceRow]
+    sources_sentence: str
+
+    @property
+    def quarantined(self) -> bool:
+        return self.health is not None and self.health.state == "quarantined"
+
+
+def card_of(evidence: Evidence, earlier: Evidence | None, project: Project, mine: Sequence[Run]) -> Card:
+    """The card. `earlier` is the look that led to a confirmation, `mine` the runs of the patch set."""
+    numbers, sign = evidence.numbers, project.sign
+    confirmation = numbers.get("confirmation") or {}
+    sources = numbers.get("sources") or {}
+    hides = evidence.verdict == Verdict.INVALID
+    return Card(
+        health=Health.of(evidence, mine),
+        saving=Saving.of(numbers.get("savings")),
+        chart=looks_chart(numbers.get("looks") or [], numbers.get("boundaries") or []),
+        arms=arms_in_words(evidence, earlier),
+        sigma=sigma_in_words(evidence),
+        tried=numbers.get("tried"),
+        settle=numbers.get("settle", ""),
+        old_policy=policy_note(evidence, project),
+        confirmed=bool(confirmation),
+        on_hidden_text=any(run.get("hidden") is not None for run in numbers.get("candidate", [])),
+        measured=figures.change(-sign * confirmation["effect"]) if confirmation else "",
+        guards=[] if hides else [guard_row(row) for row in numbers.get("guards", [])],
+        sources=[] if hides else [source_row(row, sign) for row in sources.get("rows", [])],
+        sources_sentence=sources.get("sentence", ""),
+    )
+
+
+def arms_in_words(evidence: Evidence, earlier: Evidence | None) -> str:
+    """How many runs of each arm: `n = 3 + 5 against 8 + 5` where fresh seeds confirmed, `n = 3 against 8` otherwise."""
+    counts = f"{evidence.candidate_n}", f"{evidence.baseline_n}"
+    if earlier is not None:
+        counts = f"{earlier.candidate_n} + {counts[0]}", f"{earlier.baseline_n} + {counts[1]}"
+    return f"n = {counts[0]} against {counts[1]}"
+
+
+def sigma_in_words(evidence: Evidence) -> str:
+    """Sigma with what is known about it: `sigma 0.0071 (0.0047 … 0.0145, 7 degrees of freedom)`."""
+    if not evidence.sigma:
+        return ""
+    noise = evidence.numbers.get("noise")
+    words = f"sigma {figures.spread(evidence.sigma)}"
+    if not noise:
+        return words
+    return f"{words} ({figures.spread(noise['low'])} … {figures.spread(noise['high'])}, {noise['degrees']} degrees of freedom)"
+
+
+def policy_note(evidence: Evidence, project: Project) -> str:
+    """What to know about evidence that another policy judged; empty where it is today's."""
+    if evidence.policy_version == project.policy_version:
+        return ""
+    return f"Judged by policy version {evidence.policy_version}; the project uses version {project.policy_version} now."
+
+
+def guard_row(row: Mapping[str, Any]) -> GuardRow:
+    """One guard metric in words."""
+    metric = row["metric"]
+    fact, lower = GUARD_FACTS.get(metric, (metric, True))
+    written = figures.size if fact.endswith("_bytes") else figures.quantity
+    interval = row.get("interval")
+    tone, sign, status = STATUS[row["status"]]
+    return GuardRow(
+        words={"tokens_per_second": "tokens/s", "flops_per_token": "FLOPs per token"}.get(metric, metric.replace("_", " ")),
+        before=written(row["baseline"]),
+        after=written(row["candidate"]),
+        change=_share(row["change"]),
+        interval=f"{_share(interval[0])} … {_share(interval[1])}" if interval else "",
+        margin=f"{'+' if lower else '−'}{figures.percent(row['margin'])}",
+        tone=tone,
+        sign=sign,
+        status=status,
+    )
+
+
+def source_row(row: Mapping[str, Any], sign: float) -> SourceRow:
+    """One source of text: who gains, who pays."""
+    low, high = sorted(-sign * bound for bound in row["interval"])
+    if row["hurt"]:
+        tone, mark, status = "bad", "!", "pays for the gain"
+    elif row["interval"][0] > 0:
+        tone, mark, status = "good", "✓", "better"
+    elif row["status"] == "within":
+        tone, mark, status = "mute", "=", "no harm"
+    else:
+        tone, mark, status = "warn", "?", "not settled"
+    return SourceRow(row["source"], row["baseline"], row["candidate"], -sign * row["effect"], low, high, tone, mark, status)
+
+
+def _share(value: float) -> str:
+    """A relative change with its sign; what lies far out of any scale is not written out."""
+    return "below −999%" if value < -9.99 else f"{'' if round(value, 3) <= 0 else '+'}{figures.minus(f'{value:.1%}')}"
