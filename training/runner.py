@@ -58,6 +58,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
     """
     started_at = time.time()
     level = spec.level or best_level(spec.minimum_level)
+    confinement = confinement_of(spec, level)
     source = read_source(spec.tree) if isinstance(spec.scoring, Scored) else {}
     with ExitStack() as stack:
         outputs = stack.enter_context(Outputs(spec.scratch))
@@ -67,9 +68,18 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
         @cache
         def scorer() -> Scorer:
             """Started with the first point: ready when the run ends, and never there for a run that crashed at once."""
-            return stack.enter_context(Scorer(source, spec.scratch.parent, device=spec.device, memory_limit=spec.memory_limit))
+            return stack.enter_context(
+                Scorer(
+                    source,
+                    spec.scratch.parent,
+                    device=spec.device,
+                    memory_limit=spec.memory_limit,
+                    level=level,
+                    unreadable=confinement.hidden,
+                )
+            )
 
-        with _start(spec, level, progress) as process:
+        with _start(spec, confinement, progress) as process:
             ending = _follow(spec, process, progress, should_stop, scorer)
             process.kill()
             train_seconds = process.seconds
@@ -101,10 +111,10 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
     )
 
 
-def command_line(spec: RunSpec, level: Level) -> list[str]:
-    """The command as it is executed, inside its sandbox."""
+def command_line(spec: RunSpec) -> list[str]:
+    """The command with the worker's interpreter in it; the sandbox wraps this."""
     first, *rest = spec.command
-    return confined([sys.executable if first in ("python", "python3") else first, *rest], confinement_of(spec, level))
+    return [sys.executable if first in ("python", "python3") else first, *rest]
 
 
 def confinement_of(spec: RunSpec, level: Level) -> Confinement:
@@ -207,9 +217,9 @@ class _Progress:
             self.on_points(points)
 
 
-def _start(spec: RunSpec, level: Level, progress: _Progress) -> Process:
+def _start(spec: RunSpec, confinement: Confinement, progress: _Progress) -> Process:
     return Process(
-        command_line(spec, level),
+        confined(command_line(spec), confinement),
         cwd=spec.tree,
         environment=run_environment(spec),
         memory_limit=spec.memory_limit,

@@ -48,7 +48,7 @@ def bubblewrap(
         *(option for path in readable if path.exists() for option in ("--ro-bind", str(path), str(path))),
         *(option for path in hidden if path.exists() for option in _masked(path)),
         *(option for path in devices for option in ("--dev-bind-try", str(path), str(path))),
-        *(("--bind", str(writable), str(writable)) if writable else ()),
+        *(("--bind", str(writable), str(writable)) if writable else ("--remount-ro", "/tmp", "--remount-ro", "/dev/shm")),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--"),
     ]
 
