@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from training.sandbox import Level
 from training.scorer import Score, Scorer
 from training.series import CHECKPOINT, Outputs
 
@@ -64,13 +65,14 @@ def scored(
     seconds: float = 100,
     memory: int = 4 << 30,
     should_stop: Callable[[], str | None] = lambda: None,
+    level: Level = Level.none,
 ) -> Score:
     """Have one model scored in a scratch folder of its own. Raises NoScore."""
     scratch.mkdir(exist_ok=True)
     (scratch / CHECKPOINT).unlink(missing_ok=True)
     (scratch / CHECKPOINT).write_bytes(checkpoint)
     files = {"train.py": source.encode()}
-    with Outputs(scratch) as outputs, Scorer(files, scratch.parent, device="cpu", memory_limit=memory) as scorer:
+    with Outputs(scratch) as outputs, Scorer(files, scratch.parent, device="cpu", memory_limit=memory, level=level) as scorer:
         return scorer.score(outputs, shard, should_stop, seconds, hidden=hidden)
 
 

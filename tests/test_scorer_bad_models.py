@@ -13,6 +13,7 @@ import pytest
 from tests.scorer_samples import bigram, bigram_checkpoint, failed, scored
 from tests.training_samples import small_corpus
 from training.corpus import CorpusInfo
+from training.sandbox import Level, best_level, landlock
 from training.scorer import NoScore, rounded_for_agents
 from training.spec import Outcome
 
@@ -36,12 +37,12 @@ def _the_worker_is_as_it_was(corpus: CorpusInfo, tmp_path: Path) -> Iterator[Non
 
 BROKEN = {
     "answers before it was asked": (
-        "for fd in map(int, sys.argv[6::2]):\n    try:\n        os.write(fd, bytes(12))\n    except OSError:\n        pass",
+        "for fd in map(int, sys.argv[5::2]):\n    try:\n        os.write(fd, bytes(12))\n    except OSError:\n        pass",
         Outcome.no_score,
         "logits of shape (0, 0, 0)",
     ),
     "answers once more than it was asked": (
-        "reply = os.dup(int(sys.argv[6]))\n"
+        "reply = os.dup(int(sys.argv[5]))\n"
         "os.write(reply, b''.join(n.to_bytes(4, 'little') for n in logits.shape) + logits.detach().numpy().tobytes())",
         Outcome.no_score,
         "without being asked",
@@ -94,24 +95,43 @@ def test_a_model_that_prints_megabytes_is_scored(corpus: CorpusInfo, tmp_path: P
 
 
 def test_what_a_model_starts_is_gone_before_the_second_process_begins(corpus: CorpusInfo, tmp_path: Path) -> None:
-    mark = tmp_path / "alive"
     daemon = (
-        "import time\n"
+        "import glob, time\n"
+        "def others():\n"
+        "    for path in glob.glob('/proc/[0-9]*/cmdline'):\n"
+        "        try:\n"
+        "            yield os.getcwd().encode() in open(path, 'rb').read()\n"
+        "        except OSError:\n"
+        "            pass\n"
         "if not self.seen:\n"
         "    self.seen['started'] = True\n"
-        f"    if os.path.exists('{mark}'):\n"  # the second process
-        f"        before = open('{mark}').read()\n"
-        "        time.sleep(0.3)\n"
-        f"        if open('{mark}').read() != before: sys.exit('a child of the first process is alive')\n"
-        "    elif os.fork() == 0:\n"
+        "    if sum(others()) > 3: sys.exit('there are more than the launcher, the process that forks, and this one')\n"
+        "    if os.fork() == 0:\n"
         "        os.setsid()\n"
-        "        while True:\n"
-        f"            open('{mark}', 'w').write(str(time.monotonic()))\n"
-        "            time.sleep(0.02)"
+        "        time.sleep(600)\n"
+        "    if sum(others()) != 4: sys.exit('the child is not seen')"
     )
     result = scored(tmp_path / "scratch", corpus.gate, bigram(daemon), bigram_checkpoint())
     assert failed(result) == {}
-    assert mark.exists()
+
+
+WORDS = (
+    "open('/tmp/left-for-the-second', 'w')",
+    "open('train.py', 'a')",
+    "os.mkdir('/dev/shm/left-for-the-second')",
+    "open(f'/proc/{os.getppid()}/mem', 'r+b')",
+    "open(f'/proc/{os.getppid()}/mem', 'rb')",
+)
+
+
+@pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
+@pytest.mark.parametrize("level", [Level.none, best_level(Level.none)])
+def test_a_model_leaves_no_word_for_the_second_process(level: Level, corpus: CorpusInfo, tmp_path: Path) -> None:
+    body = "\n".join(
+        f"try:\n    {attempt}\nexcept OSError:\n    pass\nelse:\n    sys.exit({attempt!r} + ' got through')"
+        for attempt in WORDS
+    )
+    assert failed(scored(tmp_path / "scratch", corpus.gate, bigram(body), bigram_checkpoint(), level=level)) == {}
 
 
 def test_the_hidden_shard_is_scored_beside_the_gate_and_printed_nowhere(corpus: CorpusInfo, tmp_path: Path) -> None:

@@ -47,15 +47,6 @@ CHEATS = {
     "draws random numbers": ("logits = F.dropout(logits, 0.1, training=True)", {"determinism", "state", "causality"}),
     "normalises over the batch": ("logits = logits - logits.mean(dim=0, keepdim=True)", {"determinism", "state", "causality"}),
     "knows its row": ("logits = logits * (1 + torch.arange(len(tokens)))[:, None, None]", {"determinism"}),
-    "changes its code": ("open('train.py', 'a').write('# more')", {"identity"}),
-    "changes its checkpoint": (
-        "path = '../checkpoint.safetensors'\n"
-        "os.chmod(path, 0o644)\n"
-        "with open(path, 'r+b') as file:\n"
-        "    file.seek(-1, 2)\n"
-        "    file.write(b'0')",
-        {"identity"},
-    ),
 }
 
 
@@ -64,6 +55,21 @@ def test_a_model_is_found_out_that(name: str, corpus: CorpusInfo, tmp_path: Path
     body, expected = CHEATS[name]
     found = failed(scored(tmp_path / "scratch", corpus.gate, bigram(body), bigram_checkpoint()))
     assert set(found) == expected, found
+
+
+@pytest.mark.parametrize(("name", "reason"), [("tree/train.py", "code that was scored"), ("checkpoint.safetensors", "changed")])
+def test_files_that_change_while_they_are_scored_fail_the_identity(
+    name: str, reason: str, corpus: CorpusInfo, tmp_path: Path
+) -> None:
+    def change() -> None:
+        for path in tmp_path.glob(f".scoring-*/{name}"):
+            path.chmod(0o644)
+            path.write_bytes(path.read_bytes()[:-1] + b"#")
+
+    slow = bigram("import time\ntime.sleep(0.02)")
+    found = failed(scored(tmp_path / "scratch", corpus.gate, slow, bigram_checkpoint(), should_stop=change))
+    assert set(found) == {"identity"}
+    assert reason in found["identity"]
 
 
 HONEST = {

@@ -76,7 +76,6 @@ class Model:
             os.set_blocking(replies, False)
             _widen(replies)
         self.open = {self.control, *(fd for line in self.lines for fd in (line.requests, line.replies))}
-        private = "0"  # without a folder to write to, /tmp and /dev/shm cannot be written either: nothing is left to remove
         command = [
             sys.executable,
             "-I",
@@ -85,7 +84,6 @@ class Model:
             str(home / "tree"),
             str(checkpoint),
             device,
-            private,
             *map(str, theirs),
         ]
         confinement = Confinement(

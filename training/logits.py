@@ -1,12 +1,12 @@
 """Answers tokens with logits: the half of scoring that runs the candidate's code, started by `training/scorer.py`.
 
-    python -I -B logits.py TREE CHECKPOINT DEVICE PRIVATE REQUEST_FD REPLY_FD REQUEST_FD REPLY_FD
+    python -I -B logits.py TREE CHECKPOINT DEVICE REQUEST_FD REPLY_FD REQUEST_FD REPLY_FD
 
 It may be started before there is a checkpoint, because importing PyTorch takes longer than scoring a small model. When it is
 ready it writes one byte to the first reply pipe, and for the next byte on standard input it forks a fresh process, which
 builds the model of TREE/train.py, loads the checkpoint and answers on that pair of pipes until its requests end. Then it is
-ready for the second pair. So no two of them ever run together, and nothing of the candidate's is in this process. With
-PRIVATE, "1" in a sandbox with folders of its own, whatever the first one left in them is removed.
+ready for the second pair. So no two of them ever run together, nothing of the candidate's is in this process, and where the
+kernel has Landlock no model can write a file, or into this process's memory.
 
 All numbers are little-endian uint32. A request is a header of four: sequences, length, tokens chosen at each position, rows
 of each sequence; then the tokens (sequences, length), the chosen tokens (sequences, length, chosen) and the positions of the
@@ -20,35 +20,33 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
-import shutil
 import struct
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 BUILD_FAILED, LOAD_FAILED = 3, 4  # exit codes
-PRIVATE_FOLDERS = (Path("/tmp"), Path("/dev/shm"))
-PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
+LANDLOCK_CREATE, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT = 444, 445, 446  # system calls (landlock(7))
+WRITE_FILE = 1 << 1
+WRITES = WRITE_FILE | sum(1 << bit for bit in range(4, 13))  # and to make or remove anything
+WRITES_SINCE = {2: 1 << 13, 3: 1 << 14}  # version of Landlock -> to move and to truncate files
 
 
 def main() -> None:
-    tree, checkpoint, device, private = sys.argv[1:5]
-    fds = list(map(int, sys.argv[5:]))
+    tree, checkpoint, device = sys.argv[1:4]
+    fds = list(map(int, sys.argv[4:]))
     import numpy  # noqa: F401  (now, not when the first request waits for it)
     import safetensors.torch  # noqa: F401
     import torch
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # a child cannot look into this process or change it
     for seed, (requests, replies) in enumerate(zip(fds[::2], fds[1::2], strict=True)):
         os.write(replies, b"r")
         if not os.read(0, 1):
             return  # the run ended without anything to score
-        if private == "1":
-            remove_what_is_in(PRIVATE_FOLDERS)
         child = os.fork()
         if child == 0:
             for fd in fds[2 * seed + 2 :]:  # those of the next one
@@ -61,19 +59,11 @@ def main() -> None:
             sys.exit(code if code > 0 else 128 - code)
 
 
-def remove_what_is_in(folders: tuple[Path, ...]) -> None:
-    for folder in folders:
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-
 def become_model(tree: str, checkpoint: str, device: str, seed: int, request_fd: int, reply_fd: int) -> NoReturn:
     """Answer until the requests end, in this forked process."""
     code = 1
     try:
+        keep_from_writing(device)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         with os.fdopen(request_fd, "rb") as requests, os.fdopen(reply_fd, "wb") as replies:
             answer_all(tree, checkpoint, device, seed, requests, replies)
@@ -88,6 +78,27 @@ def become_model(tree: str, checkpoint: str, device: str, seed: int, request_fd:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def keep_from_writing(device: str) -> None:
+    """Let this process write no file from now on, and reach into none that is not its own child, where Landlock is there.
+
+    Landlock keeps a process from the memory of those outside its own domain, such as the one that will fork the next.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    version = libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
+    if version < 1:
+        return
+    refused = ctypes.c_uint64(WRITES | sum(right for since, right in WRITES_SINCE.items() if version >= since))
+    ruleset = libc.syscall(LANDLOCK_CREATE, ctypes.byref(refused), ctypes.c_size_t(8), 0)
+    writable = os.open("/dev/null" if device == "cpu" else "/dev", os.O_PATH)
+    rule = ctypes.create_string_buffer(struct.pack("<Qi", WRITE_FILE, writable), 12)
+    libc.syscall(LANDLOCK_ADD_RULE, ruleset, 1, rule, 0)
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if libc.syscall(LANDLOCK_RESTRICT, ruleset, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot keep the model from writing files")
+    os.close(ruleset)
+    os.close(writable)
 
 
 def answer_all(tree: str, checkpoint: str, device: str, seed: int, requests: BinaryIO, replies: BinaryIO) -> None:
