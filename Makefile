@@ -1,11 +1,13 @@
 # make up      set everything up and start it (PORT=8000, SIGNOFF_HOME=var)
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
+# make test-faults, make test-escape    the long suites: killed processes, attempts to get out of the sandbox
+# make bench-policy                     the error rates of the decision policy, simulated
 # make check   lint, format, types, migrations, Django's checks, templates
 # make doctor  what is there, what is wrong, and the fix
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: up test test-postgresql check format doctor
+.PHONY: up test test-postgresql test-faults test-escape bench-policy check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -52,6 +54,18 @@ test:
 test-postgresql:
 	$(call install,requirements-dev.txt)
 	env -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m tests.postgresql $(ARGS)
+
+test-faults:
+	$(call install,requirements-dev.txt)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME FAULT_SEEDS=$${FAULT_SEEDS:-10} $(RUN) -m pytest tests/faults $(ARGS)
+
+test-escape:
+	$(call install,requirements-dev.txt)
+	$(RUN) -m tests.escape $(ARGS)
+
+bench-policy:
+	$(call install,requirements-dev.txt)
+	$(RUN) -m benchmarks.policy $(ARGS)
 
 check:
 	$(call install,requirements-dev.txt)

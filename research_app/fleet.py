@@ -45,6 +45,12 @@ def local_devices() -> list[LocalDevice]:
     return [LocalDevice(kind, index, description) for index, description in enumerate(found[kind])]
 
 
+def name_of(kind: str, index: int) -> str:
+    """What a device of this machine is called; empty where it is not known."""
+    names = gpus() if kind == "cuda" else [cpu_model()] * (index + 1)
+    return names[index] if index < len(names) else ""
+
+
 def _asked_for(part: str, found: dict[str, list[str]]) -> list[LocalDevice]:
     kind, colon, number = part.partition(":")
     if kind not in KINDS or (colon and not number.isdigit()):

@@ -54,7 +54,7 @@ def examine(thorough: bool = False) -> list[Finding]:
         return findings
     questions: list[Callable[[], Finding]] = [reconciler, workers, outbox]
     if thorough:
-        questions = [migrations, database_settings, *questions, stuck]
+        questions = [migrations, database_settings, *questions, sandboxes, stuck]
     try:
         return findings + [ask() for ask in questions]
     except DatabaseError as error:
@@ -208,6 +208,16 @@ def workers() -> Finding:
         )
         return Finding("workers", False, f"runs wait, and no worker serves {', '.join(unserved)}", fix)
     return Finding("workers", True, ", ".join(name for name, _ in online) or "none online", "" if online else START)
+
+
+def sandboxes() -> Finding:
+    """The level at which each worker keeps agent-written code, and whether one refuses work for want of it. One query."""
+    rows = list(Device.objects.online().order_by("name").values_list("name", "sandbox_level", "sandbox_advice", "refusal"))
+    for name, _, _, refusal in rows:
+        if refusal:
+            return Finding("sandbox", False, f"{name} takes no work", refusal)
+    advice = next((advice for _, _, advice, _ in rows if advice), "")
+    return Finding("sandbox", True, ", ".join(f"{name} {level}" for name, level, _, _ in rows) or "no worker online", advice)
 
 
 def outbox() -> Finding:

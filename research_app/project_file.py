@@ -111,6 +111,12 @@ class Guards(Section):
     source: Annotated[float, Field(ge=0)] = 0.01
 
 
+class Sandbox(Section):
+    """The least that must hold between agent-written code and everything else. `none` marks every run that it allows."""
+
+    minimum: Literal["strong", "basic", "none"] = "basic"
+
+
 class Data(Section):
     """Where the text comes from. Empty: the corpus of the default target; none: the code brings its own."""
 
@@ -127,6 +133,7 @@ class ProjectFile(Section):
     budget: BudgetSection = BudgetSection()
     baseline: Baseline = Baseline()
     data: Data = Data()
+    sandbox: Sandbox = Sandbox()
     policy: PolicySection = PolicySection()
     guards: Guards = Guards()
 

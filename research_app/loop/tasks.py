@@ -9,12 +9,14 @@ from typing import Any
 from celery import shared_task, signals
 from django.db import Error, connection
 
+from research_app.fleet import name_of
 from research_app.loop import check as check_step
 from research_app.loop import judge as judge_step
 from research_app.loop import land as land_step
 from research_app.loop import propose as propose_step
 from research_app.loop import train as train_step
 from research_app.models import Device, Run
+from training.sandbox.probe import found
 
 logger = logging.getLogger(__name__)
 REPORT_EVERY = 10.0  # seconds
@@ -60,7 +62,15 @@ def land(project_id: int) -> None:
 def this_device() -> Device:
     """The device of this worker: `SIGNOFF_DEVICE` (for example cpu:0 or cuda:3) on this host."""
     kind, _, index = os.environ.get("SIGNOFF_DEVICE", "cpu:0").partition(":")
-    return Device.report(f"{socket.gethostname()}/{kind}.{index or 0}", kind, int(index or 0))
+    sandbox, number = found(), int(index or 0)
+    return Device.report(
+        f"{socket.gethostname()}/{kind}.{number}",
+        kind,
+        number,
+        description=name_of(kind, number),
+        sandbox_level=sandbox.level,
+        sandbox_advice=" ".join([*sandbox.reasons, sandbox.fix]).strip(),
+    )
 
 
 @signals.worker_ready.connect

@@ -31,6 +31,7 @@ from research_app.models import (
 from research_app.models.lease import MAX_ATTEMPTS
 from research_app.models.run import PRIORITY
 from training.runner import run_training
+from training.sandbox import Level, NoSandbox
 from training.spec import GIB, KIB, Outcome, Point, RunResult, RunSpec
 
 logger = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ def train_next(queue: str, device: Device) -> bool:
         record(run, lease, result)
     except LeaseLost:
         logger.info("%s was taken from this worker; its outcome is discarded", run)
-    except OSError as error:
+    except (OSError, NoSandbox) as error:
         logger.exception("%s could not be executed on %s", run, device)
         lease.fail(error)
         requeue(run)
@@ -159,6 +160,7 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         scoring=file.scoring(corpus / "held_out" / "gate.bin", hidden),
         memory_limit=file.train.memory_limit_mb * GIB // 1024,
         log_limit=file.train.log_limit_kb * KIB,
+        minimum_level=Level(file.sandbox.minimum),
     )
 
 

@@ -6,6 +6,8 @@ from typing import Self
 from django.db import models
 from django.utils import timezone
 
+from training.sandbox.confinement import Level
+
 SEEN_WITHIN = timedelta(seconds=30)
 
 
@@ -23,6 +25,7 @@ class Device(models.Model):
     index = models.PositiveSmallIntegerField(default=0)
     description = models.CharField(max_length=200, blank=True)
     sandbox_level = models.CharField(max_length=10, default="none")
+    sandbox_advice = models.TextField(blank=True, help_text="Why no better sandbox holds on its machine, and the fix")
     refusal = models.TextField(blank=True, help_text="Why its worker takes no work, with the fix; empty when it does")
     seen_at = models.DateTimeField(default=timezone.now)
 
@@ -32,9 +35,20 @@ class Device(models.Model):
         return self.name
 
     @classmethod
-    def report(cls, name: str, kind: str, index: int) -> "Device":
-        """The device's row, seen now; made on first report."""
-        return cls.objects.update_or_create(name=name, defaults={"kind": kind, "index": index, "seen_at": timezone.now()})[0]
+    def report(cls, name: str, kind: str, index: int, **known: str) -> "Device":
+        """The device's row, seen now, with what is known of it; made on first report."""
+        told = {"kind": kind, "index": index, "seen_at": timezone.now(), **known}
+        return cls.objects.update_or_create(name=name, defaults=told)[0]
+
+    def accepts(self, minimum: str) -> bool:
+        """Whether its sandbox is at least as good as a project demands."""
+        return Level(self.sandbox_level).at_least(Level(minimum))
+
+    def refuse(self, why: str) -> None:
+        """Say why it takes no work, or with an empty reason that it does. Writes only a change."""
+        if self.refusal != why:
+            Device.objects.filter(pk=self.pk).update(refusal=why)
+            self.refusal = why
 
     @property
     def online(self) -> bool:

@@ -116,8 +116,14 @@ class Run(Leased):
 
     @classmethod
     def claim_next(cls, queue: str, device: Device) -> Lease | None:
-        """Take the most valuable queued run of a queue for a device; None when there is none."""
-        for pk in cls.objects.queued_for(queue).fairly().values_list("pk", flat=True)[:20]:
+        """Take the most valuable queued run of a queue that a device may train; None when there is none."""
+        for run in cls.objects.queued_for(queue).fairly().select_related("project")[:20]:
+            minimum, pk = run.project.file.sandbox.minimum, run.pk
+            if not device.accepts(minimum):
+                has = f"this machine has {device.sandbox_level}"
+                device.refuse(f"Project {run.project.slug} needs the sandbox level {minimum}, {has}. {device.sandbox_advice}")
+                continue
+            device.refuse("")
             with transaction.atomic():
                 lease = cls.claim(
                     pk,

@@ -43,6 +43,10 @@ kind = "wall_seconds"
 amount = 30
 [data]
 corpus = "none"
+[policy]
+calibration_runs = 4
+confirm_runs = 2
+n_max = 2
 """
 
 
@@ -118,14 +122,16 @@ def test_all_candidates_come_to_rest_whatever_is_killed(home: Installation, seed
     assert len(killed) >= len(KINDS), loop.told
     report = json.loads(out.splitlines()[-1])
     assert report["experiments"] == EXPERIMENTS, (report, loop.told)
-    resting = "'invalid','crashed','dropped','ready'"
+    resting = "'invalid','crashed','dropped','inconclusive','ready'"
     assert count(home, f"SELECT count(*) FROM research_app_candidate WHERE stage IN ({resting})") == EXPERIMENTS
     assert count(home, "SELECT count(*) FROM research_app_candidate WHERE needs_attention <> ''") == 0
     assert count(home, "SELECT count(*) FROM research_app_patchset") == EXPERIMENTS
-    assert count(home, "SELECT count(*) FROM research_app_evidence") + report["crashed"] == EXPERIMENTS
-    judged = "SELECT count(*), count(DISTINCT subject_id) FROM research_app_event WHERE kind = 'evidence frozen'"
-    [(all_events, once_each)] = rows(home, judged)
-    assert all_events == once_each, "no candidate was judged twice"
+    came_to_rest = f"SELECT subject_id FROM research_app_event WHERE kind = 'stage changed' AND data ->> 'to' IN ({resting})"
+    once_each = rows(home, came_to_rest)
+    assert len(once_each) == len(set(once_each)) == EXPERIMENTS, "each candidate came to rest once"
+    one_seed = "SELECT patch_set_id, seed FROM research_app_run WHERE patch_set_id IS NOT NULL"
+    trained = rows(home, one_seed)
+    assert len(trained) == len(set(trained)), "no seed of a candidate was counted twice"
     assert home.command("audit", "verify").returncode == 0
     assert alive(carrying(MARK, str(tmp_path))) == []
 
