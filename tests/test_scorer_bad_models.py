@@ -12,6 +12,7 @@ import pytest
 
 from tests.scorer_samples import bigram, bigram_checkpoint, failed, scored
 from tests.training_samples import small_corpus
+from training import answers
 from training.corpus import CorpusInfo
 from training.sandbox import Level, best_level, landlock
 from training.scorer import NoScore, rounded_for_agents
@@ -78,7 +79,10 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_there_is_no_score_for_a_model_that(name: str, corpus: CorpusInfo, tmp_path: Path) -> None:
+def test_there_is_no_score_for_a_model_that(
+    name: str, corpus: CorpusInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "END_SECONDS", 1.0)
     body, outcome, message = BROKEN[name]
     started = time.monotonic()
     memory = 600 << 20 if outcome is Outcome.out_of_memory else 4 << 30

@@ -24,7 +24,7 @@ from training.spec import Outcome
 
 LOGITS = Path(__file__).with_name("logits.py")
 POLL_SECONDS = 0.2
-END_SECONDS = 2.0  # how long a process whose requests ended may take to end itself
+END_SECONDS = 10.0  # how long a process whose requests ended may take to end itself
 PIPE_SIZE = 1 << 20
 THREADS = 64  # of the model's processes
 FILE_LIMIT = 1 << 20  # bytes; there is nothing to write
