@@ -57,14 +57,7 @@ class Model:
     """
 
     def __init__(
-        self,
-        home: Path,
-        checkpoint: Path,
-        *,
-        device: str,
-        memory_limit: int,
-        level: Level,
-        unreadable: tuple[Path, ...],
+        self, home: Path, checkpoint: Path, *, device: str, memory_limit: int, level: Level, unreadable: tuple[Path, ...]
     ) -> None:
         self.lines, theirs = [], []
         stdin, self.control = os.pipe()
@@ -76,16 +69,7 @@ class Model:
             os.set_blocking(replies, False)
             _widen(replies)
         self.open = {self.control, *(fd for line in self.lines for fd in (line.requests, line.replies))}
-        command = [
-            sys.executable,
-            "-I",
-            "-B",
-            str(LOGITS),
-            str(home / "tree"),
-            str(checkpoint),
-            device,
-            *map(str, theirs),
-        ]
+        words = (str(home / "tree"), str(checkpoint), device, *map(str, theirs))
         confinement = Confinement(
             level=level,
             readable=(home, LOGITS),
@@ -100,7 +84,7 @@ class Model:
         )
         try:
             self.process = Process(
-                confined(command, confinement),
+                confined([sys.executable, "-I", "-B", str(LOGITS), *words], confinement),
                 cwd=home,
                 environment=clean_environment(home, CUBLAS_WORKSPACE_CONFIG=":4096:8"),
                 memory_limit=memory_limit,
