@@ -25,7 +25,7 @@ def client() -> Client:
 
 @pytest.fixture
 def candidate() -> Candidate:
-    return make_candidate(make_project())
+    return make_candidate(make_project(), verdict=Verdict.SOLID)
 
 
 def send(
@@ -109,9 +109,36 @@ def test_approving_against_the_evidence_needs_a_reason(client: Client) -> None:
     candidate = make_candidate(make_project(), verdict=Verdict.DROP)
     status, bar = send(client, candidate, "approve")
     assert status == 422
-    assert "evidence speaks against" in bar
+    assert "The evidence does not say “solid”: give a reason" in bar
     assert send(client, candidate, "approve", "It simplifies the code.")[0] == 200
     assert Review.objects.get().against_verdict
+
+
+def test_the_bar_says_beforehand_that_a_reason_is_needed(client: Client) -> None:
+    project = make_project()
+    solid = make_candidate(project, verdict=Verdict.SOLID)
+    doubtful = make_candidate(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")])
+    page = client.get(solid.get_absolute_url()).content.decode()
+    assert "approving needs a reason" not in page
+    assert 'value="approve" formnovalidate' in page
+    page = client.get(doubtful.get_absolute_url()).content.decode()
+    assert "The evidence does not say “solid”: approving needs a reason." in page
+    assert 'value="approve" formnovalidate' not in page
+
+
+def test_solid_evidence_in_quarantine_is_not_approved_without_a_reason(client: Client, candidate: Candidate) -> None:
+    assert candidate.evidence
+    finding = {"rule": "implausible", "sentence": "a gain of 31.0% is above the 10% that is believed without a person"}
+    candidate.evidence.numbers["health"] = {"state": "quarantined", "findings": [finding]}
+    candidate.evidence.save()
+    page = client.get(candidate.get_absolute_url()).content.decode()
+    assert "The evidence is in quarantine: approving needs a reason." in page
+    assert "a gain of 31.0% is above the 10%" in page
+    status, bar = send(client, candidate, "approve")
+    assert status == 422
+    assert "in quarantine" in bar
+    assert not Landing.objects.exists()
+    assert send(client, candidate, "approve", "I read the diff: the old loss counted padding.")[0] == 200
 
 
 def test_a_rejected_candidate_can_be_reopened_with_a_reason(client: Client, candidate: Candidate) -> None:

@@ -114,7 +114,7 @@ def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
 
 
 def within_noise(found: CandidateQuerySet) -> CandidateQuerySet:
-    """Dropped or inconclusive ones whose effect is below one sigma: nothing speaks against them but chance."""
+    """Dropped or inconclusive ones whose effect is below one sigma, either way."""
     small = Q(evidence__effect__lt=F("evidence__sigma"), evidence__effect__gt=-F("evidence__sigma"))
     return found.filter(small, stage__in=(Stage.DROPPED, Stage.INCONCLUSIVE))
 

@@ -68,7 +68,7 @@ def marks(
     groups: Sequence[tuple[str, str, Sequence[Run]]], series: Mapping[int, curves.Series], name: str, axis: str
 ) -> list[dict[str, Any]]:
     """Where detectors saw something on this series, on the axis that is shown. The baseline's own findings are not marked."""
-    found = findings.marks_on(name, [(group, runs) for group, role, runs in groups if role == "candidate"])
+    found = findings.marks_on(name, [run for _, role, runs in groups for run in runs if role == "candidate"])
     return [
         mark | {"from": curves.at_step(series[mark["run"]], mark["from"], axis),
                 "to": curves.at_step(series[mark["run"]], mark["to"], axis)}

@@ -84,12 +84,11 @@ def place_of(found: Mapping[str, Any]) -> str:
     return f"{name}, step {start:,}" if end in (None, start) else f"{name}, steps {start:,} to {end:,}"
 
 
-def marks_on(name: str, groups: Iterable[tuple[str, Iterable[Run]]]) -> list[dict[str, Any]]:
+def marks_on(name: str, runs: Iterable[Run]) -> list[dict[str, Any]]:
     """What to mark on the panel of one series: stretches of steps, with the run that they belong to."""
     return [
         {"from": found["step_from"], "to": found.get("step_to", found["step_from"]), "level": found["level"],
-         "words": f"{group}, seed {run.seed}: {found['detector']}", "run": run.pk}
-        for group, runs in groups
+         "words": f"seed {run.seed}: {found['detector']}", "run": run.pk}
         for run in runs
         for found in findings_of(run)
         if found.get("series") == name and found.get("step_from") is not None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-WIDTH, HEIGHT = 216, 96  # pixels
+WIDTH, HEIGHT = 216, 88  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 12, 16  # margins
 HIGHEST = 1.6  # times the first boundary; what lies above is drawn at the edge, so that the boundary keeps its shape
 

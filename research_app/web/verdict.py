@@ -55,6 +55,10 @@ class Health:
         return sum(check.passed is not None for check in self.checks)
 
     @property
+    def not_made(self) -> int:
+        return len(self.checks) - self.made
+
+    @property
     def passed(self) -> int:
         return sum(check.passed is True for check in self.checks)
 
@@ -95,7 +99,7 @@ class Saving:
         saved, low, high = told["saved"], told["low"], told["high"]
         tone = "good" if low > 0 else "bad" if high < 0 else "mute"
         words = f"{figures.percent(abs(saved))} {'less' if saved >= 0 else 'more'} time"
-        interval = f"{_share(low)} … {_share(high)}"
+        interval = " … ".join("below −999%" if bound < -9.99 else figures.minus(f"{bound:.0%}") for bound in (low, high))
         return cls(words, interval, tone, told.get("extrapolated", False))
 
 
@@ -186,14 +190,14 @@ def arms_in_words(evidence: Evidence, earlier: Evidence | None) -> str:
 
 
 def sigma_in_words(evidence: Evidence) -> str:
-    """Sigma with what is known about it: `sigma 0.0071 (0.0047 … 0.0145, 7 degrees of freedom)`."""
+    """Sigma with what is known about it: `sigma 0.0071 (0.0047 … 0.0145, 7 df)`."""
     if not evidence.sigma:
         return ""
     noise = evidence.numbers.get("noise")
     words = f"sigma {figures.spread(evidence.sigma)}"
     if not noise:
         return words
-    return f"{words} ({figures.spread(noise['low'])} … {figures.spread(noise['high'])}, {noise['degrees']} degrees of freedom)"
+    return f"{words} ({figures.spread(noise['low'])} … {figures.spread(noise['high'])}, {noise['degrees']} df)"
 
 
 def policy_note(evidence: Evidence, project: Project) -> str:
@@ -238,5 +242,5 @@ def source_row(row: Mapping[str, Any], sign: float) -> SourceRow:
 
 
 def _share(value: float) -> str:
-    """A relative change with its sign; what lies far out of any scale is not written out."""
-    return "below −999%" if value < -9.99 else f"{'' if round(value, 3) <= 0 else '+'}{figures.minus(f'{value:.1%}')}"
+    """A relative change with its sign."""
+    return figures.percent(value, signed=True) if round(value, 3) else "0.0%"

@@ -8,7 +8,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from research_app.loop import review
 from research_app.loop.review import Seen
-from research_app.models import Candidate, LandingState, Project, Run, SeriesChunk, SignInLink, Stage, State
+from research_app.models import Candidate, LandingState, Project, Run, SeriesChunk, SignInLink, Stage, State, Verdict
 from tests.browser.conftest import NARROW, WIDE, SignIn
 from tests.factories import (
     make_candidate,
@@ -29,7 +29,7 @@ DESK = "/projects/demo/candidates/1/"
 @pytest.fixture
 def project() -> Project:
     project = make_project()
-    make_candidate(project, expected_effect="Less warm-up, more training.")
+    make_candidate(project, expected_effect="Less warm-up, more training.", verdict=Verdict.SOLID)
     return project
 
 
@@ -190,7 +190,7 @@ def test_a_live_update_keeps_what_was_typed_and_says_that_the_page_is_out_of_dat
     make_run(project.tip(), patch_set=candidate.patch_set, seed=2, score=2.19)
     candidate.evidence = make_evidence(candidate.patch_set, [2.15, 2.19])
     candidate.save()
-    expect(page.locator("#verdict")).to_contain_text("n = 2 candidate runs")
+    expect(page.locator("#verdict")).to_contain_text("n = 2 against 4")
     expect(page.get_by_text("This page is out of date")).to_be_visible()
     expect(page.get_by_label("Reason", exact=True)).to_have_value("I think that")
     page.get_by_role("button", name="Approve for baseline").click()
