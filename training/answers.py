@@ -218,14 +218,24 @@ class Model:
             self._check()
             if not readable:
                 continue
-            read = os.readv(self.line.replies, [view[got:]])
+            try:
+                read = os.readv(self.line.replies, [view[got:]])
+            except BlockingIOError:  # the model's process opened the pipe's other end and took it back
+                continue
             if read == 0:
                 self._ended()
             got += read
         return reply
 
     def _check(self) -> None:
-        """Every POLL_SECONDS while something is awaited: is it worth waiting for?"""
+        """While an answer is awaited: is it worth waiting for?"""
+        first, second = self.lines
+        if first.requests in self.open and select.select([second.replies], [], [], 0)[0]:
+            self._ended()  # before its requests did: there is word on the second line already
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        """Every POLL_SECONDS: time, memory, and whether to go on."""
         now = time.monotonic()
         if now - self.checked < POLL_SECONDS:
             return
@@ -236,22 +246,15 @@ class Model:
             )
         if reason := self.should_stop():
             raise NoScore(Outcome.cancelled, reason)
-        if self._is_over():
-            self._ended()
         if self.process.over_memory():
             raise NoScore(Outcome.out_of_memory, "the model used more memory than allowed while it was scored")
-
-    def _is_over(self) -> bool:
-        """Whether the first process ended before its requests did: then there is word on the second line already."""
-        first, second = self.lines
-        return first.requests in self.open and bool(select.select([second.replies], [], [], 0)[0])
 
     def _ended(self) -> NoReturn:
         """The model's process is over: say why."""
         if self.control in self.open:
             self._close(self.control)  # there will be no second one
         while not self.process.wait(POLL_SECONDS):
-            self._check()
+            self._check_limits()
         last = self.process.log.last_lines(1)
         code = self.process.ended.exit_code if self.process.ended else None
         if code in KILLED or says_out_of_memory(last):
