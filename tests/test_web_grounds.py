@@ -7,8 +7,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from research_app.models import Project, Purpose, Stage, Verdict
+from research_app.models import Project, Purpose, Stage, State, Verdict
 from research_app.web.grounds import Grounds, device_time
+from research_app.web.project import Bank
 from tests.factories import make_candidate, make_device, make_project, make_run, make_user
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +43,7 @@ def test_device_time_is_shared_out_by_what_the_runs_of_the_last_day_were_for(cli
     spent = {each.purpose: (each.seconds, each.share) for each in device_time(project)}
     assert set(spent) == {Purpose.BANK, Purpose.SCREEN}
     assert spent[Purpose.BANK][0] == pytest.approx(4 * 15.2)
-    assert spent[Purpose.SCREEN] == (30.4, pytest.approx(1 / 3))
+    assert spent[Purpose.SCREEN] == pytest.approx((30.4, 1 / 3))
     page = text(client)
     assert "33%" in page
     assert "screenings keep 25% of the starts" in page
@@ -60,8 +61,9 @@ def test_runs_at_other_budgets_count_for_the_curve_and_distort_no_mean(client: C
     before = text(client, "/projects/demo/progress.json")
     for share in (0.8, 0.9, 1.15, 1.3):
         make_run(project.tip(), purpose=Purpose.CURVE, budget_share=share, score=9.0)
-    grounds = Grounds.of(project)
-    assert (grounds.bank, grounds.curve, grounds.curve_wanted) == (4, 4, 4)
+    bank = Bank.of(project)
+    assert bank
+    assert (len(bank.scores), bank.curve, bank.curve_wanted) == (4, 4, 4)
     page = text(client)
     assert "4 of 4 other budgets" in page
     assert "n = 4" in page
@@ -121,7 +123,7 @@ def test_a_device_that_refuses_work_says_why_and_how_to_mend_it(client: Client, 
     assert "refuses work" in page
     assert refusal in page
     candidate = make_candidate(project, effect=None, stage=Stage.SCREENING)
-    make_run(project.tip(), patch_set=candidate.patch_set, state="queued")
+    make_run(project.tip(), patch_set=candidate.patch_set, state=State.QUEUED)
     assert "every cpu worker refuses work" in text(client)
 
 
@@ -129,7 +131,9 @@ def test_a_device_that_refuses_work_says_why_and_how_to_mend_it(client: Client, 
 def test_only_a_missing_sandbox_is_a_warning(client: Client, project: Project, level: str, tone: str) -> None:
     device = make_device(sandbox_level=level)
     candidate = make_candidate(project, effect=None, stage=Stage.SCREENING)
-    run = make_run(project.tip(), patch_set=candidate.patch_set, state="running", progress=0.4, device=device, sandbox_level="")
+    run = make_run(
+        project.tip(), patch_set=candidate.patch_set, state=State.RUNNING, progress=0.4, device=device, sandbox_level=""
+    )
     for address in ("/fleet/", "/projects/demo/", f"/projects/demo/runs/{run.pk}/"):
         chip = rf'class="chip {tone}"[^>]*>(<span aria-hidden="true">!</span> )?sandbox {level}<'
         assert re.search(chip, text(client, address)), address

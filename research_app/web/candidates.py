@@ -23,6 +23,12 @@ GROUPS: Mapping[str, tuple[str, tuple[Stage, ...]]] = {
     "discarded": ("discarded", DISCARDED),
 }
 ATTENTION, WITHIN_NOISE = "attention", "within-noise"
+# Dropped or inconclusive, with an effect below one sigma either way.
+SMALL = Q(
+    evidence__effect__lt=F("evidence__sigma"),
+    evidence__effect__gt=-F("evidence__sigma"),
+    stage__in=(Stage.DROPPED, Stage.INCONCLUSIVE),
+)
 # Health hides an effect from the order too: an invalid candidate is not best.
 _EFFECT = Case(When(evidence__verdict=Verdict.INVALID, then=None), default=F("evidence__effect"))
 ORDERS: Mapping[str, tuple[str, OrderBy]] = {
@@ -97,7 +103,7 @@ def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
     if (stage := form.chosen("stage")) == ATTENTION:
         found = found.exclude(needs_attention="")
     elif stage == WITHIN_NOISE:
-        found = within_noise(found)
+        found = found.filter(SMALL)
     elif stage:
         found = found.filter(stage__in=GROUPS[stage][1] if stage in GROUPS else [stage])
     if verdict := form.chosen("verdict"):
@@ -111,12 +117,6 @@ def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
             words |= Q(number=int(number[1] or number[2]))
         found = found.filter(words)
     return found
-
-
-def within_noise(found: CandidateQuerySet) -> CandidateQuerySet:
-    """Dropped or inconclusive ones whose effect is below one sigma, either way."""
-    small = Q(evidence__effect__lt=F("evidence__sigma"), evidence__effect__gt=-F("evidence__sigma"))
-    return found.filter(small, stage__in=(Stage.DROPPED, Stage.INCONCLUSIVE))
 
 
 def ordered(found: CandidateQuerySet, sort: str) -> CandidateQuerySet:

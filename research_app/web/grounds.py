@@ -1,4 +1,4 @@
-"""What the verdicts of a project rest on: device time per step, sigma, the baseline's runs, and changes that do nothing."""
+"""What the verdicts of a project rest on: device time per step, sigma, and changes that do nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,8 @@ from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from research_app.evidence.noise import Noise, Rate, false_accept_rate
-from research_app.models import BaselineVersion, Project, Purpose, Stage, State, Verdict
+from research_app.models import Project, Purpose, Stage, State, Verdict
 from research_app.models.candidate import RESTING
-from training.spec import Outcome
 
 LATELY = timedelta(days=1)  # of device time per step
 DECIDED = (*RESTING, Stage.LANDING)
@@ -32,10 +31,6 @@ class Grounds:
     spent: Sequence[Spent]
     screening_share: float
     noise: Noise | None
-    bank: int
-    bank_wanted: int
-    curve: int
-    curve_wanted: int
     false_accepts: Rate | None
     aa_rate: float
 
@@ -45,21 +40,9 @@ class Grounds:
 
     @classmethod
     def of(cls, project: Project) -> "Grounds":
-        """Five queries, whatever the number of candidates; one of them reads every score of the project."""
-        file = project.file
-        tip = project.baseline_versions.order_by("-number").first()
-        bank, bank_wanted, curve, curve_wanted = baseline_runs(tip) if tip else (0, 0, 0, 0)
-        return cls(
-            spent=device_time(project),
-            screening_share=file.policy.screening_share,
-            noise=project.noise(),
-            bank=bank,
-            bank_wanted=max(bank_wanted, file.baseline.runs),
-            curve=curve,
-            curve_wanted=curve_wanted,
-            false_accepts=false_accepts(project),
-            aa_rate=file.policy.aa_rate,
-        )
+        """Three queries; one of them reads every score of the project."""
+        policy = project.file.policy
+        return cls(device_time(project), policy.screening_share, project.noise(), false_accepts(project), policy.aa_rate)
 
 
 def device_time(project: Project) -> list[Spent]:
@@ -69,19 +52,6 @@ def device_time(project: Project) -> list[Spent]:
     by_purpose = {purpose: seconds or 0.0 for purpose, seconds in rows}
     total = sum(by_purpose.values())
     return [Spent(p, by_purpose[p], by_purpose[p] / total if total else 0.0) for p in Purpose if p in by_purpose]
-
-
-def baseline_runs(tip: BaselineVersion) -> tuple[int, int, int, int]:
-    """(bank runs completed, bank runs in all, budgets of the curve completed, in all) of a version. One query."""
-    done = Q(outcome=Outcome.completed)
-    bank, curve = Q(purpose=Purpose.BANK), Q(purpose=Purpose.CURVE)
-    counted = tip.runs.filter(patch_set=None).aggregate(
-        bank=Count("pk", filter=bank & done),
-        bank_all=Count("pk", filter=bank),
-        curve=Count("pk", filter=curve & done),
-        curve_all=Count("pk", filter=curve),
-    )
-    return counted["bank"], counted["bank_all"], counted["curve"], counted["curve_all"]
 
 
 def false_accepts(project: Project) -> Rate | None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from django.contrib import messages
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -19,7 +19,7 @@ from research_app.models.candidate import DISCARDED, RESTING, WAITING
 from research_app.models.run import series_of
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
-from research_app.web.candidates import for_list, within_noise
+from research_app.web.candidates import SMALL, for_list
 from research_app.web.effects import rows
 from research_app.web.grounds import Grounds
 
@@ -36,19 +36,18 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
     shown = get_project(request, slug)
     waiting = for_list(shown.candidates.waiting_for_review()).order_by("stage_since")
     counts = dict(shown.candidates.values_list("stage").annotate(Count("pk")).order_by())
+    attention, small = Count("pk", filter=~Q(needs_attention="")), Count("pk", filter=SMALL)
     context = {
+        **shown.candidates.aggregate(attention=attention, within_noise=small),
         "project": shown,
         "baseline": Bank.of(shown),
         "way": [(stage, counts.get(stage, 0)) for stage in WAY if stage in ALWAYS or counts.get(stage)],
         "discarded": [(stage, counts[stage]) for stage in DISCARDED if counts.get(stage)],
-        "within_noise": within_noise(shown.candidates.all()).count(),
         "waiting": rows(waiting[:5]),
         "waiting_count": sum(counts.get(stage, 0) for stage in WAITING),
-        "attention": shown.candidates.exclude(needs_attention="").count(),
         "training": live_runs(shown),
         "queued": shown.runs.filter(state=State.QUEUED).count(),
         "pace": Pace.of(shown),
-        "refusing": Device.objects.online().filter(kind=shown.file.train.device).exclude(refusal="").count(),
         "grounds": Grounds.of(shown),
         "rounds": shown.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
         "last_round": shown.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
@@ -88,13 +87,15 @@ def resume(request: HttpRequest, slug: str) -> HttpResponse:
 
 @dataclass(frozen=True)
 class Bank:
-    """The baseline's newest version and the scores of its runs."""
+    """The baseline's newest version, the scores of its bank, and how many other budgets were run for the loss curve."""
 
     number: int
     commit: str
     scores: Sequence[float]
     wanted: int
     ended: int
+    curve: int
+    curve_wanted: int
 
     @classmethod
     def of(cls, project: Project) -> "Bank | None":
@@ -102,10 +103,18 @@ class Bank:
         version = project.baseline_versions.order_by("-number").first()
         if version is None:
             return None
-        found = version.runs.filter(patch_set=None, purpose=Purpose.BANK).values_list("state", "score")
-        scores = [score for _, score in found if score is not None]
-        ended = sum(state == State.FINISHED for state, _ in found)
-        return cls(version.number, version.commit, scores, project.file.baseline.runs, ended)
+        found = list(version.runs.filter(patch_set=None).values_list("purpose", "state", "score"))
+        bank = [(state, score) for purpose, state, score in found if purpose == Purpose.BANK]
+        curve = [score for purpose, _, score in found if purpose == Purpose.CURVE]
+        return cls(
+            version.number,
+            version.commit,
+            scores=[score for _, score in bank if score is not None],
+            wanted=max(project.file.baseline.runs, len(bank)),
+            ended=sum(state == State.FINISHED for state, _ in bank),
+            curve=sum(score is not None for score in curve),
+            curve_wanted=len(curve),
+        )
 
     @property
     def mean(self) -> float | None:
@@ -178,6 +187,7 @@ class Pace:
     window: timedelta
     busy: float | None
     devices: int
+    refusing: int
 
     @classmethod
     def of(cls, project: Project) -> "Pace":
@@ -186,15 +196,17 @@ class Pace:
         since = now - WINDOW
         found = project.runs.filter(started_at__isnull=False).exclude(finished_at__lt=since)
         runs = list(found.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id"))
-        devices = Device.objects.online().filter(kind=project.file.train.device, refusal="").count()
+        refusals = Device.objects.online().filter(kind=project.file.train.device).values_list("refusal", flat=True)
+        refusing = sum(bool(refusal) for refusal in refusals)
+        devices = len(refusals) - refusing
         if not runs:
-            return cls(0, WINDOW, None, devices)
+            return cls(0, WINDOW, None, devices, refusing)
         begin = max(since, min(run.started_at or now for run in runs))
         window = max(now - begin, timedelta(seconds=1))
         ended = sum(1 for run in runs if run.patch_set_id and run.finished_at)
         used = sum(_overlap(run, begin, now) for run in runs)
         busy = min(1.0, used / (window.total_seconds() * devices)) if devices else None
-        return cls(ended, window, busy, devices)
+        return cls(ended, window, busy, devices, refusing)
 
     @property
     def per_hour(self) -> float | None:
