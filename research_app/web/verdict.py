@@ -68,7 +68,8 @@ class Health:
         told = evidence.numbers.get("health")
         if not told:
             return None
-        failed = {finding["rule"] if finding["rule"] in CHECKS else DETECTORS for finding in told["findings"]}
+        findings = told.get("findings", [])
+        failed = {finding["rule"] if finding["rule"] in CHECKS else DETECTORS for finding in findings}
         made = {
             PROBES: any(run.facts.get("probes") for run in runs),
             DETECTORS: any("findings" in run.facts for run in runs),
@@ -76,7 +77,7 @@ class Health:
         checks = [
             Check(words, False if rule in failed else True if made.get(rule, True) else None) for rule, words in CHECKS.items()
         ]
-        return cls(told["state"], told["findings"], checks)
+        return cls(told["state"], findings, checks)
 
 
 @dataclass(frozen=True)
