@@ -109,7 +109,7 @@ def test_approving_against_the_evidence_needs_a_reason(client: Client) -> None:
     candidate = make_candidate(make_project(), verdict=Verdict.DROP)
     status, bar = send(client, candidate, "approve")
     assert status == 422
-    assert "The evidence does not say “solid”: give a reason" in bar
+    assert "The evidence does not say “solid”: approving needs a reason" in bar
     assert send(client, candidate, "approve", "It simplifies the code.")[0] == 200
     assert Review.objects.get().against_verdict
 

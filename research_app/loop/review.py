@@ -7,7 +7,7 @@ from django.db import transaction
 
 from research_app.access import may_operate, may_vote
 from research_app.loop.land import void_votes
-from research_app.models import Candidate, Decision, Event, Gate, Landing, Review, Stage, Verdict
+from research_app.models import Candidate, Decision, Event, Gate, Landing, Review, Stage
 from research_app.models.candidate import REOPENABLE
 
 
@@ -54,12 +54,9 @@ def approve(candidate: Candidate, reviewer: User, seen: Seen, reason: str = "") 
     """
     with transaction.atomic():
         row = _locked(candidate, reviewer, seen)
-        against = row.evidence is None or row.evidence.verdict != Verdict.SOLID
-        if against and not reason.strip():
-            raise ReviewRefused("The evidence does not say “solid”: give a reason for approving it all the same.")
-        if row.evidence and row.evidence.quarantined and not reason.strip():
-            raise ReviewRefused("The evidence is in quarantine: say why you believe it all the same.")
-        _vote(row, reviewer, Decision.APPROVE, reason, against)
+        if row.doubt and not reason.strip():
+            raise ReviewRefused(row.doubt)
+        _vote(row, reviewer, Decision.APPROVE, reason, against=bool(row.doubt))
         landing = Landing.objects.create(project=row.project, candidate=row, patch_set=row.revision)
         row.move(
             Stage.LANDING,

@@ -131,6 +131,13 @@ class Candidate(Leased):
         return self.patch_set
 
     @property
+    def doubt(self) -> str:
+        """Why approving it needs a written reason; empty where it needs none."""
+        if self.evidence is None or self.evidence.verdict != "solid":
+            return "The evidence does not say “solid”: approving needs a reason."
+        return "The evidence is in quarantine: approving needs a reason." if self.evidence.quarantined else ""
+
+    @property
     def waits_for_person(self) -> bool:
         """True at a gate."""
         return self.stage in WAITING

@@ -75,8 +75,8 @@ def stage_chip(candidate: Candidate) -> SafeString:
 
 @register.simple_tag
 def aa_chip(candidate: Candidate) -> SafeString:
-    """Marks a change that does nothing, once it rests: before, the mark could lead somebody."""
-    if not candidate.aa or candidate.stage not in (*DISCARDED, *WAITING, Stage.LANDED):
+    """Marks a change that does nothing, once it is decided: before, the mark could lead somebody."""
+    if not candidate.aa or candidate.stage not in (*DISCARDED, Stage.LANDED):
         return SafeString("")
     return chip("accent", "=", "A/A", "It changes nothing: it was put in to see how often such a change is accepted.")
 

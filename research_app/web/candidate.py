@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from research_app.access import may_operate, may_vote
 from research_app.loop.review import Seen
-from research_app.models import Candidate, Event, Evidence, Landing, LandingState, PatchSet, Project, Run, Stage, Verdict
+from research_app.models import Candidate, Event, Evidence, Landing, LandingState, PatchSet, Project, Run, Stage
 from research_app.models.candidate import REOPENABLE
 from research_app.repository import RepositoryError
 from research_app.web import findings, live
@@ -151,15 +151,8 @@ def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | 
         "in_queue": landing is not None and landing.state in (LandingState.QUEUED, LandingState.REJUDGING),
         "may_reopen": shown.stage in REOPENABLE and shown.evidence is not None and may_operate(request.user),
         "reasons": REASONS,
-        "reason_needed": reason_needed(shown.evidence),
+        "reason_needed": shown.doubt,
     }
-
-
-def reason_needed(evidence: Evidence | None) -> str:
-    """Why approving needs a reason, as loop/review.py will ask for one; empty where it needs none."""
-    if evidence is None or evidence.verdict != Verdict.SOLID:
-        return "The evidence does not say “solid”: approving needs a reason."
-    return "The evidence is in quarantine: approving needs a reason." if evidence.quarantined else ""
 
 
 def runs_of(shown: Candidate) -> list[Run]:
