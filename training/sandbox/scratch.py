@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 FILES_LIMIT = 50_000  # files and folders; to look at that many takes some 0.1 s
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 BLOCK = 512  # bytes in the unit of st_blocks
 
 
@@ -92,33 +92,43 @@ def _mapped_deleted(process: int, device: int) -> list[tuple[int, int]]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder that nothing writes to any more, however deep it goes and whatever in it was closed.
+    """Remove a folder that nothing writes to any more, however deep it goes and whatever in it was closed. Raises OSError.
 
-    Each folder is emptied by moving the folders in it to the top, so no path and no recursion grows long. Raises OSError.
+    Goes from folder to folder by their names alone, so that neither a path nor a recursion grows long.
     """
-    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    here = os.open(folder, FOLDER)
     try:
-        _empty(top, top)
-        while names := os.listdir(top):
-            for name in names:
-                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
-                try:
-                    _empty(inner, top)
-                finally:
-                    os.close(inner)
-                os.rmdir(name, dir_fd=top)
+        entered: list[str] = []
+        waiting = [_emptied(here)]  # names of folders still to be entered, from `folder` down to here
+        while waiting:
+            if waiting[-1]:
+                entered.append(waiting[-1].pop())
+                os.chmod(entered[-1], 0o700, dir_fd=here)
+                here = _go(here, entered[-1])
+                waiting.append(_emptied(here))
+            else:
+                waiting.pop()
+                if entered:
+                    here = _go(here, "..")
+                    os.rmdir(entered.pop(), dir_fd=here)
     finally:
-        os.close(top)
+        os.close(here)
     os.rmdir(folder)
 
 
-def _empty(folder: int, top: int) -> None:
-    """Delete the files of a folder and move its folders to `top`."""
+def _go(here: int, name: str) -> int:
+    there = os.open(name, FOLDER, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _emptied(folder: int) -> list[str]:
+    """Delete the files of a folder; the names of the folders in it."""
     os.fchmod(folder, 0o700)
+    folders = []
     for name in os.listdir(folder):
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            os.chmod(name, 0o700, dir_fd=folder)
-            if folder != top:
-                os.rename(name, uuid.uuid4().hex, src_dir_fd=folder, dst_dir_fd=top)
+            folders.append(name)
         else:
             os.unlink(name, dir_fd=folder)
+    return folders
