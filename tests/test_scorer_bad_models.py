@@ -16,8 +16,8 @@ from tests.scorer_samples import bigram, bigram_checkpoint, failed, scored
 from tests.training_samples import small_corpus
 from training import answers
 from training.corpus import CorpusInfo
-from training.sandbox import Level, best_level, landlock
 from training.probes import log_softmax
+from training.sandbox import Level, best_level, landlock
 from training.scorer import NoScore, read_shard, rounded_for_agents
 from training.spec import Outcome
 
