@@ -15,10 +15,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from research_app.evidence.noise import Noise
-from research_app.evidence.policy import Decision, Policy, decide, decide_confirmation
+from research_app.evidence.policy import Decision, Policy, decide
 from research_app.loop.land import judged_again, landing_waiting_for
 from research_app.loop.train import ensure_bank, ensure_curve, queue_run
-from research_app.loop.weigh import Arms, looks_of, tau_of, weigh, weigh_confirmation
+from research_app.loop.weigh import Arms, confirm, looks_of, weigh, weigh_confirmation
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -139,7 +139,7 @@ def go_on(
 def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     """Fresh seeds of both arms on the hidden shard, and the same sign on the gate shard."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
-    policy, noise = project.file.decision_policy(), project.noise()
+    noise = project.noise()
     fresh = [run for run in runs if run.purpose == Purpose.CONFIRM]
     theirs = patch_set.base.runs.filter(patch_set=None, scale=SCALE, seed__in=[run.seed for run in fresh])
     curve = patch_set.base.runs.filter(patch_set=None, purpose=Purpose.CURVE)
@@ -147,11 +147,10 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
         lease.release()
         return
     arms = Arms([run for run in theirs.order_by("pk") if run.outcome == Outcome.completed], fresh)
-    (baseline, mine), (gate_baseline, gate_mine) = arms.scores(hidden=True), arms.scores()
-    tau = tau_of(project, noise)
+    gate_baseline, gate_mine = arms.scores()
     gate = project.sign * (sum(gate_baseline) / len(gate_baseline) - sum(gate_mine) / len(gate_mine))
     told = None if project.self_reported else gate
-    confirmation = decide_confirmation(policy, noise.sigma, baseline, mine, tau, project.sign > 0, told)
+    confirmation, tau = confirm(project, noise, arms, told, hidden=True)
     looks = candidate.evidence.numbers.get("looks", []) if candidate.evidence else []
     evidence = weigh_confirmation(patch_set, arms, noise, confirmation, looks, tau)
     if evidence.verdict == Verdict.SOLID:
@@ -172,9 +171,7 @@ def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landin
         lease.release()
         return
     arms = Arms(bank, runs)
-    tau = tau_of(project, noise)
-    baseline, mine = arms.scores()
-    confirmation = decide_confirmation(policy, noise.sigma, baseline, mine, tau, project.sign > 0)
+    confirmation, tau = confirm(project, noise, arms, None, hidden=False)
     evidence = weigh_confirmation(patch_set, arms, noise, confirmation, [], tau)
     stage = Stage.READY if evidence.verdict == Verdict.SOLID else Stage.INCONCLUSIVE
     conclude(candidate, lease, stage, evidence.reason, evidence, landing)

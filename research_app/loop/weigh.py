@@ -1,5 +1,6 @@
 """Weigh: from finished runs to an evidence row, with everything that a reviewer needs in order to believe it or not."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
@@ -9,7 +10,7 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.guards import Guard, check_guard, check_sources
 from research_app.evidence.health import Health, RunFacts, check
 from research_app.evidence.noise import Noise, prior_spread
-from research_app.evidence.policy import Confirmation, Decision, Policy
+from research_app.evidence.policy import Confirmation, Decision, Policy, decide_confirmation
 from research_app.evidence.savings import fit_loss_curve, time_saved
 from research_app.loop.examine import claims_of, with_findings
 from research_app.loop.measure import readable
@@ -88,12 +89,24 @@ def settle(decision: Decision, runs: Sequence[Run]) -> str:
     return f"{decision.runs_needed} more run{'s' if decision.runs_needed > 1 else ''}{cost}"
 
 
-def tau_of(project: Project, noise: Noise) -> float:
-    """Spread of the true effects among confirmed candidates, never below sigma (one query)."""
+def tau_of(project: Project, noise: Noise, fresh: Confirmation) -> float:
+    """Spread of the true effects among confirmed candidates, this one among them, never below sigma (one query)."""
     rows = Evidence.objects.filter(patch_set__candidate__project=project, numbers__has_key="confirmation")
     pairs = [row["confirmation"] for row in rows.values_list("numbers", flat=True)]
-    effects, errors = [pair["effect"] for pair in pairs], [pair["standard_error"] for pair in pairs]
+    effects = [*(pair["effect"] for pair in pairs), fresh.effect]
+    errors = [*(pair["standard_error"] for pair in pairs), fresh.standard_error]
     return prior_spread(effects, errors, floor=noise.sigma)
+
+
+def confirm(project: Project, noise: Noise, arms: Arms, gate_effect: float | None, hidden: bool) -> tuple[Confirmation, float]:
+    """The decision on fresh seeds and the tau that its effect is shrunk by."""
+    policy, (baseline, mine) = project.file.decision_policy(), arms.scores(hidden)
+
+    def decided(tau: float) -> Confirmation:
+        return decide_confirmation(policy, noise.sigma, baseline, mine, tau, project.sign > 0, gate_effect)
+
+    tau = tau_of(project, noise, decided(math.inf))
+    return decided(tau), tau
 
 
 def savings(patch_set: PatchSet, arms: Arms, noise: Noise) -> dict[str, Any] | None:

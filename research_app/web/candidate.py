@@ -72,7 +72,9 @@ def diff_of(shown: Candidate) -> str:
 def diff_context(shown: Candidate) -> dict[str, Any]:
     """The diff with its risky edits: no fragment, because what a vote binds to is not renewed under the reader."""
     files = files_of(shown.project, shown.patch_set)
-    return {"files": files, "flags": findings.flagged(shown.patch_set, files), "too_large": too_large(diff_of(shown))}
+    flags = findings.flagged(shown.patch_set, files)
+    risky, noted = [[flag for flag in flags if (flag.level == "info") == harmless] for harmless in (False, True)]
+    return {"files": files, "flags": risky, "noted": noted, "too_large": too_large(diff_of(shown))}
 
 
 def files_of(project: Project, patch_set: PatchSet | None) -> list[FileDiff]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db.models import Count, Max
+from django.db.models import Count, Max, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
@@ -13,6 +13,7 @@ from research_app.models.run import series_of
 from research_app.web import curves, figures, findings, live
 from research_app.web.access import get_candidate, get_project, get_run, researcher
 from research_app.web.curves import Group
+from training.spec import Outcome
 
 MAX_PLAIN = 1000  # experiments of one kind that are drawn one by one; above, the best and the worst of each bucket
 
@@ -23,8 +24,8 @@ def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpRespon
     """Curves of a candidate's runs against those of its baseline."""
     shown = get_candidate(request, slug, number)
     base = shown.patch_set.base if shown.patch_set else shown.base
-    bank = list(base.runs.filter(patch_set=None, budget_share=1.0).order_by("seed"))
-    mine = list(shown.patch_set.runs.order_by("seed")) if shown.patch_set else []
+    bank = settled(base.runs.filter(patch_set=None, budget_share=1.0).order_by("seed"))
+    mine = settled(shown.patch_set.runs.order_by("seed")) if shown.patch_set else []
     return _curves(request, [(f"baseline {base.number}", "baseline", bank), (str(shown), "candidate", mine)])
 
 
@@ -33,8 +34,14 @@ def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpRespon
 def run_curves(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Curves of one run, and of its baseline's other runs for comparison."""
     shown = get_run(request, slug, pk)
-    bank = shown.baseline.runs.filter(patch_set=None, budget_share=1.0).exclude(pk=shown.pk).order_by("seed")
-    return _curves(request, [(f"baseline {shown.baseline.number}", "baseline", list(bank)), (shown.name, "candidate", [shown])])
+    bank = settled(shown.baseline.runs.filter(patch_set=None, budget_share=1.0).exclude(pk=shown.pk).order_by("seed"))
+    return _curves(request, [(f"baseline {shown.baseline.number}", "baseline", bank), (shown.name, "candidate", [shown])])
+
+
+def settled(runs: QuerySet[Run]) -> list[Run]:
+    """Runs of a group that ended with a score; while there is none, all. A mean ends where its shortest run does."""
+    found = list(runs)
+    return [run for run in found if run.outcome == Outcome.completed] or found
 
 
 def _curves(request: HttpRequest, groups: Sequence[tuple[str, str, Sequence[Run]]]) -> HttpResponse:

@@ -124,10 +124,10 @@ def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff]) -> list[Flag]
     flags = []
     for number, told in enumerate(sorted(stored, key=lambda flag: _RANK[flag["level"]]), 1):
         line = _line_of(files, told.get("path", ""), told.get("line"))
-        flag = Flag(
-            number, told["level"], told["detector"], told["sentence"], told.get("path", ""), told.get("line"), line is not None
-        )
-        if line is not None:
+        shown = line is not None and told["level"] != "info"
+        path, at = told.get("path", ""), told.get("line")
+        flag = Flag(number, told["level"], told["detector"], told["sentence"], path, at, shown)
+        if line is not None and shown:
             line.flags.append(flag)
         flags.append(flag)
     return flags
