@@ -109,7 +109,7 @@ def test_flags_of_removed_code_and_of_other_files_find_their_line_or_none(candid
     files = parse(diff)
     flags = flagged(candidate.patch_set, files)
     assert [one.anchored for one in flags] == [True, False, False, False], "harmless ones are listed, not put into the diff"
-    assert [[one.number for one in line.flags] for line in files[0].hunks[0].lines] == [[4], [1], []]
+    assert [[one.number for one in line.flags] for line in files[0].hunks[0].lines] == [[], [1], []]
 
 
 def test_without_findings_nothing_is_said(client: Client, candidate: Candidate) -> None:
