@@ -9,7 +9,18 @@ from research_app.models import Candidate, Project, Run, State
 from research_app.models.run import series_of
 from research_app.repository import Change
 from training.claims import contradictions
-from training.detectors import Circumstances, FileEdit, Finding, RunRecord, device_peak_flops, examine, examine_changes
+from training.corpus import WINDOW
+from training.detectors import (
+    Circumstances,
+    FileEdit,
+    Finding,
+    Overlap,
+    RunRecord,
+    device_peak_flops,
+    examine,
+    examine_changes,
+    gate_overlap,
+)
 from training.spec import GIB, Outcome, RunResult
 
 BASELINE_RUNS = 4  # with so many a run's curves are compared
@@ -44,10 +55,21 @@ def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
             for other in compared
         ],
         budget=file.run_budget(run.budget_share),
+        overlap=overlap_of(run, run.commit),
+        baseline_overlap=overlap_of(run, run.baseline.commit),
         peak_flops=device_peak_flops(device) if device else None,
         memory_limit=file.train.memory_limit_mb * GIB // 1024,
     )
     return [told(finding) for finding in examine(mine, circumstances)]
+
+
+def overlap_of(run: Run, commit: str) -> Overlap | None:
+    """How much of the gate text stands, word for word, in what a candidate may edit: text that was memorised in the code."""
+    if run.project.corpus is None:
+        return None
+    gate = run.project.corpus / "held_out" / "gate.bin"
+    texts = run.project.repository.texts(commit, run.project.file.edit.editable)
+    return gate_overlap((text.encode() for text in texts.values()), gate.read_bytes(), WINDOW + 1)
 
 
 def told(finding: Finding) -> dict[str, Any]:

@@ -66,11 +66,6 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
         Event.objects.record("project configured", project, actor, project, **told)
 
 
-def corpus_folder(data_hash: str) -> Path:
-    """Where the shards with this content hash lie on this machine."""
-    return Path(settings.HOME) / "corpus" / data_hash
-
-
 def _corpus(file: ProjectFile) -> str:
     """Build the corpus where there is none yet and return its content hash; empty when the code brings its own data."""
     if file.data.corpus == "none":
@@ -78,7 +73,7 @@ def _corpus(file: ProjectFile) -> str:
     building = Path(settings.HOME) / "corpus" / "building"
     sources = {path.name: [path] for path in sorted(Path(file.data.folder).iterdir())} if file.data.folder else None
     corpus = build_corpus(building, sources)
-    kept = corpus_folder(corpus.data_hash)
+    kept = Path(settings.HOME) / "corpus" / corpus.data_hash
     if not kept.exists():
         shutil.copytree(building, kept)
     return corpus.data_hash

@@ -145,7 +145,7 @@ def execute(run: Run, lease: Lease, device: Device, folder: Path, lost: threadin
 def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
     """All that the runner needs, from the project file and the row."""
     project, file = run.project, run.project.file
-    corpus = Path(settings.HOME) / "corpus" / project.data_hash if project.data_hash else scratch
+    corpus = project.corpus or scratch
     hidden = corpus / "held_out" / "hidden.bin" if run.purpose == Purpose.CONFIRM else None
     return RunSpec(
         run=run.pk,
@@ -156,7 +156,7 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         device=device.torch_name,
         budget=file.run_budget(run.budget_share),
         wall_limit=file.train.wall_limit_seconds,
-        data=corpus / "visible" if project.data_hash else scratch,
+        data=corpus / "visible" if project.corpus else scratch,
         scoring=file.scoring(corpus / "held_out" / "gate.bin", hidden),
         memory_limit=file.train.memory_limit_mb * GIB // 1024,
         log_limit=file.train.log_limit_kb * KIB,

@@ -51,6 +51,11 @@ class Project(models.Model):
         return Path(settings.HOME) / "projects" / self.slug
 
     @property
+    def corpus(self) -> Path | None:
+        """The shards that its runs read and are scored on; None where the code brings its own data."""
+        return Path(settings.HOME) / "corpus" / self.data_hash if self.data_hash else None
+
+    @property
     def repository(self) -> Repository:
         """The bare repository, with its baseline branch."""
         return Repository(self.folder / "repository.git", self.file.baseline.branch)
