@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from training.corpus import CorpusInfo, build_corpus
@@ -46,11 +48,22 @@ def main() -> None:
         for number in range(chosen.pairs):
             spec = spec_of(folder, corpus, number, chosen.level, chosen.budget)
             steps = [bare, full] if number % 2 == 0 else [full, bare]
-            seconds = {step.__name__: step(spec) for step in steps}
-            (alone, _), (whole, after) = seconds["bare"], seconds["full"]
-            pairs.append((alone, whole))
-            print(f"pair {number + 1}: bare {alone:.2f} s, full {whole:.2f} s, {after:.2f} s of it after training", flush=True)
+            found = {step.__name__: step(spec) for step in steps}
+            pairs.append((found["bare"], found["full"]))
+            print(f"pair {number + 1}: bare {found['bare']}, full {found['full']}", flush=True)
     report(pairs)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of one run: all of it, what came after training, and the processor time of training."""
+
+    whole: float
+    after: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.whole:.2f} s ({self.after:.2f} s after training; training took {self.processor:.2f} s of processor time)"
 
 
 def entries(folder: Path) -> None:
@@ -86,31 +99,40 @@ def spec_of(folder: Path, corpus: CorpusInfo, number: int, level: Level, budget:
     )
 
 
-def bare(spec: RunSpec) -> tuple[float, float]:
-    """Seconds of the training command alone, as a plain process; none after it."""
+def bare(spec: RunSpec) -> Measured:
+    """The training command alone, as a plain process."""
     out = spec.scratch.with_name("bare")
     out.mkdir()
     environment = {**run_environment(spec), "SIGNOFF_OUT": str(out), "HOME": str(out), "TMPDIR": str(out)}
-    started = time.monotonic()
+    used, started = processor_seconds(), time.monotonic()
     subprocess.run([sys.executable, "train.py"], cwd=spec.tree, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - started, 0.0
+    return Measured(time.monotonic() - started, 0.0, processor_seconds() - used)
 
 
-def full(spec: RunSpec) -> tuple[float, float]:
-    """Seconds of the same run as a worker makes it, in the sandbox, followed and scored; and of these after training."""
+def full(spec: RunSpec) -> Measured:
+    """The same run as a worker makes it: in the sandbox, followed, scored."""
     started = time.monotonic()
     result = run_training(spec, lambda points: None, lambda: None)
     if result.outcome is not Outcome.completed:
         raise SystemExit(f"the run did not complete: {result.reason}")
-    seconds = time.monotonic() - started
-    return seconds, seconds - result.train_seconds
+    whole = time.monotonic() - started
+    return Measured(whole, whole - result.train_seconds, float(result.facts["cpu_seconds"]))
 
 
-def report(pairs: list[tuple[float, float]]) -> None:
-    added = statistics.median(full - bare for bare, full in pairs)
-    share = statistics.median(full / bare - 1 for bare, full in pairs)
-    alone = statistics.median(bare for bare, _ in pairs)
+def processor_seconds() -> float:
+    """Of all processes that were waited for so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def report(pairs: list[tuple[Measured, Measured]]) -> None:
+    added = statistics.median(full.whole - bare.whole for bare, full in pairs)
+    share = statistics.median(full.whole / bare.whole - 1 for bare, full in pairs)
+    after = statistics.median(full.after for _, full in pairs)
+    slower = statistics.median(full.processor / bare.processor - 1 for bare, full in pairs)
+    alone = statistics.median(bare.whole for bare, _ in pairs)
     print(f"bare {alone:.2f} s; sandbox and scorer add {added:+.2f} s ({share:+.1%}) in the median of {len(pairs)} pairs")
+    print(f"of that after training: {after:.2f} s; processor time of training in the sandbox: {slower:+.1%}")
     print(f"load average of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     within = added <= MOST_SECONDS and share <= MOST_SHARE
     print(f"{'within' if within else 'NOT within'} {MOST_SECONDS:g} s and {MOST_SHARE:.0%}")

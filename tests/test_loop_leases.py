@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from research_app.health import examine
 from research_app.loop import check, train
 from research_app.loop.reconcile import reconcile, retry
 from research_app.models import Device, LeaseLost, Project, Round, Run, SeriesChunk, State, lease
@@ -23,7 +24,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def device() -> Device:
-    return Device.report("here/cpu.0", "cpu", 0)
+    return Device.report("here/cpu.0", "cpu", 0, sandbox_level="strong")
 
 
 def queued(project: Project, change: tuple[str, str] = BETTER) -> Run:
@@ -148,3 +149,17 @@ def test_bank_runs_go_before_screenings(project: Project, device: Device) -> Non
     )
     claimed = Run.claim_next(run.queue, device)
     assert claimed is not None and Run.objects.get(pk=claimed.pk).seed == 77
+
+
+def test_a_worker_whose_sandbox_is_too_weak_takes_no_work_and_says_what_to_do(project: Project) -> None:
+    run = queued(project)
+    weak = Device.report("here/cpu.1", "cpu", 1, sandbox_level="none", sandbox_advice="Install bubblewrap.")
+    assert Run.claim_next(run.queue, weak) is None
+    weak.refresh_from_db()
+    assert "needs the sandbox level basic, this machine has none. Install bubblewrap." in weak.refusal
+    [finding] = [one for one in examine(thorough=True) if one.name == "sandbox"]
+    assert not finding.ok and "Install bubblewrap." in finding.fix
+    better = Device.report("here/cpu.1", "cpu", 1, sandbox_level="basic", sandbox_advice="")
+    assert Run.claim_next(run.queue, better) is not None
+    better.refresh_from_db()
+    assert better.refusal == ""

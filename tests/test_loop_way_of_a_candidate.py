@@ -9,6 +9,7 @@ from research_app.loop.review import Seen, approve
 from research_app.models import Candidate, Event, Message, Project, Purpose, Run, RunLog, Stage, State, Verdict
 from research_app.models.run import series_of
 from tests.small_project import BETTER, CRASHING, TRAIN, WORSE, approver, drain, patch, small_project, submit
+from training.sandbox.probe import found
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
@@ -42,7 +43,7 @@ def test_an_improvement_submitted_by_hand_is_confirmed_on_fresh_seeds_and_waits_
     assert run is not None
     assert series_of([run.pk])[run.pk]["train_loss"][0] == list(range(1, 21))
     assert "score=" in RunLog.objects.get(run=run).text
-    assert run.self_reported and run.sandbox_level == "none"
+    assert run.self_reported and run.sandbox_level == found().level
 
 
 def test_a_change_that_makes_it_worse_is_dropped_with_the_reason(project: Project) -> None:
