@@ -1,7 +1,6 @@
 """Train: a device takes the most valuable queued run, trains it in a scratch folder of its own, and writes what came of it."""
 
 import logging
-import shutil
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from research_app.models.lease import MAX_ATTEMPTS
 from research_app.models.run import PRIORITY
 from training.runner import run_training
 from training.sandbox import Level, NoSandbox
+from training.sandbox.scratch import remove
 from training.spec import GIB, KIB, Outcome, Point, RunResult, RunSpec
 
 logger = logging.getLogger(__name__)
@@ -117,8 +117,16 @@ def train_next(queue: str, device: Device) -> bool:
         lease.fail(error)
         requeue(run)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        tidy(folder)
     return True
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a run left, however deep; what cannot be removed must not take the worker along."""
+    try:
+        remove(folder)
+    except OSError:
+        logger.exception("%s could not be removed", folder)
 
 
 def execute(run: Run, lease: Lease, device: Device, folder: Path, lost: threading.Event) -> RunResult:
