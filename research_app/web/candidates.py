@@ -66,7 +66,7 @@ class FilterForm(forms.Form):
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)
             field.choices = choices
-        self.fields["q"].widget.attrs |= {"type": "search", "placeholder": "Search hypothesis or diff", "aria-label": "Search"}
+        self.fields["q"].widget.attrs |= {"type": "search", "placeholder": "Search hypothesis or diff", "aria-label": "Search", "data-key": "/"}
         for name in ("stage", "verdict", "author", "category", "sort"):
             self.fields[name].widget.attrs["aria-label"] = name.capitalize()
         self.is_valid()
