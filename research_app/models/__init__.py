@@ -1,7 +1,7 @@
 """The nouns of Signoff, one module each."""
 
 from research_app.models.baseline import BaselineVersion
-from research_app.models.candidate import Author, Candidate, Stage, StageMoved
+from research_app.models.candidate import Author, Candidate, Kind, Stage, StageMoved
 from research_app.models.device import Device
 from research_app.models.event import Event
 from research_app.models.evidence import Evidence, Verdict
@@ -10,20 +10,24 @@ from research_app.models.lease import Lease, LeaseLost
 from research_app.models.outbox import Message
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project, Round
+from research_app.models.push import Push, PushState
 from research_app.models.review import Decision, Gate, Review
 from research_app.models.run import Purpose, Run, RunLog, SeriesChunk, State
 from research_app.models.sign_in import SignInLink
+from research_app.models.stack import CheckState, StackCell, StackCheck
 from research_app.models.task_lease import TaskLease
 
 __all__ = [
     "Author",
     "BaselineVersion",
     "Candidate",
+    "CheckState",
     "Decision",
     "Device",
     "Event",
     "Evidence",
     "Gate",
+    "Kind",
     "Landing",
     "LandingState",
     "Lease",
@@ -32,12 +36,16 @@ __all__ = [
     "PatchSet",
     "Project",
     "Purpose",
+    "Push",
+    "PushState",
     "Review",
     "Round",
     "Run",
     "RunLog",
     "SeriesChunk",
     "SignInLink",
+    "StackCell",
+    "StackCheck",
     "Stage",
     "StageMoved",
     "State",

@@ -63,6 +63,15 @@ class Author(models.TextChoices):
     PERSON = "person", "person"
 
 
+class Kind(models.TextChoices):
+    """What a candidate is made of."""
+
+    CHANGE = "change", "change"
+    STACK = "stack", "stack"  # several candidates together
+    REMOVAL = "removal", "removal"  # takes a landed change out that nobody would miss
+    REVERT = "revert", "revert"  # undoes one landing
+
+
 class StageMoved(LeaseLost):
     """The candidate is no longer at the stage that the caller saw."""
 
@@ -97,6 +106,16 @@ class Candidate(Leased):
     proposed = models.JSONField(default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}')
     details = models.JSONField(default=dict, help_text="What the proposer wants to be told again, for example constants")
 
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.CHANGE)
+    members = models.ManyToManyField("self", symmetrical=False, related_name="stacks", blank=True)  # of a stack
+    reverts = models.ForeignKey(
+        BaselineVersion,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="reverted_by",
+        help_text="The landing that a revert or a removal takes back",
+    )
     aa = models.BooleanField(default=False, help_text="An A/A candidate: it changes nothing. Shown once it is decided")
     stage = models.CharField(max_length=15, choices=Stage.choices, default=Stage.PROPOSED)
     stage_since = models.DateTimeField(default=timezone.now)

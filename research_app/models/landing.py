@@ -18,11 +18,12 @@ class LandingState(models.TextChoices):
 
     QUEUED = "queued", "queued"
     REJUDGING = "rejudging", "judged again on the new baseline"
+    BATCHED = "batched", "judged together with others"
     LANDED = "landed", "landed"
     RETURNED = "returned", "returned"
 
 
-ACTIVE = (LandingState.QUEUED, LandingState.REJUDGING)
+ACTIVE = (LandingState.QUEUED, LandingState.REJUDGING, LandingState.BATCHED)
 
 
 class LandingQuerySet(models.QuerySet["Landing"]):
@@ -40,7 +41,27 @@ class Landing(Leased):
     state = models.CharField(max_length=10, choices=LandingState.choices, default=LandingState.QUEUED)
     reason = models.TextField(blank=True, help_text="What it waits for, or why it left the queue")
     commit = models.CharField(max_length=40, blank=True)
-    version = models.OneToOneField(BaselineVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="landing")
+    version = models.ForeignKey(
+        BaselineVersion,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="landings",
+        help_text="What it made; a batch makes one version together",
+    )
+    batch = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="batched",
+        help_text="The landing of the stack that this entry is judged and landed with",
+    )
+    most_together = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Size limit of its next batch, halved by each batch that failed"
+    )
+    trouble = models.TextField(blank=True, help_text="What keeps the queue from writing, with what to do; not the entry's fault")
+    doubt = models.TextField(blank=True, help_text="What was found later that speaks against its gain")
     queued_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
 

@@ -78,7 +78,7 @@ class Project(models.Model):
     def noise(self, scale: str = "S") -> Noise | None:
         """Sigma of the score over seeds, pooled over every group of repeated runs; None before there is any (one query)."""
         groups: dict[tuple[int, int | None], list[float]] = {}
-        rows = self.runs.filter(scale=scale, budget_share=1.0, score__isnull=False)
+        rows = self.runs.filter(scale=scale, budget_share=1.0, score__isnull=False, cell=None)
         for baseline, patch_set, score in rows.values_list("baseline_id", "patch_set_id", "score"):
             assert score is not None
             groups.setdefault((baseline, patch_set), []).append(score)

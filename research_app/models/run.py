@@ -12,6 +12,7 @@ from research_app.models.device import Device
 from research_app.models.lease import Lease, Leased
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
+from research_app.models.stack import StackCell
 from training.spec import Outcome
 
 
@@ -21,6 +22,7 @@ class Purpose(models.TextChoices):
     REJUDGE = "rejudge", "judge again before landing"
     BANK = "bank", "baseline bank"
     CONFIRM = "confirm", "confirmation"
+    STACK = "stack", "stack check"
     REPLICATE = "replicate", "replication"
     SCREEN = "screen", "screening"
     CURVE = "curve", "baseline at another budget"
@@ -56,6 +58,10 @@ class RunQuerySet(models.QuerySet["Run"]):
             return self
         return self.order_by(models.Case(models.When(purpose=Purpose.SCREEN, then=0), default=1), "priority", "pk")
 
+    def of_baseline(self) -> Self:
+        """Runs of the baseline's own tree: no candidate's change and no stack check's."""
+        return self.filter(patch_set=None, cell=None)
+
     def completed(self) -> Self:
         """Runs with a score."""
         return self.filter(outcome=Outcome.completed)
@@ -67,6 +73,7 @@ class Run(Leased):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
     baseline = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="runs")
     patch_set = models.ForeignKey(PatchSet, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
+    cell = models.ForeignKey(StackCell, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
     purpose = models.CharField(max_length=10, choices=Purpose.choices)
     priority = models.PositiveSmallIntegerField()
     queue = models.CharField(max_length=60)
@@ -102,8 +109,11 @@ class Run(Leased):
             ),
             models.UniqueConstraint(
                 fields=["baseline", "scale", "seed", "budget_share"],
-                condition=Q(patch_set__isnull=True),
+                condition=Q(patch_set__isnull=True, cell__isnull=True),
                 name="baseline_seed_once",
+            ),
+            models.UniqueConstraint(
+                fields=["cell", "scale", "seed"], condition=Q(cell__isnull=False), name="stack_cell_seed_once"
             ),
         ]
         indexes = [

@@ -58,7 +58,7 @@ def versions(project: Project) -> list[Version]:
         for landing in landings.prefetch_related(Prefetch("candidate__reviews", approvals, to_attr="approvals"))
     }
     scores: dict[int, list[float]] = defaultdict(list)
-    for pk, score in project.runs.filter(patch_set=None, budget_share=1.0).values_list("baseline_id", "score"):
+    for pk, score in project.runs.of_baseline().filter(budget_share=1.0).values_list("baseline_id", "score"):
         if score is not None:
             scores[pk].append(score)
     trailers = trailers_of(project)

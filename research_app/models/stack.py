@@ -1,0 +1,60 @@
+"""Stack checks: several changes switched on and off together, run through the loop, to see what each one adds."""
+
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from research_app.models.baseline import BaselineVersion
+from research_app.models.candidate import Candidate
+from research_app.models.lease import Leased
+from research_app.models.project import Project
+
+
+class CheckState(models.TextChoices):
+    """Where a stack check stands."""
+
+    RUNNING = "running", "running"
+    FINISHED = "finished", "finished"
+    FAILED = "failed", "failed"
+    STOPPED = "stopped", "stopped"
+
+
+class StackCheck(Leased):
+    """One two-level design over landed and approved candidates, on one version of the baseline."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="stack_checks")
+    version = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="stack_checks")
+    candidates = models.ManyToManyField(Candidate, related_name="stack_checks")
+    folded = models.BooleanField(default=True, help_text="Each row's mirror image runs too")
+    state = models.CharField(max_length=10, choices=CheckState.choices, default=CheckState.RUNNING)
+    reason = models.TextField(blank=True, help_text="Why it is in this state, in a sentence")
+    result: "models.JSONField[Any, Any]" = models.JSONField(default=dict, help_text="Main effects and bundle against sum")
+    asked_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"stack check {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return f"/projects/{self.project.slug}/stacks/{self.pk}/"
+
+
+class StackCell(models.Model):
+    """One row of the design: the tree with some of the changes on and the others off. One run trains it."""
+
+    check_of = models.ForeignKey(StackCheck, on_delete=models.CASCADE, related_name="cells")
+    row = models.PositiveSmallIntegerField()
+    on = models.JSONField(default=list, help_text="Numbers of the candidates that are switched on")
+    commit = models.CharField(max_length=40)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["check_of", "row"], name="stack_row_once")]
+        ordering = ["check_of", "row"]
+
+    def __str__(self) -> str:
+        return f"row {self.row + 1} of {self.check_of}"
