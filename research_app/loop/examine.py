@@ -38,7 +38,7 @@ def flags_of(project: Project, change: Change) -> list[dict[str, Any]]:
 def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
     """What the detectors saw in a finished run, beside the baseline's runs (two queries)."""
     file = run.project.file
-    bank = run.baseline.runs.completed().filter(patch_set=None, scale=run.scale, budget_share=1.0, state=State.FINISHED)
+    bank = run.baseline.runs.completed().of_baseline().filter(scale=run.scale, budget_share=1.0, state=State.FINISHED)
     compared = list(bank.exclude(pk=run.pk).order_by("-pk")[:BASELINE_RUNS])
     series = series_of([run.pk, *(other.pk for other in compared)])
     mine = RunRecord(

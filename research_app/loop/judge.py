@@ -80,7 +80,7 @@ def judge_baseline(baseline_id: int) -> None:
 
 def bank_of(baseline: BaselineVersion, size: int) -> list[Run] | None:
     """The bank's completed runs in run order, if there are so many; otherwise what is missing is queued, and None."""
-    completed = list(baseline.runs.completed().filter(patch_set=None, scale=SCALE, purpose=Purpose.BANK).order_by("pk"))
+    completed = list(baseline.runs.completed().of_baseline().filter(scale=SCALE, purpose=Purpose.BANK).order_by("pk"))
     if len(completed) >= size:
         return completed
     with transaction.atomic():
@@ -141,8 +141,8 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     candidate, project = patch_set.candidate, patch_set.candidate.project
     noise = project.noise()
     fresh = [run for run in runs if run.purpose == Purpose.CONFIRM]
-    theirs = patch_set.base.runs.filter(patch_set=None, scale=SCALE, seed__in=[run.seed for run in fresh])
-    curve = patch_set.base.runs.filter(patch_set=None, purpose=Purpose.CURVE)
+    theirs = patch_set.base.runs.of_baseline().filter(scale=SCALE, seed__in=[run.seed for run in fresh])
+    curve = patch_set.base.runs.of_baseline().filter(purpose=Purpose.CURVE)
     if noise is None or any(run.state != State.FINISHED for run in [*theirs, *curve]):
         lease.release()
         return

@@ -78,8 +78,8 @@ def ensure_bank(baseline: BaselineVersion, size: int) -> None:
 
     A few runs of the bank may fail; when more than half have, a person must look at the baseline first.
     """
-    runs = baseline.runs.filter(patch_set=None, purpose=Purpose.BANK, budget_share=1.0)
-    seeds = set(baseline.runs.filter(patch_set=None, budget_share=1.0).values_list("seed", flat=True))
+    runs = baseline.runs.of_baseline().filter(purpose=Purpose.BANK, budget_share=1.0)
+    seeds = set(baseline.runs.of_baseline().filter(budget_share=1.0).values_list("seed", flat=True))
     failed = runs.filter(state=State.FINISHED).exclude(outcome=Outcome.completed).count()
     missing = size - (runs.count() - failed)
     if failed > size // 2 or missing <= 0:

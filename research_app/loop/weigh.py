@@ -112,7 +112,7 @@ def confirm(project: Project, noise: Noise, arms: Arms, gate_effect: float | Non
 def savings(patch_set: PatchSet, arms: Arms, noise: Noise) -> dict[str, Any] | None:
     """Time saved at equal loss, read off the baseline's loss against budget; None where that cannot be fitted yet."""
     project = patch_set.candidate.project
-    rows = Run.objects.completed().filter(baseline=patch_set.base, patch_set=None, scale="S", score__isnull=False)
+    rows = Run.objects.completed().of_baseline().filter(baseline=patch_set.base, scale="S", score__isnull=False)
     points = list(rows.values_list("budget_share", "score"))
     shares, scores = [share for share, _ in points], [float(score or 0.0) for _, score in points]
     try:

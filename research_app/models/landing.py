@@ -60,7 +60,9 @@ class Landing(Leased):
     most_together = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="Size limit of its next batch, halved by each batch that failed"
     )
-    trouble = models.TextField(blank=True, help_text="What keeps the queue from writing, with what to do; not the entry's fault")
+    trouble = models.TextField(
+        blank=True, help_text="What keeps the queue from writing, with what to do; not the entry's fault"
+    )
     doubt = models.TextField(blank=True, help_text="What was found later that speaks against its gain")
     queued_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)

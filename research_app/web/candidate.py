@@ -95,7 +95,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     patch_set, project, evidence = shown.patch_set, shown.project, shown.evidence
     base = patch_set.base if patch_set else shown.base
     runs = runs_of(shown)
-    bank = list(base.runs.filter(patch_set=None, budget_share=1.0).select_related("device").order_by("seed"))
+    bank = list(base.runs.of_baseline().filter(budget_share=1.0).select_related("device").order_by("seed"))
     mine = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
     effect, earlier = effect_of(evidence, project.sign), earlier_look(evidence)
     previous, following = neighbours(project, shown)

@@ -24,7 +24,7 @@ def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpRespon
     """Curves of a candidate's runs against those of its baseline."""
     shown = get_candidate(request, slug, number)
     base = shown.patch_set.base if shown.patch_set else shown.base
-    bank = settled(base.runs.filter(patch_set=None, budget_share=1.0).order_by("seed"))
+    bank = settled(base.runs.of_baseline().filter(budget_share=1.0).order_by("seed"))
     mine = settled(shown.patch_set.runs.order_by("seed")) if shown.patch_set else []
     return _curves(request, [(f"baseline {base.number}", "baseline", bank), (str(shown), "candidate", mine)])
 
@@ -34,7 +34,7 @@ def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpRespon
 def run_curves(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Curves of one run, and of its baseline's other runs for comparison."""
     shown = get_run(request, slug, pk)
-    bank = settled(shown.baseline.runs.filter(patch_set=None, budget_share=1.0).exclude(pk=shown.pk).order_by("seed"))
+    bank = settled(shown.baseline.runs.of_baseline().filter(budget_share=1.0).exclude(pk=shown.pk).order_by("seed"))
     return _curves(request, [(f"baseline {shown.baseline.number}", "baseline", bank), (shown.name, "candidate", [shown])])
 
 
@@ -93,7 +93,7 @@ def progress(request: HttpRequest, slug: str) -> HttpResponse:
         "number", "stage", "hypothesis", "created_at", "evidence__candidate_mean", "evidence__candidate_n", "evidence__verdict"
     )
     state = project.candidates.aggregate(Count("pk"), Max("stage_since"), Max("number"))
-    banks = project.runs.filter(patch_set=None, budget_share=1.0, score__isnull=False).aggregate(Count("pk"), Max("pk"))
+    banks = project.runs.of_baseline().filter(budget_share=1.0, score__isnull=False).aggregate(Count("pk"), Max("pk"))
     tag = live.version(f"{project.pk} {state} {banks} {project.baseline_versions.count()}")
     if (unchanged := get_conditional_response(request, etag=f'"{tag}"')) is not None:
         return unchanged
@@ -172,7 +172,7 @@ def thinned(points: Sequence[Point]) -> list[Point]:
 def bands(project: Project, points: Sequence[Point]) -> list[dict[str, Any]]:
     """Mean and standard deviation of every baseline version's runs, from the experiment at which it began. Two queries."""
     scores: dict[int, list[float]] = {}
-    for pk, score in project.runs.filter(patch_set=None, budget_share=1.0).values_list("baseline_id", "score"):
+    for pk, score in project.runs.of_baseline().filter(budget_share=1.0).values_list("baseline_id", "score"):
         if score is not None:
             scores.setdefault(pk, []).append(score)
     found = []

@@ -103,7 +103,7 @@ class Bank:
         version = project.baseline_versions.order_by("-number").first()
         if version is None:
             return None
-        found = list(version.runs.filter(patch_set=None).values_list("purpose", "state", "score"))
+        found = list(version.runs.of_baseline().values_list("purpose", "state", "score"))
         bank = [(state, score) for purpose, state, score in found if purpose == Purpose.BANK]
         curve = [score for purpose, _, score in found if purpose == Purpose.CURVE]
         return cls(
