@@ -22,6 +22,8 @@ CATEGORIES = (
     "simplification",
 )
 OUTCOMES = ("pending", "evaluated", "crashed", "invalid")
+MODES = ("explore", "exploit", "combine", "simplify")
+"""New ideas, refining what worked, joining near misses, and removing what is not needed."""
 
 
 class NothingToPropose(Exception):
@@ -66,7 +68,8 @@ class Tried:
     """What became of an earlier candidate of the project, whoever proposed it.
 
     `outcome` is one of `OUTCOMES`: "pending" while it runs. `effect` is candidate against baseline in the metric's
-    good direction, in units of the metric: positive is better; None while unknown or when health hides it.
+    good direction, in units of the metric: positive is better; None while unknown or when health hides it. `low` and
+    `high` are its 95% interval, rounded like the effect. `why` says in a sentence why it is at its stage.
     """
 
     candidate: int
@@ -76,6 +79,10 @@ class Tried:
     hypothesis: str
     effect: float | None
     details: Mapping[str, JSON] = field(default_factory=dict)
+    category: str = ""
+    low: float | None = None
+    high: float | None = None
+    why: str = ""
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:
@@ -89,7 +96,8 @@ class Context:
     `files` are the editable files at the baseline's tip (path: text); `program` is the researcher's program.md;
     `history` is in the order of the candidates' numbers; `sigma` is the standard deviation of the score over seeds of
     one tree, None before calibration; `attempt` differs for every proposal of the project and is the only source of
-    randomness: the same context gives the same proposal.
+    randomness: the same context gives the same proposal. `others` says in one sentence each what other proposers are
+    working on at this moment. `category` and `mode` (one of `MODES`) are what is wanted next; empty leaves the choice.
     """
 
     files: Mapping[str, str]
@@ -97,6 +105,9 @@ class Context:
     history: tuple[Tried, ...]
     sigma: float | None
     attempt: int
+    others: tuple[str, ...] = ()
+    category: str = ""
+    mode: str = ""
 
 
 class Proposer(Protocol):
