@@ -9,6 +9,7 @@ from research_app.models.landing import Landing, LandingState
 from research_app.models.lease import Lease, LeaseLost
 from research_app.models.outbox import Message
 from research_app.models.patch_set import PatchSet
+from research_app.models.preferences import Preferences, SavedView
 from research_app.models.project import Project, Round
 from research_app.models.push import Push, PushState
 from research_app.models.review import Decision, Gate, Review
@@ -34,6 +35,7 @@ __all__ = [
     "LeaseLost",
     "Message",
     "PatchSet",
+    "Preferences",
     "Project",
     "Purpose",
     "Push",
@@ -42,6 +44,7 @@ __all__ = [
     "Round",
     "Run",
     "RunLog",
+    "SavedView",
     "SeriesChunk",
     "SignInLink",
     "StackCell",

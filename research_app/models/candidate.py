@@ -28,6 +28,7 @@ class Stage(models.TextChoices):
     SHORTLISTED = "shortlisted", "shortlisted"
     SCALING_UP = "scaling_up", "scaling up"
     READY = "ready", "ready"
+    CHANGES = "changes", "changes requested"
     LANDING = "landing", "landing"
     LANDED = "landed", "landed"
     INVALID = "invalid", "invalid"
@@ -49,8 +50,8 @@ DISCARDED = (
     Stage.NO_TRANSFER,
     Stage.CONFLICT,
 )
-RESTING = (*WAITING, Stage.LANDED, *DISCARDED)
-"""Stages in which no machine works on the candidate: it waits for a person or is done."""
+RESTING = (*WAITING, Stage.CHANGES, Stage.LANDED, *DISCARDED)
+"""Stages in which no machine works on the candidate: it waits for a person, or for its author, or is done."""
 
 REOPENABLE = (Stage.DROPPED, Stage.INCONCLUSIVE, Stage.REJECTED, Stage.NO_TRANSFER)
 
@@ -122,6 +123,7 @@ class Candidate(Leased):
     why = models.TextField(blank=True, help_text="Why it is at this stage, in a sentence")
     needs_attention = models.TextField(blank=True, help_text="Why the machine gave up, with what to do")
     created_at = models.DateTimeField(default=timezone.now)
+    archived_at = models.DateTimeField(null=True, blank=True, help_text="Put away by a person: lists leave it out")
     # The newest of each, so that lists need no sub-queries.
     patch_set = models.OneToOneField(
         "research_app.PatchSet", null=True, blank=True, on_delete=models.PROTECT, related_name="current_of"

@@ -1,8 +1,12 @@
 """Patch sets: the immutable revisions of a candidate."""
 
+from typing import Any
+
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from agent.touched import touched_in
 from research_app.models.baseline import BaselineVersion
 from research_app.models.candidate import Candidate
 
@@ -21,6 +25,10 @@ class PatchSet(models.Model):
     syntax_hash = models.CharField(max_length=64, help_text="Hash of the normalised syntax tree: finds duplicates")
     files = models.JSONField(default=list, help_text="[{path, kind, added, removed}]")
     flags = models.JSONField(default=list, help_text="Risky edits: [{detector, level, sentence, path, line}]")
+    author = models.CharField(max_length=100, blank=True, help_text="Who made it; empty: the candidate's author")
+    submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
+    message = models.TextField(blank=True, help_text="What a revision changes, in its author's words: claimed, not measured")
+    touched = models.TextField(blank=True, help_text="Constants that it changes, one a line, a line end before and after each")
     rebased = models.BooleanField(default=False, help_text="Made by Signoff: the same diff on a newer baseline")
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -31,6 +39,12 @@ class PatchSet(models.Model):
 
     def __str__(self) -> str:
         return f"{self.candidate}/{self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Made once; what it touches is read off its diff then."""
+        if self._state.adding:
+            self.touched = "".join(f"\n{name}" for name in touched_in(self.diff)) + "\n"
+        super().save(*args, **kwargs)
 
     @property
     def added(self) -> int:
