@@ -101,6 +101,24 @@ def test_a_printed_loss_that_is_not_a_number_is_not_finite(bench: Bench) -> None
     assert "loss = nan" in result.reason
 
 
+def test_a_run_whose_printed_loss_is_not_a_number_is_ended_at_once(bench: Bench) -> None:
+    result = bench.run_script("import time; print('step 3 loss nan', flush=True); time.sleep(600)", wall_limit=60.0)
+    assert result.outcome is Outcome.not_finite
+    assert result.train_seconds < 60
+
+
+def test_a_run_whose_loss_explodes_is_ended_early(bench: Bench) -> None:
+    script = """
+import time
+for step in range(100):
+    print("step", step, "loss", 2.0 if step < 40 else 9.0, flush=True)
+time.sleep(600)
+"""
+    result = bench.run_script(script, wall_limit=60.0)
+    assert (result.outcome, result.score) == (Outcome.diverged, None)
+    assert "times the lowest it had been" in result.reason
+
+
 def test_a_run_without_its_metric_has_no_score(bench: Bench) -> None:
     result = bench.run_script("print('step 0 loss 2.5')")
     assert result.outcome is Outcome.no_score

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+from training.detectors.watch import Watch
 from training.output import OutputParser
 from training.process import Process, clean_environment, says_out_of_memory
 from training.sandbox import Confinement, Level, best_level, confined
@@ -182,6 +183,7 @@ class _Progress:
         self.waiting: list[Point] = []
         self.handed_on = time.monotonic()
         self.alive = False  # whether there was any point yet
+        self.watch = Watch()
 
     def printed(self, chunk: bytes) -> None:
         if self.parser is not None:
@@ -214,6 +216,7 @@ class _Progress:
         if self.waiting:
             self.alive = True
             points, self.waiting = self.waiting, []
+            self.watch.see(points)
             self.on_points(points)
 
 
@@ -242,7 +245,11 @@ def _follow(
             ending.fail(Outcome.no_score, f"The run's output was refused: {error}.")
         if progress.alive and isinstance(spec.scoring, Scored):
             scorer()
-        if reason := should_stop():
+        if progress.parser is not None and progress.parser.not_finite:
+            break  # nothing that follows can be scored; code with prepare.py ends itself
+        if progress.watch.catastrophe:
+            ending.fail(Outcome.diverged, f"Stopped early: {progress.watch.catastrophe}. A run does not come back from that.")
+        elif reason := should_stop():
             ending.fail(Outcome.cancelled, reason)
         elif process.seconds > spec.wall_limit:
             ending.fail(
