@@ -2,12 +2,12 @@
 
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from research_app import broker
-from research_app.fleet import LocalDevice
-from research_app.home import CODE
-from research_app.supervisor import Service
+from research_app.fleet import LocalDevice, local_devices
+from research_app.home import CODE, home
+from research_app.supervisor import Service, Supervisor
 
 PYTHON = sys.executable
 MANAGE = str(CODE / "manage.py")
@@ -33,6 +33,23 @@ def workers(devices: Sequence[LocalDevice]) -> list[Service]:
         Service("agent", "worker: proposals", worker("agent", "agent"), ONE_THREAD),
         *(trainer(device) for device in devices),
     ]
+
+
+def run_workers(until: Callable[[], bool]) -> None:
+    """Keep this machine's workers running, and the embedded broker, until something is done; then stop them.
+
+    Raises BrokerDown, UnknownDevice, and OSError where a process cannot be started.
+    """
+    supervisor = Supervisor(home() / "logs", lambda line: print(line, file=sys.stderr, flush=True))
+    try:
+        if broker.is_embedded():
+            child = supervisor.start(broker_service())
+            broker.wait_until_ready(lambda: child.running)
+        for service in workers(local_devices()):
+            supervisor.start(service)
+        supervisor.run(until=until)
+    finally:
+        supervisor.stop()
 
 
 def web(listener: socket.socket) -> Service:

@@ -15,15 +15,14 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from research_app import broker, set_up
-from research_app.fleet import UnknownDevice, local_devices
-from research_app.home import home
+from research_app.fleet import UnknownDevice
 from research_app.loop.measure import readable, utilisation
 from research_app.loop.propose import UnknownProposer, close_round, open_round
 from research_app.management.commands.project import find_project
 from research_app.models import Device, Round, Stage
 from research_app.models.candidate import RESTING, WAITING
-from research_app.services import broker_service, workers
-from research_app.supervisor import Supervisor, raise_on_signals
+from research_app.services import run_workers
+from research_app.supervisor import raise_on_signals
 
 LOOK_EVERY = 1.0  # seconds
 SILENCE = 60.0  # seconds without any worker
@@ -70,7 +69,7 @@ class Command(BaseCommand):
             return
         try:
             with set_up.hold_home(settings.SITE_URL):
-                self.work(progress)
+                run_workers(every(LOOK_EVERY, progress.done))
         except set_up.HomeTaken:
             self.wait_for_workers(asked, progress)
 
@@ -87,19 +86,6 @@ class Command(BaseCommand):
                     f"No {kind} training worker has reported for {SILENCE:.0f} s. Look at `manage.py doctor`, "
                     f"or stop what holds this home and let this command start workers of its own."
                 )
-
-    def work(self, progress: "Progress") -> None:
-        """Run workers of our own until the round is done."""
-        supervisor = Supervisor(home() / "logs", lambda line: print(line, file=sys.stderr, flush=True))
-        try:
-            if broker.is_embedded():
-                child = supervisor.start(broker_service())
-                broker.wait_until_ready(lambda: child.running)
-            for service in workers(local_devices()):
-                supervisor.start(service)
-            supervisor.run(until=every(LOOK_EVERY, progress.done))
-        finally:
-            supervisor.stop()
 
 
 def online(asked: Round) -> QuerySet[Device]:
