@@ -9,7 +9,7 @@ from django.utils import timezone
 from research_app.health import examine
 from research_app.loop import check, train
 from research_app.loop.reconcile import reconcile, retry
-from research_app.models import Device, LeaseLost, Project, Round, Run, SeriesChunk, State, lease
+from research_app.models import Device, LeaseLost, Project, Round, Run, Series, SeriesChunk, State, lease
 from research_app.models.lease import MAX_ATTEMPTS
 from tests.small_project import BETTER, WIDER, drain, patch, small_project
 from tests.small_project import submit as submit_and_run
@@ -89,7 +89,7 @@ def test_a_run_whose_worker_died_is_trained_again_and_counted_once(project: Proj
     run.refresh_from_db()
     assert run.state == State.FINISHED and run.score is not None
     assert Run.objects.filter(patch_set=run.patch_set, seed=run.seed).count() == 1
-    assert SeriesChunk.objects.filter(run=run).count() == 1
+    assert Series.objects.filter(run=run, name="train_loss").count() == 1 and not SeriesChunk.objects.filter(run=run).exists()
 
 
 def test_after_three_lost_attempts_a_person_is_asked_and_can_start_it_again(project: Project, device: Device) -> None:

@@ -2,6 +2,7 @@
 
 from research_app.models.baseline import BaselineVersion
 from research_app.models.candidate import Author, Candidate, Kind, Stage, StageMoved
+from research_app.models.comment import Comment, Side, Thread, ViewedFile
 from research_app.models.device import Device
 from research_app.models.event import Event
 from research_app.models.evidence import Evidence, Verdict
@@ -13,7 +14,7 @@ from research_app.models.preferences import Preferences, SavedView
 from research_app.models.project import Project, Round
 from research_app.models.push import Push, PushState
 from research_app.models.review import Decision, Gate, Review
-from research_app.models.run import Purpose, Run, RunLog, SeriesChunk, State
+from research_app.models.run import Purpose, Run, RunLog, Series, SeriesChunk, State
 from research_app.models.sign_in import SignInLink
 from research_app.models.stack import CheckState, StackCell, StackCheck
 from research_app.models.task_lease import TaskLease
@@ -22,6 +23,7 @@ __all__ = [
     "Author",
     "BaselineVersion",
     "Candidate",
+    "Comment",
     "CheckState",
     "Decision",
     "Device",
@@ -45,7 +47,9 @@ __all__ = [
     "Run",
     "RunLog",
     "SavedView",
+    "Series",
     "SeriesChunk",
+    "Side",
     "SignInLink",
     "StackCell",
     "StackCheck",
@@ -53,5 +57,7 @@ __all__ = [
     "StageMoved",
     "State",
     "TaskLease",
+    "Thread",
     "Verdict",
+    "ViewedFile",
 ]

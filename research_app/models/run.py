@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from research_app.models.baseline import BaselineVersion
 from research_app.models.device import Device
@@ -28,6 +30,8 @@ class Purpose(models.TextChoices):
     CURVE = "curve", "baseline at another budget"
 
 
+Array = NDArray[np.float64]
+PACKED = "<f8"
 SHARE_OVER = 20  # the screening share is kept over so many runs
 PRIORITY = {purpose: rank for rank, purpose in enumerate(Purpose)}
 
@@ -119,6 +123,7 @@ class Run(Leased):
         indexes = [
             models.Index(fields=["queue", "state", "priority", "id"], name="run_dispatch"),  # a device's next run
             models.Index(fields=["project", "state"], name="run_live"),  # live runs on the project page
+            models.Index(fields=["project", "-finished_at"], name="run_ended"),  # what changed since, for figures kept in memory
         ]
 
     def __str__(self) -> str:
@@ -156,7 +161,7 @@ class Run(Leased):
 
 
 class SeriesChunk(models.Model):
-    """A batch of points of one run, as it arrived: at most one row a second while it runs, one row in all afterwards."""
+    """A batch of points of one run, as it arrived: at most one row a second while it runs, rows of Series afterwards."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series_chunks")
     sequence = models.PositiveIntegerField()
@@ -177,11 +182,33 @@ class SeriesChunk(models.Model):
 
     @classmethod
     def compact(cls, run_id: int) -> None:
-        """Replace the chunks of a finished run by one. Inside the caller's transaction."""
-        merged = merge(cls.objects.filter(run_id=run_id).order_by("sequence").values_list("points", flat=True))
-        cls.objects.filter(run_id=run_id).delete()
-        if merged:
-            cls.objects.create(run_id=run_id, sequence=0, points=merged)
+        """Replace the chunks of a run that ended by its series. Inside the caller's transaction."""
+        chunks = cls.objects.filter(run_id=run_id)
+        merged = merge(chunks.order_by("sequence").values_list("points", flat=True))
+        Series.objects.filter(run_id=run_id).delete()
+        Series.objects.bulk_create(Series.of(run_id, name, steps, values) for name, (steps, values) in merged.items())
+        chunks.delete()
+
+
+class Series(models.Model):
+    """One logged curve of a run that ended, as two packed arrays: a chart reads the one that it draws and no other."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series")
+    name = models.CharField(max_length=64)
+    steps = models.BinaryField(help_text="Little-endian 64-bit floats")
+    values = models.BinaryField(help_text="Little-endian 64-bit floats, one for each step")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "name"], name="series_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of run {self.run_id}"
+
+    @classmethod
+    def of(cls, run_id: int, name: str, steps: Sequence[float], values: Sequence[float]) -> Self:
+        """Unsaved, from plain numbers."""
+        packed = [np.asarray(numbers, dtype=PACKED).tobytes() for numbers in (steps, values)]
+        return cls(run_id=run_id, name=name, steps=packed[0], values=packed[1])
 
 
 def merge(chunks: Iterable[Mapping[str, Sequence[Sequence[float]]]]) -> dict[str, list[list[float]]]:
@@ -196,12 +223,29 @@ def merge(chunks: Iterable[Mapping[str, Sequence[Sequence[float]]]]) -> dict[str
 
 
 def series_of(run_ids: Sequence[int]) -> dict[int, dict[str, list[list[float]]]]:
-    """All series of some runs: {run: {series: [[steps], [values]]}}. One query."""
-    chunks: dict[int, list[Any]] = {run_id: [] for run_id in run_ids}
+    """All series of some runs: {run: {series: [[steps], [values]]}}. Two queries."""
+    return {
+        run_id: {name: [steps.tolist(), values.tolist()] for name, (steps, values) in logged.items()}
+        for run_id, logged in arrays_of(run_ids).items()
+    }
+
+
+def arrays_of(run_ids: Sequence[int], names: Iterable[str] | None = None) -> dict[int, dict[str, tuple[Array, Array]]]:
+    """Series of some runs, all or those of these names: {run: {series: (steps, values)}}. Two queries."""
+    found: dict[int, dict[str, tuple[Array, Array]]] = {run_id: {} for run_id in run_ids}
+    chunks: dict[int, list[Any]] = {}
     rows = SeriesChunk.objects.filter(run_id__in=run_ids).order_by("run_id", "sequence")
     for run_id, points in rows.values_list("run_id", "points"):
-        chunks[run_id].append(points)
-    return {run_id: merge(parts) for run_id, parts in chunks.items()}
+        chunks.setdefault(run_id, []).append(points)
+    for run_id, parts in chunks.items():
+        for name, (steps, values) in merge(parts).items():
+            found[run_id][name] = np.asarray(steps, dtype=PACKED), np.asarray(values, dtype=PACKED)
+    packed = Series.objects.filter(run_id__in=run_ids)
+    if names is not None:
+        packed = packed.filter(name__in=list(names))
+    for run_id, name, steps, values in packed.values_list("run_id", "name", "steps", "values").iterator():
+        found[run_id][name] = np.frombuffer(steps, dtype=PACKED), np.frombuffer(values, dtype=PACKED)
+    return found
 
 
 class RunLog(models.Model):
