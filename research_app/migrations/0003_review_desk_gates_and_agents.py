@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
             name='ViewedFile',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('path', models.CharField(max_length=1000)),
+                ('path', models.CharField(max_length=600)),
             ],
         ),
         migrations.RemoveConstraint(
