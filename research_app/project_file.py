@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from research_app.evidence.policy import Policy
+from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
 from training.spec import Budget, Scored, SelfReported
 
 
@@ -124,8 +125,65 @@ class Data(Section):
     folder: str = ""
 
 
+class GatePolicy(Section):
+    """Who decides at one gate. Changing it makes a new policy version; what was decided before stays as it was decided."""
+
+    approvals: Annotated[int, Field(ge=1, le=20)] = 1
+    roles: Annotated[tuple[Literal["reviewer", "approver"], ...], Field(min_length=1)] = ("approver",)
+    author_may_vote: bool = True
+    steering_may_vote: bool = True
+    second_person_against_verdict: bool = False
+
+    def approvals_needed(self, against_verdict: bool) -> int:
+        """How many people must approve; against the verdict a second person where the policy wants one."""
+        return max(self.approvals, 2) if against_verdict and self.second_person_against_verdict else self.approvals
+
+    @property
+    def people_needed(self) -> int:
+        """The most people that any decision at this gate can need."""
+        return self.approvals_needed(against_verdict=True)
+
+
+class Gates(Section):
+    """The policies of the two gates."""
+
+    shortlist: GatePolicy = GatePolicy()
+    baseline: GatePolicy = GatePolicy()
+
+    def of(self, number: int) -> GatePolicy:
+        """The policy of gate 1 or 2."""
+        return self.shortlist if number == 1 else self.baseline
+
+
+class Agents(Section):
+    """What proposers are asked for: shares of what is wanted, and how many may be at work at once."""
+
+    exploration: Annotated[float, Field(ge=0)] = 0.5
+    exploitation: Annotated[float, Field(ge=0)] = 0.25
+    combination: Annotated[float, Field(ge=0)] = 0.15
+    simplification: Annotated[float, Field(ge=0)] = 0.1
+    at_once: Annotated[int, Field(ge=1, le=64)] = 4
+    device_hour_dollars: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _something_wanted(self) -> "Agents":
+        if not any(self.shares.values()):
+            raise ValueError("at least one of exploration, exploitation, combination and simplification must be above 0")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Weight of each mode of the proposers' contract."""
+        return {
+            "explore": self.exploration,
+            "exploit": self.exploitation,
+            "combine": self.combination,
+            "simplify": self.simplification,
+        }
+
+
 class ProjectFile(Section):
-    """The whole file, validated. `ProjectFile()` is the default target's."""
+    """The whole file, validated. `ProjectFile()` is the default target's, without its ladder (`default_target`)."""
 
     train: Train = Train()
     edit: Edit = Edit()
@@ -136,6 +194,48 @@ class ProjectFile(Section):
     sandbox: Sandbox = Sandbox()
     policy: PolicySection = PolicySection()
     guards: Guards = Guards()
+    gate: Gates = Gates()
+    agents: Agents = Agents()
+    ladder: tuple[Rung, ...] = ()
+    scale_up: ScaleUpSection = ScaleUpSection()
+
+    @field_validator("ladder")
+    @classmethod
+    def _is_a_ladder(cls, ladder: tuple[Rung, ...]) -> tuple[Rung, ...]:
+        check_ladder(ladder)
+        return ladder
+
+    @classmethod
+    def default_target(cls) -> "ProjectFile":
+        """The file of a project that trains the default target: with the ladder of that."""
+        return cls(ladder=DEFAULT_LADDER, scale_up=ScaleUpSection(budget_hours=24))
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The ladder, smallest rung first, with what its rungs leave open filled in; without a ladder, one rung."""
+        return tuple(self._filled(rung) for rung in self.ladder or (Rung(name=SMALLEST),))
+
+    @property
+    def upper_rungs(self) -> tuple[Rung, ...]:
+        """The rungs that a scale-up can go to. Empty: gate 1 is skipped."""
+        return self.rungs[1:]
+
+    def rung(self, name: str) -> Rung:
+        """One rung by its name. Raises KeyError for a rung that the ladder does not have (any more)."""
+        return {rung.name: rung for rung in self.rungs}[name]
+
+    def _filled(self, rung: Rung) -> Rung:
+        train = self.train
+        device = rung.device or train.device
+        return rung.model_copy(
+            update={
+                "command": rung.command or train.command,
+                "device": device,
+                "queue": rung.queue or (f"train.{device}" if rung.devices == 1 else "scale_up"),
+                "wall_limit_seconds": rung.wall_limit_seconds or train.wall_limit_seconds * max(1.0, rung.budget),
+                "memory_limit_mb": rung.memory_limit_mb or train.memory_limit_mb,
+            }
+        )
 
     def decision_policy(self) -> Policy:
         """The settings that decisions are made by; evidence keeps a copy of them."""
@@ -143,9 +243,9 @@ class ProjectFile(Section):
         given = {name: value for name, value in self.policy.model_dump().items() if name in known}
         return Policy(bank=self.baseline.runs, **given)
 
-    def run_budget(self, share: float = 1.0) -> Budget:
-        """The budget as the runner takes it, or a share of it."""
-        return Budget(self.budget.kind, self.budget.amount * share)
+    def run_budget(self, share: float = 1.0, scale: str = SMALLEST) -> Budget:
+        """The budget of a run at one rung as the runner takes it, or a share of it."""
+        return Budget(self.budget.kind, self.budget.amount * self.rung(scale).budget * share)
 
     def scoring(self, shard: Path, hidden: Path | None = None) -> Scored | SelfReported:
         """How a run is scored; the shards are the held-out text of a scored project, `hidden` for confirming runs alone."""
@@ -174,6 +274,7 @@ def _mistake(problem: Any, text: str, name: str) -> str:
     if problem["type"] == "extra_forbidden":
         section = ProjectFile.model_fields.get(keys[0])
         model = section.annotation if len(keys) > 1 and section else ProjectFile
+        model = Rung if keys[0] == "ladder" else model
         allowed = ", ".join(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ""
         return f"{where}: {dotted} is not a known key; known here: {allowed}"
     said = problem["msg"].removeprefix("Value error, ")
@@ -186,12 +287,15 @@ def _line_of(keys: list[str], text: str) -> int:
     lines = text.splitlines()
     start = 0
     names = [key for key in keys if not key.isdigit()]
+    skipped = int(keys[1]) if keys[1:] and keys[1].isdigit() else 0  # tables of a list before the one that is meant
     if not names:
         return 1
     for number, line in enumerate(lines):
-        if re.match(rf"\s*\[\s*{re.escape(names[0])}\s*\]", line):
+        if re.match(rf"\s*\[{{1,2}}\s*{re.escape(names[0])}\s*\]", line):
             start = number
-            break
+            if skipped == 0:
+                break
+            skipped -= 1
     for number in range(start, len(lines)):
         if re.match(rf"\s*(?:{re.escape(names[0])}\s*\.\s*)?[\"']?{re.escape(names[-1])}[\"']?\s*=", lines[number]):
             return number + 1

@@ -38,7 +38,7 @@ def flags_of(project: Project, change: Change) -> list[dict[str, Any]]:
 def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
     """What the detectors saw in a finished run, beside the baseline's runs (two queries)."""
     file = run.project.file
-    bank = run.baseline.runs.completed().of_baseline().filter(scale=run.scale, budget_share=1.0, state=State.FINISHED)
+    bank = run.baseline.runs.completed().of_baseline(run.scale).filter(budget_share=1.0, state=State.FINISHED)
     compared = list(bank.exclude(pk=run.pk).order_by("-pk")[:BASELINE_RUNS])
     series = series_of([run.pk, *(other.pk for other in compared)])
     mine = RunRecord(
@@ -54,11 +54,11 @@ def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
             RunRecord(series[other.pk], _plain(other.facts), None if other.self_reported else other.score, other.train_seconds)
             for other in compared
         ],
-        budget=file.run_budget(run.budget_share),
+        budget=file.run_budget(run.budget_share, run.scale),
         overlap=overlap_of(run, run.commit),
         baseline_overlap=overlap_of(run, run.baseline.commit),
         peak_flops=device_peak_flops(device) if device else None,
-        memory_limit=file.train.memory_limit_mb * GIB // 1024,
+        memory_limit=file.rung(run.scale).memory_limit_mb * GIB // 1024,
     )
     return [told(finding) for finding in examine(mine, circumstances)]
 

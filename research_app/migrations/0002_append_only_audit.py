@@ -1,4 +1,4 @@
-"""Triggers that make the audit log append-only, and the group of people who may vote."""
+"""Triggers that make the audit log append-only, and the groups that say who may do what."""
 
 from django.apps.registry import Apps
 from django.db import migrations
@@ -15,8 +15,9 @@ def remove(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     append_only.remove(editor.connection)
 
 
-def make_group(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    apps.get_model("auth", "Group").objects.get_or_create(name="approvers")
+def make_groups(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
+    for name in ("viewer", "operator", "reviewer", "approver"):
+        apps.get_model("auth", "Group").objects.get_or_create(name=name)
 
 
 class Migration(migrations.Migration):
@@ -24,5 +25,5 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunPython(install, remove),
-        migrations.RunPython(make_group, migrations.RunPython.noop),
+        migrations.RunPython(make_groups, migrations.RunPython.noop),
     ]

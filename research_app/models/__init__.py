@@ -15,9 +15,11 @@ from research_app.models.project import Project, Round
 from research_app.models.push import Push, PushState
 from research_app.models.review import Decision, Gate, Review
 from research_app.models.run import Purpose, Run, RunLog, Series, SeriesChunk, State
+from research_app.models.scale_up import ScaleUp, ScaleUpState
 from research_app.models.sign_in import SignInLink
 from research_app.models.stack import CheckState, StackCell, StackCheck
 from research_app.models.task_lease import TaskLease
+from research_app.models.turn import Turn, TurnState
 
 __all__ = [
     "Author",
@@ -47,6 +49,8 @@ __all__ = [
     "Run",
     "RunLog",
     "SavedView",
+    "ScaleUp",
+    "ScaleUpState",
     "Series",
     "SeriesChunk",
     "Side",
@@ -57,6 +61,8 @@ __all__ = [
     "StageMoved",
     "State",
     "TaskLease",
+    "Turn",
+    "TurnState",
     "Thread",
     "Verdict",
     "ViewedFile",

@@ -23,6 +23,8 @@ class Device(models.Model):
     name = models.CharField(max_length=200, unique=True, help_text="Host and queue, for example box/train.cpu.0")
     kind = models.CharField(max_length=20, help_text="cpu or cuda")
     index = models.PositiveSmallIntegerField(default=0)
+    count = models.PositiveSmallIntegerField(default=1, help_text="Accelerators that its worker trains one run on")
+    queue = models.CharField(max_length=60, blank=True, help_text="What its worker takes runs from; empty: train.<kind>")
     description = models.CharField(max_length=200, blank=True)
     sandbox_level = models.CharField(max_length=10, default="none")
     sandbox_advice = models.TextField(blank=True, help_text="Why no better sandbox holds on its machine, and the fix")
@@ -35,7 +37,7 @@ class Device(models.Model):
         return self.name
 
     @classmethod
-    def report(cls, name: str, kind: str, index: int, **known: str) -> "Device":
+    def report(cls, name: str, kind: str, index: int, **known: str | int) -> "Device":
         """The device's row, seen now, with what is known of it; made on first report."""
         told = {"kind": kind, "index": index, "seen_at": timezone.now(), **known}
         return cls.objects.update_or_create(name=name, defaults=told)[0]

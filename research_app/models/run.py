@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from numpy.typing import NDArray
 
+from research_app.ladder import SMALLEST
 from research_app.models.baseline import BaselineVersion
 from research_app.models.device import Device
 from research_app.models.lease import Lease, Leased
@@ -24,6 +25,7 @@ class Purpose(models.TextChoices):
     REJUDGE = "rejudge", "judge again before landing"
     BANK = "bank", "baseline bank"
     CONFIRM = "confirm", "confirmation"
+    SCALE_UP = "scale_up", "scale-up"
     STACK = "stack", "stack check"
     REPLICATE = "replicate", "replication"
     SCREEN = "screen", "screening"
@@ -53,7 +55,7 @@ class RunQuerySet(models.QuerySet["Run"]):
     def fairly(self) -> Self:
         """The same runs, screenings before confirmations while these took more than their share of the last runs."""
         head = self.select_related("project").first()
-        if head is None or head.purpose not in (Purpose.CONFIRM, Purpose.REPLICATE):
+        if head is None or head.purpose not in (Purpose.CONFIRM, Purpose.SCALE_UP, Purpose.REPLICATE):
             return self
         last = Run.objects.filter(project=head.project_id, started_at__isnull=False).order_by("-started_at")[:SHARE_OVER]
         purposes = list(last.values_list("purpose", flat=True))
@@ -62,9 +64,9 @@ class RunQuerySet(models.QuerySet["Run"]):
             return self
         return self.order_by(models.Case(models.When(purpose=Purpose.SCREEN, then=0), default=1), "priority", "pk")
 
-    def of_baseline(self) -> Self:
-        """Runs of the baseline's own tree: no candidate's change and no stack check's."""
-        return self.filter(patch_set=None, cell=None)
+    def of_baseline(self, scale: str = SMALLEST) -> Self:
+        """Runs of the baseline's own tree at one rung of the ladder: no candidate's change and no stack check's."""
+        return self.filter(patch_set=None, cell=None, scale=scale)
 
     def completed(self) -> Self:
         """Runs with a score."""
@@ -82,7 +84,8 @@ class Run(Leased):
     priority = models.PositiveSmallIntegerField()
     queue = models.CharField(max_length=60)
     commit = models.CharField(max_length=40, help_text="The tree that is trained")
-    scale = models.CharField(max_length=10, default="S")
+    scale = models.CharField(max_length=10, default=SMALLEST, help_text="Rung of the project's ladder")
+    devices = models.PositiveSmallIntegerField(default=1, help_text="How many accelerators it needs at once")
     seed = models.PositiveIntegerField()
     budget_share = models.FloatField(default=1.0, help_text="Share of the project's budget; others than 1 make the loss curve")
 
@@ -102,6 +105,8 @@ class Run(Leased):
     finished_at = models.DateTimeField(null=True, blank=True)
     train_seconds = models.FloatField(null=True, blank=True)
     progress = models.FloatField(default=0.0, help_text="Share of the budget used, 0 to 1")
+    resumed_at = models.FloatField(default=0.0, help_text="Share of the budget that this attempt began with")
+    earlier_seconds = models.FloatField(default=0.0, help_text="Device time of attempts that were lost")
 
     objects = RunQuerySet.as_manager()
 
@@ -137,6 +142,10 @@ class Run(Leased):
             if not device.accepts(minimum):
                 has = f"this machine has {device.sandbox_level}"
                 device.refuse(f"Project {run.project.slug} needs the sandbox level {minimum}, {has}. {device.sandbox_advice}")
+                continue
+            if run.devices > device.count:
+                needs = f"{run.project.slug} at {run.scale} needs {run.devices} devices at once"
+                device.refuse(f"A run of {needs}, this worker has {device.count}. docs/ladder.md says how to start a larger one.")
                 continue
             device.refuse("")
             with transaction.atomic():
