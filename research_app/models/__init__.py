@@ -3,14 +3,17 @@
 from research_app.models.baseline import BaselineVersion
 from research_app.models.candidate import Author, Candidate, Kind, Stage, StageMoved
 from research_app.models.comment import Comment, Side, Thread, ViewedFile
+from research_app.models.conversation import Conversation, ConversationPurpose, ConversationState, Utterance
 from research_app.models.device import Device
 from research_app.models.event import Event
 from research_app.models.evidence import Evidence, Verdict
 from research_app.models.landing import Landing, LandingState
 from research_app.models.lease import Lease, LeaseLost
+from research_app.models.note import Note
 from research_app.models.outbox import Message
 from research_app.models.patch_set import PatchSet
 from research_app.models.preferences import Preferences, SavedView
+from research_app.models.program import ProgramVersion
 from research_app.models.project import Project, Round
 from research_app.models.push import Push, PushState
 from research_app.models.review import Decision, Gate, Review
@@ -27,6 +30,9 @@ __all__ = [
     "Candidate",
     "CheckState",
     "Comment",
+    "Conversation",
+    "ConversationPurpose",
+    "ConversationState",
     "Decision",
     "Device",
     "Event",
@@ -38,8 +44,10 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "Message",
+    "Note",
     "PatchSet",
     "Preferences",
+    "ProgramVersion",
     "Project",
     "Purpose",
     "Push",
@@ -61,9 +69,10 @@ __all__ = [
     "StageMoved",
     "State",
     "TaskLease",
+    "Thread",
     "Turn",
     "TurnState",
-    "Thread",
+    "Utterance",
     "Verdict",
     "ViewedFile",
 ]
