@@ -23,6 +23,8 @@ class PatchSet(models.Model):
     diff = models.TextField()
     diff_hash = models.CharField(max_length=64)
     syntax_hash = models.CharField(max_length=64, help_text="Hash of the normalised syntax tree: finds duplicates")
+    resolved_hash = models.CharField(max_length=64, blank=True, help_text="The same with names and constants resolved")
+    moved = models.JSONField(default=dict, help_text="{constant: [from, to]} where nothing else differs; empty: structural")
     files = models.JSONField(default=list, help_text="[{path, kind, added, removed}]")
     flags = models.JSONField(default=list, help_text="Risky edits: [{detector, level, sentence, path, line}]")
     author = models.CharField(max_length=100, blank=True, help_text="Who made it; empty: the candidate's author")

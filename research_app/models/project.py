@@ -10,8 +10,7 @@ from django.utils import timezone
 
 from research_app.evidence.errors import BadSigma, TooFewRuns
 from research_app.evidence.noise import Noise, pool
-from research_app.models.lease import Leased
-from research_app.project_file import ProjectFile
+from research_app.project_file import GatePolicy, Gates, ProjectFile
 from research_app.repository import Repository
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ class Project(models.Model):
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
     policy_version = models.PositiveIntegerField(default=1)
+    former_gates = models.JSONField(default=dict, blank=True, help_text="Gate policies of earlier versions, by their version")
     last_number = models.PositiveIntegerField(default=0, help_text="Number of the newest candidate")
 
     def __str__(self) -> str:
@@ -44,6 +44,12 @@ class Project(models.Model):
     def file(self) -> ProjectFile:
         """The project's settings, typed."""
         return ProjectFile.model_validate(self.config)
+
+    def gate_policy(self, gate: int, version: int | None = None) -> GatePolicy:
+        """Who decides at a gate, now or in an earlier version of the policy: what was decided under that stays decided."""
+        if version is None or version == self.policy_version:
+            return self.file.gate.of(gate)
+        return Gates.model_validate(self.former_gates.get(str(version), {})).of(gate)
 
     @property
     def folder(self) -> Path:
@@ -98,7 +104,7 @@ class RoundQuerySet(models.QuerySet["Round"]):
         return self.filter(closed_at=None, project__paused=False).order_by(models.F("wanted").asc(nulls_last=True), "pk")
 
 
-class Round(Leased):
+class Round(models.Model):
     """A number of experiments asked for in one go; without a number it goes on until it is closed."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="rounds")
