@@ -2,15 +2,18 @@
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
 # make test-faults, make test-escape    the long suites: killed processes, attempts to get out of the sandbox
 # make bench-policy                     the error rates of the decision policy, simulated
+# make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
 # make check   lint, format, types, migrations, Django's checks, templates
 # make doctor  what is there, what is wrong, and the fix
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: up test test-postgresql test-faults test-escape bench-policy check format doctor
+.PHONY: up test test-postgresql test-faults test-escape bench-policy bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+JOBS := 2
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile  # test processes, each with a home of its own
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
 
 # A virtual environment from the first Python that is new enough.
@@ -48,12 +51,12 @@ test:
 	    echo "Installing Chromium for the browser tests …" && apt-get update -qq && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 	    echo "No Chromium: install one (Debian: apt-get install chromium) or set CHROMIUM=/path/to/it."
-	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m pytest $(ARGS)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	@$(MAKE) --no-print-directory test-postgresql
 
 test-postgresql:
 	$(call install,requirements-dev.txt)
-	env -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m tests.postgresql $(ARGS)
+	env -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m tests.postgresql $(SIDE_BY_SIDE) $(ARGS)
 
 test-faults:
 	$(call install,requirements-dev.txt)
@@ -62,6 +65,10 @@ test-faults:
 test-escape:
 	$(call install,requirements-dev.txt)
 	$(RUN) -m tests.escape $(ARGS)
+
+bench-decisions:
+	$(call install,requirements-dev.txt)
+	$(RUN) -m benchmarks.decisions $(ARGS)
 
 bench-policy:
 	$(call install,requirements-dev.txt)
