@@ -54,7 +54,7 @@ class Plateau:
     def sentence(self) -> str:
         return (
             f"Plateau: none of the last {self.outcomes} judged candidates was solid, so at most one in "
-            f"{1 / self.at_most:.0f} like them is (95%). Another kind of idea, more budget for a run or a larger scale may help."
+            f"{1 / self.at_most:.0f} like them is (95%). Another kind of idea or a larger budget may help."
         )
 
 

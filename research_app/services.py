@@ -12,6 +12,7 @@ from research_app.supervisor import Service, Supervisor
 PYTHON = sys.executable
 MANAGE = str(CODE / "manage.py")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+AGENT_THREADS = 8  # proposers at work at once on this machine: most of them wait for a model's answer
 BELOW_PAGES = 5  # niceness of training on cores: a person's click comes first
 
 
@@ -30,7 +31,7 @@ def workers(devices: Sequence[LocalDevice]) -> list[Service]:
     return [
         Service("reconciler", "finds and mends what stopped", [PYTHON, MANAGE, "reconcile"], ONE_THREAD),
         Service("orchestrate", "worker: check, judge, land", worker("orchestrate", "orchestrate"), ONE_THREAD),
-        Service("agent", "worker: proposals", worker("agent", "agent"), ONE_THREAD),
+        Service("agent", "worker: proposals, several at once", worker("agent", "agent", threads=AGENT_THREADS), ONE_THREAD),
         *(trainer(device) for device in devices),
     ]
 
@@ -72,10 +73,11 @@ def trainer(device: LocalDevice) -> Service:
     )
 
 
-def worker(queue: str, name: str) -> list[str]:
-    """Command line of a Celery worker that does one thing at a time."""
+def worker(queue: str, name: str, threads: int = 0) -> list[str]:
+    """Command line of a Celery worker that does one thing at a time, or so many in threads."""
     command = [PYTHON, "-m", "celery", "-A", "research_app", "worker", "-Q", queue, "-n", f"{name}@%h"]
-    return [*command, "--pool", "solo", "-c", "1", "-l", "INFO", *WITHOUT_CHATTER]
+    pool = ["--pool", "threads", "-c", str(threads)] if threads else ["--pool", "solo", "-c", "1"]
+    return [*command, *pool, "-l", "INFO", *WITHOUT_CHATTER]
 
 
 WITHOUT_CHATTER = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # the database knows who is there

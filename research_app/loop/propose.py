@@ -6,7 +6,9 @@ tried and what is wanted stands in rows.
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib import import_module
 
 from django.conf import settings
@@ -14,21 +16,49 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from agent.failure import ConversationFailed
 from agent.proposal import Context, NothingToPropose, Proposal, Proposer, Tried
 from agent.same import propose_nothing
+from agent.steering import arms_of, drawn_category, drawn_mode
 from research_app.evidence.noise import Noise
-from research_app.models import Author, BaselineVersion, Candidate, Device, Event, Message, Project, Round, Stage, State
+from research_app.loop.near_misses import AUTHOR as COMBINE
+from research_app.loop.near_misses import joined, next_combination
+from research_app.models import (
+    Author,
+    BaselineVersion,
+    Candidate,
+    Device,
+    Event,
+    Kind,
+    Message,
+    Project,
+    Round,
+    Stage,
+    State,
+    Turn,
+    TurnState,
+    Verdict,
+)
 from research_app.models.candidate import RESTING
 from research_app.models.lease import MAX_ATTEMPTS, Lease
 from training.scorer import rounded_for_agents
 
 logger = logging.getLogger(__name__)
 
-PROPOSERS = {"knobs": ("agent.knobs", "KnobsProposer", Author.SEARCH)}
+PROPOSERS = {
+    "playbook": ("agent.playbook", "PlaybookProposer", Author.SEARCH),
+    "knobs": ("agent.knobs", "KnobsProposer", Author.SEARCH),
+}
 """Name → module, class, kind of author. Imported on first use: a proposer's libraries are slow to load."""
 
 WAITING_LIMIT = 25
 """An open-ended round stops proposing while so many candidates wait for a person: nobody reads a longer list."""
+
+MAX_FAILURES = 3  # of one proposer in a row, after which a round goes on without it
+UNCLAIMED = timedelta(seconds=10)
+"""A turn that nobody took for so long was opened by a worker that died."""
+MEASURED = (Stage.PROPOSED, Stage.CHECKING, Stage.SCREENING, Stage.REPLICATING, Stage.CONFIRMING)
+"""Stages in which nothing is decided yet."""
 
 
 class UnknownProposer(ValueError):
@@ -80,32 +110,115 @@ def _set_paused(project: Project, paused: bool, actor: str) -> None:
 
 
 def propose(round_id: int, worker: str) -> None:
-    """One proposal for one round, if devices will want it soon; wakes itself for the next."""
+    """One turn of one proposer, if devices will soon want a candidate; wakes the next, which need not wait for this one."""
     asked = Round.objects.select_related("project").get(pk=round_id)
-    if not wants_more(asked):
+    turn = lost_turn(asked) or open_turn(asked)
+    if turn is None:
         return
-    lease = Round.claim(round_id, worker, Q(closed_at=None), Q(project__paused=False))
+    lease = Turn.claim(turn.pk, worker, Q(state=TurnState.WORKING))
     if lease is None:
         return
-    if asked.attempts >= MAX_ATTEMPTS:
-        close_round(asked, f"The proposer failed {asked.attempts} times. The last time: {asked.last_error or 'killed'}")
+    if turn.attempts >= MAX_ATTEMPTS:
+        why = f"It failed {turn.attempts} times; the last time: {turn.last_error or 'killed'}"
+        end_turn(turn, lease, TurnState.FAILED, why)
         return
-    made = asked.candidates.count()
-    proposer, kind = proposer_named(asked.proposers[made % len(asked.proposers)])
     with lease.heartbeat():
-        try:
-            base = asked.project.tip()
-            context = context_of(asked.project, base)
-            aa = is_aa(asked.project, context.attempt)
-            proposal = propose_nothing(context) if aa else proposer.propose(context)
-        except NothingToPropose as end:
-            close_round(asked, str(end))
+        take(turn, lease)
+
+
+def take(turn: Turn, lease: Lease) -> None:
+    """Ask the proposer whose turn it is, and enter what it proposes. Named failures end the turn; others raise."""
+    project, aa = turn.project, is_aa(turn.project, turn.number)
+    proposer, kind = proposer_named(turn.proposer)
+    try:
+        if turn.mode == "combine" and not aa and (pair := next_combination(project, turn.base)):
+            proposal, patch = joined(project, turn.base, pair)
+            enter(project, turn.base, proposal, author=COMBINE, kind=Author.SEARCH, lease=lease, patch=patch)
             return
-        except Exception as error:
-            lease.fail(error)
-            raise
-    enter(asked.project, base, proposal, author=proposer.name, kind=kind, lease=lease, aa=aa)
-    Message.objects.enqueue("propose", round_id, "agent")
+        context = context_of(project, turn.base, turn)
+        proposal = propose_nothing(context) if aa else proposer.propose(context)
+    except NothingToPropose as end:
+        end_turn(turn, lease, TurnState.EMPTY, str(end))
+        return
+    except ConversationFailed as failure:
+        end_turn(turn, lease, TurnState.FAILED, str(failure))
+        return
+    except Exception as error:
+        lease.fail(error)
+        raise
+    enter(project, turn.base, proposal, author=proposer.name, kind=kind, lease=lease, aa=aa)
+
+
+def lost_turn(asked: Round) -> Turn | None:
+    """A turn whose worker died, or whose proposer failed without a name for it: it is taken again, as it was drawn."""
+    free = Q(lease_until=None, attempts__gt=0) | Q(lease_until__lt=timezone.now())
+    free |= Q(lease_until=None, opened_at__lt=timezone.now() - UNCLAIMED)
+    waiting = Turn.objects.under_way().filter(free, round=asked)
+    return waiting.select_related("project", "base", "round").order_by("pk").first()
+
+
+def open_turn(asked: Round) -> Turn | None:
+    """The next turn, where one is wanted: whose, in which mode, in which category. Wakes another worker for the one after."""
+    if not wants_more(asked):
+        return None
+    outcomes = [(category, solid) for category, solid, _ in outcomes_of(asked.project)]
+    with transaction.atomic():
+        project = Project.objects.select_for_update().get(pk=asked.project_id)
+        asked.refresh_from_db()
+        if not wants_more(asked):
+            return None
+        base = project.tip()
+        proposer = whose_turn(asked, base)
+        if proposer is None:
+            return None
+        number = 1 + (project.turns.order_by("-number").values_list("number", flat=True).first() or 0)
+        mode = drawn_mode(project.file.agents.shares, f"{project.slug} {number}")
+        category = "simplification" if mode == "simplify" else drawn_category(arms_of(outcomes), f"{project.slug} {number}")
+        turn = Turn.objects.create(
+            project=project, round=asked, number=number, proposer=proposer, mode=mode, category=category, base=base
+        )
+        Message.objects.enqueue("propose", asked.pk, "agent")
+    return turn
+
+
+def whose_turn(asked: Round, base: BaselineVersion) -> str | None:
+    """The proposer with the fewest turns in this round, of those that still have something to propose for this baseline."""
+    done = set(asked.turns.filter(base=base, state=TurnState.EMPTY).values_list("proposer", flat=True))
+    done |= given_up(asked)
+    had = Counter(asked.turns.values_list("proposer", flat=True))
+    left = [name for name in dict.fromkeys(asked.proposers) if name not in done]
+    return min(left, key=lambda name: had[name]) if left else None
+
+
+def given_up(asked: Round) -> set[str]:
+    """Proposers whose last turns in this round all failed."""
+    found = set()
+    for name in set(asked.proposers):
+        ended = asked.turns.filter(proposer=name).exclude(state=TurnState.WORKING).order_by("-number")
+        last = list(ended.values_list("state", flat=True)[:MAX_FAILURES])
+        if len(last) == MAX_FAILURES and set(last) == {TurnState.FAILED}:
+            found.add(name)
+    return found
+
+
+def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
+    """Nothing came of a turn. The round goes on with the other proposers, and is closed when none is left."""
+    with transaction.atomic():
+        lease.write(state=state, note=why, ended_at=timezone.now(), lease_until=None, leased_by="")
+        kind = "nothing to propose" if state == TurnState.EMPTY else "proposer failed"
+        Event.objects.record(kind, turn, turn.proposer, turn.project, why=why)
+        if whose_turn(turn.round, turn.base) is None and not turn.round.turns.under_way().exists():
+            close_round(turn.round, why)
+        else:
+            Message.objects.enqueue("propose", turn.round_id, "agent")
+
+
+def outcomes_of(project: Project) -> list[tuple[str, bool, int]]:
+    """(category, was it solid, number) of every judged candidate, in the order of their numbers (one query)."""
+    judged = project.candidates.filter(aa=False, kind=Kind.CHANGE, evidence__isnull=False).exclude(stage__in=MEASURED)
+    rows = judged.exclude(evidence__verdict=Verdict.INVALID).order_by("number")
+    values = rows.values_list("category", "evidence__verdict", "number")
+    return [(category, verdict == Verdict.SOLID, number) for category, verdict, number in values]
 
 
 def is_aa(project: Project, attempt: int) -> bool:
@@ -114,17 +227,28 @@ def is_aa(project: Project, attempt: int) -> bool:
 
 
 def wants_more(asked: Round) -> bool:
-    """True while the round is not full and fewer candidates are ahead of the devices than two for each."""
-    if asked.closed_at or asked.project.paused:
+    """True while the round is not full and fewer candidates are ahead of the devices than two for each.
+
+    A proposer at work counts as the candidate that it may bring.
+    """
+    project = asked.project
+    if asked.closed_at or project.paused:
         return False
-    if asked.wanted is not None and asked.candidates.count() >= asked.wanted:
+    if asked.wanted is not None and made_or_coming(asked) >= asked.wanted:
         return False
-    first = Round.objects.open().filter(project=asked.project).first()
-    if first and first.pk != asked.pk and (first.wanted is None or first.candidates.count() < first.wanted):
+    first = Round.objects.open().filter(project=project).first()
+    if first and first.pk != asked.pk and (first.wanted is None or made_or_coming(first) < first.wanted):
         return False  # a bounded round, or an older one, goes first
-    if asked.wanted is None and asked.project.candidates.waiting_for_review().count() >= WAITING_LIMIT:
+    if asked.wanted is None and project.candidates.waiting_for_review().count() >= WAITING_LIMIT:
         return False
-    return ahead(asked.project) < 2 * max(1, Device.objects.online().filter(kind=asked.project.file.train.device).count())
+    file, at_work = project.file, project.turns.under_way().count()
+    devices = Device.objects.online().filter(kind=file.train.device).count()
+    return at_work < file.agents.at_once and ahead(project) + at_work < 2 * max(1, devices)
+
+
+def made_or_coming(asked: Round) -> int:
+    """Candidates of a round, and those that proposers work on (two queries)."""
+    return asked.candidates.count() + asked.turns.under_way().count()
 
 
 def ahead(project: Project) -> int:
@@ -145,12 +269,12 @@ def enter(
     submitted_by_id: int | None = None,
     aa: bool = False,
 ) -> Candidate:
-    """Write a proposal down as the project's next candidate and wake `check`. One transaction; LeaseLost undoes it."""
+    """Write a proposal down as the project's next candidate and wake `check`. One transaction; LeaseLost undoes it.
+
+    `lease` is a worker's claim on the turn that it ends with this candidate.
+    """
     with transaction.atomic():
-        round_id = None
-        if lease:
-            lease.write(lease_until=None, leased_by="", attempts=0, last_error="")
-            round_id = lease.pk
+        round_id = Turn.objects.values_list("round_id", flat=True).get(pk=lease.pk) if lease else None
         Project.objects.filter(pk=project.pk).update(last_number=F("last_number") + 1)
         number = Project.objects.values_list("last_number", flat=True).get(pk=project.pk)
         candidate = Candidate.objects.create(
@@ -170,11 +294,14 @@ def enter(
         )
         Event.objects.record("candidate proposed", candidate, author, project, hypothesis=proposal.hypothesis)
         Message.objects.enqueue("check", candidate.pk)
+        if lease and round_id:
+            lease.write(state=TurnState.PROPOSED, candidate=candidate, ended_at=timezone.now(), lease_until=None, leased_by="")
+            Message.objects.enqueue("propose", round_id, "agent")
     return candidate
 
 
-def context_of(project: Project, base: BaselineVersion) -> Context:
-    """All that a proposer may know: editable files at the baseline, the program, and what was tried."""
+def context_of(project: Project, base: BaselineVersion, turn: Turn | None = None) -> Context:
+    """All that a proposer may know: editable files at the baseline, the program, what was tried, and what is wanted."""
     repository, edit = project.repository, project.file.edit
     files = repository.texts(base.commit, edit.editable)
     program = repository.texts(base.commit, [edit.program]).get(edit.program, "")
@@ -197,8 +324,20 @@ def context_of(project: Project, base: BaselineVersion) -> Context:
         program=program,
         history=history,
         sigma=noise.sigma if noise else None,
-        attempt=project.last_number + 1,
+        attempt=turn.number if turn else project.last_number + 1,
+        others=others_at_work(project, turn),
+        category=turn.category if turn else "",
+        mode=turn.mode if turn else "",
     )
+
+
+def others_at_work(project: Project, turn: Turn | None) -> tuple[str, ...]:
+    """What else is being tried or thought about now, in a sentence each (two queries)."""
+    running = project.candidates.under_way().order_by("number")
+    said = [f"{row} by {row.author} is being measured: {row.hypothesis}" for row in running]
+    turns = project.turns.under_way().exclude(pk=turn.pk if turn else None).order_by("number")
+    said += [f"{other.proposer} works on something in {other.category} ({other.mode})" for other in turns]
+    return tuple(said)
 
 
 def told_effect(candidate: Candidate, noise: Noise | None) -> float | None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from research_app.loop.judge import JUDGED
 from research_app.loop.land import judged_again
-from research_app.loop.propose import close_round, wants_more
+from research_app.loop.propose import close_round, lost_turn, wants_more
 from research_app.loop.train import ensure_bank, requeue
 from research_app.models import (
     BaselineVersion,
@@ -95,8 +95,8 @@ def forgotten() -> Q:
 
 def wake_proposers() -> None:
     """Open rounds whose proposer went quiet although devices will want candidates."""
-    for asked in Round.objects.open().filter(forgotten()).select_related("project"):
-        if wants_more(asked):
+    for asked in Round.objects.open().select_related("project"):
+        if lost_turn(asked) or wants_more(asked):
             Message.objects.wake("propose", asked.pk, "agent")
 
 
