@@ -9,6 +9,14 @@ class RepositoryError(Exception):
     """The repository cannot do what was asked."""
 
 
+class TroubleError(RepositoryError):
+    """The machine, the keys or a lock stand in the way. Nothing about any change: the same call works once that is mended."""
+
+
+class OvertakenError(RepositoryError):
+    """Another worker took this work over: what was about to be written must not be."""
+
+
 class PatchError(RepositoryError):
     """A proposed change cannot be taken in.
 
@@ -23,9 +31,14 @@ class PatchError(RepositoryError):
 class ConflictError(RepositoryError):
     """A change and the commit that it should go onto alter the same lines of `paths`."""
 
-    def __init__(self, message: str, paths: Sequence[str]) -> None:
+    def __init__(self, message: str, paths: Sequence[str], part: int = 0) -> None:
         super().__init__(message)
         self.paths = tuple(paths)
+        self.part = part  # of several changes, the one that does not go onto those before it
+
+
+class RejectedError(RepositoryError):
+    """A remote does not take the baseline; the message has what it said and what to do."""
 
 
 class StaleTipError(RepositoryError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from .errors import RepositoryError
+from .errors import RepositoryError, TroubleError
 
 MINIMUM_VERSION = (2, 38)  # the first with `merge-tree --write-tree`
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -94,20 +94,22 @@ def run_git(
     repository: Path | None = None,
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
+    configuration: Mapping[str, str] | None = None,
     accept: Collection[int] = (0,),
     timeout: float = 60.0,
 ) -> Output:
     """Run one git command on a bare repository, or on none; there is never a work tree.
 
     Callers pass constant options first and put `--` or `--end-of-options` before anything that varies. `environment`
-    adds to the clean one. Raises GitError on an exit code outside `accept`, RepositoryError when git is missing or
-    takes longer than `timeout` seconds.
+    and `configuration` add to the clean ones. Raises GitError on an exit code outside `accept`, TroubleError when git is
+    missing, cannot write or takes longer than `timeout` seconds.
     """
     where = () if repository is None else (f"--git-dir={repository}",)
+    more = (part for name, value in (configuration or {}).items() for part in ("-c", f"{name}={value}"))
     inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     try:
         process = subprocess.Popen(
-            ("git", "--no-pager", *where, *_CONFIGURATION_ARGUMENTS, command, *arguments),
+            ("git", "--no-pager", *where, *_CONFIGURATION_ARGUMENTS, *more, command, *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -116,7 +118,7 @@ def run_git(
             process_group=0,
         )
     except FileNotFoundError:
-        raise RepositoryError("git is not installed, or not on PATH. Install it, say with: apt install git.") from None
+        raise TroubleError("git is not installed, or not on PATH. Install it, say with: apt install git.") from None
     try:
         stdout, stderr = process.communicate(stdin, timeout=timeout)
     except BaseException as stopped:
@@ -124,12 +126,12 @@ def run_git(
             os.killpg(process.pid, signal.SIGKILL)  # with its helpers: a fetch has several, and they hold the pipes open
         process.communicate()
         if isinstance(stopped, subprocess.TimeoutExpired):
-            raise RepositoryError(f"git {command} took longer than {timeout:.0f} s and was stopped.") from None
+            raise TroubleError(f"git {command} took longer than {timeout:.0f} s and was stopped.") from None
         raise
     errors = stderr.decode("utf-8", "backslashreplace").strip()
     if trouble := _MACHINE_TROUBLE.search(errors):
         # Never a GitError: what the machine lacks is not the fault of the patch or the source at hand.
-        raise RepositoryError(f"git {command} could not write: {trouble[0].lower()}. Make room or set it right; try again.")
+        raise TroubleError(f"git {command} could not write: {trouble[0].lower()}. Make room or set it right; try again.")
     if process.returncode not in accept:
         raise GitError(command, process.returncode, errors)
     return Output(process.returncode, stdout, errors)

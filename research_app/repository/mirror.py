@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,9 +35,9 @@ def built_at(path: Path, branch: str) -> Iterator[Path]:
 
 def fetch_branch(repository: Path, source: str, branch: str) -> None:
     """Fetch one branch of `source`, a folder or an address, with its history. Raises RepositoryError."""
-    address, shown = _address(source), shown_without_secrets(source)
+    address, shown = address_of(source), shown_without_secrets(source)
     try:
-        _check_branch(_heads(repository, address), shown, branch)
+        _check_branch(heads(repository, address), shown, branch)
         ref = branch_ref(branch)
         run_git(
             "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow",
@@ -48,7 +48,7 @@ def fetch_branch(repository: Path, source: str, branch: str) -> None:
         raise RepositoryError(_why_not(error.errors, shown)) from None
 
 
-def _address(source: str) -> str:
+def address_of(source: str) -> str:
     """What git is told: an absolute folder, or the address as it is."""
     if not source or source.startswith("-") or not source.isprintable():
         raise RepositoryError(f"{source!r} is not a repository: give a folder or an address.")
@@ -60,19 +60,20 @@ def _address(source: str) -> str:
     return source
 
 
-def _heads(repository: Path, address: str) -> list[str]:
-    """The names of the branches at an address."""
+def heads(repository: Path, address: str, timeout: float = FETCH_SECONDS) -> dict[str, str]:
+    """The branches at an address, with their commits. Raises GitError, TroubleError."""
     listing = run_git(
-        "ls-remote", "--heads", "--end-of-options", address, repository=repository, timeout=FETCH_SECONDS
+        "ls-remote", "--heads", "--end-of-options", address, repository=repository, timeout=timeout
     ).stdout.decode("utf-8", "backslashreplace")
-    return [line.partition("\trefs/heads/")[2] for line in listing.splitlines()]
+    rows = (line.partition("\trefs/heads/") for line in listing.splitlines())
+    return {branch: commit for commit, _tab, branch in rows}
 
 
-def _check_branch(branches: list[str], shown: str, branch: str) -> None:
+def _check_branch(branches: Collection[str], shown: str, branch: str) -> None:
     if not branches:
         raise RepositoryError(f"The repository {shown} is empty: commit something to its branch {branch} first.")
     if branch not in branches:
-        names = ", ".join(branches[:20]) + (", …" if len(branches) > 20 else "")
+        names = ", ".join(list(branches)[:20]) + (", …" if len(branches) > 20 else "")
         raise RepositoryError(f"The repository {shown} has no branch {branch}. It has: {names}.")
 
 

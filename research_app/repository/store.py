@@ -12,17 +12,19 @@ from . import objects, trailers
 from .admission import admit
 from .change import Change, Limits, diff_hash
 from .edits import Edit, apply_edits
-from .errors import ConflictError, PatchError, RepositoryError, StaleTipError
+from .errors import ConflictError, OvertakenError, PatchError, RepositoryError, StaleTipError, TroubleError
 from .git import GitError, Output, run_git
 from .mirror import built_at, fetch_branch
 from .names import branch_ref, full_hash, kept_ref
 from .patch import apply_patch
 from .paths import matches, path_problem
+from .remote import push_branch
 from .trailers import LogEntry
-from .writing import commit_tree, index_tree, private_index, tree_with
+from .writing import Signing, commit_tree, index_tree, private_index, tree_with
 
 STALE_LOCK_SECONDS = 60.0
 _ABSENT = "0" * 40
+_FENCE = kept_ref("fence")
 
 
 class Repository:
@@ -197,6 +199,26 @@ class Repository:
         tree = self._merged(base=change_base, ours=onto, theirs=change_commit)
         return self._change(onto, tree, message, author, limits or Limits())
 
+    def combined(self, onto: str, parts: Sequence[tuple[str, str]]) -> str:
+        """A commit with several changes, each (base, commit), one after the other on `onto`; swapped ends take a change back.
+
+        Raises ConflictError, whose `part` says which of them does not go onto the ones before it.
+        """
+        with objects.opened(self.path, full_hash(onto)) as opened:
+            when = opened.committed_datetime
+        made = onto
+        for number, (base, commit) in enumerate(parts):
+            try:
+                tree = self._merged(base=full_hash(base), ours=made, theirs=full_hash(commit))
+            except ConflictError as conflict:
+                raise ConflictError(str(conflict), conflict.paths, part=number) from None
+            made = commit_tree(self.path, tree, (onto,), "Several changes", "Signoff", when)
+        return made
+
+    def as_change(self, base: str, commit: str, message: str, author: str, limits: Limits | None = None) -> Change:
+        """The tree of any commit as one change on `base`. Raises PatchError when it changes nothing, or too much."""
+        return self._change(full_hash(base), self.tree_of(commit), message, author, limits or Limits())
+
     def keep(self, ref_name: str, commit: str) -> None:
         """Keep a patch set's commit for good, as refs/signoff/<ref_name>.
 
@@ -214,9 +236,20 @@ class Repository:
 
     # Landing
 
-    def commit_landing(self, tree: str, parent: str, message: str, author: str, committed_at: datetime) -> str:
+    def commit_landing(
+        self, tree: str, parent: str, message: str, author: str, committed_at: datetime, signing: Signing | None = None
+    ) -> str:
         """Commit exactly `tree` on `parent` and return the commit; the baseline stays where it is until `advance`."""
-        return commit_tree(self.path, full_hash(tree), (full_hash(parent),), message, author, committed_at)
+        return commit_tree(self.path, full_hash(tree), (full_hash(parent),), message, author, committed_at, signing)
+
+    def raise_fence(self, token: str) -> str:
+        """Keep everybody who raised an earlier fence from advancing the branch; what `advance` wants to see again."""
+        blob = run_git("hash-object", "-w", "--stdin", repository=self.path, stdin=token.encode()).stdout.decode().strip()
+        try:
+            run_git("update-ref", _FENCE, blob, repository=self.path)
+        except GitError as error:
+            raise TroubleError(self._lock_problem(_FENCE) or error.errors) from None
+        return blob
 
     def find_landed(self, tip: str, trailer_key: str, value: str, limit: int = 1000) -> str | None:
         """The newest commit with the trailer among the last `limit` of `tip`'s first-parent history, or None."""
@@ -225,24 +258,38 @@ class Repository:
                 return entry.commit
         return None
 
-    def advance(self, expected: str, new: str) -> None:
+    def contains(self, commit: str, ancestor: str) -> bool:
+        """Whether `ancestor` is `commit` or in its history. False too where it is not in this repository."""
+        arguments = ("--is-ancestor", full_hash(ancestor), full_hash(commit))
+        return run_git("merge-base", *arguments, repository=self.path, accept=(0, 1, 128)).code == 0
+
+    def push(self, remote: str, branch: str, commit: str) -> None:
+        """Bring the branch of a remote to `commit`, never by force. Raises RejectedError, TroubleError."""
+        push_branch(self.path, remote, branch, full_hash(commit), lambda old: self.contains(commit, old))
+
+    def advance(self, expected: str, new: str, fence: str = "") -> None:
         """Move the baseline from `expected` to its child `new`, or leave it untouched.
 
-        Raises StaleTipError when it is elsewhere, RepositoryError when git's lock stands in the way.
+        With a `fence`, only while nobody raised another one. Raises StaleTipError when the branch is elsewhere,
+        OvertakenError when the fence is, TroubleError when git's lock or a full disk stands in the way.
         """
         with objects.opened(self.path, full_hash(new)) as opened:
             if [parent.hexsha for parent in opened.parents] != [full_hash(expected)]:
                 raise RepositoryError(f"{new[:12]} is not a commit on top of {expected[:12]}; the baseline only grows.")
+        guard = f"verify {_FENCE} {full_hash(fence)}\n" if fence else ""
+        moves = f"start\n{guard}update {self._ref} {new} {expected}\nprepare\ncommit\n"  # all of it or nothing
         try:
-            run_git("update-ref", self._ref, new, expected, repository=self.path)
+            run_git("update-ref", "--stdin", repository=self.path, stdin=moves.encode())
         except GitError as error:
             found = self.tip()
             if found != expected:
                 raise StaleTipError(self.branch, expected, found) from None
-            raise RepositoryError(self._lock_problem() or error.errors) from None
+            if fence and self._resolved(_FENCE) != fence:
+                raise OvertakenError(f"Another worker took the landing on {expected[:12]} over.") from None
+            raise TroubleError(self._lock_problem(self._ref, "HEAD", _FENCE) or error.errors) from None
 
-    def _lock_problem(self) -> str | None:
-        for lock in (self.path / f"{self._ref}.lock", self.path / "HEAD.lock"):  # git locks HEAD too: it names the branch
+    def _lock_problem(self, *refs: str) -> str | None:
+        for lock in (self.path / f"{ref}.lock" for ref in refs):  # of HEAD too: it names the branch
             try:
                 age = time.time() - lock.stat().st_mtime
             except FileNotFoundError:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
-from .errors import PatchError, RepositoryError
+from .errors import PatchError, RepositoryError, TroubleError
 from .git import EMPTY_TREE, GitError, identity, run_git
 from .paths import path_problem
+
+
+@dataclass(frozen=True)
+class Signing:
+    """How landing commits are signed: with the ssh key in the file `key`, or the OpenPGP key with that fingerprint."""
+
+    kind: Literal["ssh", "openpgp"]
+    key: str
+    gnupg_home: str = ""
 
 
 @contextmanager
@@ -47,15 +58,38 @@ def tree_with(repository: Path, files: Mapping[str, tuple[str, bytes]], base: st
         return index_tree(repository, index)
 
 
-def commit_tree(repository: Path, tree: str, parents: Sequence[str], message: str, author: str, when: datetime) -> str:
-    """Commit `tree` as it is and return the commit. Its date is `when`, so the same input makes the same commit."""
+def commit_tree(
+    repository: Path,
+    tree: str,
+    parents: Sequence[str],
+    message: str,
+    author: str,
+    when: datetime,
+    signing: Signing | None = None,
+) -> str:
+    """Commit `tree` as it is and return the commit. Its date is `when`, so the same input makes the same commit.
+
+    Raises TroubleError where it cannot be signed.
+    """
     if not message.strip() or "\0" in message:
         raise RepositoryError("A commit needs a message of plain text.")
     arguments = [part for parent in parents for part in ("-p", parent)]
-    output = run_git(
-        "commit-tree", tree, *arguments,
-        repository=repository, stdin=message.encode("utf-8", "backslashreplace"), environment=identity(author, when),
-    )  # fmt: skip
+    environment, configuration = identity(author, when), {}
+    if signing:
+        arguments.append("-S")
+        configuration = {"gpg.format": signing.kind, "user.signingKey": signing.key}
+        environment |= {"GNUPGHOME": signing.gnupg_home} if signing.gnupg_home else {}
+    try:
+        output = run_git(
+            "commit-tree", tree, *arguments,
+            repository=repository, stdin=message.encode("utf-8", "backslashreplace"), environment=environment,
+            configuration=configuration,
+        )  # fmt: skip
+    except GitError as error:
+        if not signing:
+            raise
+        said = " ".join(error.errors.split())[:400]
+        raise TroubleError(f"The landing could not be signed with the {signing.kind} key {signing.key}: {said}") from None
     return output.stdout.decode().strip()
 
 
