@@ -15,11 +15,11 @@ from typing import Any, TextIO
 import psycopg
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.db import DatabaseError, connection, connections
 
+from research_app.access import Role, make_roles, set_role
 from research_app.home import home
 from research_app.models import SignInLink
 
@@ -105,11 +105,12 @@ def database_errors_explained() -> Iterator[None]:
 
 
 def migrate() -> None:
-    """Bring the tables up to date. Raises SetUpRefused."""
+    """Bring the tables and the roles up to date. Raises SetUpRefused."""
     with database_errors_explained():
         if connection.vendor == "postgresql":  # directly: the pool would retry for half a minute and not say why
             psycopg.connect(**connection.get_connection_params(), connect_timeout=5).close()
         call_command("migrate", interactive=False, verbosity=0)
+        make_roles()
 
 
 def collect_static() -> bool:
@@ -141,7 +142,7 @@ def first_admin() -> str | None:
             return None
         password = secrets.token_urlsafe(12)
         admin = people.create_superuser(ADMIN, email="", password=password)
-        admin.groups.add(Group.objects.get_or_create(name="approvers")[0])
+        set_role(admin, Role.APPROVER)
     return password
 
 

@@ -12,11 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from research_app.access import APPROVERS
+from research_app.access import Role, set_role
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import decide_confirmation
 from research_app.loop.judge import CONFIRM_SEED, decide_looks
@@ -72,11 +72,13 @@ def learning_rate(progress: float) -> float:
 FILES = {"train.py": TRAIN_PY, "prepare.py": "BUDGET = 5e11\n", "program.md": "# Make the score better\n"}
 
 
-def make_user(name: str = "ada", *, approver: bool = True, password: str = "correct horse battery", **fields: Any) -> User:
-    """A person who may sign in and, as approver, vote."""
+def make_user(
+    name: str = "ada", *, approver: bool = True, role: str = "", password: str = "correct horse battery", **fields: Any
+) -> User:
+    """A person who may sign in: an approver, or somebody with another role. `approver=False` alone: a viewer, with no group."""
     user = User.objects.create_user(name, password=password, **fields)
-    if approver:
-        user.groups.add(Group.objects.get_or_create(name=APPROVERS)[0])
+    if role or approver:
+        set_role(user, Role(role or Role.APPROVER))
     return user
 
 

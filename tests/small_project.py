@@ -9,9 +9,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 
-from research_app.access import APPROVERS
+from research_app.access import Role, set_role
 from research_app.loop import check, tasks
 from research_app.loop.projects import create_project
 from research_app.models import Candidate, Message, Project
@@ -124,5 +124,5 @@ def drain(limit: int = 200) -> list[str]:
 def approver(name: str = "grace") -> User:
     """A person who may vote."""
     user, _ = User.objects.get_or_create(username=name)
-    user.groups.add(Group.objects.get_or_create(name=APPROVERS)[0])
+    set_role(user, Role.APPROVER)
     return user

@@ -54,7 +54,7 @@ def test_the_first_start_makes_an_administrator_with_a_random_password(signoff: 
     assert re.search(r"First start: user admin, password \S{16} ", signoff.first_output)
     assert number(signoff, "SELECT count(*) FROM auth_user WHERE is_superuser") == 1
     assert number(
-        signoff, "SELECT count(*) FROM auth_user_groups JOIN auth_group g ON g.id = group_id AND g.name = 'approvers'"
+        signoff, "SELECT count(*) FROM auth_user_groups JOIN auth_group g ON g.id = group_id AND g.name = 'approver'"
     )
 
 

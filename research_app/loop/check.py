@@ -45,8 +45,9 @@ def check(candidate_id: int, worker: str) -> None:
         except Exception as error:
             lease.fail(error)
             raise
-        candidate.project.repository.keep(f"candidates/{candidate.number}/1", change.commit)
-    begin_screening(candidate, lease, change, syntax)
+        number = candidate.patch_sets.count() + 1
+        candidate.project.repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
+    begin_screening(candidate, lease, change, syntax, number)
 
 
 def submit(
@@ -114,11 +115,11 @@ def syntax_problem(path: str, text: str) -> str | None:
     return None
 
 
-def begin_screening(candidate: Candidate, lease: Lease, change: Change, syntax: str) -> None:
+def begin_screening(candidate: Candidate, lease: Lease, change: Change, syntax: str, number: int) -> None:
     """Write the patch set, queue the first run and move on, in one transaction."""
     flags = flags_of(candidate.project, change)
     with transaction.atomic():
-        patch_set = record_patch_set(candidate, candidate.base, change, syntax, flags, number=1)
+        patch_set = record_patch_set(candidate, candidate.base, change, syntax, flags, number=number)
         # The same tree with the same seed scores the same: an A/A candidate needs seeds that the baseline never had.
         seed = AA_SEED + 100 * candidate.number if candidate.aa else FIRST_SEED
         queue_run(candidate.project, candidate.base, patch_set, Purpose.SCREEN, seed)
@@ -135,7 +136,8 @@ def record_patch_set(
     number: int,
     rebased: bool = False,
 ) -> PatchSet:
-    """The immutable row of one revision."""
+    """The immutable row of one revision; who made it and why stands beside what was proposed."""
+    told = candidate.proposed
     return PatchSet.objects.create(
         candidate=candidate,
         number=number,
@@ -149,6 +151,9 @@ def record_patch_set(
         files=[{"path": f.path, "kind": f.kind, "added": f.added, "removed": f.removed} for f in change.files],
         flags=flags,
         rebased=rebased,
+        author="" if rebased else told.get("author", ""),
+        submitted_by_id=None if rebased else told.get("submitted_by", candidate.submitted_by_id if number == 1 else None),
+        message="" if rebased else told.get("message", ""),
     )
 
 

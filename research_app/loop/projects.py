@@ -9,9 +9,10 @@ from django.db import IntegrityError, transaction
 
 from research_app.home import CODE
 from research_app.loop.train import ensure_bank
+from research_app.loop.votes import unsatisfiable, void_undecided
 from research_app.models import BaselineVersion, Event, Project
 from research_app.models.project import SLUG
-from research_app.project_file import ProjectFile
+from research_app.project_file import Gates, ProjectFile
 from research_app.repository import Repository
 from training.corpus import build_corpus
 
@@ -30,6 +31,8 @@ def create_project(slug: str, *, source: str = "", file: ProjectFile | None = No
     """
     SLUG(slug)
     file = file or ProjectFile()
+    if file.gate != Gates() and (problems := unsatisfiable(file.gate)):
+        raise ProjectRefused("\n".join(problems))
     if Project.objects.filter(slug=slug).exists():
         raise ProjectRefused(f"A project {slug!r} exists already. Choose another name, or use that one.")
     data_hash = _corpus(file)
@@ -58,12 +61,22 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
             )
     if old.baseline.branch != file.baseline.branch:
         raise ProjectRefused("[baseline] branch cannot change: landings go there.")
-    decides = old.decision_policy() != file.decision_policy() or old.guards != file.guards
+    if file.gate != old.gate and (problems := unsatisfiable(file.gate)):
+        raise ProjectRefused("\n".join(problems))
     with transaction.atomic():
-        version = project.policy_version + decides
-        Project.objects.filter(pk=project.pk).update(config=file.model_dump(mode="json"), policy_version=version)
-        told = {"policy_version": version, "policy": file.policy.model_dump(), "guards": file.guards.model_dump()}
-        Event.objects.record("project configured", project, actor, project, **told)
+        row = Project.objects.select_for_update().get(pk=project.pk)
+        before = row.file
+        statistics = before.decision_policy() != file.decision_policy() or before.guards != file.guards
+        changed = statistics or before.gate != file.gate
+        if changed:  # what was decided before is counted under its own policy
+            row.former_gates[str(row.policy_version)] = before.gate.model_dump(mode="json")
+            row.policy_version += 1
+        row.config = file.model_dump(mode="json")
+        row.save(update_fields=["config", "policy_version", "former_gates"])
+        told = {"policy_version": row.policy_version, "policy": file.policy.model_dump(), "guards": file.guards.model_dump()}
+        Event.objects.record("project configured", row, actor, row, **told, gates=file.gate.model_dump(mode="json"))
+        if changed:
+            void_undecided(row, f"The policy changed to version {row.policy_version}: votes at the gates start afresh.")
 
 
 def _corpus(file: ProjectFile) -> str:

@@ -53,7 +53,7 @@ DISCARDED = (
 RESTING = (*WAITING, Stage.CHANGES, Stage.LANDED, *DISCARDED)
 """Stages in which no machine works on the candidate: it waits for a person, or for its author, or is done."""
 
-REOPENABLE = (Stage.DROPPED, Stage.INCONCLUSIVE, Stage.REJECTED, Stage.NO_TRANSFER)
+REOPENABLE = (Stage.DROPPED, Stage.INCONCLUSIVE, Stage.REJECTED, Stage.NO_TRANSFER, Stage.CHANGES)
 
 
 class Author(models.TextChoices):
@@ -186,7 +186,7 @@ class Candidate(Leased):
         """
         with transaction.atomic():
             rows = lease.row if lease else Candidate.objects.filter(pk=self.pk)
-            fields |= {"stage": stage, "stage_since": timezone.now(), "why": why, "needs_attention": ""}
+            fields |= {"stage": stage, "stage_since": timezone.now(), "why": why, "needs_attention": "", "archived_at": None}
             fields |= {"lease_until": None, "leased_by": "", "attempts": 0}
             if not rows.filter(stage=self.stage).update(**fields):
                 raise StageMoved(f"{self} is no longer {self.get_stage_display()}: reload and look again.")

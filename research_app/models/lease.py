@@ -21,6 +21,11 @@ LEASE = timedelta(seconds=settings.LEASE_SECONDS)
 MAX_ATTEMPTS = 3
 
 
+def unclaimed() -> Q:
+    """Rows that nobody holds now."""
+    return Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+
+
 class LeaseLost(Exception):
     """The row was taken over, cancelled or moved on since it was claimed: discard the work."""
 
@@ -95,8 +100,7 @@ class Leased(models.Model):
     @classmethod
     def claim(cls, pk: int, worker: str, *conditions: Q, **fields: Any) -> Lease | None:
         """Claim one row if nobody holds it and the conditions are true; None otherwise. Costs two statements."""
-        now = timezone.now()
-        free = Q(lease_until=None) | Q(lease_until__lt=now)
+        now, free = timezone.now(), unclaimed()
         token = cls._default_manager.filter(free, *conditions, pk=pk).values_list("fence_token", flat=True).first()
         if token is None:
             return None

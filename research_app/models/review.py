@@ -21,6 +21,7 @@ class Decision(models.TextChoices):
 
     APPROVE = "approve", "approved"
     REJECT = "reject", "rejected"
+    CHANGES = "changes", "changes requested"
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 
 from research_app import access
-from research_app.models import Candidate, Project, Run
+from research_app.models import Candidate, Gate, Project, Run
 
 View = Callable[..., HttpResponse]
 
@@ -26,6 +26,15 @@ def get_candidate(request: HttpRequest, slug: str, number: int) -> Candidate:
     """The candidate with its project, patch set and evidence, if this person may see it. One query."""
     _require(access.may_see(request.user), "You may not see this candidate.")
     return get_object_or_404(Candidate.objects.with_evidence(), project__slug=slug, number=number)
+
+
+def require_vote(request: HttpRequest, project: Project, gate: Gate) -> None:
+    """Raises PermissionDenied where this person's role does not approve at this gate. One query."""
+    roles = " or ".join(f"“{role}”" for role in project.gate_policy(gate).roles)
+    _require(
+        access.may_vote(request.user, project, gate),
+        f"Only people with the role {roles} approve at gate {gate.value}. Ask an administrator for it.",
+    )
 
 
 def get_run(request: HttpRequest, slug: str, pk: int) -> Run:
@@ -51,22 +60,19 @@ def operator(view: View) -> View:
     @researcher
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        _require(access.may_operate(request.user), "You may look, but not steer the loop. Ask an administrator.")
+        _require(access.may_operate(request.user), "You may look, but not steer. Ask an administrator for the role “operator”.")
         return view(request, *args, **kwargs)
 
     return checked
 
 
-def voter(view: View) -> View:
-    """A person whose vote counts at the gates."""
+def reviewer(view: View) -> View:
+    """A person who may comment, ask for changes and reject; whether they may approve is for the gate's policy to say."""
 
     @researcher
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        _require(
-            access.may_vote(request.user),
-            f"Only members of the group “{access.APPROVERS}” decide at a gate. Ask an administrator to add you to it.",
-        )
+        _require(access.may_review(request.user), "You may look, but not decide. Ask an administrator for the role “reviewer”.")
         return view(request, *args, **kwargs)
 
     return checked

@@ -8,26 +8,17 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from research_app.access import may_operate, may_vote
-from research_app.loop.review import Seen
-from research_app.models import Candidate, Event, Evidence, Landing, LandingState, PatchSet, Project, Run, Stage
-from research_app.models.candidate import REOPENABLE
+from research_app.models import Candidate, Event, Evidence, PatchSet, Project, Run
 from research_app.repository import RepositoryError
 from research_app.web import findings, live
 from research_app.web.access import get_candidate, researcher
 from research_app.web.candidates import neighbours
+from research_app.web.decision import decision_context
 from research_app.web.diff import FileDiff, rendered, texts_of, too_large
 from research_app.web.effects import Scale, effect_of
 from research_app.web.resources import constants_of, facts_table
 from research_app.web.verdict import card_of
 
-REASONS = (
-    "Looks like seed noise",
-    "Gain too small for what it adds to the code",
-    "Costs more memory or speed than it gains",
-    "Tunes to the metric, not to the model",
-    "The same idea was tried before",
-)
 FRAGMENTS = {
     "head": "candidate/_head.html",
     "verdict": "candidate/_verdict.html",
@@ -139,22 +130,6 @@ def earlier_look(evidence: Evidence | None) -> Evidence | None:
         return None
     looks = Evidence.objects.filter(patch_set=evidence.patch_set_id, pk__lt=evidence.pk)
     return looks.filter(candidate_n=len(evidence.numbers["looks"])).order_by("-pk").first()
-
-
-def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | None) -> dict[str, Any]:
-    """What the decision bar needs: what was seen, and what this person may do now."""
-    seen = Seen.of(shown)
-    return {
-        "seen": seen,
-        "landing": landing,
-        "votes_open": shown.stage == Stage.READY and may_vote(request.user),
-        "may_vote": may_vote(request.user),
-        "at_gate": shown.waits_for_person,
-        "in_queue": landing is not None and landing.state in (LandingState.QUEUED, LandingState.REJUDGING),
-        "may_reopen": shown.stage in REOPENABLE and shown.evidence is not None and may_operate(request.user),
-        "reasons": REASONS,
-        "reason_needed": shown.doubt,
-    }
 
 
 def runs_of(shown: Candidate) -> list[Run]:

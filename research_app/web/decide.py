@@ -1,4 +1,4 @@
-"""Approve, reject and reopen: a researcher's click. The answer is the decision bar as it stands then."""
+"""Approve, reject, ask for changes, undo, reopen: a researcher's click. The answer is the decision bar as it stands then."""
 
 from collections.abc import Callable
 
@@ -8,27 +8,48 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from research_app.loop import review
+from research_app.loop import revise as revise_step
+from research_app.loop.check import CheckFailed
 from research_app.loop.review import ReviewRefused, Seen, StalePage
-from research_app.models import Candidate, StageMoved
+from research_app.loop.revise import RevisionRefused
+from research_app.models import Candidate, Gate, StageMoved
+from research_app.repository import RepositoryError
 from research_app.web import live
-from research_app.web.access import get_candidate, operator, voter
+from research_app.web.access import get_candidate, get_project, operator, require_vote, reviewer
 from research_app.web.candidate import FRAGMENTS, context_of, diff_context
 
 MAX_REASON = 4000  # characters
 
 
-@voter
+@reviewer
 @require_POST
 def approve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Approve for the baseline what this person saw."""
+    require_vote(request, get_project(request, slug), Gate.BASELINE)
     return _decide(request, slug, number, lambda shown, user, reason: review.approve(shown, user, _seen(request), reason))
 
 
-@voter
+@reviewer
 @require_POST
 def reject(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Close the candidate with a reason."""
     return _decide(request, slug, number, lambda shown, user, reason: review.reject(shown, user, _seen(request), reason))
+
+
+@reviewer
+@require_POST
+def request_changes(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Send the candidate back to its author with what should change."""
+    return _decide(
+        request, slug, number, lambda shown, user, reason: review.request_changes(shown, user, _seen(request), reason)
+    )
+
+
+@reviewer
+@require_POST
+def undo(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Take one's own decision back while nothing followed from it."""
+    return _decide(request, slug, number, lambda shown, user, reason: review.withdraw(shown, user))
 
 
 @operator
@@ -38,8 +59,27 @@ def reopen(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     return _decide(request, slug, number, review.reopen)
 
 
+@operator
+@require_POST
+def revise(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Answer a request for changes: a person's patch becomes the next patch set."""
+
+    def act(shown: Candidate, user: User, message: str) -> None:
+        patch = request.POST.get("patch", "")
+        if not patch.strip():
+            raise ReviewRefused("Paste the whole change as a unified diff against the baseline, as `git diff` writes it.")
+        try:
+            revise_step.revise(shown, author=user.get_username(), patch=patch, message=message, submitted_by=user)
+        except (RevisionRefused, CheckFailed, RepositoryError) as problem:
+            raise ReviewRefused(str(problem)) from problem
+
+    return _decide(request, slug, number, act)
+
+
 def _seen(request: HttpRequest) -> Seen:
-    return Seen(*(request.POST.get(name, "") for name in ("diff_hash", "base_commit", "evidence_hash")))
+    version = request.POST.get("policy_version", "")
+    hashes = [request.POST.get(name, "") for name in ("diff_hash", "base_commit", "evidence_hash")]
+    return Seen(*hashes, policy_version=int(version) if version.isdecimal() and len(version) < 10 else 0)
 
 
 def _decide(request: HttpRequest, slug: str, number: int, act: Callable[[Candidate, User, str], object]) -> HttpResponse:
@@ -63,7 +103,8 @@ def _decide(request: HttpRequest, slug: str, number: int, act: Callable[[Candida
 
 def _answer(request: HttpRequest, shown: Candidate, refused: str, stale: bool, reason: str) -> HttpResponse:
     """The bar alone for a script, the whole page otherwise; 409 where the page was out of date, 422 for other refusals."""
-    context = context_of(request, shown, refused=refused, stale=stale, reason=reason if refused else "")
+    kept = {"reason": reason, "patch": request.POST.get("patch", "")} if refused else {"reason": ""}
+    context = context_of(request, shown, refused=refused, stale=stale, **kept)
     status = 409 if stale else 422 if refused else 200
     if request.headers.get("HX-Request"):
         return HttpResponse(live.fragment("decide", FRAGMENTS["decide"], context, request), status=status)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 SECOND = """
 from django.contrib.auth.models import Group, User
 user = User.objects.create_user("grace", password="a long enough secret")
-user.groups.add(Group.objects.get(name="approvers"))
+user.groups.add(Group.objects.get(name="approver"))
 """
 
 
