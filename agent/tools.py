@@ -1,0 +1,352 @@
+"""The tools of a conversation: what a model can do, which is to look, to edit its own change, to try it, and to hand it in.
+
+Every tool works on this conversation's own proposal and on nothing else: there is none that reads the machine, the network,
+the environment, or that votes. What a tool returns from elsewhere is quoted (agent/quote.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.proposal import CATEGORIES, Edit, Tried
+from agent.quote import cut, one_line, quoted, seen
+
+LONGEST_RESULT = 16_000  # characters
+MOST_EDITS = 60
+MOST_SMOKES = 6
+Category = Literal[
+    "architecture", "optimiser", "schedule", "data", "initialisation", "regularisation", "systems", "simplification"
+]
+assert set(Category.__args__) == set(CATEGORIES)  # type: ignore[attr-defined]
+Text = Annotated[str, Field(min_length=1, max_length=4000)]
+
+
+class Refused(Exception):
+    """A tool did not do what was asked; the message goes to the model and says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What is to be said of a change before any device is used."""
+
+    problems: Sequence[str]  # why it would be refused
+    cautions: Sequence[str]  # what a reviewer will be shown at its lines
+    diff: str
+    constants: Sequence[str]  # "WIDTH: 32 → 48"
+
+
+@dataclass(frozen=True)
+class Smoked:
+    """How a short run of a change went. No score: the held-out text is not shown to agents."""
+
+    outcome: str
+    reason: str
+    facts: Sequence[tuple[str, str, str]]  # name, of the baseline, of the change
+    log: str
+
+
+class Bench(Protocol):
+    """What the tools work with, of one project at one commit. Whoever implements it keeps to the proposal's own bounds."""
+
+    def files(self) -> Mapping[str, str]:
+        """Every text file of the tree that the proposal starts from."""
+        ...
+
+    def edited(self, edits: Sequence[Edit]) -> Mapping[str, str]:
+        """The new texts of the files that some edits change. Raises Refused: not applicable, not editable."""
+        ...
+
+    def history(self) -> Sequence[Tried]:
+        """What was tried in this project."""
+        ...
+
+    def record(self, number: int) -> Mapping[str, str]:
+        """One candidate in full: name of a part → its text, each from somebody else. Raises Refused."""
+        ...
+
+    def examine(self, edits: Sequence[Edit]) -> Examined:
+        """What the checks would say of a change."""
+        ...
+
+    def smoke(self, edits: Sequence[Edit]) -> Smoked:
+        """Train it for a moment in the sandbox. Raises Refused where this machine cannot."""
+        ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """What goes back to the model."""
+
+    text: str
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A change that is handed in."""
+
+    hypothesis: str
+    category: str
+    expected_effect: str
+    how_it_could_be_wrong: str
+    answer: str  # to the reviewers, where they asked for changes
+
+
+class GaveUp(Exception):
+    """The model says that it has nothing to hand in; the message is its reason."""
+
+
+class Input(BaseModel):
+    """What a tool takes: nothing that it does not know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ReadFile(Input):
+    """Read a file as it is now, with your edits in it. Lines are numbered."""
+
+    path: str = Field(max_length=400)
+    first_line: Annotated[int, Field(ge=1)] = 1
+    lines: Annotated[int, Field(ge=1, le=600)] = 400
+
+
+class Search(Input):
+    """Find a text in the files as they are now, with your edits in them. It is taken literally; case does not matter."""
+
+    text: str = Field(min_length=1, max_length=200)
+    path: str = Field("*", max_length=400, description="Only in files whose path fits this pattern")
+
+
+class History(Input):
+    """What was tried before, as a table. Effects are rounded; positive is better."""
+
+    category: Category | None = None
+    text: str = Field("", max_length=200, description="Only those whose hypothesis holds this text")
+    order: Literal["newest", "best", "worst"] = "newest"
+    limit: Annotated[int, Field(ge=1, le=40)] = 20
+
+
+class Look(Input):
+    """Everything about one earlier candidate: its diff, evidence, why it was rejected, what reviewers said."""
+
+    candidate: Annotated[int, Field(ge=1)]
+
+
+class EditFile(Input):
+    """Replace a text by another. The old text must occur exactly once; an empty old text creates the file."""
+
+    path: str = Field(max_length=400)
+    old: str = Field(max_length=100_000)
+    new: str = Field(max_length=100_000)
+
+
+class Undo(Input):
+    """Take back your latest edits."""
+
+    edits: Annotated[int, Field(ge=1, le=MOST_EDITS)] = 1
+
+
+class Check(Input):
+    """What the checks say of your change: whether it would be taken in, its diff, and which constants really changed."""
+
+
+class SmokeTest(Input):
+    """Train your change for a few seconds in the sandbox: whether it runs, what it changes in size, cost and speed, its log."""
+
+
+class Submit(Input):
+    """Hand in your change. It ends the conversation until somebody asks for changes."""
+
+    hypothesis: Text = Field(
+        description="What the change does and why that should improve the score, for the researcher who decides"
+    )
+    category: Category
+    expected_effect: Annotated[str, Field(min_length=1, max_length=500)] = Field(
+        description="The effect that you expect on the score, with its sign and size, and what it costs"
+    )
+    how_it_could_be_wrong: Text = Field(description="What would make the hypothesis false, and what one would see then")
+    answer: str = Field("", max_length=4000, description="What you answer to reviewers, where they asked for changes")
+
+
+class GiveUp(Input):
+    """End the conversation without a change, when there is nothing worth a run."""
+
+    reason: Text
+
+
+TOOLS: Mapping[str, type[Input]] = {
+    "read_file": ReadFile,
+    "search": Search,
+    "history": History,
+    "look": Look,
+    "edit_file": EditFile,
+    "undo": Undo,
+    "check": Check,
+    "smoke_test": SmokeTest,
+    "submit": Submit,
+    "give_up": GiveUp,
+}
+
+
+def definitions() -> list[dict[str, Any]]:
+    """The tools as the Messages API takes them. The same every time, so that they stay in the prompt cache."""
+    made = []
+    for name, model in TOOLS.items():
+        schema = model.model_json_schema()
+        description = schema.pop("description")
+        schema.pop("title")
+        for part in schema.get("properties", {}).values():
+            part.pop("title", None)
+        made.append({"name": name, "description": description, "input_schema": schema})
+    return made
+
+
+@dataclass
+class Workbench:
+    """The tools at work on one proposal. `edits` is its change so far."""
+
+    bench: Bench
+    edits: list[Edit] = field(default_factory=list)
+    smokes: int = 0
+
+    def use(self, name: str, given: Mapping[str, Any]) -> Result | Handed:
+        """Run one tool. Raises BadCall for what is no call of a tool, GaveUp when the model ends it."""
+        if name not in TOOLS:
+            raise BadCall(f"There is no tool {one_line(name, 80)!r}; there are: {', '.join(TOOLS)}.")
+        try:
+            asked = TOOLS[name].model_validate(given)
+        except ValidationError as error:
+            raise BadCall(f"{name} cannot be called like this: {mistakes(error)}") from None
+        try:
+            done: str | Handed = getattr(self, f"_{name}")(asked)
+        except Refused as refusal:
+            return Result(cut(str(refusal), LONGEST_RESULT), failed=True)
+        return done if isinstance(done, Handed) else Result(done)
+
+    @property
+    def now(self) -> dict[str, str]:
+        """All files as they are with the edits."""
+        return {**self.bench.files(), **self.bench.edited(self.edits)}
+
+    def _read_file(self, asked: ReadFile) -> str:
+        lines = self._text(asked.path).split("\n")
+        shown = lines[asked.first_line - 1 : asked.first_line - 1 + asked.lines]
+        if not shown:
+            raise Refused(f"{asked.path} has {len(lines)} lines.")
+        numbered = (f"{asked.first_line + i:5d}| {seen(line)}" for i, line in enumerate(shown))
+        return cut(f"{asked.path}, {len(lines)} lines\n" + "\n".join(numbered), LONGEST_RESULT)
+
+    def _text(self, path: str) -> str:
+        texts = self.now
+        if path not in texts:
+            raise Refused(f"There is no file {one_line(path)!r}; there are: {', '.join(sorted(texts)[:100])}.")
+        return texts[path]
+
+    def _search(self, asked: Search) -> str:
+        wanted, found = asked.text.casefold(), []
+        for path, text in sorted(self.now.items()):
+            if fnmatchcase(path, asked.path):
+                hits = (f"{path}:{n}| {seen(line)}" for n, line in enumerate(text.split("\n"), 1) if wanted in line.casefold())
+                found += hits
+        return cut("\n".join(found), LONGEST_RESULT) if found else "Nothing holds this text."
+
+    def _history(self, asked: History) -> str:
+        rows = [row for row in self.bench.history() if asked.category in (None, row.category)]
+        rows = [row for row in rows if asked.text.casefold() in row.hypothesis.casefold()]
+        if asked.order == "newest":
+            rows = rows[::-1]
+        else:
+            rows = sorted((row for row in rows if row.effect is not None), key=_effect, reverse=asked.order == "best")
+        return (
+            quoted("earlier candidates", table(rows[: asked.limit]), LONGEST_RESULT) if rows else "Nothing was tried that fits."
+        )
+
+    def _look(self, asked: Look) -> str:
+        parts = self.bench.record(asked.candidate)
+        share = LONGEST_RESULT // max(1, len(parts))
+        return "\n\n".join(quoted(f"{name} of C-{asked.candidate}", text, share) for name, text in parts.items() if text)
+
+    def _edit_file(self, asked: EditFile) -> str:
+        if len(self.edits) >= MOST_EDITS:
+            raise Refused(f"A change has at most {MOST_EDITS} edits. Undo some and say the same with fewer.")
+        edit = Edit(asked.path, asked.old, asked.new)
+        texts = self.bench.edited([*self.edits, edit])
+        self.edits.append(edit)
+        return f"Done: {asked.path} has {len(texts[asked.path].splitlines())} lines now. Edits so far: {len(self.edits)}."
+
+    def _undo(self, asked: Undo) -> str:
+        if not self.edits:
+            raise Refused("There is no edit to take back.")
+        del self.edits[-asked.edits :]
+        return f"Taken back. Edits left: {len(self.edits)}."
+
+    def _check(self, _: Check) -> str:
+        self._require_edits()
+        found = self.bench.examine(self.edits)
+        parts = [_listed("It would be refused", found.problems) if found.problems else "It would be taken in."]
+        if found.cautions:
+            parts.append(_listed("A reviewer will be shown", found.cautions))
+        parts.append(_listed("Constants that differ from the baseline", found.constants or ["none"]))
+        return "\n".join([*parts, quoted("your diff", found.diff, LONGEST_RESULT // 2)])
+
+    def _smoke_test(self, _: SmokeTest) -> str:
+        self._require_edits()
+        if self.smokes >= MOST_SMOKES:
+            raise Refused(f"A conversation has {MOST_SMOKES} smoke tests, and they are used up. Submit, or give up.")
+        self.smokes += 1
+        ran = self.bench.smoke(self.edits)
+        rows = [f"{name}: {before} → {after}" for name, before, after in ran.facts]
+        parts = [
+            f"{ran.outcome}: {one_line(ran.reason, 1000)}",
+            _listed("Baseline → your change", rows or ["nothing measured"]),
+        ]
+        return "\n".join([*parts, quoted("the log of this run", ran.log, LONGEST_RESULT // 2)])
+
+    def _submit(self, asked: Submit) -> Handed:
+        self._require_edits()
+        if problems := self.bench.examine(self.edits).problems:
+            raise Refused(_listed("It would be refused", problems))
+        return Handed(**asked.model_dump())
+
+    def _give_up(self, asked: GiveUp) -> str:
+        raise GaveUp(asked.reason)
+
+    def _require_edits(self) -> None:
+        if not self.edits:
+            raise Refused("There is no change yet: edit a file first.")
+
+
+class BadCall(Exception):
+    """The call is not one that a tool takes; the message says why."""
+
+
+def mistakes(error: ValidationError) -> str:
+    """What is wrong with an input, in one sentence for each field."""
+    found = [f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors(include_url=False)]
+    return one_line("; ".join(found), 1500)
+
+
+def table(rows: Sequence[Tried]) -> str:
+    """Candidates as lines: number, category, outcome, effect with interval, hypothesis, and why it stands where it stands."""
+    return "\n".join(map(_line, rows))
+
+
+def _line(row: Tried) -> str:
+    effect = "effect unknown" if row.effect is None else f"effect {row.effect:+.3g}"
+    interval = "" if row.low is None or row.high is None else f" [{row.low:+.3g}, {row.high:+.3g}]"
+    why = f" — {one_line(row.why, 160)}" if row.why else ""
+    told = f"C-{row.candidate} {row.category or '?'} by {one_line(row.author, 40)}, {row.stage.replace('_', ' ')}, {effect}{interval}"
+    return f"{told}: {one_line(row.hypothesis, 200)}{why}"
+
+
+def _effect(row: Tried) -> float:
+    return row.effect if row.effect is not None else 0.0
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    return f"{title}:\n" + "\n".join(f"- {one_line(line, 500)}" for line in lines)
