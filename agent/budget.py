@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.failure import ConversationFailed, Failure
-from agent.prices import MILLION, Price, Usage
+from agent.prices import MILLION, Price
 
 LEAST_ANSWER = 1024  # tokens; with less room nothing useful can be said, so nothing is asked
 MARGIN = 0.01  # a count of tokens is the service's estimate, so the bill may be a little higher
@@ -48,14 +48,14 @@ class Reservation:
 
 
 class Purse(Protocol):
-    """Where the budgets are kept. Every request is paid for in advance, and settled when its bill is known."""
+    """Where the budgets are kept. Room for every request is set aside in advance; its bill takes the place of that."""
 
     def reserve(self, counted: int, wanted: int) -> Reservation:
         """Set aside room for a prompt of about `counted` tokens and an answer of at most `wanted`. Raises BudgetSpent."""
         ...
 
-    def settle(self, reservation: Reservation, usage: Usage) -> None:
-        """Replace what was set aside by what was used."""
+    def release(self) -> None:
+        """Give back what was set aside for a request that was refused before any work was done on it."""
         ...
 
 

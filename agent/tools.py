@@ -248,7 +248,8 @@ class Workbench:
         return texts[path]
 
     def _search(self, asked: Search) -> str:
-        wanted, found = asked.text.casefold(), []
+        wanted = asked.text.casefold()
+        found: list[str] = []
         for path, text in sorted(self.now.items()):
             if fnmatchcase(path, asked.path):
                 hits = (f"{path}:{n}| {seen(line)}" for n, line in enumerate(text.split("\n"), 1) if wanted in line.casefold())
@@ -340,8 +341,8 @@ def _line(row: Tried) -> str:
     effect = "effect unknown" if row.effect is None else f"effect {row.effect:+.3g}"
     interval = "" if row.low is None or row.high is None else f" [{row.low:+.3g}, {row.high:+.3g}]"
     why = f" — {one_line(row.why, 160)}" if row.why else ""
-    told = f"C-{row.candidate} {row.category or '?'} by {one_line(row.author, 40)}, {row.stage.replace('_', ' ')}, {effect}{interval}"
-    return f"{told}: {one_line(row.hypothesis, 200)}{why}"
+    told = f"C-{row.candidate} {row.category or '?'} by {one_line(row.author, 40)}, {row.stage.replace('_', ' ')}"
+    return f"{told}, {effect}{interval}: {one_line(row.hypothesis, 200)}{why}"
 
 
 def _effect(row: Tried) -> float:

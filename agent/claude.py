@@ -1,0 +1,235 @@
+"""A conversation with Claude that ends with a proposal or with a named failure, and with nothing else.
+
+The transcript grows by what is said and is never rewritten: the service ties later turns to it, and a worker that dies leaves
+all of it behind for the next one. Whoever runs a conversation brings a `Journal` that keeps it, a `Purse` that pays for it and
+a `Bench` to work at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import anthropic
+
+from agent.budget import Purse, Reservation
+from agent.failure import ConversationFailed, Failure
+from agent.prices import Usage
+from agent.proposal import Edit, Proposal
+from agent.quote import one_line
+from agent.request import Answer, Call, Patience, ask, count
+from agent.tools import BadCall, GaveUp, Handed, Result, Workbench, definitions
+
+TRIES = 3  # answers in a row that cannot be used, of one kind
+CACHED = {"type": "ephemeral"}
+CALL_A_TOOL = "You called no tool. Go on with your tools; hand in your change with `submit`, or end with `give_up`."
+CUT_OFF = "Your answer was cut off at its longest allowed length. What you called last was not done. Go on in smaller steps."
+NOT_READ = "Your last answer could not be used: {reason} Nothing of it was done. Go on from here."
+LAST_TURNS = "You have {left} answers left. Hand in your change with `submit` soon, or end with `give_up`."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a conversation is held. `pause` is in seconds and doubles with every repetition."""
+
+    model: str
+    answer_tokens: int = 16_000
+    turns: int = 40
+    context_tokens: int = 160_000
+    effort: str = ""
+    pause: float = 1.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """One utterance, to be kept. `sent` is False for an answer that broke off: it is kept and not sent again."""
+
+    role: str
+    blocks: Sequence[Mapping[str, Any]]
+    answer: Answer | None = None
+    usage: Usage | None = None
+    bound: bool = False
+    sent: bool = True
+
+
+class Journal(Protocol):
+    """Keeps what is said, and the change as it stands, in one step for each utterance."""
+
+    def write(self, said: Said, edits: Sequence[Edit]) -> None:
+        """Keep an utterance; an answer's tokens take the place of what was reserved for it. Raises ConversationFailed where the conversation is no longer ours to go on with."""
+        ...
+
+
+@dataclass
+class _Streak:
+    """Answers in a row that cannot be used, by kind: it ends with the first that can."""
+
+    counts: dict[Failure, int] = field(default_factory=dict)
+
+    def another(self, failure: Failure, reason: str) -> int:
+        """How many there are now. Raises ConversationFailed when that is too many."""
+        self.counts = {failure: self.counts.get(failure, 0) + 1}
+        if self.counts[failure] >= TRIES:
+            raise ConversationFailed(failure, f"{TRIES} answers in a row could not be used. The last: {reason}")
+        return self.counts[failure]
+
+    def end(self) -> None:
+        self.counts = {}
+
+
+@dataclass
+class Conversation:
+    """One conversation at work. `messages` is what was said so far, as the Messages API takes it."""
+
+    client: anthropic.Anthropic
+    settings: Settings
+    system: Sequence[Mapping[str, Any]]
+    messages: list[dict[str, Any]]
+    workbench: Workbench
+    purse: Purse
+    journal: Journal
+    patience: Patience
+    streak: _Streak = field(default_factory=_Streak)
+
+    def run(self) -> Proposal:
+        """Go on until a change is handed in. Raises ConversationFailed, with its name, for every other end."""
+        calls = self._unanswered()  # its worker died between an answer and what the answer asked for
+        if calls and (proposal := self._work(calls)):
+            return proposal
+        answers = sum(message["role"] == "assistant" for message in self.messages)
+        for turn in range(answers, self.settings.turns):
+            answer = self._ask()
+            if answer is None:
+                continue
+            if answer.stop_reason == "refusal":
+                raise ConversationFailed(Failure.REFUSED, f"The model declined. {answer.refusal}".strip())
+            if answer.stop_reason == "model_context_window_exceeded":
+                raise ConversationFailed(Failure.CONTEXT_FULL, "The model's context is full.")
+            if answer.stop_reason == "max_tokens":
+                self.streak.another(Failure.TRUNCATED, f"cut off after {answer.usage.output if answer.usage else 0:,} tokens")
+                self._say([*(_result(call.id, Result(CUT_OFF, failed=True)) for call in answer.calls), _text(CUT_OFF)])
+            elif not answer.calls:
+                self.streak.another(Failure.NO_CALL, "it called no tool")
+                self._say([_text(CALL_A_TOOL)])
+            elif proposal := self._work(answer.calls, left=self.settings.turns - turn - 1):
+                return proposal
+        raise ConversationFailed(Failure.TOO_MANY_TURNS, f"No change was handed in within {self.settings.turns} answers.")
+
+    def _ask(self) -> Answer | None:
+        """The next answer, paid for and kept; None where it broke off and is asked for again."""
+        self.patience.check()
+        request = self._request()
+        counted = count(self.client, request)
+        if counted > self.settings.context_tokens:
+            raise ConversationFailed(
+                Failure.CONTEXT_FULL, f"The conversation has {counted:,} tokens, more than [agents] allows."
+            )
+        room = self.purse.reserve(counted, self.settings.answer_tokens)
+        try:
+            answer = ask(self.client, {**request, "max_tokens": room.answer})
+        except BaseException:
+            self.purse.release()  # refused without work
+            raise
+        self._keep(answer, room)
+        if answer.whole:
+            return answer
+        assert answer.failure is not None
+        if answer.failure in (Failure.STOPPED, Failure.BAD_REQUEST, Failure.NO_KEY):
+            raise ConversationFailed(answer.failure, answer.reason)
+        self.patience.check()
+        again = self.streak.another(answer.failure, answer.reason)
+        if answer.failure is Failure.MALFORMED_CALL:
+            self._say([_text(NOT_READ.format(reason=answer.reason))])
+        else:
+            time.sleep(min(self.settings.pause * 2 ** (again - 1), self.patience.left))
+        return None
+
+    def _keep(self, answer: Answer, room: Reservation) -> None:
+        usage = answer.charged(room.prompt, room.answer)
+        sent = answer.whole and bool(answer.blocks)
+        said = Said("assistant", answer.blocks, answer, usage, bound=answer.usage is None, sent=sent)
+        self.journal.write(said, self.workbench.edits)
+        if sent:
+            self.messages.append({"role": "assistant", "content": answer.blocks})
+
+    def _work(self, calls: Sequence[Call], left: int | None = None) -> Proposal | None:
+        """Do what was called; the proposal once one is handed in."""
+        results: list[dict[str, Any]] = []
+        handed: Handed | None = None
+        ended, bad = "", ""
+        for call in calls:
+            done: Result | Handed = Result("Not done: the conversation ended before.", failed=True)
+            try:
+                if call.input is None:
+                    raise BadCall(call.problem)
+                if not (handed or ended):
+                    done = self.workbench.use(call.name, call.input)
+            except BadCall as problem:
+                bad, done = str(problem), Result(str(problem), failed=True)
+            except GaveUp as end:
+                ended, done = str(end), Result("The conversation ends here.")
+            handed = done if isinstance(done, Handed) else handed
+            results.append(_result(call.id, Result("Handed in.") if isinstance(done, Handed) else done))
+        if left is not None and left <= 3 and not (handed or ended):
+            results.append(_text(LAST_TURNS.format(left=left)))
+        self._say(results)
+        if ended:
+            raise ConversationFailed(Failure.GAVE_UP, ended)
+        if handed:
+            return proposal_of(handed, self.workbench.edits)
+        if bad:
+            self.streak.another(Failure.MALFORMED_CALL, bad)
+        else:
+            self.streak.end()
+        return None
+
+    def _say(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+        self.journal.write(Said("user", blocks), self.workbench.edits)
+        self.messages.append({"role": "user", "content": list(blocks)})
+
+    def _unanswered(self) -> list[Call]:
+        """Calls of the last answer that nobody answered yet."""
+        last = self.messages[-1]
+        if last["role"] != "assistant":
+            return []
+        return [Call(b["id"], b["name"], b["input"]) for b in last["content"] if b["type"] == "tool_use"]
+
+    def _request(self) -> dict[str, Any]:
+        """What is sent but the answer's length. Cached are tools and system, the briefing, and all that was said before."""
+        *before, last = self.system
+        first, *rest = self.messages
+        briefing = {**first, "content": [*first["content"][:-1], {**first["content"][-1], "cache_control": CACHED}]}
+        request: dict[str, Any] = {
+            "model": self.settings.model,
+            "system": [*before, {**last, "cache_control": CACHED}],
+            "tools": definitions(),
+            "messages": [briefing, *rest],
+        }
+        if rest:
+            request["cache_control"] = CACHED
+        if self.settings.effort:
+            request["output_config"] = {"effort": self.settings.effort}
+        return request
+
+
+def proposal_of(handed: Handed, edits: Sequence[Edit]) -> Proposal:
+    """As the loop takes it."""
+    details = {"how_it_could_be_wrong": handed.how_it_could_be_wrong}
+    return Proposal(
+        hypothesis=one_line(handed.hypothesis, 4000),
+        category=handed.category,
+        edits=tuple(edits),
+        expected_effect=handed.expected_effect,
+        details=details | ({"answer": handed.answer} if handed.answer else {}),
+    )
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _result(identity: str, result: Result) -> dict[str, Any]:
+    block = {"type": "tool_result", "tool_use_id": identity, "content": result.text}
+    return block | {"is_error": True} if result.failed else block
