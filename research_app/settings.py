@@ -111,6 +111,19 @@ LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "20"))
 
 CELERY_BROKER_URL = broker_url()
 
+# E-mail to people whose turn it is. Without a mail server each message becomes a file, so that nothing is lost or sent astray.
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
+EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "25"))
+EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS") == "1"
+EMAIL_USE_SSL = os.environ.get("EMAIL_USE_SSL") == "1"
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'filebased'}.EmailBackend"
+EMAIL_FILE_PATH = HOME / "mail"
+DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM", "signoff@localhost")
+# Hosts (with a port where it matters) that people's webhooks may name although they are not https or not public.
+WEBHOOK_HOSTS = [host for host in os.environ.get("SIGNOFF_WEBHOOK_HOSTS", "").split(",") if host]
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

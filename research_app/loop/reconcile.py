@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from research_app.loop.judge import JUDGED
 from research_app.loop.land import judged_again
+from research_app.loop.notify import wake_notifications
 from research_app.loop.propose import close_round, lost_turn, wants_more
 from research_app.loop.train import ensure_bank, requeue
 from research_app.models import (
@@ -86,6 +87,7 @@ def reconcile() -> None:
     return_stuck_landings()
     wake_landings()
     close_full_rounds()
+    wake_notifications()
 
 
 def forgotten() -> Q:
@@ -121,7 +123,7 @@ def free_lost_runs() -> None:
         if freed.update(lease_until=None, leased_by="", fence_token=F("fence_token") + 1):
             with transaction.atomic():
                 Event.objects.record("run lost its worker", run, "signoff", run.project, worker=run.leased_by)
-            requeue(run)
+            requeue(run, min(now, run.lease_until - LEASE) if run.lease_until else now)
 
 
 def complete_banks() -> None:

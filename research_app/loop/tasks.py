@@ -13,6 +13,7 @@ from research_app.fleet import name_of
 from research_app.loop import check as check_step
 from research_app.loop import judge as judge_step
 from research_app.loop import land as land_step
+from research_app.loop import notify as notify_step
 from research_app.loop import propose as propose_step
 from research_app.loop import train as train_step
 from research_app.models import Device, Run
@@ -52,6 +53,16 @@ def judge(patch_set_id: int) -> None:
 @shared_task(name="research_app.judge_baseline")
 def judge_baseline(baseline_id: int) -> None:
     judge_step.judge_baseline(baseline_id)
+
+
+@shared_task(name="research_app.announce")
+def announce(candidate_id: int) -> None:
+    notify_step.announce(candidate_id)
+
+
+@shared_task(name="research_app.deliver")
+def deliver(notification_id: int) -> None:
+    notify_step.deliver(notification_id, worker())
 
 
 @shared_task(name="research_app.land")

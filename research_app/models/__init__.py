@@ -10,6 +10,7 @@ from research_app.models.evidence import Evidence, Verdict
 from research_app.models.landing import Landing, LandingState
 from research_app.models.lease import Lease, LeaseLost
 from research_app.models.note import Note
+from research_app.models.notification import Channel, Notification, NotificationSettings, Pace, Sending
 from research_app.models.outbox import Message
 from research_app.models.patch_set import PatchSet
 from research_app.models.preferences import Preferences, SavedView
@@ -28,6 +29,7 @@ __all__ = [
     "Author",
     "BaselineVersion",
     "Candidate",
+    "Channel",
     "CheckState",
     "Comment",
     "Conversation",
@@ -45,6 +47,9 @@ __all__ = [
     "LeaseLost",
     "Message",
     "Note",
+    "Notification",
+    "NotificationSettings",
+    "Pace",
     "PatchSet",
     "Preferences",
     "ProgramVersion",
@@ -59,6 +64,7 @@ __all__ = [
     "SavedView",
     "ScaleUp",
     "ScaleUpState",
+    "Sending",
     "Series",
     "SeriesChunk",
     "Side",

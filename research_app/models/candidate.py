@@ -50,6 +50,9 @@ DISCARDED = (
     Stage.NO_TRANSFER,
     Stage.CONFLICT,
 )
+A_PERSONS_TURN = (*WAITING, Stage.CHANGES)
+"""Stages in which somebody is told that it is their turn: reviewers at a gate, the author of what should be changed."""
+
 RESTING = (*WAITING, Stage.CHANGES, Stage.LANDED, *DISCARDED)
 """Stages in which no machine works on the candidate: it waits for a person, or for its author, or is done."""
 
@@ -120,6 +123,9 @@ class Candidate(Leased):
     aa = models.BooleanField(default=False, help_text="An A/A candidate: it changes nothing. Shown once it is decided")
     stage = models.CharField(max_length=15, choices=Stage.choices, default=Stage.PROPOSED)
     stage_since = models.DateTimeField(default=timezone.now)
+    announced_for = models.DateTimeField(
+        null=True, blank=True, help_text="The stage_since for which the people whose turn it is were told"
+    )
     why = models.TextField(blank=True, help_text="Why it is at this stage, in a sentence")
     needs_attention = models.TextField(blank=True, help_text="Why the machine gave up, with what to do")
     created_at = models.DateTimeField(default=timezone.now)
@@ -194,5 +200,7 @@ class Candidate(Leased):
             Event.objects.record("stage changed", self, actor, self.project, **told)
             if wake:
                 Message.objects.enqueue(*wake)
+            if stage in A_PERSONS_TURN:
+                Message.objects.enqueue("announce", self.pk)
         for name, value in fields.items():
             setattr(self, name, value)
