@@ -58,7 +58,10 @@ class Journal(Protocol):
     """Keeps what is said, and the change as it stands, in one step for each utterance."""
 
     def write(self, said: Said, edits: Sequence[Edit]) -> None:
-        """Keep an utterance; an answer's tokens take the place of what was reserved for it. Raises ConversationFailed where the conversation is no longer ours to go on with."""
+        """Keep an utterance; the tokens of an answer take the place of what was reserved for it.
+
+        Raises ConversationFailed where the conversation is no longer ours to go on with.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import typing
 from dataclasses import dataclass
+from functools import cache
 
 MILLION = 1_000_000
 LINE = "opus"
@@ -99,6 +100,7 @@ def models() -> tuple[str, ...]:
     return tuple(name for name in typing.get_args(literal) if name not in DEPRECATED_MODELS)
 
 
+@cache
 def default_model() -> str:
     """The newest model of the recommended line in the SDK's own list."""
     return next(name for name in models() if f"-{LINE}-" in name)

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from agent.prices import Price, default_model
+from agent.prices import price_of as list_price
 from research_app.evidence.policy import Policy
 from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
+from research_app.repository import Signing
 from training.spec import Budget, Scored, SelfReported
 
 
@@ -76,6 +79,28 @@ class BudgetSection(Section):
 
     kind: Literal["train_flops", "tokens", "wall_seconds"] = "train_flops"
     amount: Annotated[float, Field(gt=0)] = 3.2e11
+
+
+class LandingSection(Section):
+    """How the baseline branch is written: how many at once, signed with what, pushed where."""
+
+    batch: Annotated[int, Field(ge=1, le=32)] = 1
+    sign: Literal["", "ssh", "openpgp"] = ""
+    signing_key: str = ""
+    gnupg_home: str = ""
+    remote: str = ""
+    remote_branch: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._/-]{0,99})?$")] = ""
+
+    @model_validator(mode="after")
+    def _key_given(self) -> "LandingSection":
+        if self.sign and not self.signing_key:
+            raise ValueError(f'sign = "{self.sign}" needs signing_key: the path of an ssh key, or the fingerprint of another')
+        return self
+
+    @property
+    def signing(self) -> Signing | None:
+        """What landing commits are signed with, where they are."""
+        return Signing(self.sign, self.signing_key, self.gnupg_home) if self.sign else None
 
 
 class Baseline(Section):
@@ -155,8 +180,20 @@ class Gates(Section):
         return self.shortlist if number == 1 else self.baseline
 
 
+class Prices(Section):
+    """Dollars per million tokens, for models without a list price and for prices that were agreed."""
+
+    input: Annotated[float, Field(gt=0)]
+    cache_write: Annotated[float, Field(gt=0)]
+    cache_read: Annotated[float, Field(gt=0)]
+    output: Annotated[float, Field(gt=0)]
+
+
 class Agents(Section):
-    """What proposers are asked for: shares of what is wanted, and how many may be at work at once."""
+    """What proposers are asked for, how many are at work at once, and what a conversation with a model may take.
+
+    Budgets in tokens count every token in and out; those in dollars go by the prices. 0: no limit.
+    """
 
     exploration: Annotated[float, Field(ge=0)] = 0.5
     exploitation: Annotated[float, Field(ge=0)] = 0.25
@@ -164,6 +201,44 @@ class Agents(Section):
     simplification: Annotated[float, Field(ge=0)] = 0.1
     at_once: Annotated[int, Field(ge=1, le=64)] = 4
     device_hour_dollars: Annotated[float, Field(ge=0)] = 0.0
+
+    model: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]*$|^$")] = ""
+    effort: Literal["", "low", "medium", "high", "xhigh", "max"] = ""
+    answer_tokens: Annotated[int, Field(ge=1024, le=128_000)] = 16_000
+    context_tokens: Annotated[int, Field(ge=8_000, le=1_000_000)] = 160_000
+    turns: Annotated[int, Field(ge=2, le=400)] = 40
+    seconds: Annotated[float, Field(ge=10, le=24 * 3600)] = 1800
+    smoke_seconds: Annotated[float, Field(ge=0, le=3600)] = 30
+    tokens_per_proposal: Annotated[int, Field(ge=0)] = 2_000_000
+    tokens_per_day: Annotated[int, Field(ge=0)] = 0
+    tokens_per_project: Annotated[int, Field(ge=0)] = 0
+    dollars_per_proposal: Annotated[float, Field(ge=0)] = 3.0
+    dollars_per_day: Annotated[float, Field(ge=0)] = 50.0
+    dollars_per_project: Annotated[float, Field(ge=0)] = 0.0
+    price: Prices | None = None
+
+    @property
+    def uses_model(self) -> str:
+        """The model of conversations: the project's, or the SDK's newest of the recommended line."""
+        return self.model or default_model()
+
+    def price_of(self, model: str) -> Price | None:
+        """The project's own price, or the list price; None where neither is known."""
+        return Price(**self.price.model_dump()) if self.price else list_price(model)
+
+    def limits(self, scope: Literal["proposal", "day", "project"]) -> tuple[int | None, float | None]:
+        """The budget in tokens and in dollars of a scope; None: no limit."""
+        return getattr(self, f"tokens_per_{scope}") or None, getattr(self, f"dollars_per_{scope}") or None
+
+    @model_validator(mode="after")
+    def _priced(self) -> "Agents":
+        limited = self.dollars_per_proposal or self.dollars_per_day or self.dollars_per_project
+        if self.model and limited and self.price_of(self.model) is None:
+            raise ValueError(
+                f"the price of {self.model} is not known, so no budget in dollars can be kept: give [agents.price] with input, "
+                "cache_write, cache_read and output in dollars per million tokens, or set the three budgets in dollars to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_wanted(self) -> "Agents":
@@ -195,6 +270,7 @@ class ProjectFile(Section):
     policy: PolicySection = PolicySection()
     guards: Guards = Guards()
     gate: Gates = Gates()
+    landing: LandingSection = LandingSection()
     agents: Agents = Agents()
     ladder: tuple[Rung, ...] = ()
     scale_up: ScaleUpSection = ScaleUpSection()
