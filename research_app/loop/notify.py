@@ -184,3 +184,17 @@ def evidence_line(candidate: Candidate) -> str:
     span = f"95% interval {low:+.3g} to {high:+.3g}"
     unit = candidate.project.file.metric.name
     return f"Evidence: {verdict}, {better} by {abs(evidence.effect):.3g} {unit} ({span}), n = {evidence.candidate_n}."
+
+
+def send_test(wishes: NotificationSettings, channel: Channel) -> None:
+    """A trial message to one person, at once. Raises BadAddress, NotDelivered, MaybeDelivered."""
+    subject = "A trial message of Signoff"
+    items = [Item("Nothing waits for you: this is a trial.", [], settings.SITE_URL)]
+    if channel == Channel.EMAIL:
+        if not wishes.user.email:
+            raise BadAddress("Say first where e-mails should go.")
+        send_email(wishes.user.email, subject, items, "You asked for it on the page of your notifications.")
+    elif wishes.webhook_url:
+        send_webhook(wishes.webhook_url, subject, items)
+    else:
+        raise BadAddress("Say first which webhook should be called.")

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.utils import timezone
 
 from research_app.access import Role, people_with, role_of
-from research_app.models import Candidate, Comment, Decision, Event, Gate, Project, Review, Stage
+from research_app.models import Candidate, Comment, Decision, Event, Gate, Note, PatchSet, Project, Review, Stage
+from research_app.models.candidate import CandidateQuerySet
 from research_app.project_file import GatePolicy, Gates
 
 GATE_OF = {Stage.SHORTLISTED: Gate.SHORTLIST, Stage.READY: Gate.BASELINE}
@@ -145,3 +147,29 @@ def unsatisfiable(gates: Gates) -> list[str]:
             f"{wanted}, but {found} it. Ask for fewer, or give it to more: manage.py person role NAME {policy.roles[0]}"
         )
     return problems
+
+
+def turns_of(user: User) -> CandidateQuerySet:
+    """The candidates that wait for this person: to approve them at a gate, or to answer a request for changes.
+
+    A query set; making it costs two queries.
+    """
+    held = role_of(user)
+    mine = Q(patch_set__submitted_by=user) | Q(patch_set__submitted_by=None, submitted_by=user)
+    wanted = Q(mine, stage=Stage.CHANGES)
+    authored = Q(submitted_by=user) | Q(pk__in=PatchSet.objects.filter(submitted_by=user).values("candidate"))
+    told = Q(pk__in=Review.objects.filter(reviewer=user, decision=Decision.CHANGES).values("candidate")) | Q(
+        pk__in=Note.objects.filter(written_by=user, candidate__isnull=False).values("candidate")
+    )
+    for project in Project.objects.only("config", "policy_version"):
+        for gate, stage in STAGE_OF.items():
+            policy = project.gate_policy(gate)
+            if held is None or not any(held.holds(Role(role)) for role in policy.roles):
+                continue
+            approved = Review.objects.standing().filter(
+                reviewer=user, gate=gate, decision=Decision.APPROVE, policy_version=project.policy_version
+            )
+            here = Q(project=project, stage=stage) & ~Q(pk__in=approved.values("candidate"))
+            here &= Q() if policy.author_may_vote else ~authored
+            wanted |= here & (Q() if policy.steering_may_vote else ~told)
+    return Candidate.objects.filter(wanted)

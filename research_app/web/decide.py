@@ -1,6 +1,7 @@
 """Approve, reject, ask for changes, undo, reopen: a researcher's click. The answer is the decision bar as it stands then."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +17,7 @@ from research_app.models import Candidate, Gate, StageMoved
 from research_app.repository import RepositoryError
 from research_app.web import live
 from research_app.web.access import get_candidate, get_project, operator, require_vote, reviewer
-from research_app.web.candidate import FRAGMENTS, context_of, diff_context
+from research_app.web.candidate import FRAGMENTS, context_of
 
 MAX_REASON = 4000  # characters
 
@@ -103,12 +104,13 @@ def _decide(request: HttpRequest, slug: str, number: int, act: Callable[[Candida
 
 def _answer(request: HttpRequest, shown: Candidate, refused: str, stale: bool, reason: str) -> HttpResponse:
     """The bar alone for a script, the whole page otherwise; 409 where the page was out of date, 422 for other refusals."""
-    kept = {"reason": reason, "patch": request.POST.get("patch", "")} if refused else {"reason": ""}
+    kept: dict[str, Any] = {"reason": reason, "patch": request.POST.get("patch", "")} if refused else {"reason": ""}
+    if stale and "diff_hash" in request.POST:  # another click must not bind to what this person has not seen
+        kept["seen"] = _seen(request)
     context = context_of(request, shown, refused=refused, stale=stale, **kept)
     status = 409 if stale else 422 if refused else 200
     if request.headers.get("HX-Request"):
         return HttpResponse(live.fragment("decide", FRAGMENTS["decide"], context, request), status=status)
-    context |= diff_context(shown)
     response = live.page(request, "candidate.html", FRAGMENTS, context)
     response.status_code = status
     return response

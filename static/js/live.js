@@ -40,16 +40,15 @@ const typedInto = (place) => {
 const mustStay = (place, fresh) => {
   const before = place.querySelector("[data-seen]");
   const after = fresh.querySelector("[data-seen]");
+  if (!before || !after) return typedInto(place);
   const shown = document.querySelector("main [data-diff]")?.dataset.diff; // the diff itself is not renewed
-  if (shown !== after?.dataset.diff) {
-    if (!shown && !typedInto(place)) location.reload(); // there was none to read yet
-    before.querySelector(".stale").hidden = false;
-    return true;
-  }
-  if (!before?.dataset.seen) return false;
-  const outdated = before.dataset.seen !== after?.dataset.seen;
-  if (outdated && (after?.dataset.seen || typedInto(place))) before.querySelector(".stale").hidden = false;
-  return outdated ? Boolean(after?.dataset.seen) || typedInto(place) : typedInto(place);
+  if (!shown && after.dataset.diff && !typedInto(place)) location.reload(); // there was none to read yet
+  const [seen, now] = [before.dataset.seen, after.dataset.seen];
+  const diffMoved = shown !== after.dataset.diff;
+  if (!diffMoved && (!seen || seen === now)) return typedInto(place);
+  if (!diffMoved && !now && !typedInto(place)) return false; // decided by somebody else: there is nothing to lose
+  place.dispatchEvent(new CustomEvent("signoff:outdated", { bubbles: true, detail: { fresh: fresh.cloneNode(true), diffMoved } }));
+  return true;
 };
 
 document.body.addEventListener("htmx:oobBeforeSwap", (event) => {

@@ -1,0 +1,104 @@
+"""`manage.py person create|role|list|link|off|on`: who may sign in, and what each may do."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.core.validators import validate_email
+from django.db import transaction
+
+from research_app.access import ROLES, Role, role_of, set_role
+from research_app.loop.votes import unsatisfiable
+from research_app.models import Event, Project, SignInLink
+
+ACTOR = "command line"
+
+
+class Command(BaseCommand):
+    help = "Make accounts, and say who may do what. Nobody votes from here: votes are given in the browser."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        create = verbs.add_parser("create", help="a new account, with a link that signs in once")
+        create.add_argument("name")
+        create.add_argument("--email", default="")
+        create.add_argument("--role", choices=ROLES, default=Role.VIEWER)
+        role = verbs.add_parser("role", help="what a person may do at most")
+        role.add_argument("name")
+        role.add_argument("role", choices=ROLES)
+        verbs.add_parser("list", help="everybody with their role")
+        for verb, words in (
+            ("link", "a new link that signs in once"),
+            ("off", "this account may no longer sign in, and its votes no longer count"),
+            ("on", "it may again"),
+        ):
+            verbs.add_parser(verb, help=words).add_argument("name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        getattr(self, options["verb"])(options)
+
+    def find(self, name: str) -> User:
+        try:
+            return User.objects.get(username=name)
+        except User.DoesNotExist:
+            known = ", ".join(User.objects.order_by("username").values_list("username", flat=True)[:30]) or "nobody yet"
+            raise CommandError(f"There is no person {name!r}; there are: {known}.") from None
+
+    def create(self, options: dict[str, Any]) -> None:
+        person = User(username=options["name"], email=options["email"])
+        person.set_unusable_password()
+        try:
+            person.full_clean()
+            if options["email"]:
+                validate_email(options["email"])
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        with transaction.atomic():
+            person.save()
+            set_role(person, Role(options["role"]))
+            Event.objects.record("person added", person, ACTOR, None, name=person.username, role=options["role"])
+        self.stdout.write(f"{person.username} is a {options['role']}.")
+        self.link(options)
+
+    def role(self, options: dict[str, Any]) -> None:
+        person, role = self.find(options["name"]), Role(options["role"])
+        with transaction.atomic():
+            before = role_of(person)
+            set_role(person, role)
+            Event.objects.record("role given", person, ACTOR, None, name=person.username, role=role, before=before)
+        self.stdout.write(f"{person.username} is a {role_of(person) or role} now.")
+        self.warn()
+
+    def list(self, options: dict[str, Any]) -> None:
+        for person in User.objects.order_by("username"):
+            marks = [str(role_of(person) or "switched off"), *(["administrator"] if person.is_superuser else [])]
+            self.stdout.write("\t".join([person.username, ", ".join(marks), person.email]))
+
+    def link(self, options: dict[str, Any]) -> None:
+        person = self.find(options["name"])
+        if not person.is_active:
+            raise CommandError(f"{person.username} is switched off. First: manage.py person on {person.username}")
+        self.stdout.write(f"Sign in once, within 12 hours: {settings.SITE_URL}/sign-in/{SignInLink.make(person)}/")
+
+    def off(self, options: dict[str, Any]) -> None:
+        self.switch(self.find(options["name"]), False)
+
+    def on(self, options: dict[str, Any]) -> None:
+        self.switch(self.find(options["name"]), True)
+
+    def switch(self, person: User, active: bool) -> None:
+        with transaction.atomic():
+            User.objects.filter(pk=person.pk).update(is_active=active)
+            kind = "person switched on" if active else "person switched off"
+            Event.objects.record(kind, person, ACTOR, None, name=person.username)
+        self.stdout.write(f"{person.username} may {'sign in again' if active else 'no longer sign in'}.")
+        self.warn()
+
+    def warn(self) -> None:
+        """Say which gates nobody could pass any more with the people that are left."""
+        for project in Project.objects.order_by("slug"):
+            for problem in unsatisfiable(project.file.gate):
+                self.stderr.write(f"Project {project.slug}: {problem}")
