@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import os
 import statistics
@@ -78,6 +79,7 @@ def prepare(aa: int, seed: int) -> Project:
     set_up.migrate()
     if found := Project.objects.filter(slug=NAME).first():
         return found
+    logging.getLogger("research_app.models.outbox").setLevel(logging.ERROR)  # no broker yet: messages are sent again
     project = create_project(NAME, actor="benchmark")
     Project.objects.filter(pk=project.pk).update(last_number=1000 * seed)  # the numbers of candidates draw their seeds
     patches = sorted(IMPROVEMENTS.glob("*.patch"))
