@@ -9,7 +9,7 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
@@ -57,7 +57,15 @@ class Model:
     """
 
     def __init__(
-        self, home: Path, checkpoint: Path, *, device: str, memory_limit: int, level: Level, unreadable: tuple[Path, ...]
+        self,
+        home: Path,
+        checkpoint: Path,
+        *,
+        device: str,
+        memory_limit: int,
+        level: Level,
+        unreadable: tuple[Path, ...],
+        settings: Mapping[str, str],
     ) -> None:
         self.lines, theirs = [], []
         stdin, self.control = os.pipe()
@@ -86,7 +94,7 @@ class Model:
             self.process = Process(
                 confined([sys.executable, "-I", "-B", str(LOGITS), *words], confinement),
                 cwd=home,
-                environment=clean_environment(home, CUBLAS_WORKSPACE_CONFIG=":4096:8"),
+                environment=clean_environment(home, CUBLAS_WORKSPACE_CONFIG=":4096:8", **settings),
                 memory_limit=memory_limit,
                 heap_limit=memory_limit if device == "cpu" else 0,
                 stdin=stdin,

@@ -73,10 +73,11 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
                 Scorer(
                     source,
                     spec.scratch.parent,
-                    device=spec.device,
+                    device=one_of(spec.device),
                     memory_limit=spec.memory_limit,
                     level=level,
                     unreadable=confinement.hidden,
+                    settings=spec.settings,
                 )
             )
 
@@ -115,6 +116,8 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
 def command_line(spec: RunSpec) -> list[str]:
     """The command with the worker's interpreter in it; the sandbox wraps this."""
     first, *rest = spec.command
+    if first == "torchrun":  # a script beside the interpreter, which need not be on the path
+        return [sys.executable, "-m", "torch.distributed.run", *rest]
     return [sys.executable if first in ("python", "python3") else first, *rest]
 
 
@@ -124,12 +127,13 @@ def confinement_of(spec: RunSpec, level: Level) -> Confinement:
         level=level,
         readable=(spec.tree, spec.data, *spec.readable),
         writable=spec.scratch,
-        device=spec.device,
+        device=one_of(spec.device),
         memory_limit=spec.memory_limit,
         processes=spec.process_limit,
         file_size=spec.scratch_limit,
         scratch_size=spec.scratch_limit,
         hidden=places_of(corpus_packages(spec.data)) if isinstance(spec.scoring, Scored) else (),
+        loopback=several(spec.device),
     )
 
 
@@ -151,10 +155,24 @@ def run_environment(spec: RunSpec) -> dict[str, str]:
         SIGNOFF_BUDGET=repr(spec.budget.amount),
         SIGNOFF_DATA=str(spec.data),
         SIGNOFF_OUT=str(spec.scratch),
-        SIGNOFF_DEVICE=spec.device,
+        SIGNOFF_DEVICE=spec.device.partition(":")[0] if several(spec.device) else spec.device,
+        SIGNOFF_SCALE=spec.scale,
+        **({"SIGNOFF_CHECKPOINT_SECONDS": f"{spec.checkpoint_seconds:g}"} if spec.checkpoint_seconds else {}),
         CUBLAS_WORKSPACE_CONFIG=":4096:8",
         **({} if spec.device == "cpu" else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
+        **({"CUDA_VISIBLE_DEVICES": spec.device.partition(":")[2]} if several(spec.device) else {}),
+        **spec.settings,
     )
+
+
+def several(device: str) -> bool:
+    """Whether a run gets more than one device: then its own launcher starts a process for each."""
+    return "," in device
+
+
+def one_of(device: str) -> str:
+    """The first of a run's devices, as PyTorch calls it."""
+    return "cpu" if device.startswith("cpu") else device.partition(",")[0]
 
 
 def read_source(tree: Path) -> dict[str, bytes]:
@@ -226,7 +244,7 @@ def _start(spec: RunSpec, confinement: Confinement, progress: _Progress) -> Proc
         cwd=spec.tree,
         environment=run_environment(spec),
         memory_limit=spec.memory_limit,
-        heap_limit=spec.memory_limit if spec.device == "cpu" else 0,  # CUDA reserves far more address space than it uses
+        heap_limit=spec.memory_limit if one_of(spec.device) == "cpu" else 0,  # CUDA reserves far more than it uses
         log_limit=spec.log_limit,
         on_output=progress.printed,
     )

@@ -90,7 +90,7 @@ class Scorer:
     """Scores one checkpoint. Start it while the run still trains: it imports PyTorch meanwhile, and waits.
 
     `source` is the code that was judged (content by relative path); `folder` is where its copy is put, out of the reach of
-    the run. `unreadable` are places that hold the scored text. A context manager.
+    the run. `unreadable` are places that hold the scored text, `settings` what the model is built with. A context manager.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Scorer:
         memory_limit: int,
         level: Level = Level.none,
         unreadable: tuple[Path, ...] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix=".scoring-", dir=folder))
         self.home.chmod(0o755)  # the model's process may have a user of its own
@@ -112,7 +113,13 @@ class Scorer:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         self.model = Model(
-            self.home, self.checkpoint, device=device, memory_limit=memory_limit, level=level, unreadable=unreadable
+            self.home,
+            self.checkpoint,
+            device=device,
+            memory_limit=memory_limit,
+            level=level,
+            unreadable=unreadable,
+            settings=settings or {},
         )
 
     def __enter__(self) -> Self:

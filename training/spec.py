@@ -70,7 +70,7 @@ class RunSpec:
     scratch: Path  # the run's own writable folder: series, checkpoint and log go here
     command: tuple[str, ...]  # "python" as first word means the worker's interpreter
     seed: int
-    device: str  # "cpu" or "cuda:0"
+    device: str  # "cpu", "cuda:0", or for several devices "cuda:0,1,2,3"
     budget: Budget
     wall_limit: float  # seconds from process start, hard
     data: Path  # folder with the train (and watch) shards
@@ -82,6 +82,9 @@ class RunSpec:
     readable: tuple[Path, ...] = ()  # what else the run may read, for example an interpreter of its own
     minimum_level: Level = Level.basic  # of the sandbox; a machine that has none as good refuses the run
     level: Level | None = None  # of the sandbox, when it is not to be the best that holds on this machine
+    scale: str = "S"  # rung of the project's ladder
+    settings: Mapping[str, str] = field(default_factory=dict)  # variables of that rung; the scorer builds the model with them
+    checkpoint_seconds: float = 0.0  # how often the run should save what it needs to be resumed; 0: never
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
     screening    one run: drop, or look closer
     replicating  one more seed at a time, until the sequential boundary decides or n_max is reached
-    confirming   fresh seeds of both arms, the hidden shard: only what holds here goes to a person as solid
+    confirming   fresh seeds of both arms, the hidden shard: only what holds here goes to a person as solid, to gate 1 of
+                 a project with a ladder and to gate 2 of one without
     landing      when the baseline moved: fresh seeds on the new tip, compared with its bank
 
 A partial curve's ranking never stops a run. See docs/statistics.md for the policy and research_app/evidence/ for its code.
@@ -16,7 +17,9 @@ from django.db.models import Q
 
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import Decision, Policy, decide
-from research_app.loop.land import judged_again, landing_waiting_for
+from research_app.ladder import SMALLEST as SCALE
+from research_app.loop.doubt import doubt_by_aa
+from research_app.loop.rejudge import judged_again, landing_waiting_for, still_good
 from research_app.loop.train import ensure_bank, ensure_curve, queue_run
 from research_app.loop.weigh import Arms, confirm, looks_of, weigh, weigh_confirmation
 from research_app.models import (
@@ -24,19 +27,20 @@ from research_app.models import (
     Candidate,
     Event,
     Evidence,
+    Kind,
     Landing,
     Lease,
     Message,
     PatchSet,
     Purpose,
     Run,
+    ScaleUp,
     Stage,
     State,
     Verdict,
 )
 from training.spec import Outcome
 
-SCALE = "S"
 JUDGED = (Stage.SCREENING, Stage.REPLICATING, Stage.CONFIRMING)
 CONFIRM_SEED = 10_000
 """Fresh seeds of a confirmation: this plus a hundred times the candidate's number, so that no two share any."""
@@ -76,6 +80,9 @@ def judge_baseline(baseline_id: int) -> None:
     waiting = PatchSet.objects.filter(base=baseline_id, current_of__stage__in=[*JUDGED, Stage.LANDING])
     for pk in waiting.values_list("pk", flat=True):
         Message.objects.wake("judge", pk)
+    climbing = ScaleUp.objects.running().filter(patch_set__base=baseline_id)
+    for pk in climbing.values_list("patch_set_id", flat=True):
+        Message.objects.wake("scale_up", pk)
 
 
 def bank_of(baseline: BaselineVersion, size: int) -> list[Run] | None:
@@ -109,7 +116,7 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
         go_on(candidate, lease, Stage.CONFIRMING, evidence, Purpose.CONFIRM, seeds, decisions[-1].bank_needed)
     else:
         stage = {"drop": Stage.DROPPED, "inconclusive": Stage.INCONCLUSIVE, "invalid": Stage.INVALID}[step]
-        conclude(candidate, lease, stage, evidence.reason, evidence, None)
+        conclude(candidate, lease, to_person(candidate, stage), evidence.reason, evidence, None)
 
 
 def decide_looks(policy: Policy, noise: Noise, arms: Arms, lower_is_better: bool) -> list[Decision]:
@@ -154,12 +161,25 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     looks = candidate.evidence.numbers.get("looks", []) if candidate.evidence else []
     evidence = weigh_confirmation(patch_set, arms, noise, confirmation, looks, tau)
     if evidence.verdict == Verdict.SOLID:
-        conclude(candidate, lease, Stage.READY, evidence.reason, evidence, None)
+        conclude(candidate, lease, gate_after(candidate), evidence.reason, evidence, None)
         return
-    stage = Stage.INVALID if evidence.verdict == Verdict.INVALID else Stage.INCONCLUSIVE
+    stage = Stage.INVALID if evidence.verdict == Verdict.INVALID else to_person(candidate, Stage.INCONCLUSIVE)
     with transaction.atomic():
         theirs.update(purpose=Purpose.BANK)  # fresh runs that confirmed nothing are as good as any of the bank
         conclude(candidate, lease, stage, evidence.reason, evidence, None)
+
+
+def gate_after(candidate: Candidate) -> Stage:
+    """Where a solid candidate waits for a person: gate 1, or gate 2 in a project of one rung and for what only takes back."""
+    taken_back = candidate.kind in (Kind.REMOVAL, Kind.REVERT)
+    return Stage.READY if taken_back or not candidate.project.file.upper_rungs else Stage.SHORTLISTED
+
+
+def to_person(candidate: Candidate, stage: Stage) -> Stage:
+    """What takes something back need not gain anything: a revert goes to gate 2 with whatever was measured, a removal where
+    nothing speaks against it."""
+    for_person = {Kind.REVERT: (Stage.DROPPED, Stage.INCONCLUSIVE), Kind.REMOVAL: (Stage.INCONCLUSIVE,)}
+    return Stage.READY if stage in for_person.get(Kind(candidate.kind), ()) else stage
 
 
 def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landing: Landing) -> None:
@@ -173,7 +193,7 @@ def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landin
     arms = Arms(bank, runs)
     confirmation, tau = confirm(project, noise, arms, None, hidden=False)
     evidence = weigh_confirmation(patch_set, arms, noise, confirmation, [], tau)
-    stage = Stage.READY if evidence.verdict == Verdict.SOLID else Stage.INCONCLUSIVE
+    stage = Stage.READY if still_good(candidate, candidate.evidence, evidence) else Stage.INCONCLUSIVE
     conclude(candidate, lease, stage, evidence.reason, evidence, landing)
 
 
@@ -193,6 +213,8 @@ def conclude(
         if evidence:
             freeze(candidate, evidence)
             fields["evidence"] = evidence
+            if candidate.aa and evidence.verdict == Verdict.SOLID:
+                doubt_by_aa(candidate, evidence)
         if landing is None:
             candidate.move(stage, why, lease=lease, **fields)
         else:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from research_app.home import CODE
+from research_app.ladder import SMALLEST
 from research_app.loop.train import ensure_bank
 from research_app.loop.votes import unsatisfiable, void_undecided
 from research_app.models import BaselineVersion, Event, Project
@@ -30,7 +31,7 @@ def create_project(slug: str, *, source: str = "", file: ProjectFile | None = No
     (unreachable source, missing branch), CorpusError, or ValidationError for the name. Nothing is left behind on failure.
     """
     SLUG(slug)
-    file = file or ProjectFile()
+    file = file or (ProjectFile() if source else ProjectFile.default_target())
     if file.gate != Gates() and (problems := unsatisfiable(file.gate)):
         raise ProjectRefused("\n".join(problems))
     if Project.objects.filter(slug=slug).exists():
@@ -61,6 +62,7 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
             )
     if old.baseline.branch != file.baseline.branch:
         raise ProjectRefused("[baseline] branch cannot change: landings go there.")
+    _check_rungs(project, file)
     if file.gate != old.gate and (problems := unsatisfiable(file.gate)):
         raise ProjectRefused("\n".join(problems))
     with transaction.atomic():
@@ -77,6 +79,18 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
         Event.objects.record("project configured", row, actor, row, **told, gates=file.gate.model_dump(mode="json"))
         if changed:
             void_undecided(row, f"The policy changed to version {row.policy_version}: votes at the gates start afresh.")
+
+
+def _check_rungs(project: Project, file: ProjectFile) -> None:
+    """A rung that runs were trained on stays what it is; seeds, queue and price may change. Raises ProjectRefused."""
+    before, after = ({rung.name: rung for rung in each.rungs} for each in (project.file, file))
+    used = set(project.runs.exclude(scale=SMALLEST).values_list("scale", flat=True).distinct())
+    for name in sorted(used & set(before)):
+        if name not in after or not after[name].trains_like(before[name]):
+            raise ProjectRefused(
+                f"The rung {name} has runs, and they could not be compared with runs of another {name}. Keep it as it is "
+                "(seeds, queue, price, curve and checkpoint_seconds may change) and give the new rung a name of its own."
+            )
 
 
 def _corpus(file: ProjectFile) -> str:

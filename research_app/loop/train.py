@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
 
+from research_app.ladder import SMALLEST
+from research_app.loop import attempts
 from research_app.loop.examine import findings_of
 from research_app.models import (
     BaselineVersion,
@@ -31,7 +34,6 @@ from research_app.models.lease import MAX_ATTEMPTS
 from research_app.models.run import PRIORITY
 from training.runner import run_training
 from training.sandbox import Level, NoSandbox
-from training.sandbox.scratch import remove
 from training.spec import GIB, KIB, Outcome, Point, RunResult, RunSpec
 
 logger = logging.getLogger(__name__)
@@ -51,19 +53,22 @@ def queue_run(
     seed: int,
     *,
     budget_share: float = 1.0,
+    scale: str = SMALLEST,
 ) -> Run:
-    """Ask for one run, once: the same patch set (or baseline), seed and budget gives the same row. In a transaction."""
+    """Ask for one run, once: the same patch set (or baseline), rung, seed and budget gives the same row. In a transaction."""
+    rung = project.file.rung(scale)
     run, created = Run.objects.get_or_create(
         baseline=baseline,
         patch_set=patch_set,
-        scale="S",
+        scale=scale,
         seed=seed,
         budget_share=budget_share,
         defaults={
             "project": project,
             "purpose": purpose,
             "priority": PRIORITY[purpose],
-            "queue": project.queue,
+            "queue": rung.queue,
+            "devices": rung.devices,
             "commit": patch_set.commit if patch_set else baseline.commit,
             "self_reported": project.self_reported,
         },
@@ -100,42 +105,37 @@ def train_next(queue: str, device: Device) -> bool:
     lease = Run.claim_next(queue, device)
     if lease is None:
         return False
-    run = Run.objects.select_related("project", "patch_set__candidate", "baseline").get(pk=lease.pk)
+    run = Run.objects.select_related("project", "patch_set__candidate", "baseline", "cell").get(pk=lease.pk)
     wake_proposers(run.project)
     if run.attempts > MAX_ATTEMPTS:
         give_up(run, lease)
         return True
-    folder = Path(settings.HOME) / "runs" / f"{run.pk}-{lease.token}"
     try:
         with lease.heartbeat() as lost:
-            result = execute(run, lease, device, folder, lost)
+            result = execute(run, lease, device, lost)
         record(run, lease, result)
     except LeaseLost:
         logger.info("%s was taken from this worker; its outcome is discarded", run)
     except (OSError, NoSandbox) as error:
         logger.exception("%s could not be executed on %s", run, device)
         lease.fail(error)
-        requeue(run)
+        requeue(run, timezone.now())
     finally:
-        tidy(folder)
+        attempts.leave(lease)
+        attempts.sweep()
     return True
 
 
-def tidy(folder: Path) -> None:
-    """Remove what a run left, however deep; what cannot be removed must not take the worker along."""
-    try:
-        remove(folder)
-    except OSError:
-        logger.exception("%s could not be removed", folder)
+def execute(run: Run, lease: Lease, device: Device, lost: threading.Event) -> RunResult:
+    """Export the tree, train it, and stream its points into the database. Raises LeaseLost, OSError.
 
-
-def execute(run: Run, lease: Lease, device: Device, folder: Path, lost: threading.Event) -> RunResult:
-    """Export the tree, train it, and stream its points into the database. Raises LeaseLost, OSError."""
-    project = run.project
+    Where an earlier attempt on this machine saved its state, training goes on from there.
+    """
+    project, folder = run.project, attempts.folder_of(lease)
     tree, scratch = folder / "tree", folder / "scratch"
     scratch.mkdir(parents=True)
     project.repository.export(run.commit, tree)
-    writer = PointWriter(run, lease)
+    writer = PointWriter(run, lease, resumed=attempts.resume(lease, scratch, RunSpec.scratch_limit))
 
     def should_stop() -> str | None:
         if lost.is_set() or writer.lost:
@@ -144,8 +144,8 @@ def execute(run: Run, lease: Lease, device: Device, folder: Path, lost: threadin
 
     result = run_training(spec_of(run, device, tree, scratch), writer, should_stop)
     if result.outcome == Outcome.cancelled and stopping.is_set():
-        lease.write(state=State.QUEUED, lease_until=None, leased_by="", attempts=0, device=None, started_at=None)
-        requeue(run)
+        lease.write(lease_until=None, leased_by="", attempts=0)
+        requeue(run, timezone.now())
         raise LeaseLost("given back because the worker is stopping")
     return result
 
@@ -153,32 +153,40 @@ def execute(run: Run, lease: Lease, device: Device, folder: Path, lost: threadin
 def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
     """All that the runner needs, from the project file and the row."""
     project, file = run.project, run.project.file
+    rung = file.rung(run.scale)
     corpus = project.corpus or scratch
     hidden = corpus / "held_out" / "hidden.bin" if run.purpose == Purpose.CONFIRM else None
     return RunSpec(
         run=run.pk,
         tree=tree,
         scratch=scratch,
-        command=file.train.command,
+        command=rung.command,
         seed=run.seed,
-        device=device.torch_name,
-        budget=file.run_budget(run.budget_share),
-        wall_limit=file.train.wall_limit_seconds,
+        device=device.torch_name if run.devices == 1 else device.torch_names(run.devices),
+        budget=file.run_budget(run.budget_share, run.scale),
+        wall_limit=rung.wall_limit_seconds,
         data=corpus / "visible" if project.corpus else scratch,
         scoring=file.scoring(corpus / "held_out" / "gate.bin", hidden),
-        memory_limit=file.train.memory_limit_mb * GIB // 1024,
+        memory_limit=rung.memory_limit_mb * GIB // 1024,
         log_limit=file.train.log_limit_kb * KIB,
         minimum_level=Level(file.sandbox.minimum),
+        scale=rung.name,
+        settings=rung.environment,
+        checkpoint_seconds=rung.checkpoint_seconds,
     )
 
 
 class PointWriter:
-    """Receives batches of points from the runner and appends them as chunks, under the run's lease."""
+    """Receives batches of points from the runner and appends them as chunks, under the run's lease.
 
-    def __init__(self, run: Run, lease: Lease) -> None:
+    A resumed run hands on the points of the attempts before it first; where they end is where this attempt began.
+    """
+
+    def __init__(self, run: Run, lease: Lease, *, resumed: bool = False) -> None:
         self.lease = lease
-        self.budget = run.project.file.budget
-        self.amount = self.budget.amount * run.budget_share
+        self.run = run
+        self.budget = run.project.file.run_budget(run.budget_share, run.scale)
+        self.resumed = resumed
         self.sequence = 0
         self.lost = False
 
@@ -186,15 +194,27 @@ class PointWriter:
         if not points or self.lost:
             return
         try:
-            SeriesChunk.append(self.lease, self.sequence, columns(points), self.progress(points[-1]))
+            progress = self.progress(points[-1])
+            SeriesChunk.append(self.lease, self.sequence, columns(points), progress)
+            if self.sequence == 0:
+                self.begin(progress if self.resumed else 0.0)
             self.sequence += 1
         except LeaseLost:
             self.lost = True
 
+    def begin(self, share: float) -> None:
+        """Write down where this attempt began. One that went further than the one before it counts as a first one."""
+        further = {"attempts": 1} if share > self.run.resumed_at else {}
+        self.lease.write(resumed_at=share, **further)
+        if self.resumed:
+            with transaction.atomic():
+                told = {"share": round(share, 4), "seed": self.run.seed, "scale": self.run.scale}
+                Event.objects.record("run resumed", self.run, self.run.leased_by or "worker", self.run.project, **told)
+
     def progress(self, point: Point) -> float:
         """Share of the budget used at this point, from the quantity that the budget counts."""
         key = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}[self.budget.kind]
-        return min(1.0, point.values.get(key, 0.0) / self.amount)
+        return min(1.0, point.values.get(key, 0.0) / self.budget.amount)
 
 
 def columns(points: Sequence[Point]) -> dict[str, list[list[Any]]]:
@@ -235,8 +255,10 @@ def record(run: Run, lease: Lease, result: RunResult) -> None:
         SeriesChunk.compact(run.pk)
         told = {"outcome": result.outcome, "score": result.score, "seed": run.seed, "group": run.name}
         Event.objects.record("run finished", run, run.leased_by or "worker", run.project, **told)
-        if run.patch_set_id:
-            Message.objects.enqueue("judge", run.patch_set_id)
+        if run.cell:
+            Message.objects.enqueue("check_stack", run.cell.check_of_id)
+        elif run.patch_set_id:
+            Message.objects.enqueue("judge" if run.scale == SMALLEST else "scale_up", run.patch_set_id)
         else:
             Message.objects.enqueue("judge_baseline", run.baseline_id)
 
@@ -254,11 +276,12 @@ def give_up(run: Run, lease: Lease) -> None:
             type(candidate).objects.filter(pk=candidate.pk).update(needs_attention=why)
 
 
-def requeue(run: Run) -> None:
-    """Back to the queue after its worker was lost or stopped. Only where nobody holds it."""
+def requeue(run: Run, until: datetime) -> None:
+    """Back to the queue after its worker was lost or stopped. Only where nobody holds it. It trained `until` then."""
+    trained = max(0.0, (until - run.started_at).total_seconds()) if run.started_at else 0.0
     with transaction.atomic():
         lost = Run.objects.filter(pk=run.pk, state=State.RUNNING, lease_until=None)
-        lost.update(state=State.QUEUED, device=None, started_at=None)
+        lost.update(state=State.QUEUED, device=None, started_at=None, earlier_seconds=F("earlier_seconds") + trained)
         Message.objects.enqueue("train", run.pk, run.queue)
 
 

@@ -12,6 +12,7 @@ from research_app.evidence.health import Health, RunFacts, check
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.policy import Confirmation, Decision, Policy, decide_confirmation
 from research_app.evidence.savings import fit_loss_curve, time_saved
+from research_app.ladder import SMALLEST
 from research_app.loop.examine import claims_of, with_findings
 from research_app.loop.measure import readable
 from research_app.models import Candidate, Evidence, PatchSet, Project, Run, Stage, Verdict
@@ -42,13 +43,13 @@ class Arms:
 def weigh(patch_set: PatchSet, arms: Arms, noise: Noise, decision: Decision, looks: list[dict[str, float]]) -> Evidence:
     """Evidence of one look of the sequential policy, unsaved."""
     policy = patch_set.candidate.project.file.decision_policy()
-    evidence = _begin(patch_set, arms, noise, policy)
+    evidence = begin(patch_set, arms, noise, policy)
     half = 1.96 * decision.standard_error
     evidence.effect, evidence.standard_error = decision.effect, decision.standard_error
     evidence.low, evidence.high = decision.effect - half, decision.effect + half
     evidence.verdict, evidence.reason = _verdict_of(decision, policy, noise.sigma, len(arms.candidate))
     evidence.numbers |= {"looks": looks, "runs_needed": decision.runs_needed, "settle": settle(decision, arms.candidate)}
-    return _freeze(evidence)
+    return frozen(evidence)
 
 
 def weigh_confirmation(
@@ -56,7 +57,7 @@ def weigh_confirmation(
 ) -> Evidence:
     """Evidence of the confirming runs, unsaved: the only estimate that is shown as the effect."""
     policy = patch_set.candidate.project.file.decision_policy()
-    evidence = _begin(patch_set, arms, noise, policy)
+    evidence = begin(patch_set, arms, noise, policy)
     evidence.effect, evidence.standard_error = confirmation.shrunk_effect, confirmation.standard_error
     evidence.low, evidence.high = confirmation.shrunk_interval
     n = len(arms.candidate)
@@ -69,7 +70,7 @@ def weigh_confirmation(
         evidence.reason = f"It looked better, but {n} fresh seeds of each arm did not confirm it ({why})."
     evidence.numbers |= {"looks": looks, "confirmation": asdict(confirmation) | {"tau": tau, "n": n}}
     evidence.numbers["savings"] = savings(patch_set, arms, noise)
-    return _freeze(evidence)
+    return frozen(evidence)
 
 
 def looks_of(policy: Policy, decisions: Sequence[Decision]) -> list[dict[str, float]]:
@@ -109,10 +110,10 @@ def confirm(project: Project, noise: Noise, arms: Arms, gate_effect: float | Non
     return decided(tau), tau
 
 
-def savings(patch_set: PatchSet, arms: Arms, noise: Noise) -> dict[str, Any] | None:
-    """Time saved at equal loss, read off the baseline's loss against budget; None where that cannot be fitted yet."""
+def savings(patch_set: PatchSet, arms: Arms, noise: Noise, scale: str = SMALLEST) -> dict[str, Any]:
+    """Time saved at equal loss, read off the baseline's loss against budget on the same rung; or in words why it cannot be."""
     project = patch_set.candidate.project
-    rows = Run.objects.completed().of_baseline().filter(baseline=patch_set.base, scale="S", score__isnull=False)
+    rows = patch_set.base.runs.completed().of_baseline(scale).filter(score__isnull=False)
     points = list(rows.values_list("budget_share", "score"))
     shares, scores = [share for share, _ in points], [float(score or 0.0) for _, score in points]
     try:
@@ -123,13 +124,14 @@ def savings(patch_set: PatchSet, arms: Arms, noise: Noise) -> dict[str, Any] | N
     return {"saved": saving.saved, "low": saving.interval[0], "high": saving.interval[1], "extrapolated": saving.extrapolated}
 
 
-def _begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy) -> Evidence:
-    """What all evidence holds, whatever it says."""
+def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: str = SMALLEST) -> Evidence:
+    """What all evidence holds, whatever it says, unsaved."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
     scores = arms.scores()
     health = health_of(patch_set, arms)
     return Evidence(
         patch_set=patch_set,
+        scale=scale,
         policy_version=project.policy_version,
         baseline_mean=fmean(scores[0]),
         candidate_mean=fmean(scores[1]),
@@ -152,7 +154,7 @@ def _begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy) -> Evi
     )
 
 
-def _freeze(evidence: Evidence) -> Evidence:
+def frozen(evidence: Evidence) -> Evidence:
     """Health before effect, then the hash."""
     health = evidence.numbers["health"]
     if health["state"] == "invalid":
@@ -203,14 +205,14 @@ def health_of(patch_set: PatchSet, arms: Arms) -> Health:
 
 def facts_of(project: Project, run: Run) -> RunFacts:
     """One run as the health rules see it. What the run itself reports of its spending counts where it reports it."""
-    outcomes = {Outcome.completed: "finished", Outcome.not_finite: "nan"}
-    budget = project.file.budget.amount * run.budget_share
+    outcomes = {Outcome.completed: "finished", Outcome.not_finite: "nan", Outcome.diverged: "nan"}
+    budget = project.file.run_budget(run.budget_share, run.scale).amount
     spent = {"train_flops": "flops", "tokens": "tokens"}.get(project.file.budget.kind, "")
     return RunFacts(
         data_hash=str(run.facts.get("data_hash", "")),
         budget=budget,
         spent=float(run.facts.get(spent, 0.0) or 0.0),
-        device_kind=project.file.train.device,
+        device_kind=project.file.rung(run.scale).place,
         scorer_hash=str(run.facts.get("scorer_hash", "")),
         outcome=outcomes.get(Outcome(run.outcome), "crashed"),  # type: ignore[arg-type]
         score=run.score,

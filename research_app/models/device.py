@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Self
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from training.sandbox.confinement import Level
@@ -15,6 +16,10 @@ class DeviceQuerySet(models.QuerySet["Device"]):
     def online(self) -> Self:
         """Devices whose worker was heard of lately."""
         return self.filter(seen_at__gt=timezone.now() - SEEN_WITHIN)
+
+    def serving(self, queue: str) -> Self:
+        """Devices whose worker takes runs from this queue."""
+        return self.filter(Q(queue=queue) | Q(queue="", kind=queue.removeprefix("train.")))
 
 
 class Device(models.Model):
@@ -56,6 +61,10 @@ class Device(models.Model):
     def online(self) -> bool:
         """True while its worker reports."""
         return self.seen_at > timezone.now() - SEEN_WITHIN
+
+    def torch_names(self, count: int) -> str:
+        """What PyTorch calls the first `count` of its accelerators: cuda:0,1,2,3."""
+        return f"{self.kind}:{','.join(str(self.index + i) for i in range(count))}"
 
     @property
     def torch_name(self) -> str:

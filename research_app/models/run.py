@@ -1,6 +1,7 @@
 """Runs: one training of one tree with one seed on one device; and their series and logs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Self
 
 import numpy as np
@@ -145,7 +146,7 @@ class Run(Leased):
                 continue
             if run.devices > device.count:
                 needs = f"{run.project.slug} at {run.scale} needs {run.devices} devices at once"
-                device.refuse(f"A run of {needs}, this worker has {device.count}. docs/ladder.md says how to start a larger one.")
+                device.refuse(f"{needs}, this worker has {device.count}. docs/ladder.md says how to start a larger one.")
                 continue
             device.refuse("")
             with transaction.atomic():
@@ -156,11 +157,27 @@ class Run(Leased):
                     state=State.RUNNING,
                     device=device,
                     started_at=timezone.now(),
+                    progress=0.0,
                 )
                 if lease:
                     SeriesChunk.objects.filter(run_id=pk).delete()  # of an attempt that was lost
                     return lease
         return None
+
+    @property
+    def seconds(self) -> float:
+        """Device time that it has taken, attempts that were lost included."""
+        if self.train_seconds is not None or self.started_at is None:
+            return self.earlier_seconds + (self.train_seconds or 0.0)
+        return self.earlier_seconds + max(0.0, (timezone.now() - self.started_at).total_seconds())
+
+    @property
+    def left(self) -> timedelta | None:
+        """Time left at the pace of this attempt; None before a pace can be told."""
+        done = self.progress - self.resumed_at
+        if self.state != State.RUNNING or self.started_at is None or done < 0.02:
+            return None
+        return (timezone.now() - self.started_at) * ((1 - self.progress) / done)
 
     @property
     def name(self) -> str:

@@ -29,6 +29,7 @@ PROC_FILES = tuple(
     map(Path, ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version", "/proc/filesystems", "/proc/driver"))
 )
 OPEN_FILES = 1024
+HOSTS = Path(__file__).with_name("hosts")  # names of the loopback network, for processes that look each other up
 
 
 class Level(StrEnum):
@@ -62,6 +63,7 @@ class Confinement:
     scratch_size: int  # of all files in `writable`; the runner watches it
     keep_fds: tuple[int, ...] = ()  # open descriptors that the command keeps, besides 0, 1 and 2
     hidden: tuple[Path, ...] = ()  # below what is readable, and yet not to be read
+    loopback: bool = False  # its processes may talk to each other over a network that only they have
 
 
 def confined(command: Sequence[str], confinement: Confinement) -> list[str]:
@@ -71,6 +73,8 @@ def confined(command: Sequence[str], confinement: Confinement) -> list[str]:
     """
     if confinement.level is Level.none:
         return list(command)
+    if confinement.loopback and confinement.level is not Level.strong:
+        raise CannotConfine("a run on several devices needs the level strong: only that has a network of its own")
     reach = _Reach.of(confinement)
     user = _own_user(confinement)
     orders: dict[str, Any] = {
@@ -85,7 +89,7 @@ def confined(command: Sequence[str], confinement: Confinement) -> list[str]:
         },
     }
     if confinement.level is Level.strong:
-        return [*_namespaces(confinement, reach, orders), *_entering(orders, None), *command]
+        return [*_namespaces(confinement, reach, orders), *_entering(orders, Where(loopback=confinement.loopback)), *command]
     version = landlock.version()
     if version == 0:
         raise CannotConfine("this kernel has no Landlock, or it is switched off")
@@ -98,7 +102,7 @@ def confined(command: Sequence[str], confinement: Confinement) -> list[str]:
         ),
         "own": landlock.READ | landlock.WRITE_FILE,
     }
-    return [*_entering(orders, version), *command]
+    return [*_entering(orders, Where(version)), *command]
 
 
 @dataclass(frozen=True)
@@ -163,12 +167,13 @@ def _namespaces(confinement: Confinement, reach: _Reach, orders: Mapping[str, An
         devices=reach.devices,
         writable=reach.writable,
         shared_memory=confinement.memory_limit // 4,
+        hosts=HOSTS if confinement.loopback else None,
     )
 
 
-def _entering(orders: Mapping[str, Any], version: int | None) -> list[str]:
-    """The call of `enter.py`; `version` of Landlock when that takes the place of name spaces."""
-    complete = {"landlock": None, **orders, "seccomp": program(Where(version)).hex()}
+def _entering(orders: Mapping[str, Any], where: Where) -> list[str]:
+    """The call of `enter.py`, with the filter of system calls for this level."""
+    complete = {"landlock": None, **orders, "seccomp": program(where).hex()}
     return [sys.executable, "-I", "-S", str(ENTER), json.dumps(complete, separators=(",", ":"))]
 
 

@@ -65,6 +65,7 @@ NEW_NAMESPACES = 0x7E020080  # CLONE_NEW*: time, mount, cgroup, uts, ipc, user, 
 TERMINAL_INPUT = (0x5412, 0x541C)  # ioctl: TIOCSTI and TIOCLINUX type into the terminal of whoever started the worker
 PR_SET_DUMPABLE = 4  # would hide a process from those who watch its memory and files
 
+FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)  # where they lead, the name spaces decide
 OUT_OF_SIGHT = (435, 437)  # clone3, openat2: no filter sees their flags; without them, everybody uses clone and openat
 SET_ID = 0o6000  # mode bits of a program that runs as its owner
 CREATES = 0x400040  # open flags: O_CREAT, O_TMPFILE; without these, its mode means nothing
@@ -84,6 +85,7 @@ class Where:
     """What of the filter depends on the level: Landlock leaves some doors to it, name spaces leave none."""
 
     landlock: int | None = None  # the version of Landlock that is used, None with name spaces
+    loopback: bool = False  # the network is a name space of the run's own, in which its processes may talk to each other
 
     @property
     def names(self) -> Mapping[str, tuple[int, int]]:
@@ -133,7 +135,7 @@ def _argument_rules(where: Where, column: int) -> dict[int, list[list[Instructio
         number(16, 29): [_refuse_equal(1, value) for value in TERMINAL_INPUT],  # ioctl
         number(157, 167): [_refuse_equal(0, PR_SET_DUMPABLE)],  # prctl
         number(135, 92): [_refuse_other(0, 0, 0xFFFFFFFF)],  # personality: no change
-        number(41, 198): [_refuse_other(0, socket.AF_UNIX)],  # socket; where it leads, the name spaces decide
+        number(41, 198): [_refuse_other(0, *(FAMILIES if where.loopback else FAMILIES[:1]))],  # socket
         number(53, 199): [_refuse_other(0, socket.AF_UNIX)],  # socketpair
         number(257, 56): [_refuse_bits(3, SET_ID, unless_none_of=(2, CREATES))],  # openat
         number(91, 52): [_refuse_bits(1, SET_ID)],  # fchmod

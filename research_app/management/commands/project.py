@@ -62,7 +62,7 @@ class Command(BaseCommand):
         try:
             for name in proposers:
                 proposer_named(name)
-            file = self.read(options["config"])
+            file = self.read(options["config"]) if options["config"] else None
             project = create_project(options["name"], source=options["repo"], file=file, actor="command line")
         except (ProjectRefused, ProjectFileError, RepositoryError, CorpusError, UnknownProposer) as error:
             raise CommandError(str(error)) from error
@@ -82,9 +82,7 @@ class Command(BaseCommand):
         project.refresh_from_db()
         self.stdout.write(f"Project {project.slug}: policy version {project.policy_version}.")
 
-    def read(self, path: Path | None) -> ProjectFile:
-        if path is None:
-            return ProjectFile()
+    def read(self, path: Path) -> ProjectFile:
         try:
             return read_project_file(path.read_text(encoding="utf-8"), path.name)
         except (OSError, UnicodeDecodeError) as error:

@@ -8,6 +8,8 @@ The runner sets the environment; by hand, `SIGNOFF_DATA=<corpus>/visible python 
     SIGNOFF_DEVICE       "cpu" or "cuda:0" (default: cpu)
     SIGNOFF_BUDGET_KIND  "train_flops", "tokens" or "wall_seconds" (default: train_flops)
     SIGNOFF_BUDGET       the amount (default: BUDGET_FLOPS)
+    SIGNOFF_GROWTH       how much larger than at the smallest scale the model is to be built (default: 1)
+    SIGNOFF_CHECKPOINT_SECONDS  how often the run saves what it needs to be resumed (default: 0, never)
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA matrix products are not reproducible
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_model
+from safetensors import safe_open
+from safetensors.torch import save_file, save_model
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 VOCAB = 256  # tokens are bytes
@@ -36,11 +41,20 @@ WATCH_POINTS = 24  # validation losses along a run, one more at its end
 COUNT_EVERY = 64  # steps between two measurements of the cost of a step whose shape is known
 SERIES_POINTS = 500  # points of a run's curves, at most
 FLUSH_SECONDS = 0.5
+GROWTH = float(os.environ.get("SIGNOFF_GROWTH", "1"))  # 1 at the smallest rung of the scale ladder
 
 
 def start() -> Run:
     """Seed everything, open the data, and begin a run with the settings of the environment."""
     return Run(os.environ)
+
+
+def grown(*sizes: int) -> list[int]:
+    """Sizes of the smallest scale at the scale of this run: all grow alike, so that the shape of the model stays.
+
+    With depth and width times g, parameters and so FLOPs per token grow as g³; with text in proportion, a run costs g⁶ as much.
+    """
+    return [max(1, round(size * GROWTH)) for size in sizes]
 
 
 class Run:
@@ -63,6 +77,8 @@ class Run:
         self.watch_text = torch.from_numpy(read_windows(data / "watch")).to(self.device)  # (N, CONTEXT + 1)
         self.cost = StepCost()
         self.step, self.tokens, self.flops = 0, 0, 0
+        self.next_watch = 0.0
+        self.resume = Resume(self, float(environment.get("SIGNOFF_CHECKPOINT_SECONDS", "0")))
         self.series = SeriesLog(self.out / "series.jsonl", self)
         self.started = time.monotonic()
 
@@ -87,19 +103,28 @@ class Run:
         Everything between two yields is one step: its tokens are those drawn with `batch`, its FLOPs are counted by
         PyTorch's counter (measured when the shape of the batch is new and every COUNT_EVERY steps, and taken from the
         last measurement otherwise). The model's loss on the watch text is logged WATCH_POINTS times, free of charge.
+        A run that lost its machine goes on where it last saved; steps, budget, text and random numbers go on with it.
         """
         self.started = time.monotonic()
-        next_watch = 0.0
+        self.resume.load(model)
         while (used := self._used()) < 1.0:
-            if used >= next_watch:
+            if used >= self.next_watch:
                 self.log(val_loss=self.watch_loss(model))
-                next_watch += 1 / WATCH_POINTS
+                self.next_watch += 1 / WATCH_POINTS
             self.cost.begin(measure=self.step % COUNT_EVERY == 0)
             yield self.step, used
             tokens, flops = self.cost.end()
             self.step, self.tokens, self.flops = self.step + 1, self.tokens + tokens, self.flops + flops
             self.series.step_done(self.step - 1, self._used())
+            self.resume.save_when_due(model)
         self.log(val_loss=self.watch_loss(model))
+
+    def keep(self, *objects: Any) -> None:
+        """Name what else changes while it trains (`state_dict`, `load_state_dict`): weight averages, schedulers and the like.
+
+        The model and every optimiser are found without it. Call it before the first step, always with the same objects.
+        """
+        self.resume.kept += objects
 
     @property
     def seconds(self) -> float:
@@ -146,12 +171,122 @@ class Run:
             "data_hash": self.text.data_hash,
             "torch": torch.__version__,
         }
+        if self.resume.from_step:
+            facts["resumed_from_step"] = self.resume.from_step
         for name in ("layers", "width", "heads"):  # a model that has these says how large it is
             if isinstance(value := getattr(model, name, None), int):
                 facts[name] = value
         if self.device.type == "cuda":
             facts["device_peak_memory_bytes"] = torch.cuda.max_memory_allocated()
         return facts
+
+
+class Resume:
+    """Saves, now and then, all that a run needs to go on in another process, to the last bit, and loads it there.
+
+    One file of tensors, with numbers as JSON in its head, replaced as a whole. The worker puts the file of a lost attempt,
+    and its series, into the folder of the next one. Optimisers are known by the order of their first steps; their settings
+    (learning rates and the like) are the script's to set, as in every step.
+    """
+
+    def __init__(self, run: Run, every: float) -> None:
+        self.run, self.every = run, every
+        self.path = run.out / "resume.safetensors"
+        self.saved = time.monotonic()
+        self.from_step = 0
+        self.kept: tuple[Any, ...] = ()
+        self.optimisers: list[Optimizer] = []
+        self.before: dict[str, Any] = {}  # what the lost attempt left, with its tensors
+        self.tensors: dict[str, torch.Tensor] = {}
+        if self.path.is_file():
+            with safe_open(self.path, "pt") as file:
+                self.tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+                self.before = json.loads(file.metadata()["state"])
+        if every or self.before:
+            register_optimizer_step_pre_hook(self._load_optimiser)
+            register_optimizer_step_post_hook(self._see_optimiser)
+
+    def save_when_due(self, model: torch.nn.Module) -> None:
+        if not self.every or time.monotonic() - self.saved < self.every:
+            return
+        run, tensors = self.run, {}
+        run.series.flush()
+        state = {
+            "model": pack(model.state_dict(), "model", tensors),
+            "optimisers": [pack(o.state_dict()["state"], f"optimiser{i}", tensors) for i, o in enumerate(self.optimisers)],
+            "kept": [pack(each.state_dict(), f"kept{i}", tensors) for i, each in enumerate(self.kept)],
+            "random": pack(self._random(), "random", tensors),
+            "run": {name: getattr(run, name) for name in ("step", "tokens", "flops", "next_watch", "seconds")},
+            "cost": [[shapes, flops] for shapes, flops in run.cost.known.items()],
+            "last": [run.cost.tokens, run.cost.flops],
+            "text": {"owed": run.text.owed, "random": run.text.random.bit_generator.state},
+            "series": run.series.state(),
+        }
+        partial = self.path.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"state": json.dumps(state)})
+        partial.replace(self.path)
+        self.saved = time.monotonic()
+
+    def load(self, model: torch.nn.Module) -> None:
+        """Go on where the lost attempt saved last; nothing happens in a first attempt."""
+        if not (state := self.before):
+            return
+        run = self.run
+        model.load_state_dict(unpack(state["model"], self.tensors))
+        for each, packed in zip(self.kept, state["kept"], strict=True):
+            each.load_state_dict(unpack(packed, self.tensors))
+        for name in ("step", "tokens", "flops", "next_watch"):
+            setattr(run, name, state["run"][name])
+        run.started -= state["run"]["seconds"]
+        run.cost.known = {tuple((size, length) for size, length in shapes): flops for shapes, flops in state["cost"]}
+        run.cost.tokens, run.cost.flops = state["last"]
+        run.text.owed, run.text.random.bit_generator.state = state["text"]["owed"], state["text"]["random"]
+        self._set_random(unpack(state["random"], self.tensors))
+        self.from_step = run.step
+        print(f"goes on at step {run.step}, {run.seconds:.0f} s of training after its start", flush=True)
+
+    def _see_optimiser(self, optimiser: Optimizer, *_: Any) -> None:
+        if not any(optimiser is known for known in self.optimisers):
+            self.optimisers.append(optimiser)
+
+    def _load_optimiser(self, optimiser: Optimizer, *_: Any) -> None:
+        number = len(self.optimisers)
+        if not self.before or any(optimiser is known for known in self.optimisers) or number >= len(self.before["optimisers"]):
+            return
+        packed = unpack(self.before["optimisers"][number], self.tensors)
+        optimiser.load_state_dict({"state": packed, "param_groups": optimiser.state_dict()["param_groups"]})
+
+    def _random(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"torch": torch.get_rng_state()}
+        if self.run.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.run.device)
+        return state
+
+    def _set_random(self, state: dict[str, Any]) -> None:
+        torch.set_rng_state(state["torch"])
+        if "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], self.run.device)
+
+
+def pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """A state as JSON, its tensors put into `tensors` under names that the JSON holds. Sharing is not kept: copies are."""
+    if isinstance(value, torch.Tensor):
+        tensors[name] = value.detach().cpu().clone().contiguous()
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        return {"items": [[key, pack(item, f"{name}.{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"list": [pack(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]}
+    return {"value": value}
+
+
+def unpack(packed: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """What `pack` was given; a tuple comes back as a list."""
+    if "tensor" in packed:
+        return tensors[packed["tensor"]]
+    if "items" in packed:
+        return {key: unpack(item, tensors) for key, item in packed["items"]}
+    return [unpack(item, tensors) for item in packed["list"]] if "list" in packed else packed["value"]
 
 
 class TrainText:
@@ -255,11 +390,21 @@ class SeriesLog:
     def __init__(self, path: Path, run: Run) -> None:
         self.file = path.open("w")
         self.run = run
+        before = run.resume.before.get("series")
         self.logged: dict[str, list[float | torch.Tensor]] = {}  # since the last point
         self.waiting: list[tuple[dict[str, float], dict[str, list[float | torch.Tensor]]]] = []  # points to be written
         self.next_point = 0.0
         self.flushed = time.monotonic()
         self.tokens_flushed = 0
+        if before:  # the curves of the lost attempt, up to where it saved
+            with path.with_name(f"resume.{path.name}").open() as file:
+                self.file.write(file.read(before["written"]))
+            self.next_point, self.logged, self.tokens_flushed = before["next_point"], before["logged"], before["tokens"]
+
+    def state(self) -> dict[str, Any]:
+        """What the log of a resumed run begins with. Nothing waits to be written now."""
+        logged = {name: [float(value) for value in values] for name, values in self.logged.items()}
+        return {"written": self.file.tell(), "next_point": self.next_point, "logged": logged, "tokens": self.run.tokens}
 
     def add(self, values: Mapping[str, float | torch.Tensor]) -> None:
         for name, value in values.items():

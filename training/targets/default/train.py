@@ -20,6 +20,7 @@ HEADS = 2  # knob: one of 1, 2, 4, 8
 MLP_RATIO = 4  # knob: 1..8
 DROPOUT = 0.0  # knob: 0.0..0.3
 INIT_STD = 0.12
+LAYERS, WIDTH, HEADS = prepare.grown(LAYERS, WIDTH, HEADS)  # as they are on the smallest rung, larger on the others
 
 # Optimiser
 BATCH_SIZE = 4  # sequences of prepare.CONTEXT bytes; knob: 2..32 step 2

@@ -1,0 +1,326 @@
+"""Scale up: train a candidate and its baseline on larger rungs, one after the other, and say whether the gain transfers.
+
+On each rung both arms get the same fresh seeds, and the baseline is trained at a few other budgets once, so that the gain can
+be read as time saved, which can be compared between rungs. A rung is passed when the gain there is significant and saves at
+least half of what the rung below promised; the first rung that is not ends the climb. See research_app/evidence/transfer.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from research_app.access import may_operate
+from research_app.evidence.errors import EvidenceError
+from research_app.evidence.noise import Noise, prior_spread
+from research_app.evidence.transfer import Prediction, RungSaving, judge_rung, predict, shrunken_saving
+from research_app.ladder import SMALLEST
+from research_app.loop.train import CURVE_SEED, queue_run
+from research_app.loop.weigh import Arms, begin, frozen, savings
+from research_app.models import (
+    BaselineVersion,
+    Candidate,
+    Event,
+    Evidence,
+    Lease,
+    Message,
+    Project,
+    Purpose,
+    Run,
+    ScaleUp,
+    ScaleUpState,
+    Stage,
+    State,
+    Verdict,
+)
+from training.spec import Outcome
+
+LEAST_TAU = 0.05
+"""The least spread of true savings (a share of time) that measured ones are shrunk with: few candidates cannot show less."""
+Z = 1.96
+
+
+class ScaleUpRefused(Exception):
+    """What was asked of a scale-up cannot be done; the message says why."""
+
+
+def scale_up(patch_set_id: int, worker: str) -> None:
+    """Judge the rung that a patch set is on, if all its runs have ended. Otherwise, or repeated: nothing."""
+    climbing = ScaleUp.objects.running().filter(patch_set=patch_set_id)
+    step = climbing.select_related("candidate__project", "patch_set__base__project", "project").first()
+    if step is None or step.candidate.needs_attention:
+        return
+    with transaction.atomic():
+        queue_rung(step)
+    mine, theirs, curve = arms_of(step)
+    if any(run.state != State.FINISHED for run in (*mine, *theirs, *curve)):
+        return
+    lease = Candidate.claim(step.candidate_id, worker, Q(stage=Stage.SCALING_UP))
+    if lease is None:
+        return
+    step.candidate.refresh_from_db()
+    step.patch_set.candidate = step.candidate
+    try:
+        conclude_rung(step, lease, mine, theirs)
+    except Exception as error:
+        lease.fail(error)
+        raise
+
+
+def queue_rung(step: ScaleUp) -> None:
+    """Queue what is missing of its rung: the candidate's runs, the baseline's bank there, and its curve. In a transaction."""
+    project, base = step.project, step.patch_set.base
+    stopped = Run.objects.filter(Q(patch_set=step.patch_set) | Q(patch_set=None, cell=None), baseline=base, scale=step.rung)
+    for run in stopped.filter(state=State.FINISHED, outcome=Outcome.cancelled):
+        queue_again(run)
+    for seed in step.seeds:
+        queue_run(project, base, step.patch_set, Purpose.SCALE_UP, seed, scale=step.rung)
+    for seed in missing_bank(base, step.rung, len(step.seeds)):
+        queue_run(project, base, None, Purpose.SCALE_UP, seed, scale=step.rung)
+    for share in project.file.rung(step.rung).curve:
+        queue_run(project, base, None, Purpose.SCALE_UP, CURVE_SEED, budget_share=share, scale=step.rung)
+
+
+def queue_again(run: Run) -> None:
+    """A run that a person stopped is wanted after all. What it spent stays on its account. In a transaction."""
+    spent = F("earlier_seconds") + (run.train_seconds or 0.0)
+    Run.objects.filter(pk=run.pk).update(
+        state=State.QUEUED, outcome="", reason="", finished_at=None, started_at=None, train_seconds=None, device=None,
+        attempts=0, progress=0.0, earlier_seconds=spent,
+    )  # fmt: skip
+    Message.objects.enqueue("train", run.pk, run.queue)
+
+
+def missing_bank(base: BaselineVersion, scale: str, size: int) -> list[int]:
+    """Seeds of baseline runs that a rung still lacks (one query).
+
+    A run that failed is made up for by a fresh seed, as long as no more than half have failed; one that a person stopped is
+    queued again with its own.
+    """
+    runs = list(base.runs.of_baseline(scale).filter(budget_share=1.0).values_list("seed", "outcome"))
+    known = {seed for seed, _ in runs}
+    failed = sum(outcome not in ("", Outcome.completed, Outcome.cancelled) for _, outcome in runs)
+    if failed > size // 2:
+        return []
+    fresh = (seed for seed in range(1, size + len(known) + 1) if seed not in known)
+    return [next(fresh) for _ in range(size - (len(runs) - failed))]
+
+
+def arms_of(step: ScaleUp) -> tuple[list[Run], list[Run], list[Run]]:
+    """The runs of its rung: the candidate's, the baseline's at the full budget, and the baseline's at other budgets."""
+    mine = step.patch_set.runs.filter(scale=step.rung, seed__in=step.seeds).order_by("seed")
+    theirs = list(step.patch_set.base.runs.of_baseline(step.rung).order_by("pk"))
+    full = [run for run in theirs if run.budget_share == 1.0]
+    return list(mine), full, [run for run in theirs if run.budget_share != 1.0]
+
+
+def conclude_rung(step: ScaleUp, lease: Lease, mine: Sequence[Run], theirs: Sequence[Run]) -> None:
+    """Freeze the evidence of the rung, then climb on, or end with the verdict."""
+    candidate, project = step.candidate, step.project
+    failed = next((run for run in mine if run.outcome != Outcome.completed), None)
+    bank = [run for run in theirs if run.outcome == Outcome.completed]
+    noise = project.noise(step.rung)
+    if failed:
+        why = f"At {step.rung}, its run with seed {failed.seed} did not end well: {failed.reason}"
+        end(step, lease, ScaleUpState.FAILED, why)
+    elif len(bank) < len(step.seeds) or noise is None:
+        why = f"At {step.rung}, only {len(bank)} of {len(step.seeds)} runs of the baseline have a score"
+        end(step, lease, ScaleUpState.UNSETTLED, f"{why}: there is nothing to compare with. Look at those runs first.")
+    else:
+        evidence = weigh_rung(step, Arms(bank, mine), noise)
+        transfer = evidence.numbers["transfer"]
+        if transfer["passed"] is None:
+            end(step, lease, ScaleUpState.UNSETTLED, f"At {step.rung}: {transfer['sentence']}", evidence)
+        elif not transfer["passed"]:
+            end(step, lease, ScaleUpState.FAILED, f"At {step.rung}: {transfer['sentence']}", evidence)
+        elif step.following is None:
+            end(step, lease, ScaleUpState.PASSED, f"Holds at {step.rung}: {transfer['sentence']}", evidence)
+        else:
+            climb(step, lease, candidate, evidence)
+
+
+def weigh_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
+    """Evidence of one rung, unsaved: effect, time saved, and whether the gain of the rung below transfers."""
+    project, patch_set = step.project, step.patch_set
+    evidence = begin(patch_set, arms, noise, project.file.decision_policy(), step.rung)
+    baseline, candidate = arms.scores()
+    saved = savings(patch_set, arms, noise, step.rung)
+    below = rung_below(step)
+    promised = shrunken_saving(below, tau_of(project)) if below else 0.0
+    evidence.numbers["savings"] = saved
+    verdict = judge_rung(noise.sigma, baseline, candidate, saved.get("saved", 0.0), promised, project.sign > 0)
+    evidence.effect, evidence.standard_error = verdict.effect, verdict.standard_error
+    evidence.low, evidence.high = verdict.effect - Z * verdict.standard_error, verdict.effect + Z * verdict.standard_error
+    passed: bool | None = verdict.passed
+    sentence = verdict.sentence
+    if "saved" not in saved:
+        passed, sentence = None, f"the time saved cannot be told: {saved['sentence']}"
+    evidence.verdict = Verdict.SOLID if passed else Verdict.INCONCLUSIVE
+    evidence.reason = sentence[0].upper() + sentence[1:] + "."
+    evidence = frozen(evidence)
+    if evidence.verdict == Verdict.INVALID:
+        passed, sentence = False, evidence.reason
+    evidence.numbers["transfer"] = {
+        "passed": passed,
+        "sentence": sentence,
+        "p_value": verdict.p_value,
+        "promised": promised,
+        "below": asdict(below) if below else None,
+        "compute": compute_of(project, step.rung, arms.baseline),
+    }
+    evidence.content_hash = evidence.compute_hash()
+    return evidence
+
+
+def compute_of(project: Project, scale: str, runs: Sequence[Run]) -> float:
+    """How much more a run of this rung computes than one of the smallest: by the FLOPs counted, else by the budget."""
+    smallest = Run.objects.completed().of_baseline().filter(project=project, budget_share=1.0).order_by("-pk").first()
+    counted = [float(run.facts["flops"]) for run in runs if run.facts.get("flops")]
+    if counted and smallest and smallest.facts.get("flops"):
+        return sum(counted) / len(counted) / float(smallest.facts["flops"])
+    return project.file.rung(scale).budget
+
+
+def saving_of(evidence: Evidence | None) -> RungSaving | None:
+    """The time saved that evidence measured, with its standard error; None where it could not be read."""
+    told = evidence.numbers.get("savings") if evidence else None
+    if evidence is None or not told or "saved" not in told or evidence.verdict == Verdict.INVALID:
+        return None
+    error = max((told["high"] - told["low"]) / (2 * Z), 1e-6)
+    compute = evidence.numbers.get("transfer", {}).get("compute", 1.0)
+    return RungSaving(evidence.scale, compute, told["saved"], error)
+
+
+def measured(candidate: Candidate) -> list[RungSaving]:
+    """Time saved on every rung that the current patch set was measured on, smallest first (one query)."""
+    found: dict[str, RungSaving] = {}
+    rows = Evidence.objects.filter(patch_set=candidate.patch_set_id).order_by("pk")
+    for evidence in rows:
+        if saving := saving_of(evidence):
+            found[saving.rung] = saving
+    return sorted(found.values(), key=lambda rung: rung.compute)
+
+
+def rung_below(step: ScaleUp) -> RungSaving | None:
+    """The largest measured rung under the one it is on; None where no saving could be read there."""
+    names = [rung.name for rung in step.project.file.rungs]
+    under = set(names[: names.index(step.rung)])
+    return next((rung for rung in reversed(measured(step.candidate)) if rung.rung in under), None)
+
+
+def prediction(candidate: Candidate, scale: str) -> Prediction | None:
+    """The saving to be expected on a rung from those measured so far; None before there is one (one query)."""
+    rungs = [rung for rung in measured(candidate) if rung.rung != scale]
+    return predict(rungs, candidate.project.file.rung(scale).budget) if rungs else None
+
+
+def tau_of(project: Project) -> float:
+    """Spread of the true savings of the confirmed candidates at the smallest rung (one query)."""
+    rows = Evidence.objects.filter(patch_set__candidate__project=project, scale=SMALLEST, numbers__has_key="confirmation")
+    rungs = [saving for evidence in rows.defer("reason") if (saving := saving_of(evidence))]
+    try:
+        return prior_spread([rung.saved for rung in rungs], [rung.standard_error for rung in rungs], floor=LEAST_TAU)
+    except EvidenceError:
+        return LEAST_TAU
+
+
+def climb(step: ScaleUp, lease: Lease, candidate: Candidate, evidence: Evidence) -> None:
+    """Passed, and the next rung is approved: go on there."""
+    assert step.following
+    why = f"Holds at {step.rung}: {evidence.numbers['transfer']['sentence']}. On to {step.following}."
+    with transaction.atomic():
+        freeze(candidate, evidence)
+        step.rung = step.following
+        ScaleUp.objects.filter(pk=step.pk, state=ScaleUpState.RUNNING).update(rung=step.rung, reason=why)
+        queue_rung(step)
+        candidate.move(Stage.SCALING_UP, why, lease=lease)
+
+
+def end(step: ScaleUp, lease: Lease, state: ScaleUpState, why: str, evidence: Evidence | None = None) -> None:
+    """The climb is over: to gate 2, to rest, or, where nothing could be settled, back to the shortlist."""
+    stages = {ScaleUpState.PASSED: Stage.READY, ScaleUpState.FAILED: Stage.NO_TRANSFER}
+    with transaction.atomic():
+        if evidence:
+            freeze(step.candidate, evidence)
+        ended = {"state": state, "reason": why, "ended_at": timezone.now()}
+        ScaleUp.objects.filter(pk=step.pk, state=ScaleUpState.RUNNING).update(**ended)
+        step.candidate.move(stages.get(state, Stage.SHORTLISTED), why, lease=lease, event={"rung": step.rung})
+
+
+def freeze(candidate: Candidate, evidence: Evidence) -> None:
+    """Save the evidence of a rung and say so in the log. In a transaction."""
+    evidence.save()
+    told: dict[str, Any] = {"hash": evidence.content_hash, "scale": evidence.scale, "verdict": evidence.verdict}
+    Event.objects.record("evidence frozen", candidate, "signoff", candidate.project, **told, n=evidence.candidate_n)
+
+
+def stop(step: ScaleUp, actor: User, reason: str) -> None:
+    """A person ends a scale-up: its runs stop within seconds, what they spent is kept. Raises ScaleUpRefused.
+
+    Runs of the baseline that another scale-up waits for go on.
+    """
+    if not may_operate(actor):
+        raise ScaleUpRefused("Your account may look, but not stop runs. Ask an administrator for the role “operator”.")
+    name = actor.get_username()
+    why = f"Scale-up stopped by {name}: {reason.strip()}" if reason.strip() else f"Scale-up stopped by {name}."
+    with transaction.atomic():
+        row = Candidate.objects.select_for_update(of=("self",)).select_related("project").get(pk=step.candidate_id)
+        ended = {"state": ScaleUpState.STOPPED, "reason": why, "ended_at": timezone.now(), "ended_by": name}
+        if not ScaleUp.objects.filter(pk=step.pk, state=ScaleUpState.RUNNING).update(**ended):
+            raise ScaleUpRefused("It has ended already: reload the page to see how.")
+        cancelled = cancel(unneeded_runs(step), why)
+        Event.objects.record("scale-up stopped", row, name, row.project, rung=step.rung, reason=reason, runs=cancelled)
+        row.move(Stage.SHORTLISTED, why, actor=name)
+
+
+def unneeded_runs(step: ScaleUp) -> QuerySet[Run]:
+    """Runs of its rung that have not ended and that no other scale-up waits for."""
+    own = Q(patch_set=step.patch_set)
+    others = ScaleUp.objects.running().filter(patch_set__base=step.patch_set.base_id, rung=step.rung).exclude(pk=step.pk)
+    if not others.exists():
+        own |= Q(patch_set=None, cell=None, baseline=step.patch_set.base_id)
+    return Run.objects.filter(own, scale=step.rung).exclude(state=State.FINISHED)
+
+
+def cancel(runs: QuerySet[Run], why: str) -> int:
+    """End runs that wait or train; a worker that trains one notices within seconds. Returns how many. In a transaction."""
+    now, count = timezone.now(), 0
+    for run in runs:
+        # The token moves on, so that the worker that trains it cannot write and stops.
+        spent = max(0.0, (now - run.started_at).total_seconds()) if run.state == State.RUNNING and run.started_at else None
+        count += Run.objects.filter(pk=run.pk, fence_token=run.fence_token).exclude(state=State.FINISHED).update(
+            state=State.FINISHED, outcome=Outcome.cancelled, reason=why, finished_at=now, train_seconds=spent,
+            lease_until=None, leased_by="", fence_token=F("fence_token") + 1,
+        )  # fmt: skip
+    return count
+
+
+def report_stuck(step: ScaleUp) -> bool:
+    """Say on the candidate that a run of its rung cannot be trained; True when one is stuck. In a transaction."""
+    stuck = next((run for arm in arms_of(step) for run in arm if run.state == State.STUCK), None)
+    if stuck is None:
+        return False
+    why = f"Its scale-up waits for {stuck.name} at {step.rung}. {stuck.reason}"
+    Candidate.objects.filter(pk=step.candidate_id, stage=Stage.SCALING_UP, needs_attention="").update(needs_attention=why)
+    return True
+
+
+def scale_up_waits(step: ScaleUp, patience: timedelta) -> bool:
+    """Whether its rung lacks runs, or all have ended and nobody concluded it for a while (three queries)."""
+    mine, theirs, curve = arms_of(step)
+    lacking = len(mine) < len(step.seeds) or len(curve) < len(step.project.file.rung(step.rung).curve)
+    lacking = lacking or bool(missing_bank(step.patch_set.base, step.rung, len(step.seeds)))
+    if lacking:
+        return True
+    runs = (*mine, *theirs, *curve)
+    return all(run.finished_at and run.finished_at < timezone.now() - patience for run in runs)
+
+
+def wake(step: ScaleUp) -> None:
+    """Let a worker look at its rung."""
+    Message.objects.wake("scale_up", step.patch_set_id)
