@@ -11,7 +11,7 @@ from agent.proposal import Edit, Proposal
 from research_app.loop.examine import flags_of
 from research_app.loop.propose import enter
 from research_app.loop.train import queue_run
-from research_app.models import Author, BaselineVersion, Candidate, PatchSet, Project, Purpose, Stage
+from research_app.models import Author, BaselineVersion, Candidate, Kind, PatchSet, Project, Purpose, Stage
 from research_app.models.lease import MAX_ATTEMPTS, Lease
 from research_app.repository import Change, Limits, PatchError, check_paths, normalised_syntax_hash
 
@@ -88,6 +88,8 @@ def examine(project: Project, base: BaselineVersion, change: Change, but: Candid
         raise CheckFailed("\n".join(problems))
     patterns = edit.editable
     syntax = normalised_syntax_hash(repository.texts(change.commit, patterns))
+    if but and but.kind != Kind.CHANGE:
+        return syntax  # what takes back or puts together what was tried before is meant to be code that was tried before
     if syntax == normalised_syntax_hash(repository.texts(base.commit, patterns)):
         raise CheckFailed("Nothing but comments or formatting differs from the baseline, so there is nothing to measure.")
     same = PatchSet.objects.filter(base=base, syntax_hash=syntax)

@@ -9,7 +9,7 @@ A crash before 5 leaves the old tip, a crash after it the new one, and step 3 of
 
 import logging
 
-from django.db import DatabaseError, transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -48,14 +48,16 @@ def land(project_id: int, worker: str) -> None:
     lease = Landing.claim(head.pk, worker, Q(state=LandingState.QUEUED)) if head else None
     if lease is None:
         return
-    landing = Landing.objects.select_related("project", "candidate__evidence", "candidate__project", "patch_set").get(pk=lease.pk)
+    landing = Landing.objects.select_related("project", "candidate__evidence", "candidate__project", "patch_set").get(
+        pk=lease.pk
+    )
     with lease.heartbeat():
         try:
             take_on(landing, lease)
         except (StaleTipError, OvertakenError, LeaseLost) as moved:
             logger.warning("%s: %s", landing, moved)
             lease.release()
-        except (RepositoryError, OSError, DatabaseError) as trouble:
+        except (RepositoryError, OSError, OperationalError) as trouble:
             logger.exception("%s is held up", landing)
             hold(landing, lease, str(trouble))
             return  # the reconciler tries again
@@ -67,13 +69,18 @@ def land(project_id: int, worker: str) -> None:
 
 def take_on(landing: Landing, lease: Lease) -> None:
     """One step, unless too many attempts were lost: then it goes back with the reason, and the queue goes on."""
+    repository = landing.project.repository
+    fence = repository.raise_fence(f"landing {landing.pk}, claim {lease.token}")
+    tip = repository.tip()
+    if recovered(landing, lease, tip):
+        return
     if landing.attempts <= MAX_ATTEMPTS:
-        step(landing, lease)
+        step(landing, lease, tip, fence)
         return
     why = f"Landing failed {MAX_ATTEMPTS} times; the last time: {landing.last_error or 'its worker was killed'}"
     if is_batch(landing):
         batch.dissolve(landing, Stage.INCONCLUSIVE, why, smaller=True, lease=lease)
-    elif not recovered(landing, lease):
+    else:
         give_back(landing, lease, Stage.READY, why)
 
 
@@ -82,10 +89,10 @@ def is_batch(landing: Landing) -> bool:
     return landing.batched.filter(state=LandingState.BATCHED).exists()
 
 
-def recovered(landing: Landing, lease: Lease) -> bool:
+def recovered(landing: Landing, lease: Lease, tip: str) -> bool:
     """Where an attempt before this one advanced the branch and then was lost: write down that it landed."""
     repository = landing.project.repository
-    found = repository.find_landed(repository.tip(), TRAILER, name_of(landing.candidate), SEARCH_DEPTH)
+    found = repository.find_landed(tip, TRAILER, name_of(landing.candidate), SEARCH_DEPTH)
     # A commit that somebody else made with such a trailer is not what was judged.
     if found is None or repository.tree_of(found) != landing.patch_set.tree:
         return False
@@ -93,13 +100,9 @@ def recovered(landing: Landing, lease: Lease) -> bool:
     return True
 
 
-def step(landing: Landing, lease: Lease) -> None:
-    """Land, or send to be judged again on a tip that moved, or give back with the reason."""
+def step(landing: Landing, lease: Lease, tip: str, fence: str) -> None:
+    """Land on this tip, or send to be judged again where it moved, or give back with the reason."""
     project, patch_set, repository = landing.project, landing.patch_set, landing.project.repository
-    fence = repository.raise_fence(f"landing {landing.pk}, claim {lease.token}")
-    tip = repository.tip()
-    if recovered(landing, lease):
-        return
     version = adopt(project, tip)
     entries = entries_of(landing)
     if patch_set.base_commit != tip:

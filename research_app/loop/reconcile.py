@@ -16,9 +16,13 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from research_app.loop.judge import JUDGED
-from research_app.loop.land import judged_again
+from research_app.loop.moved import notice_moved_branches
 from research_app.loop.notify import wake_notifications
 from research_app.loop.propose import close_round, lost_turn, wants_more
+from research_app.loop.push import wake_pushes
+from research_app.loop.rejudge import judged_again
+from research_app.loop.scale_up import report_stuck, scale_up_waits, wake
+from research_app.loop.stack_check import wake_stack_checks
 from research_app.loop.train import ensure_bank, requeue
 from research_app.models import (
     BaselineVersion,
@@ -34,11 +38,13 @@ from research_app.models import (
     Purpose,
     Round,
     Run,
+    ScaleUp,
     Stage,
     State,
     TaskLease,
 )
 from research_app.models.candidate import RESTING
+from research_app.models.lease import LEASE
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +90,12 @@ def reconcile() -> None:
     complete_banks()
     wake_devices()
     wake_judges()
+    wake_scale_ups()
     return_stuck_landings()
     wake_landings()
+    notice_moved_branches()
+    wake_pushes()
+    wake_stack_checks()
     close_full_rounds()
     wake_notifications()
 
@@ -144,9 +154,8 @@ def wake_devices() -> None:
     old = timezone.now() - PATIENCE
     waiting = Run.objects.filter(state=State.QUEUED, created_at__lt=old).values_list("queue").annotate(Count("pk"))
     for queue, count in waiting:
-        kind = queue.removeprefix("train.")
         busy = Run.objects.filter(state=State.RUNNING, device__isnull=False).values("device")
-        idle = Device.objects.online().filter(kind=kind).exclude(pk__in=busy).count()
+        idle = Device.objects.online().serving(queue).exclude(pk__in=busy).count()
         for pk in Run.objects.queued_for(queue).values_list("pk", flat=True)[: min(idle, count)]:
             Message.objects.wake("train", pk, queue)
 
@@ -161,6 +170,15 @@ def wake_judges() -> None:
     ended = waiting.filter(runs__finished_at__lt=timezone.now() - PATIENCE).distinct()
     for pk in ended.values_list("pk", flat=True)[:200]:
         Message.objects.wake("judge", pk)
+
+
+def wake_scale_ups() -> None:
+    """Scale-ups whose rung has ended and that nobody judged, or lacks runs; and those that a stuck run holds up."""
+    for step in ScaleUp.objects.running().select_related("project", "patch_set__base", "candidate"):
+        with transaction.atomic():
+            stuck = report_stuck(step)
+        if not stuck and scale_up_waits(step, PATIENCE):
+            wake(step)
 
 
 def return_stuck_landings() -> None:
@@ -199,10 +217,14 @@ def retry(candidate: Candidate, actor: str) -> None:
     """A person says that what stood in the way is mended: stuck runs and checks get fresh attempts."""
     with transaction.atomic():
         Candidate.objects.filter(pk=candidate.pk).update(needs_attention="", attempts=0, last_error="")
-        runs = Run.objects.filter(patch_set__candidate=candidate, state=State.STUCK)
-        for run in runs:
+        climbing = candidate.scale_ups.running().values("rung")
+        theirs = Q(patch_set=None, baseline__patch_sets__current_of=candidate, scale__in=climbing)
+        runs = Run.objects.filter(Q(patch_set__candidate=candidate) | theirs, state=State.STUCK)
+        found = list(runs.distinct())
+        for run in found:
             Message.objects.enqueue("train", run.pk, run.queue)
-        runs.update(state=State.QUEUED, attempts=0, last_error="", reason="")
+        fresh = {"state": State.QUEUED, "attempts": 0, "last_error": "", "reason": ""}
+        Run.objects.filter(pk__in=[run.pk for run in found], state=State.STUCK).update(**fresh)
         Event.objects.record("tried again", candidate, actor, candidate.project)
 
 

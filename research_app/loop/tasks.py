@@ -15,6 +15,9 @@ from research_app.loop import judge as judge_step
 from research_app.loop import land as land_step
 from research_app.loop import notify as notify_step
 from research_app.loop import propose as propose_step
+from research_app.loop import push as push_step
+from research_app.loop import scale_up as scale_up_step
+from research_app.loop import stack_check as stack_check_step
 from research_app.loop import train as train_step
 from research_app.models import Device, Run
 from training.sandbox.probe import found
@@ -50,6 +53,11 @@ def judge(patch_set_id: int) -> None:
     judge_step.judge(patch_set_id, worker())
 
 
+@shared_task(name="research_app.scale_up")
+def scale_up(patch_set_id: int) -> None:
+    scale_up_step.scale_up(patch_set_id, worker())
+
+
 @shared_task(name="research_app.judge_baseline")
 def judge_baseline(baseline_id: int) -> None:
     judge_step.judge_baseline(baseline_id)
@@ -70,15 +78,31 @@ def land(project_id: int) -> None:
     land_step.land(project_id, worker())
 
 
+@shared_task(name="research_app.push")
+def push(project_id: int) -> None:
+    push_step.push(project_id, worker())
+
+
+@shared_task(name="research_app.check_stack")
+def check_stack(check_id: int) -> None:
+    stack_check_step.check_stack(check_id, worker())
+
+
 def this_device() -> Device:
-    """The device of this worker: `SIGNOFF_DEVICE` (for example cpu:0 or cuda:3) on this host."""
-    kind, _, index = os.environ.get("SIGNOFF_DEVICE", "cpu:0").partition(":")
-    sandbox, number = found(), int(index or 0)
+    """The device of this worker: `SIGNOFF_DEVICE` (for example cpu:0, or cuda:0,1,2,3 for runs on several) on this host.
+
+    `SIGNOFF_QUEUE` is the queue that it serves where that is not train.<kind>.
+    """
+    kind, _, indices = os.environ.get("SIGNOFF_DEVICE", "cpu:0").partition(":")
+    numbers = [int(index) for index in indices.split(",") if index] or [0]
+    sandbox, number, count = found(), numbers[0], len(numbers)
     return Device.report(
-        f"{socket.gethostname()}/{kind}.{number}",
+        f"{socket.gethostname()}/{kind}.{number}" + (f"-{numbers[-1]}" if count > 1 else ""),
         kind,
         number,
-        description=name_of(kind, number),
+        count=count,
+        queue=os.environ.get("SIGNOFF_QUEUE", ""),
+        description=name_of(kind, number) if count == 1 else f"{count} × {name_of(kind, number)}",
         sandbox_level=sandbox.level,
         sandbox_advice=" ".join([*sandbox.reasons, sandbox.fix]).strip(),
     )

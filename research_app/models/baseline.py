@@ -14,12 +14,16 @@ class BaselineVersion(models.Model):
     commit = models.CharField(max_length=40)
     tree = models.CharField(max_length=40)
     moved_outside = models.BooleanField(default=False, help_text="The branch was moved by hand, not by a landing")
+    dropped = models.JSONField(default=list, help_text="Candidates whose landing is no longer part of it, where it was moved")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["project", "number"], name="baseline_number_once"),
-            models.UniqueConstraint(fields=["project", "commit"], name="baseline_commit_once"),
+            # By hand the branch can go back to where it was before.
+            models.UniqueConstraint(
+                fields=["project", "commit"], condition=models.Q(moved_outside=False), name="baseline_commit_once"
+            ),
         ]
         ordering = ["project", "number"]
 

@@ -21,7 +21,7 @@ class PushState(models.TextChoices):
 class PushQuerySet(models.QuerySet["Push"]):
     def due(self) -> Self:
         """Pushes whose time has come, oldest version first."""
-        return self.filter(state=PushState.WAITING, next_at__lte=timezone.now()).order_by("version__number")
+        return self.exclude(state=PushState.PUSHED).filter(next_at__lte=timezone.now()).order_by("version__number")
 
 
 class Push(Leased):

@@ -1,0 +1,56 @@
+"""Doubt: what is measured later can speak against a landing's gain; the landing is flagged, and stays where it is."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from research_app.models import Candidate, Event, Evidence, Landing, LandingState, StackCheck, Stage
+
+CONTRADICTS = 1.645  # one-sided 5%
+
+
+def doubt_by_check(check: StackCheck, result: Mapping[str, Any]) -> None:
+    """Flag what landed with a gain that this check does not find again. In a transaction."""
+    for found in result.get("effects", []):
+        landing = landings_of(check.project_id, int(found["change"])).first()
+        confirmed = confirmation_of(landing.candidate.evidence) if landing else None
+        if landing is None or confirmed is None or not found["unhelpful"]:
+            continue
+        error = math.hypot(confirmed["standard_error"], found["standard_error"])
+        if confirmed["effect"] - found["effect"] > CONTRADICTS * error:
+            low, high = found["interval"]
+            measured = f"{found['effect']:+.5f} ({low:+.5f} to {high:+.5f})"
+            flag(landing, f"Stack check {check.pk} on baseline {check.version.number} measured {measured} for it, not a gain.")
+
+
+def doubt_by_aa(candidate: Candidate, evidence: Evidence) -> None:
+    """A change that does nothing was found solid: gains no larger than its own may be noise too. In a transaction."""
+    seen = confirmation_of(evidence)
+    if seen is None:
+        return
+    for landing in landings_of(candidate.project_id):
+        confirmed = confirmation_of(landing.candidate.evidence)
+        if confirmed and confirmed["effect"] <= seen["effect"]:
+            why = f"{candidate}, which changes nothing, was confirmed at {seen['effect']:+.5f}: this gain is no larger."
+            flag(landing, why)
+
+
+def landings_of(project_id: int, number: int | None = None) -> Any:
+    """What landed and was not taken back, of one candidate or of all, newest first (a query set)."""
+    rows = Landing.objects.filter(project=project_id, state=LandingState.LANDED)
+    rows = rows if number is None else rows.filter(candidate__number=number)
+    undone = Candidate.objects.filter(project=project_id, stage=Stage.LANDED, reverts__isnull=False).values("reverts")
+    return rows.exclude(version__in=undone).select_related("candidate__evidence", "project").order_by("-pk")
+
+
+def confirmation_of(evidence: Evidence | None) -> Mapping[str, float] | None:
+    """The confirmed effect with its standard error; None without one."""
+    return evidence.numbers.get("confirmation") if evidence else None
+
+
+def flag(landing: Landing, why: str) -> None:
+    """Put a doubt beside a landing, once. In a transaction."""
+    if why not in landing.doubt:
+        landing.doubt = f"{landing.doubt}\n{why}".strip()
+        Landing.objects.filter(pk=landing.pk).update(doubt=landing.doubt)
+        Event.objects.record("gain doubted", landing.candidate, "signoff", landing.project, why=why)

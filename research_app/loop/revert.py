@@ -1,0 +1,94 @@
+"""Revert: propose to take back what landed, as an ordinary candidate with the inverse diff. Gate 2 decides, as always."""
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from agent.proposal import Edit, Proposal
+from research_app.access import may_operate
+from research_app.loop.propose import enter
+from research_app.models import Author, BaselineVersion, Candidate, Kind, Landing, StackCheck, Stage
+from research_app.models.candidate import DISCARDED
+from research_app.repository import Change, ConflictError, Limits, PatchError
+
+
+class RevertRefused(Exception):
+    """It cannot be taken back like this; the message says why and what to do."""
+
+
+def revert(version: BaselineVersion, actor: User) -> Candidate:
+    """Propose to undo one landing, all that it brought. Raises RevertRefused."""
+    landings = list(version.landings.select_related("candidate").order_by("batch_id", "pk"))
+    if not landings:
+        what = "what the project began with" if version.number == 0 else "moved by hand, outside Signoff"
+        raise RevertRefused(f"Baseline {version.number} was {what}; only a landing can be reverted.")
+    project, tip = version.project, version.project.tip()
+    names = ", ".join(str(landing.candidate) for landing in landings)
+    try:
+        change = project.repository.change_reverting(
+            version.commit, tip.commit, f"Revert {names}", actor.get_username(), wide(len(landings), version)
+        )
+    except ConflictError as conflict:
+        raise RevertRefused(later_changes(version, names, conflict)) from None
+    except PatchError as refused:
+        raise RevertRefused(f"Nothing of {names} is left on baseline {tip.number} to take back: {refused}") from None
+    hypothesis = f"Revert baseline {version.number} ({names}): {landings[0].candidate.hypothesis}"
+    return propose_inverse(version, change, Kind.REVERT, hypothesis, actor)
+
+
+def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Candidate:
+    """Propose to take out one landed change that a stack check does not show to help. Raises RevertRefused."""
+    project, tip, patch_set = candidate.project, candidate.project.tip(), candidate.revision
+    landing = Landing.objects.filter(candidate=candidate, version__isnull=False).select_related("version").first()
+    if candidate.stage != Stage.LANDED or landing is None or landing.version is None:
+        raise RevertRefused(f"{candidate} is not on the baseline, so there is nothing to remove. Reject it instead.")
+    try:
+        change = project.repository.rebased(
+            patch_set.commit, patch_set.base_commit, tip.commit, f"Remove {candidate}", actor.get_username()
+        )
+    except ConflictError as conflict:
+        raise RevertRefused(later_changes(landing.version, str(candidate), conflict)) from None
+    except PatchError as refused:
+        raise RevertRefused(f"Nothing of {candidate} is left on baseline {tip.number} to remove: {refused}") from None
+    hypothesis = f"Remove {candidate}, which {check} does not show to help: {candidate.hypothesis}"
+    return propose_inverse(landing.version, change, Kind.REMOVAL, hypothesis, actor)
+
+
+def wide(parts: int, version: BaselineVersion) -> Limits:
+    """Room for taking several changes back at once."""
+    edit = version.project.file.edit
+    return Limits(max_files=edit.max_files * parts, max_changed_lines=edit.max_changed_lines * parts)
+
+
+def later_changes(version: BaselineVersion, names: str, conflict: ConflictError) -> str:
+    """Whose lines are in the way, in a sentence."""
+    later = version.project.baseline_versions.filter(number__gt=version.number).prefetch_related("landings__candidate")
+    touching = [
+        str(landing.candidate)
+        for newer in later
+        for landing in newer.landings.all()
+        if landing.batch_id is None and {file["path"] for file in landing.patch_set.files} & set(conflict.paths)
+    ]
+    among = f" ({', '.join(touching)})" if touching else ""
+    return (
+        f"Later changes{among} alter the same lines of {', '.join(conflict.paths)} as {names}. "
+        f"Revert those first, or make the inverse by hand and submit it."
+    )
+
+
+def propose_inverse(version: BaselineVersion, change: Change, kind: Kind, hypothesis: str, actor: User) -> Candidate:
+    """Enter the inverse diff as the next candidate, once: a second click is told of the first. Raises RevertRefused."""
+    if not may_operate(actor):
+        raise RevertRefused("Your account may look, but not propose. Ask an administrator for the role “operator”.")
+    project, name = version.project, actor.get_username()
+    proposal = Proposal(hypothesis, "simplification", (Edit("", "", change.diff),), expected_effect="")
+    with transaction.atomic():
+        type(project).objects.select_for_update().get(pk=project.pk)
+        open_ones = Candidate.objects.filter(project=project, kind=kind, reverts=version).exclude(stage__in=DISCARDED)
+        if earlier := next((row for row in open_ones if row.proposed.get("patch") == change.diff), None):
+            raise RevertRefused(f"{earlier} proposes just that already; it is {earlier.get_stage_display()}.")
+        candidate = enter(
+            project, project.tip(), proposal, author=name, kind=Author.PERSON, patch=change.diff, submitted_by_id=actor.pk
+        )
+        Candidate.objects.filter(pk=candidate.pk).update(kind=kind, reverts=version)
+        candidate.kind, candidate.reverts = kind, version
+    return candidate

@@ -1,0 +1,98 @@
+"""Stack: several candidates together as one candidate, whose diff is theirs together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+
+from research_app.loop.check import FIRST_SEED, record_patch_set
+from research_app.loop.examine import flags_of
+from research_app.loop.train import queue_run
+from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, Project, Purpose, Stage
+from research_app.repository import Change, ConflictError, Limits, check_paths, normalised_syntax_hash
+
+
+class NoStack(ValueError):
+    """These candidates do not make a stack; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A stack whose commit is made and kept, before there is a row for it."""
+
+    project: Project
+    version: BaselineVersion
+    members: Sequence[Candidate]
+    number: int
+    change: Change
+    syntax: str
+    flags: list[dict[str, Any]]
+
+
+def form_stack(project: Project, candidates: Sequence[Candidate], actor: str, *, stage: Stage = Stage.SCREENING) -> Candidate:
+    """Enter several candidates as one, on the tip: an ordinary candidate, at `stage`, with its first run queued at screening.
+
+    Raises NoStack: fewer than two, one that is on the baseline already, or two that alter the same lines.
+    """
+    members = sorted(candidates, key=lambda candidate: candidate.number)
+    if len({member.pk for member in members}) < 2:
+        raise NoStack("A stack needs at least two different candidates.")
+    if landed := [str(member) for member in members if member.stage == Stage.LANDED]:
+        raise NoStack(f"{', '.join(landed)} landed already: a stack is made of what is not on the baseline yet.")
+    if bare := [str(member) for member in members if member.patch_set is None]:
+        raise NoStack(f"{', '.join(bare)} did not pass the checks, so there is nothing to put together.")
+    version = project.tip()
+    parts = [(member.revision.base_commit, member.revision.commit) for member in members]
+    try:
+        commit = project.repository.combined(version.commit, parts)
+    except ConflictError as conflict:
+        with_whom = ", ".join(str(member) for member in members[: conflict.part]) or f"baseline {version.number}"
+        paths = ", ".join(conflict.paths)
+        raise NoStack(f"{members[conflict.part]} alters the same lines of {paths} as {with_whom}. Leave one out.") from None
+    draft = draft_stack(project, version, members, commit, actor)
+    if problems := check_paths(draft.change, project.file.edit.editable, project.file.edit.protected):
+        raise NoStack("\n".join(problems))
+    with transaction.atomic():
+        return enter_stack(draft, actor, stage=stage)
+
+
+def draft_stack(project: Project, version: BaselineVersion, members: Sequence[Candidate], commit: str, actor: str) -> Draft:
+    """Take a number and keep the stack's commit under it. Outside any transaction: this is git's part."""
+    with transaction.atomic():
+        Project.objects.filter(pk=project.pk).update(last_number=F("last_number") + 1)
+        number = Project.objects.values_list("last_number", flat=True).get(pk=project.pk)
+    repository, edit = project.repository, project.file.edit
+    limits = Limits(max_files=edit.max_files * len(members), max_changed_lines=edit.max_changed_lines * len(members))
+    change = repository.as_change(version.commit, commit, f"{project.slug} C-{number}", actor, limits)
+    repository.keep(f"candidates/{number}/1", change.commit)
+    syntax = normalised_syntax_hash(repository.texts(change.commit, edit.editable))
+    return Draft(project, version, members, number, change, syntax, flags_of(project, change))
+
+
+def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
+    """Write a stack down at a stage; at screening its first run is queued. In a transaction."""
+    project, members = draft.project, draft.members
+    names = ", ".join(map(str, members))
+    stack = Candidate.objects.create(
+        project=project,
+        number=draft.number,
+        kind=Kind.STACK,
+        stage=stage,
+        why="Its first run is queued." if stage == Stage.SCREENING else f"Made of {names}.",
+        hypothesis=f"Stack of {names}: " + "; ".join(" ".join(member.hypothesis.split())[:120] for member in members),
+        category=members[0].category,
+        author_kind=Author.PERSON,
+        author=actor,
+        base=draft.version,
+        proposed={"patch": draft.change.diff},
+    )
+    stack.members.set(members)
+    patch_set = record_patch_set(stack, draft.version, draft.change, draft.syntax, draft.flags, number=1)
+    Candidate.objects.filter(pk=stack.pk).update(patch_set=patch_set)
+    stack.patch_set = patch_set
+    Event.objects.record("stack formed", stack, actor, project, members=[str(member) for member in members])
+    if stage == Stage.SCREENING:
+        queue_run(project, draft.version, patch_set, Purpose.SCREEN, FIRST_SEED)
+    return stack
