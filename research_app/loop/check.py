@@ -1,7 +1,7 @@
 """Check: before any device time, see that a change applies, stays within its bounds, parses and is new."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -51,17 +51,27 @@ def check(candidate_id: int, worker: str) -> None:
 
 
 def submit(
-    project: Project, patch: str, hypothesis: str, *, category: str, author: str, submitted_by_id: int | None = None
+    project: Project,
+    patch: str,
+    hypothesis: str,
+    *,
+    category: str,
+    author: str,
+    edits: Sequence[Edit] = (),
+    expected_effect: str = "",
+    kind: Author = Author.PERSON,
+    submitted_by_id: int | None = None,
 ) -> Candidate:
-    """Enter a person's patch. It is checked first, so that a bad one is refused at once and leaves nothing behind.
+    """Enter a patch or edits from outside. They are checked first: bad ones are refused at once and leave nothing behind.
 
-    Raises RepositoryError or CheckFailed.
+    Raises RepositoryError or CheckFailed, and ValueError for a proposal that breaks its contract.
     """
     base = project.tip()
-    examine(project, base, build(project, base, {"patch": patch}, "submitted", author))
-    # The contract wants an edit; the patch itself is what is kept.
-    proposal = Proposal(hypothesis, category, (Edit("", "", patch),), expected_effect="")
-    return enter(project, base, proposal, author=author, kind=Author.PERSON, patch=patch, submitted_by_id=submitted_by_id)
+    # The contract wants an edit; of a patch it is the patch itself that is kept.
+    proposal = Proposal(hypothesis, category, tuple(edits) or (Edit("", "", patch),), expected_effect)
+    proposed = {"patch": patch} if patch else {"edits": [[edit.path, edit.old, edit.new] for edit in edits]}
+    examine(project, base, build(project, base, proposed, "submitted", author))
+    return enter(project, base, proposal, author=author, kind=kind, patch=patch, submitted_by_id=submitted_by_id)
 
 
 def build(project: Project, base: BaselineVersion, proposed: Mapping[str, Any], name: str, author: str) -> Change:
