@@ -1,6 +1,7 @@
 """Landing: once, in order, only what was judged, whatever happens meanwhile (invariants 4 and 5)."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from research_app.loop import land
 from research_app.loop.reconcile import reconcile
-from research_app.loop.review import ReviewRefused, Seen, StalePage, approve, reject, reopen
+from research_app.loop.review import ReviewRefused, Seen, StalePage, approve, reject, reopen, withdraw
 from research_app.models import Candidate, Event, Landing, LandingState, Lease, Message, Project, Run, Stage
 from research_app.repository import Repository
 from tests.small_project import BAD_WHEN_WIDE, BETTER, TRAIN, WIDER, WORSE, approver, drain, git, small_project, submit
@@ -74,7 +75,7 @@ def test_two_people_who_approve_at_the_same_moment_land_it_once(project: Project
 def test_a_stale_page_cannot_approve_and_says_what_changed(project: Project) -> None:
     candidate = submit(project, BETTER)
     now = Seen.of(candidate)
-    stale = Seen(now.diff_hash, now.base_commit, "0" * 64)
+    stale = replace(now, evidence_hash="0" * 64)
     with pytest.raises(StalePage, match="its evidence changed"):
         approve(candidate, approver(), stale)
     assert fresh(candidate).stage == Stage.READY
@@ -84,7 +85,7 @@ def test_who_is_no_approver_cannot_vote_not_even_an_administrator(project: Proje
     candidate = submit(project, BETTER)
     admin = User.objects.create_superuser("root")
     for person in (admin, User.objects.create_user("viewer")):
-        with pytest.raises(ReviewRefused, match="approvers"):
+        with pytest.raises(ReviewRefused, match="role “approver”"):
             approve(candidate, person, Seen.of(candidate))
 
 
@@ -99,14 +100,16 @@ def test_an_approver_who_was_demoted_meanwhile_does_not_count(project: Project) 
     assert landed(project) == []
 
 
-def test_a_rejection_needs_a_reason_and_closes_the_candidate_until_it_is_reopened(project: Project) -> None:
+def test_a_rejection_needs_a_reason_and_closes_the_candidate_until_it_is_withdrawn(project: Project) -> None:
     candidate = submit(project, BETTER)
     with pytest.raises(ReviewRefused, match="Say why"):
         reject(candidate, approver(), Seen.of(candidate), "  ")
     reject(candidate, approver(), Seen.of(candidate), "The gain is noise.")
     candidate = fresh(candidate)
     assert candidate.stage == Stage.REJECTED and candidate.why == "The gain is noise."
-    reopen(candidate, approver("ada"), "New reviewer")
+    with pytest.raises(ReviewRefused, match="grace decided this and alone can withdraw it"):
+        reopen(candidate, approver("ada"), "New reviewer")
+    withdraw(candidate, approver())
     candidate = fresh(candidate)
     assert candidate.stage == Stage.READY
     assert candidate.reviews.standing().count() == 0

@@ -15,31 +15,38 @@ from tests.factories import make_candidate, make_project, make_user
 pytestmark = pytest.mark.django_db
 
 NUMBER = {"slug": "demo", "number": 1}
-# name → (arguments, method, status for: nobody, a researcher, an approver); "in" means: led to the sign-in page.
-TABLE: dict[str, tuple[dict[str, Any], str, Any, Any, Any]] = {
-    "inbox": ({}, "get", "in", 200, 200),
-    "sign-in": ({}, "get", 200, 302, 302),
-    "sign-in-link": ({"token": "abc"}, "get", 200, 200, 200),
-    "sign-out": ({}, "post", 302, 302, 302),
-    "healthz": ({}, "get", "any", "any", "any"),  # 200 or 503, whoever asks
-    "fleet": ({}, "get", "in", 200, 200),
-    "audit": ({}, "get", "in", 200, 200),
-    "project": ({"slug": "demo"}, "get", "in", 200, 200),
-    "pause": ({"slug": "demo"}, "post", "in", 302, 302),
-    "resume": ({"slug": "demo"}, "post", "in", 302, 302),
-    "progress": ({"slug": "demo"}, "get", "in", 200, 200),
-    "baseline": ({"slug": "demo"}, "get", "in", 200, 200),
-    "candidates": ({"slug": "demo"}, "get", "in", 200, 200),
-    "candidate": (NUMBER, "get", "in", 200, 200),
-    "change-diff": (NUMBER, "get", "in", 200, 200),
-    "candidate-curves": (NUMBER, "get", "in", 200, 200),
-    "approve": (NUMBER, "post", "in", 403, 409),  # 409: this table sends nothing of what it saw
-    "reject": (NUMBER, "post", "in", 403, 422),  # 422: and no reason
-    "reopen": ({"slug": "demo", "number": 2}, "post", "in", 422, 422),
-    "run": ({"slug": "demo", "pk": None}, "get", "in", 200, 200),
-    "run-log": ({"slug": "demo", "pk": None}, "get", "in", 200, 200),
-    "run-curves": ({"slug": "demo", "pk": None}, "get", "in", 200, 200),
+# name → (arguments, method, status for: nobody, viewer, operator, reviewer, approver); "in": led to the sign-in page.
+TABLE: dict[str, tuple[dict[str, Any], str, Any, Any, Any, Any, Any]] = {
+    "inbox": ({}, "get", "in", 200, 200, 200, 200),
+    "sign-in": ({}, "get", 200, 302, 302, 302, 302),
+    "sign-in-link": ({"token": "abc"}, "get", 200, 200, 200, 200, 200),
+    "sign-out": ({}, "post", 302, 302, 302, 302, 302),
+    "healthz": ({}, "get", "any", "any", "any", "any", "any"),  # 200 or 503, whoever asks
+    "fleet": ({}, "get", "in", 200, 200, 200, 200),
+    "audit": ({}, "get", "in", 200, 200, 200, 200),
+    "turns": ({}, "get", "in", 200, 200, 200, 200),
+    "notifications": ({}, "get", "in", 200, 200, 200, 200),
+    "try-notification": ({"channel": "email"}, "post", "in", 302, 302, 302, 302),
+    "project": ({"slug": "demo"}, "get", "in", 200, 200, 200, 200),
+    "pause": ({"slug": "demo"}, "post", "in", 403, 302, 302, 302),
+    "resume": ({"slug": "demo"}, "post", "in", 403, 302, 302, 302),
+    "progress": ({"slug": "demo"}, "get", "in", 200, 200, 200, 200),
+    "baseline": ({"slug": "demo"}, "get", "in", 200, 200, 200, 200),
+    "candidates": ({"slug": "demo"}, "get", "in", 200, 200, 200, 200),
+    "candidate": (NUMBER, "get", "in", 200, 200, 200, 200),
+    "change-diff": (NUMBER, "get", "in", 200, 200, 200, 200),
+    "candidate-curves": (NUMBER, "get", "in", 200, 200, 200, 200),
+    "approve": (NUMBER, "post", "in", 403, 403, 403, 409),  # 409: this table sends nothing of what it saw
+    "reject": (NUMBER, "post", "in", 403, 403, 422, 422),  # 422: and no reason
+    "request-changes": (NUMBER, "post", "in", 403, 403, 409, 409),
+    "undo": (NUMBER, "post", "in", 403, 403, 409, 409),  # 409: they decided nothing yet
+    "reopen": ({"slug": "demo", "number": 2}, "post", "in", 403, 422, 422, 422),
+    "revise": (NUMBER, "post", "in", 403, 422, 422, 422),  # 422: no patch
+    "run": ({"slug": "demo", "pk": None}, "get", "in", 200, 200, 200, 200),
+    "run-log": ({"slug": "demo", "pk": None}, "get", "in", 200, 200, 200, 200),
+    "run-curves": ({"slug": "demo", "pk": None}, "get", "in", 200, 200, 200, 200),
 }
+WHO = ("nobody", "viewer", "operator", "reviewer", "approver")
 CHANGES = {name for name, (_, method, *_) in TABLE.items() if method == "post"}
 
 
@@ -63,10 +70,10 @@ def test_the_table_holds_every_address() -> None:
     assert {pattern.name for pattern in urls.urlpatterns} == set(TABLE)
 
 
-@pytest.mark.parametrize(("who", "column"), [("nobody", 2), ("researcher", 3), ("approver", 4)])
+@pytest.mark.parametrize(("who", "column"), [(who, 2 + i) for i, who in enumerate(WHO)])
 def test_everyone_gets_what_the_table_says(addresses: dict[str, str], who: str, column: int) -> None:
     if who != "nobody":
-        make_user("ada", approver=who == "approver")
+        make_user("ada", role=who)
     found = {}
     for name, (_, method, *_) in TABLE.items():
         client = Client()
@@ -106,7 +113,7 @@ def test_an_administrator_does_not_vote_by_that_alone(addresses: dict[str, str])
     client.login(username="root", password="correct horse battery")
     response = client.post(addresses["approve"])
     assert response.status_code == 403
-    assert "approvers" in response.content.decode()
+    assert "role “reviewer”" in response.content.decode()
     assert "Approve for baseline" not in client.get(addresses["candidate"]).content.decode()
 
 

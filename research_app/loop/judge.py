@@ -44,6 +44,7 @@ from training.spec import Outcome
 JUDGED = (Stage.SCREENING, Stage.REPLICATING, Stage.CONFIRMING)
 CONFIRM_SEED = 10_000
 """Fresh seeds of a confirmation: this plus a hundred times the candidate's number, so that no two share any."""
+REVISION_SEED = 10_000_000  # further for each patch set: what a revised one is confirmed on was never looked at
 
 
 def judge(patch_set_id: int, worker: str) -> None:
@@ -111,7 +112,7 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
         seeds = [next_seed]
         go_on(candidate, lease, Stage.REPLICATING, evidence, Purpose.REPLICATE, seeds, decisions[-1].bank_needed)
     elif step == "confirm":
-        first = CONFIRM_SEED + 100 * candidate.number
+        first = CONFIRM_SEED + 100 * candidate.number + REVISION_SEED * (patch_set.number - 1)
         seeds = list(range(first, first + policy.confirm_runs))
         go_on(candidate, lease, Stage.CONFIRMING, evidence, Purpose.CONFIRM, seeds, decisions[-1].bank_needed)
     else:
