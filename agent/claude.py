@@ -18,7 +18,7 @@ from agent.budget import Purse, Reservation
 from agent.failure import ConversationFailed, Failure
 from agent.prices import Usage
 from agent.proposal import Edit, Proposal
-from agent.quote import one_line
+from agent.quote import Redactor, one_line
 from agent.request import Answer, Call, Patience, ask, count
 from agent.tools import BadCall, GaveUp, Handed, Result, Workbench, definitions
 
@@ -94,6 +94,7 @@ class Conversation:
     purse: Purse
     journal: Journal
     patience: Patience
+    clean: Redactor = field(default_factory=Redactor)
     streak: _Streak = field(default_factory=_Streak)
 
     def run(self) -> Proposal:
@@ -152,6 +153,7 @@ class Conversation:
     def _keep(self, answer: Answer, room: Reservation) -> None:
         usage = answer.charged(room.prompt, room.answer)
         sent = answer.whole and bool(answer.blocks)
+        answer.blocks = [_cleaned(block, self.clean) for block in answer.blocks]
         said = Said("assistant", answer.blocks, answer, usage, bound=answer.usage is None, sent=sent)
         self.journal.write(said, self.workbench.edits)
         if sent:
@@ -189,8 +191,9 @@ class Conversation:
         return None
 
     def _say(self, blocks: Sequence[Mapping[str, Any]]) -> None:
-        self.journal.write(Said("user", blocks), self.workbench.edits)
-        self.messages.append({"role": "user", "content": list(blocks)})
+        cleaned = [self.clean.deep(block) for block in blocks]
+        self.journal.write(Said("user", cleaned), self.workbench.edits)
+        self.messages.append({"role": "user", "content": cleaned})
 
     def _unanswered(self) -> list[Call]:
         """Calls of the last answer that nobody answered yet."""
@@ -227,6 +230,11 @@ def proposal_of(handed: Handed, edits: Sequence[Edit]) -> Proposal:
         expected_effect=handed.expected_effect,
         details=details | ({"answer": handed.answer} if handed.answer else {}),
     )
+
+
+def _cleaned(block: dict[str, Any], clean: Redactor) -> dict[str, Any]:
+    """A block of the model without secrets; what the service signed or sealed goes back as it came."""
+    return {name: part if name in ("signature", "data") else clean.deep(part) for name, part in block.items()}
 
 
 def _text(text: str) -> dict[str, Any]:

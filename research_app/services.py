@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from research_app import broker
 from research_app.fleet import LocalDevice, local_devices
 from research_app.home import CODE, home
-from research_app.supervisor import Service, Supervisor
+from research_app.supervisor import AGENT_SECRETS, Service, Supervisor
 
 PYTHON = sys.executable
 MANAGE = str(CODE / "manage.py")
@@ -31,7 +31,13 @@ def workers(devices: Sequence[LocalDevice]) -> list[Service]:
     return [
         Service("reconciler", "finds and mends what stopped", [PYTHON, MANAGE, "reconcile"], ONE_THREAD),
         Service("orchestrate", "worker: check, judge, land", worker("orchestrate", "orchestrate"), ONE_THREAD),
-        Service("agent", "worker: proposals, several at once", worker("agent", "agent", threads=AGENT_THREADS), ONE_THREAD),
+        Service(
+            "agent",
+            "worker: proposals, several at once",
+            worker("agent", "agent", threads=AGENT_THREADS),
+            ONE_THREAD,
+            secrets=AGENT_SECRETS,
+        ),
         *(trainer(device) for device in devices),
     ]
 

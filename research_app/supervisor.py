@@ -30,6 +30,7 @@ GRACE = 8.0  # seconds to stop in order; the broker has the rest of ten
 LAST_GRACE = 2.0
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds before a restart, doubled each time
 ORPHANS_SHOW_WITHIN = 5.0  # seconds after a service died
+AGENT_SECRETS = ("ANTHROPIC_API_KEY",)  # of the environment: who trains or serves pages does not need them
 MANY_DEATHS, WITHIN = 5, 60.0  # this many deaths within these seconds are reported with the log
 
 
@@ -44,6 +45,14 @@ class Service:
     nice: int = 0
     keep: Sequence[int] = ()  # file descriptors to inherit
     last: bool = False  # stopped after the others, which need it to the end
+    secrets: Sequence[str] = ()  # names of AGENT_SECRETS that it gets; no other service does
+
+
+def environment_of(service: Service, ours: Mapping[str, str]) -> dict[str, str]:
+    """What a service sees of our environment: keys for agents only if they are meant for it, otherwise that there are any."""
+    told = {"SIGNOFF_AGENTS_HAVE_KEY": "1"} if any(ours.get(name) for name in AGENT_SECRETS) else {}
+    seen = {name: value for name, value in ours.items() if name not in AGENT_SECRETS or name in service.secrets}
+    return {**seen, **told, **service.environment}
 
 
 class Child:
@@ -75,7 +84,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 cwd=CODE,
-                env={**os.environ, **self.service.environment},
+                env=environment_of(self.service, os.environ),
                 start_new_session=True,
                 pass_fds=self.service.keep,
                 preexec_fn=in_child,  # safe: the supervisor has one thread

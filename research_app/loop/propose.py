@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from agent.failure import ConversationFailed
+from agent.failure import ConversationFailed, Failure
 from agent.proposal import Context, NothingToPropose, Proposal, Proposer, Tried
 from agent.same import propose_nothing
 from agent.steering import arms_of, drawn_category, drawn_mode
@@ -27,10 +27,13 @@ from research_app.models import (
     Author,
     BaselineVersion,
     Candidate,
+    Conversation,
+    ConversationState,
     Device,
     Event,
     Kind,
     Message,
+    ProgramVersion,
     Project,
     Round,
     Stage,
@@ -48,6 +51,7 @@ logger = logging.getLogger(__name__)
 PROPOSERS = {
     "playbook": ("agent.playbook", "PlaybookProposer", Author.SEARCH),
     "knobs": ("agent.knobs", "KnobsProposer", Author.SEARCH),
+    "claude": ("research_app.loop.converse", "ClaudeProposer", Author.AGENT),
 }
 """Name → module, class, kind of author. Imported on first use: a proposer's libraries are slow to load."""
 
@@ -59,6 +63,10 @@ UNCLAIMED = timedelta(seconds=10)
 """A turn that nobody took for so long was opened by a worker that died."""
 MEASURED = (Stage.PROPOSED, Stage.CHECKING, Stage.SCREENING, Stage.REPLICATING, Stage.CONFIRMING)
 """Stages in which nothing is decided yet."""
+
+
+TOLD_WHY = (Stage.REJECTED, Stage.CHANGES, Stage.CRASHED, Stage.INVALID, Stage.CONFLICT)
+"""Stages whose reason agents are told: a person's words, or what broke. Others hold finer figures than agents may know."""
 
 
 class UnknownProposer(ValueError):
@@ -130,6 +138,8 @@ def take(turn: Turn, lease: Lease) -> None:
     """Ask the proposer whose turn it is, and enter what it proposes. Named failures end the turn; others raise."""
     project, aa = turn.project, is_aa(turn.project, turn.number)
     proposer, kind = proposer_named(turn.proposer)
+    if hasattr(proposer, "at"):  # it holds a conversation, which belongs to the turn
+        proposer = proposer.at(turn)
     try:
         if turn.mode == "combine" and not aa and (pair := next_combination(project, turn.base)):
             proposal, patch = joined(project, turn.base, pair)
@@ -184,10 +194,17 @@ def open_turn(asked: Round) -> Turn | None:
 def whose_turn(asked: Round, base: BaselineVersion) -> str | None:
     """The proposer with the fewest turns in this round, of those that still have something to propose for this baseline."""
     done = set(asked.turns.filter(base=base, state=TurnState.EMPTY).values_list("proposer", flat=True))
-    done |= given_up(asked)
+    done |= given_up(asked) | set(why_not(asked))
     had = Counter(asked.turns.values_list("proposer", flat=True))
     left = [name for name in dict.fromkeys(asked.proposers) if name not in done]
     return min(left, key=lambda name: had[name]) if left else None
+
+
+def why_not(asked: Round) -> dict[str, str]:
+    """Proposers of a round that cannot propose now and may later, for want of a budget or a key: name → why."""
+    held = {name: proposer_named(name)[0] for name in asked.proposers}
+    reasons = {name: proposer.why_not(asked.project) for name, proposer in held.items() if hasattr(proposer, "why_not")}
+    return {name: why for name, why in reasons.items() if why}
 
 
 def given_up(asked: Round) -> set[str]:
@@ -195,6 +212,7 @@ def given_up(asked: Round) -> set[str]:
     found = set()
     for name in set(asked.proposers):
         ended = asked.turns.filter(proposer=name).exclude(state=TurnState.WORKING).order_by("-number")
+        ended = ended.exclude(conversation__failure=Failure.BUDGET_SPENT)  # that is no fault of the proposer
         last = list(ended.values_list("state", flat=True)[:MAX_FAILURES])
         if len(last) == MAX_FAILURES and set(last) == {TurnState.FAILED}:
             found.add(name)
@@ -207,7 +225,8 @@ def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
         lease.write(state=state, note=why, ended_at=timezone.now(), lease_until=None, leased_by="")
         kind = "nothing to propose" if state == TurnState.EMPTY else "proposer failed"
         Event.objects.record(kind, turn, turn.proposer, turn.project, why=why)
-        if whose_turn(turn.round, turn.base) is None and not turn.round.turns.under_way().exists():
+        rests = turn.round.wanted is None and why_not(turn.round)  # an open-ended round waits for the next day's budget
+        if whose_turn(turn.round, turn.base) is None and not turn.round.turns.under_way().exists() and not rests:
             close_round(turn.round, why)
         else:
             Message.objects.enqueue("propose", turn.round_id, "agent")
@@ -296,39 +315,67 @@ def enter(
         Message.objects.enqueue("check", candidate.pk)
         if lease and round_id:
             lease.write(state=TurnState.PROPOSED, candidate=candidate, ended_at=timezone.now(), lease_until=None, leased_by="")
+            held = Conversation.objects.filter(turn_id=lease.pk)
+            held.update(state=ConversationState.SUBMITTED, candidate=candidate, lease_until=None, leased_by="", attempts=0)
             Message.objects.enqueue("propose", round_id, "agent")
     return candidate
 
 
 def context_of(project: Project, base: BaselineVersion, turn: Turn | None = None) -> Context:
     """All that a proposer may know: editable files at the baseline, the program, what was tried, and what is wanted."""
-    repository, edit = project.repository, project.file.edit
-    files = repository.texts(base.commit, edit.editable)
-    program = repository.texts(base.commit, [edit.program]).get(edit.program, "")
-    rows = project.candidates.select_related("evidence").order_by("number")
+    files = project.repository.texts(base.commit, project.file.edit.editable)
     noise = project.noise()
-    history = tuple(
-        Tried(
-            candidate=row.number,
-            author=row.author,
-            stage=row.stage,
-            outcome=outcome_of(row),
-            hypothesis=row.hypothesis,
-            effect=told_effect(row, noise),
-            details=row.details,
-        )
-        for row in rows
-    )
     return Context(
         files=files,
-        program=program,
-        history=history,
+        program=program_of(project, base)[0],
+        history=tried(project),
         sigma=noise.sigma if noise else None,
         attempt=turn.number if turn else project.last_number + 1,
         others=others_at_work(project, turn),
         category=turn.category if turn else "",
         mode=turn.mode if turn else "",
     )
+
+
+def program_of(project: Project, base: BaselineVersion) -> tuple[str, ProgramVersion | None]:
+    """The researchers' instructions: their newest version, or the file that the repository brought (one query)."""
+    if newest := project.program_versions.order_by("-number").first():
+        return newest.text, newest
+    name = project.file.edit.program
+    return project.repository.texts(base.commit, [name]).get(name, ""), None
+
+
+def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
+    """What became of all candidates, or of one, as agents may know it: figures to half a sigma."""
+    rows = project.candidates.select_related("evidence").order_by("number")
+    noise = project.noise()
+    found = []
+    for row in rows.filter(pk=only.pk) if only else rows:
+        low, high = told_interval(row, noise)
+        found.append(
+            Tried(
+                candidate=row.number,
+                author=row.author,
+                stage=row.stage,
+                outcome=outcome_of(row),
+                hypothesis=row.hypothesis,
+                effect=told_effect(row, noise),
+                details=row.details,
+                category=row.category,
+                low=low,
+                high=high,
+                why=row.why if row.stage in TOLD_WHY else "",
+            )
+        )
+    return tuple(found)
+
+
+def told_interval(candidate: Candidate, noise: Noise | None) -> tuple[float | None, float | None]:
+    """The interval of an effect, as rounded as the effect."""
+    interval = candidate.evidence.interval if candidate.evidence else None
+    if interval is None or noise is None:
+        return None, None
+    return rounded_for_agents(interval[0], noise.sigma), rounded_for_agents(interval[1], noise.sigma)
 
 
 def others_at_work(project: Project, turn: Turn | None) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from django.db import close_old_connections, transaction
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
+from research_app.loop.converse import take_up_changes, wake_conversations
 from research_app.loop.judge import JUDGED
 from research_app.loop.moved import notice_moved_branches
 from research_app.loop.notify import wake_notifications
@@ -85,6 +86,8 @@ def reconcile() -> None:
     """One round, in the order of a candidate's way."""
     Message.objects.relay(PATIENCE)
     wake_proposers()
+    take_up_changes()
+    wake_conversations()
     wake_checks()
     free_lost_runs()
     complete_banks()

@@ -11,6 +11,7 @@ from django.db import Error, connection
 
 from research_app.fleet import name_of
 from research_app.loop import check as check_step
+from research_app.loop import converse as converse_step
 from research_app.loop import judge as judge_step
 from research_app.loop import land as land_step
 from research_app.loop import notify as notify_step
@@ -34,6 +35,11 @@ def worker() -> str:
 @shared_task(name="research_app.propose")
 def propose(round_id: int) -> None:
     propose_step.propose(round_id, worker())
+
+
+@shared_task(name="research_app.converse")
+def converse(conversation_id: int) -> None:
+    converse_step.converse(conversation_id, worker())
 
 
 @shared_task(name="research_app.check")

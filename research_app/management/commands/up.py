@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from research_app import broker, set_up
 from research_app.fleet import UnknownDevice, local_devices
 from research_app.home import broker_url, home
+from research_app.loop.converse import has_key, join_rounds
 from research_app.models import Project
 from research_app.services import MANAGE, PYTHON, broker_service, services
 from research_app.supervisor import Child, Service, Supervisor, die_with_parent, raise_on_signals, tail
@@ -79,6 +80,8 @@ class Command(BaseCommand):
             self.say("  static files collected")
         password = set_up.first_admin()
         demo_wanted = not Project.objects.exists()
+        if join_rounds():
+            self.say("  ANTHROPIC_API_KEY is set: open-ended rounds ask claude too")
         set_up.let_go_of_database()
         return password, demo_wanted
 
@@ -121,7 +124,8 @@ class Command(BaseCommand):
 
 def create_demo() -> Service:
     """The one-time task that makes the first project."""
-    return Service("demo", "first project", [PYTHON, MANAGE, "project", "create", DEMO, "--propose", "knobs"])
+    proposers = "playbook,knobs,claude" if has_key() else "playbook,knobs"
+    return Service("demo", "first project", [PYTHON, MANAGE, "project", "create", DEMO, "--propose", proposers])
 
 
 def answers(listener: socket.socket) -> bool:

@@ -1,0 +1,208 @@
+"""The bench of a conversation: one project at one baseline, as far as an agent may see and try it.
+
+Everything here is bounded by the proposal: it reads this project's tree and this project's candidates, it writes nothing but
+git objects of drafts, and it trains in the same sandbox as every run. Effects are rounded as for all agents.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from django.conf import settings
+
+from agent.constants import find_constants
+from agent.proposal import Edit, Tried
+from agent.tools import Examined, Refused, Smoked
+from research_app.fleet import gpus
+from research_app.loop.check import CheckFailed, build, examine
+from research_app.loop.examine import flags_of
+from research_app.loop.propose import tried
+from research_app.models import BaselineVersion, Candidate, Project
+from research_app.repository import PatchError, RepositoryError, matches
+from research_app.repository.edits import apply_edits
+from training.runner import run_training
+from training.sandbox import Level, NoSandbox
+from training.sandbox.scratch import remove
+from training.spec import GIB, KIB, Outcome, RunResult, RunSpec, Scored
+
+SMOKE_SHARE = 0.04  # of the budget of a run
+SMOKE_SEED = 1
+LOG_SHOWN = 8_000  # characters
+FACTS = {
+    "parameters": "parameters",
+    "flops_per_token": "FLOPs per token",
+    "peak_memory_bytes": "peak memory, bytes",
+    "tokens_per_second": "tokens per second (a rough figure: the machine does other work)",
+}
+
+
+class ProjectBench:
+    """Implements `agent.tools.Bench`. `but` is the candidate that is being revised, which is no duplicate of itself."""
+
+    def __init__(self, project: Project, base: BaselineVersion, but: Candidate | None = None) -> None:
+        self.project = project
+        self.base = base
+        self.but = but
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        return self.project.repository.texts(self.base.commit, ["**"])
+
+    def files(self) -> Mapping[str, str]:
+        return self._files
+
+    def edited(self, edits: Sequence[Edit]) -> Mapping[str, str]:
+        edit = self.project.file.edit
+        for each in edits:
+            if matches(each.path, edit.protected, protecting=True):
+                raise Refused(f"{each.path} is protected: a change of this project may not touch it.")
+            if not matches(each.path, edit.editable):
+                raise Refused(f"{each.path} is not among the files that you may change: {', '.join(edit.editable)}.")
+        if not edits:
+            return {}
+        try:
+            return apply_edits([(each.path, each.old, each.new) for each in edits], self._files.get)
+        except PatchError as problem:
+            raise Refused(problem.reason) from None
+
+    @cached_property
+    def _history(self) -> tuple[Tried, ...]:
+        return tried(self.project)
+
+    def history(self) -> Sequence[Tried]:
+        return self._history
+
+    def record(self, number: int) -> Mapping[str, str]:
+        found = self.project.candidates.with_evidence().filter(number=number).first()
+        if found is None:
+            raise Refused(f"There is no candidate C-{number} in this project; the newest is C-{self.project.last_number}.")
+        return record_of(found)
+
+    def examine(self, edits: Sequence[Edit]) -> Examined:
+        proposed = {"edits": [[each.path, each.old, each.new] for each in edits]}
+        try:
+            change = build(self.project, self.base, proposed, "draft", "agent")
+        except PatchError as problem:
+            return Examined([problem.reason], [], "", [])
+        try:
+            examine(self.project, self.base, change, but=self.but)
+            problems = []
+        except CheckFailed as failed:
+            problems = str(failed).splitlines()
+        cautions = [flag["sentence"] for flag in flags_of(self.project, change)]
+        paths = [file.path for file in change.files]
+        repository = self.project.repository
+        before, after = repository.texts(self.base.commit, paths), repository.texts(change.commit, paths)
+        return Examined(problems, cautions, change.diff, constants_that_differ(before, after))
+
+    def smoke(self, edits: Sequence[Edit]) -> Smoked:
+        file = self.project.file
+        if not file.agents.smoke_seconds:
+            raise Refused("Smoke tests are switched off in this project.")
+        if file.train.device == "cuda" and not gpus():
+            raise Refused(
+                "This machine has no GPU, so nothing of this project can be trained here. Check your change by reading."
+            )
+        texts = {**self._files, **self.edited(edits)}
+        folder = Path(settings.HOME) / "runs"
+        folder.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix="smoke-", dir=folder))
+        place.chmod(0o755)
+        try:
+            write_tree(place / "tree", texts)
+            (place / "scratch").mkdir()
+            result = run_training(self._spec(place), lambda points: None, lambda: None)
+        except (NoSandbox, OSError, RepositoryError) as problem:
+            raise Refused(f"This machine cannot train it now: {problem}") from None
+        finally:
+            remove(place)
+        return self._told(result)
+
+    def _spec(self, place: Path) -> RunSpec:
+        project, file = self.project, self.project.file
+        visible = project.corpus / "visible" if project.corpus else place / "scratch"
+        return RunSpec(
+            run=0,
+            tree=place / "tree",
+            scratch=place / "scratch",
+            command=file.train.command,
+            seed=SMOKE_SEED,
+            device="cpu" if file.train.device == "cpu" else "cuda:0",
+            budget=file.run_budget(SMOKE_SHARE),
+            wall_limit=min(file.agents.smoke_seconds, file.train.wall_limit_seconds),
+            data=visible,
+            # Scored on text that the run may read anyway: it tries the way to a score, and tells nothing about the gate.
+            scoring=file.scoring(visible / "watch.bin"),
+            memory_limit=file.train.memory_limit_mb * GIB // 1024,
+            log_limit=min(file.train.log_limit_kb * KIB, 64 * KIB),
+            minimum_level=Level(file.sandbox.minimum),
+        )
+
+    def _told(self, result: RunResult) -> Smoked:
+        bank = list(self.base.runs.completed().of_baseline().filter(budget_share=1.0)[:8])
+        facts = []
+        for key, words in FACTS.items():
+            before = _number(fmean(found)) if (found := [r.facts[key] for r in bank if key in r.facts]) else "unknown"
+            if key in result.facts:
+                facts.append((words, before, _number(result.facts[key])))
+        outcome, reason = str(result.outcome), result.reason
+        if result.outcome == Outcome.timed_out:
+            outcome, reason = "ran to its time limit", "It was stopped there without having failed."
+        elif result.outcome == Outcome.completed and isinstance(self.project.file.scoring(Path()), Scored):
+            reason = "It trained, and its model could be loaded and asked."
+        return Smoked(outcome, reason, facts, result.log[-LOG_SHOWN:])
+
+
+def record_of(candidate: Candidate) -> dict[str, str]:
+    """One candidate as agents may know it: nothing of the hidden text, effects to half a sigma."""
+    [row] = tried(candidate.project, candidate)
+    effect = "unknown" if row.effect is None else f"{row.effect:+.3g}"
+    interval = "" if row.low is None or row.high is None else f", 95% interval {row.low:+.3g} to {row.high:+.3g}"
+    verdict = candidate.evidence.get_verdict_display() if candidate.evidence else "none"
+    votes = candidate.reviews.select_related("reviewer").order_by("pk")
+    comments = [
+        f"{thread.place} ({'resolved' if thread.resolved else 'open'}): {comment.name} says: {comment.text}"
+        for thread in candidate.threads.of(candidate)
+        for comment in thread.comments.all()
+    ]
+    return {
+        "words of its author": f"{candidate.hypothesis}\nExpected: {candidate.expected_effect}",
+        "state": f"{candidate.get_stage_display()}: {row.why}\nverdict: {verdict}; effect {effect}{interval}",
+        "votes": "\n".join(f"{vote.reviewer.get_username()} {vote.get_decision_display()}: {vote.reason}" for vote in votes),
+        "comments": "\n".join(comments),
+        "diff": candidate.patch_set.diff if candidate.patch_set else str(candidate.proposed.get("patch", "")),
+    }
+
+
+def write_tree(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files beneath a new folder, readable by whoever the sandbox runs as. Their paths were checked before."""
+    folder.mkdir()
+    for path, text in texts.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8", newline="")
+
+
+def constants_that_differ(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Constants whose value is another, is new or is gone: what an edit resolves to, whatever its author says of it."""
+    old, new = _constants(before), _constants(after)
+    told = [f"{name}: {old.get(name, 'absent')} → {new.get(name, 'absent')}" for name in sorted({*old, *new})]
+    return [line for name, line in zip(sorted({*old, *new}), told, strict=True) if old.get(name) != new.get(name)]
+
+
+def _constants(texts: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path, text in texts.items():
+        if path.endswith(".py"):
+            try:
+                found |= {constant.name: constant.literal for constant in find_constants(path, text)}
+            except SyntaxError:
+                continue  # the check says so
+    return found
+
+
+def _number(value: Any) -> str:
+    return f"{value:,.6g}" if isinstance(value, int | float) else str(value)[:80]
