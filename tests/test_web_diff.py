@@ -2,11 +2,15 @@
 
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 
-from research_app.web import diff as diff_page
-from research_app.web.diff import Hunk, Line, coloured_lines, mark_words, parse, render_line, rendered, texts_of, too_large
+from research_app.web import colours
+from research_app.web.colours import coloured_lines, render_line
+from research_app.web.diff import Texts, parse, prepare, too_large
+from research_app.web.lines import FileDiff, Hunk, Line
+from research_app.web.words import mark_words
 
 BEFORE = 'import torch\n\nWARMUP = 0.05\n\n\ndef f(x):\n    """Text\n    in two lines."""\n    return x\n'
 AFTER = BEFORE.replace("0.05", "0.02")
@@ -28,6 +32,13 @@ DIFF = "\n".join(
 )
 
 
+def prepared(diff: str = DIFF, texts: Texts = (None, None), **options: Any) -> FileDiff:
+    """The only file of a diff after all steps."""
+    (file,) = parse(diff)
+    prepare(file, texts, **options)
+    return file
+
+
 def plain(html: str) -> str:
     """The text that a reader sees."""
     return unescape(re.sub(r"<[^>]*>", "", html))
@@ -41,7 +52,7 @@ def test_lines_have_their_numbers_on_both_sides() -> None:
 
 
 def test_every_line_reads_exactly_as_it_is_stored() -> None:
-    (file,) = rendered(DIFF, texts_of({"train.py": BEFORE}, {"train.py": AFTER}))
+    file = prepared(DIFF, (BEFORE, AFTER))
     assert [plain(line.html) for line in file.hunks[0].lines] == [line[1:] for line in DIFF.split("\n")[5:11]]
 
 
@@ -52,14 +63,14 @@ def test_colours_come_from_the_whole_file_so_that_a_long_string_is_one() -> None
 
 
 def test_colours_are_left_out_where_the_file_does_not_hold_the_line() -> None:
-    (file,) = rendered(DIFF, texts_of({"train.py": "x\n" * 9}, {"train.py": "y\n" * 9}))
+    file = prepared(DIFF, ("x\n" * 9, "y\n" * 9))
     assert all("<span" not in line.html for line in file.hunks[0].lines)
-    (file,) = rendered(DIFF, texts_of({}, {}))
+    file = prepared()
     assert not file.coloured
 
 
 def test_changed_words_are_marked_and_the_rest_is_not() -> None:
-    (file,) = rendered(DIFF, texts_of({}, {}))
+    file = prepared()
     assert [line.html for line in file.hunks[0].lines[2:4]] == ["WARMUP = 0.<mark>05</mark>", "WARMUP = 0.<mark>02</mark>"]
 
 
@@ -110,7 +121,7 @@ def test_invisible_and_bidirectional_characters_are_spelled_out(character: str, 
     assert character not in html
     assert f">{code}</span>" in html
     text = DIFF.replace("0.02", f"0.02{character}")
-    (file,) = rendered(text, texts_of({}, {}))
+    file = prepared(text)
     assert file.hidden_characters
 
 
@@ -131,7 +142,7 @@ def test_quoted_file_names_are_read() -> None:
 
 def test_a_very_long_file_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     coloured_lines.cache_clear()
-    monkeypatch.setattr(diff_page, "MAX_COLOURED_LINES", 5)
+    monkeypatch.setattr(colours, "MAX_COLOURED_LINES", 5)
     assert coloured_lines("train.py", BEFORE) == ()
     coloured_lines.cache_clear()
 

@@ -1,4 +1,4 @@
-"""Line comments: what people, and authors who answer them, say about a line of a patch set; and which files a person has read."""
+"""Line comments: what people, and the authors who answer them, say about a line; and which files a person has read."""
 
 from typing import Self
 

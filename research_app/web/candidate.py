@@ -6,17 +6,18 @@ from statistics import fmean, stdev
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from research_app.models import Candidate, Event, Evidence, PatchSet, Project, Run
-from research_app.repository import RepositoryError
-from research_app.web import findings, live
+from research_app.models import Candidate, Event, Evidence, Run
+from research_app.web import comparison, findings, live
 from research_app.web.access import get_candidate, researcher
 from research_app.web.candidates import neighbours
+from research_app.web.comments import mark_of
 from research_app.web.decision import decision_context
-from research_app.web.diff import FileDiff, rendered, texts_of, too_large
 from research_app.web.effects import Scale, effect_of
 from research_app.web.resources import constants_of, facts_table
+from research_app.web.shown import ShownDiff
 from research_app.web.verdict import card_of
 
 FRAGMENTS = {
@@ -29,6 +30,7 @@ FRAGMENTS = {
     "runs": "candidate/_runs.html",
     "events": "candidate/_events.html",
     "curves-mark": "candidate/_mark.html",
+    "talk-mark": "candidate/_talk.html",
     "decide": "candidate/_decide.html",
 }
 
@@ -36,49 +38,35 @@ FRAGMENTS = {
 @researcher
 @require_safe
 def candidate(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """The candidate's page."""
+    """The candidate's page; for a script that asks for another comparison, the diff alone."""
     shown = get_candidate(request, slug, number)
-    context = context_of(request, shown)
-    if not request.headers.get("HX-Trigger"):
-        context |= diff_context(shown)
-    return live.page(request, "candidate.html", FRAGMENTS, context)
+    if request.headers.get("HX-Target") == "diff":
+        return diff_alone(request, shown)
+    return live.page(request, "candidate.html", FRAGMENTS, context_of(request, shown))
+
+
+def diff_alone(request: HttpRequest, shown: Candidate) -> HttpResponse:
+    """The diff in another view. The address says what is shown, and the view is remembered as this person's."""
+    diff = ShownDiff(request, shown)
+    context = {"shown": diff, "candidate": shown, "project": shown.project, "patch_set": shown.patch_set}
+    response = render(request, "candidate/diff.html", context)
+    response.headers["HX-Replace-Url"] = f"{shown.get_absolute_url()}?{diff.comparison.query()}"
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.set_cookie(comparison.COOKIE, diff.comparison.view, max_age=365 * 86400, httponly=True, samesite="Lax")
+    return response
 
 
 @researcher
 @require_safe
 def change_diff(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """The stored diff as a file."""
+    """What is compared, as a file: the stored diff, or what was proposed as a patch where no patch set came of it."""
     shown = get_candidate(request, slug, number)
-    response = HttpResponse(diff_of(shown), content_type="text/plain; charset=utf-8")
+    asked = comparison.Comparison.of(request, shown)
+    text = asked.diff if asked.right else str(shown.proposed.get("patch", ""))
+    response = HttpResponse(text, content_type="text/plain; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{slug}-C-{number}.diff"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def diff_of(shown: Candidate) -> str:
-    """The diff under review, or what was proposed as a patch where no patch set came of it."""
-    return shown.patch_set.diff if shown.patch_set else str(shown.proposed.get("patch", ""))
-
-
-def diff_context(shown: Candidate) -> dict[str, Any]:
-    """The diff with its risky edits: no fragment, because what a vote binds to is not renewed under the reader."""
-    files = files_of(shown.project, shown.patch_set)
-    flags = findings.flagged(shown.patch_set, files)
-    risky, noted = [[flag for flag in flags if (flag.level == "info") == harmless] for harmless in (False, True)]
-    return {"files": files, "flags": risky, "noted": noted, "too_large": too_large(diff_of(shown))}
-
-
-def files_of(project: Project, patch_set: PatchSet | None) -> list[FileDiff]:
-    """The diff with colours. Without the repository it is shown without them."""
-    if patch_set is None or too_large(patch_set.diff):
-        return []
-    paths = [file["path"] for file in patch_set.files]
-    try:
-        repository = project.repository
-        read = texts_of(repository.texts(patch_set.base_commit, paths), repository.texts(patch_set.commit, paths))
-    except RepositoryError:
-        read = texts_of({}, {})
-    return rendered(patch_set.diff, read)
 
 
 def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str, Any]:
@@ -91,6 +79,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     effect, earlier = effect_of(evidence, project.sign), earlier_look(evidence)
     previous, following = neighbours(project, shown)
     landing = shown.landings.select_related("version").order_by("-pk").first()
+    facts = facts_table(bank, mine)
     return {
         "project": project,
         "candidate": shown,
@@ -103,8 +92,9 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "hidden": evidence is not None and effect is None,  # health comes first
         "bar": Scale.of([effect]).bar(effect) if effect else None,
         "arms": arms_of(shown, earlier, bank, mine),
-        "facts": facts_table(bank, mine),
-        "constants": constants_of(shown.details),
+        "facts": facts,
+        "same_facts": sum(fact.same for fact in facts),
+        "constants": constants_of(patch_set),
         "contradictions": evidence.numbers.get("contradictions", []) if evidence else [],
         "sources": source_table(bank, mine, project.sign),
         "findings": findings.together(mine),
@@ -113,6 +103,8 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "mine": mine,
         "unsandboxed": any(run.sandbox_level == "none" for run in (*bank, *mine)),
         "chart_version": chart_version((*bank, *mine)),
+        "shown": ShownDiff(request, shown),
+        "talk": mark_of(shown),
         "events": Event.objects.about(shown),
         "reviews": shown.reviews.select_related("reviewer").order_by("pk"),
         "curves_source": f"{shown.get_absolute_url()}curves.json",

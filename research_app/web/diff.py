@@ -1,71 +1,28 @@
-"""The diff as a page shows it: a pipeline of small pure steps, parse → colour → mark words → lines of HTML.
+"""The diff as a page shows it: a pipeline of small pure steps, parse → white space → words → unfold → colour.
 
-What is shown is the stored diff, line for line: colours and words only decorate it.
+What is shown is the stored diff, line for line: colours and words only decorate it. Rows of HTML: web/rows.py.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
-from functools import lru_cache
-from itertools import groupby, pairwise
-from typing import Any
 
-from django.utils.safestring import SafeString, mark_safe
-from pygments.lexers import TextLexer, get_lexer_for_filename
-from pygments.token import STANDARD_TYPES, Token, _TokenType
-from pygments.util import ClassNotFound
+from research_app.web.colours import Span, coloured_lines, odd_letters, render_line
+from research_app.web.lines import FileDiff, Gap, Hunk, Line
+from research_app.web.text import hides_something
+from research_app.web.words import mark_words
 
-from research_app.web.text import hides_something, visible
-
-MAX_COLOURED_LINES = 20_000  # of one file: above, its lines stay black
 MAX_SHOWN_BYTES = 2 << 20  # of one diff: above, it is offered as a download only
-MAX_WORD_LINES = 400  # of one changed block: above, no words are marked
-MAX_WORD_LENGTH = 1000  # of one line, in characters
+AROUND = 3  # lines shown around one that is asked for
+STEP = 20  # lines that one press of "more" unfolds
 
-Span = tuple[int, int, str]  # start, end, class
-Read = Callable[[str], tuple[str, str]]  # path → text of the file before and after
-
-
-@dataclass
-class Line:
-    """One line of a hunk. `old` and `new` are line numbers; `html` is safe."""
-
-    kind: str  # "context", "added", "removed" or "note"
-    text: str
-    old: int | None = None
-    new: int | None = None
-    marks: list[tuple[int, int]] = field(default_factory=list)
-    flags: list[Any] = field(default_factory=list)  # findings.Flag: risky edits on this line
-    html: SafeString = field(default_factory=SafeString)
-
-    @property
-    def sign(self) -> str:
-        return {"added": "+", "removed": "−"}.get(self.kind, "")
-
-
-@dataclass
-class Hunk:
-    """Consecutive lines; `place` is what git names after the @@."""
-
-    place: str
-    lines: list[Line]
-
-
-@dataclass
-class FileDiff:
-    """One file of a diff."""
-
-    path: str
-    kind: str  # "modified", "added" or "deleted"
-    hunks: list[Hunk]
-    added: int = 0
-    removed: int = 0
-    hidden_characters: bool = False
-    coloured: bool = True
-
+Texts = tuple[str | None, str | None]  # of one file before and after; None where the file cannot be read or is not there
+Read = Callable[[str], Texts]
+Chunk = tuple[str, tuple[str, ...]]  # path, changed lines with their signs
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
+_SPACE = re.compile(r"\s+")
 
 
 def parse(diff: str) -> list[FileDiff]:
@@ -76,7 +33,8 @@ def parse(diff: str) -> list[FileDiff]:
     while at < len(lines):
         line = lines[at]
         if line.startswith("diff --git "):
-            files.append(FileDiff(_unquote(line.rsplit(" b/", 1)[-1].rstrip('"')), "modified", []))
+            name = _unquote(line.rsplit(" b/", 1)[-1].rstrip('"'))
+            files.append(FileDiff(name, "modified", [], number=len(files) + 1))
         elif files and line.startswith("new file mode"):
             files[-1].kind = "added"
         elif files and line.startswith("deleted file mode"):
@@ -87,6 +45,8 @@ def parse(diff: str) -> list[FileDiff]:
             at = _read_hunk(files[-1], head, lines, at + 1)
             continue
         at += 1
+    for file in files:
+        file.hidden_characters = any(line.kind != "note" and hides(line.text) for line in file.lines)
     return files
 
 
@@ -108,10 +68,11 @@ def _unquote(name: str) -> str:
 
 def _read_hunk(file: FileDiff, head: re.Match[str], lines: Sequence[str], at: int) -> int:
     """Read one hunk into the file; the index of the first line after it."""
-    old, new = int(head[1]), int(head[3])
     left = int(head[2] if head[2] is not None else 1)
     right = int(head[4] if head[4] is not None else 1)
-    hunk = Hunk(head[5], [])
+    # Of a side without lines git names the line before it.
+    old, new = int(head[1]) + (left == 0), int(head[3]) + (right == 0)
+    hunk = Hunk(head[5], [], old, new, left, right)
     while at < len(lines) and (left > 0 or right > 0 or lines[at].startswith("\\")):
         sign, text = lines[at][:1], lines[at][1:]
         if sign == "+":
@@ -130,169 +91,124 @@ def _read_hunk(file: FileDiff, head: re.Match[str], lines: Sequence[str], at: in
     return at
 
 
-def mark_words(hunk: Hunk) -> None:
-    """Mark what changed inside lines, where a block of removed lines is followed by one of added lines."""
-    blocks = [(kind, list(lines)) for kind, lines in groupby((x for x in hunk.lines if x.kind != "note"), lambda x: x.kind)]
-    for (kind, before), (following, after) in pairwise(blocks):
-        if kind == "removed" and following == "added" and max(len(before), len(after)) <= MAX_WORD_LINES:
-            for old, new in _pairs(before, after):
-                old.marks, new.marks = _changed_words(old.text, new.text)
+def too_large(diff: str) -> bool:
+    """Whether a diff is offered as a download only."""
+    return len(diff) * 4 > MAX_SHOWN_BYTES and len(diff.encode()) > MAX_SHOWN_BYTES
 
 
-def _pairs(before: Sequence[Line], after: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
-    """Lines that are versions of each other: in order where the counts agree, the most alike otherwise."""
-    if len(before) == len(after):
-        yield from zip(before, after, strict=True)
-        return
-    start = 0
-    for old in before:
-        likeness = [(_likeness(old.text, new.text), -i, new) for i, new in enumerate(after[start:])]
-        best = max(likeness, key=lambda entry: entry[:2], default=None)
-        if best and best[0] >= 0.5:
-            start += 1 - best[1]
-            yield old, best[2]
+def ignore_space(hunk: Hunk) -> None:
+    """Turn lines that differ in white space alone into context, so that what is left is the change in words."""
+    lines: list[Line] = []
+    block: list[Line] = []
+    for line in [*hunk.lines, None]:
+        if line is not None and line.kind != "context":
+            block.append(line)
+            continue
+        lines += _respaced(block)
+        block = []
+        if line is not None:
+            lines.append(line)
+    hunk.lines = lines
 
 
-def _likeness(old: str, new: str) -> float:
-    return (
-        SequenceMatcher(None, _words(old), _words(new), autojunk=False).ratio()
-        if len(old) + len(new) < 2 * MAX_WORD_LENGTH
-        else 0.0
-    )
+def _respaced(block: Sequence[Line]) -> Iterator[Line]:
+    """A block of changed lines without those that are the same but for white space."""
+    before, after = ([line for line in block if line.kind == kind] for kind in ("removed", "added"))
+    keys = [[_SPACE.sub("", line.text) for line in side] for side in (before, after)]
+    for tag, i, j, k, m in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
+        if tag == "equal":
+            for old, new in zip(before[i:j], after[k:m], strict=True):
+                yield Line("context", new.text, old=old.old, new=new.new, respaced=old.text != new.text)
+        else:
+            yield from before[i:j]
+            yield from after[k:m]
+    yield from (line for line in block if line.kind == "note")
 
 
-_WORDS = re.compile(r"\w+|\s+|.")
+def chunks_of(files: Iterable[FileDiff]) -> frozenset[Chunk]:
+    """Every chunk of a diff, to recognise it in another one."""
+    return frozenset(_chunk(file, lines) for file in files for hunk in file.hunks for lines in hunk.chunks())
 
 
-def _words(text: str) -> list[str]:
-    return _WORDS.findall(text)
+def _chunk(file: FileDiff, lines: Sequence[Line]) -> Chunk:
+    return file.path, tuple(f"{line.kind[0]}{line.text}" for line in lines)
 
 
-def _changed_words(old: str, new: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Ranges of characters that differ; none where the lines have little in common or are very long."""
-    if max(len(old), len(new)) > MAX_WORD_LENGTH:
-        return [], []
-    a, b = _words(old), _words(new)
-    matcher = SequenceMatcher(None, a, b, autojunk=False)
-    if matcher.ratio() < 0.4:
-        return [], []
-    left, right = _offsets(a), _offsets(b)
-    changed = [code for code in matcher.get_opcodes() if code[0] != "equal"]
-    return [(left[i], left[j]) for _, i, j, _, _ in changed if j > i], [
-        (right[i], right[j]) for _, _, _, i, j in changed if j > i
-    ]
+def unfold(file: FileDiff, texts: Texts, wanted: Iterable[int] = ()) -> None:
+    """Set the parts of a file: its hunks, and between them the gaps, opened around `wanted` lines of the new side."""
+    after = texts[1] if texts[1] is not None else texts[0]
+    lines = None if after is None else after.split("\n")
+    total = None if lines is None else len(lines) - (lines[-1] == "")
+    file.parts, old, new = [], 1, 1
+    for hunk in file.hunks:
+        gap = Gap(old, new, max(0, hunk.new - new), hunk.place)
+        file.parts += [*opened(gap, lines, wanted), hunk]
+        old, new = hunk.old + hunk.old_count, hunk.new + hunk.new_count
+    if file.kind == "modified" and total is not None and total >= new:
+        file.parts += opened(Gap(old, new, total - new + 1, last=True), lines, wanted)
 
 
-def _offsets(words: Sequence[str]) -> list[int]:
-    offsets = [0]
-    for word in words:
-        offsets.append(offsets[-1] + len(word))
-    return offsets
+def opened(gap: Gap, lines: Sequence[str] | None, wanted: Iterable[int]) -> Iterator[Gap | Hunk]:
+    """A gap with the lines around those that are wanted; the gap itself where none is in it, nothing for an empty one."""
+    at = gap.new
+    end = gap.new + gap.count
+    for line in sorted(wanted) if lines is not None else ():
+        first, stop = max(at, line - AROUND), min(end, line + AROUND + 1)
+        if gap.new <= line < end and first < stop:
+            if first > at:
+                yield replace(gap, old=gap.old + at - gap.new, new=at, count=first - at, place="", last=False)
+            yield context(gap, lines or (), first, stop)
+            at = stop
+    if at < end or (not gap.count and gap.place and not gap.last):
+        yield replace(gap, old=gap.old + at - gap.new, new=at, count=end - at)
 
 
-@lru_cache(maxsize=64)
-def coloured_lines(path: str, text: str) -> tuple[tuple[str, tuple[Span, ...]], ...]:
-    """(text, spans) of every line of a file, lexed as a whole so that long strings and comments come out right."""
-    if text.count("\n") > MAX_COLOURED_LINES:
-        return ()
-    try:
-        lexer = get_lexer_for_filename(path, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        lexer = TextLexer(stripnl=False, ensurenl=False)
-    lines: list[tuple[str, tuple[Span, ...]]] = []
-    so_far = ""
-    spans: list[Span] = []
-    for token, value in lexer.get_tokens(text):
-        css = _css(token)
-        for i, piece in enumerate(value.split("\n")):
-            if i:
-                lines.append((so_far, tuple(spans)))
-                so_far, spans = "", []
-            if css and piece:
-                spans.append((len(so_far), len(so_far) + len(piece), css))
-            so_far += piece
-    lines.append((so_far, tuple(spans)))
-    return tuple(lines)
+def context(gap: Gap, lines: Sequence[str], first: int, stop: int) -> Hunk:
+    """Lines `first` to before `stop` of the new side of a gap, as a hunk without a change."""
+    shift = gap.old - gap.new
+    shown = [Line("context", lines[n - 1], old=n + shift, new=n) for n in range(first, min(stop, len(lines) + 1))]
+    return Hunk("", shown, first + shift, first, len(shown), len(shown))
 
 
-# The classes of static/css/diff.css: one hue per kind of word, so that the red and green of the change stay loudest.
-_CLASSES = {
-    Token.Comment: "c",
-    Token.Keyword: "k",
-    Token.Operator.Word: "k",
-    Token.Literal.String: "s",
-    Token.Literal.Number: "m",
-    Token.Name.Function: "f",
-    Token.Name.Class: "f",
-    Token.Name.Decorator: "d",
-    Token.Name.Builtin: "b",
-}
+def prepare(
+    file: FileDiff,
+    texts: Texts,
+    *,
+    wanted: Iterable[int] = (),
+    without_space: bool = False,
+    rebased: frozenset[Chunk] = frozenset(),
+) -> None:
+    """All steps on one file. `rebased` are the chunks that a newer baseline brought."""
+    for hunk in file.hunks:
+        for lines in hunk.chunks():
+            for line in lines if rebased and _chunk(file, lines) in rebased else ():
+                line.rebased = True
+        if without_space:
+            ignore_space(hunk)
+        mark_words(hunk)
+        for lines in hunk.chunks():
+            lines[0].first = True
+    unfold(file, texts, wanted)
+    colour(file.path, file.parts, texts)
+    file.coloured = any(text is not None and coloured_lines(file.path, text) for text in texts)
+    file.loaded = True
 
 
-@lru_cache(maxsize=len(STANDARD_TYPES) * 2)
-def _css(token: _TokenType) -> str:
-    kind: _TokenType | None = token
-    while kind is not None:
-        if kind in _CLASSES:
-            return _CLASSES[kind]
-        kind = kind.parent
-    return ""
+def hides(text: str) -> bool:
+    """Whether a line holds characters that a reader would not see, or would take for others."""
+    return hides_something(text) or next(odd_letters(text), None) is not None
 
 
-def render_line(text: str, spans: Sequence[Span], marks: Sequence[tuple[int, int]]) -> SafeString:
-    """HTML of one line: colour spans and word marks laid over each other, everything escaped."""
-    cuts = sorted({0, len(text), *(i for span in spans for i in span[:2]), *(i for mark in marks for i in mark)})
-    parts = []
-    marked = False
-    for start, end in pairwise(cuts):
-        inside = any(low <= start < high for low, high in marks)
-        if inside != marked:
-            parts.append("<mark>" if inside else "</mark>")
-            marked = inside
-        css = next((css for low, high, css in spans if low <= start < high), "")
-        piece = visible(text[start:end])
-        parts.append(f'<span class="{css}">{piece}</span>' if css else piece)
-    if marked:
-        parts.append("</mark>")
-    return mark_safe("".join(parts))  # `visible` escapes, classes are ours
-
-
-def rendered(diff: str, read: Read) -> list[FileDiff]:
-    """The files of a diff with every line as HTML. `read` may raise LookupError: then that file has no colours."""
-    files = parse(diff)
-    for file in files:
-        try:
-            before, after = (coloured_lines(file.path, text) for text in read(file.path))
-        except LookupError:
-            before = after = ()
-        file.coloured = bool(before or after)
-        for hunk in file.hunks:
-            mark_words(hunk)
-            for line in hunk.lines:
-                file.hidden_characters |= line.kind != "note" and hides_something(line.text)
-                side, number = (before, line.old) if line.kind == "removed" else (after, line.new)
-                line.html = render_line(line.text, _spans(side, number, line.text), line.marks)
-    return files
+def colour(path: str, parts: Iterable[Hunk | Gap], texts: Texts) -> None:
+    """Write the HTML of every line; the colours of a line only where the file really has this line there."""
+    before, after = (coloured_lines(path, text) if text is not None else () for text in texts)
+    for part in parts:
+        for line in part.lines if isinstance(part, Hunk) else ():
+            side, number = (before, line.old) if line.kind == "removed" else (after, line.new)
+            line.html = render_line(line.text, _spans(side, number, line.text), line.marks)
 
 
 def _spans(side: Sequence[tuple[str, tuple[Span, ...]]], number: int | None, text: str) -> tuple[Span, ...]:
-    """Colours of a line, if the file really has this line there."""
     if number is None or not 0 < number <= len(side) or side[number - 1][0] != text:
         return ()
     return side[number - 1][1]
-
-
-def too_large(diff: str) -> bool:
-    """Whether a diff is offered as a download only."""
-    return len(diff.encode()) > MAX_SHOWN_BYTES
-
-
-def texts_of(before: Mapping[str, str], after: Mapping[str, str]) -> Read:
-    """Read from two sets of files; a file of one side is empty on the other, one of neither is a LookupError."""
-
-    def read(path: str) -> tuple[str, str]:
-        if path not in before and path not in after:
-            raise LookupError(path)
-        return before.get(path, ""), after.get(path, "")
-
-    return read

@@ -116,14 +116,14 @@ class Flag:
         return LEVELS[self.level][1]
 
 
-def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff]) -> list[Flag]:
+def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff], against_base: bool = True) -> list[Flag]:
     """The risky edits of a patch set, the worst first, each put on its line of the diff where the diff shows that line."""
     if patch_set is None:
         return []
     stored = [flag for flag in patch_set.flags if flag.get("level") in LEVELS]
     flags = []
     for number, told in enumerate(sorted(stored, key=lambda flag: _RANK[flag["level"]]), 1):
-        line = _line_of(files, told.get("path", ""), told.get("line"))
+        line = _line_of(files, told.get("path", ""), told.get("line"), against_base)
         shown = line is not None and told["level"] != "info"
         path, at = told.get("path", ""), told.get("line")
         flag = Flag(number, told["level"], told["detector"], told["sentence"], path, at, shown)
@@ -133,8 +133,10 @@ def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff]) -> list[Flag]
     return flags
 
 
-def _line_of(files: Sequence[FileDiff], path: str, number: int | None) -> Line | None:
+def _line_of(files: Sequence[FileDiff], path: str, number: int | None, against_base: bool) -> Line | None:
     """The line of the new file, or for removed code the place where it was; a changed line wins over context."""
-    lines = [line for file in files if file.path == path for hunk in file.hunks for line in hunk.lines if number]
-    wanted = (("added", "new"), ("removed", "old"), ("context", "new"))
+    lines = [line for file in files if file.path == path for line in file.lines if number]
+    wanted = [("added", "new"), ("removed", "old"), ("context", "new")]
+    if not against_base:  # the left is not what removed code was counted in
+        del wanted[1]
     return next((line for kind, side in wanted for line in lines if line.kind == kind and getattr(line, side) == number), None)

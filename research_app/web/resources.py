@@ -1,13 +1,14 @@
 """What a change resolves to: measured facts of both arms side by side, and the constants whose value changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
-from research_app.models import Run
+from agent.touched import ASSIGNMENT
+from research_app.models import PatchSet, Run
 from research_app.web import figures
 
+MAX_VALUE = 40  # characters of a constant's text
 FACTS = (  # key, words, how it is written
     ("parameters", "parameters", figures.quantity),
     ("layers", "layers", figures.quantity),
@@ -58,24 +59,24 @@ def _mean_fact(runs: Sequence[Run], key: str) -> float | None:
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant of the code whose resolved value changed."""
+    """A constant of the code that a change sets: its text before and after, "" where it does not stand on one line."""
 
     name: str
     before: str
     after: str
 
 
-def constants_of(details: Mapping[str, Any]) -> list[Constant]:
-    """The constants that the proposer moved, by their last name: LEARNING_RATE of train.py:LEARNING_RATE."""
-    now, was = details.get("knobs"), details.get("was")
-    if not isinstance(now, Mapping) or not isinstance(was, Mapping):
-        return []
-    return [
-        Constant(name.rpartition(":")[2], _written(was[name]), _written(value))
-        for name, value in now.items()
-        if name in was and was[name] != value
-    ]
+def constants_of(patch_set: PatchSet | None) -> list[Constant]:
+    """The constants that a change moves, read off its diff: nobody's word is taken for it."""
+    return [constant_in(patch_set.diff, name) for name in patch_set.touched.split()] if patch_set else []
 
 
-def _written(value: object) -> str:
-    return figures.minus(f"{value:g}") if isinstance(value, float) else str(value)
+def constant_in(diff: str, name: str) -> Constant:
+    """Where a diff moves one constant."""
+    values = {"-": "", "+": ""}
+    for line in diff.splitlines():
+        match = ASSIGNMENT.match(line, 1) if line[:1] in values and not line.startswith(("---", "+++")) else None
+        if match and match["name"] == name and not values[line[0]]:
+            value = line[match.end() :].split("  #")[0].strip()
+            values[line[0]] = value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
+    return Constant(name, values["-"], values["+"])
