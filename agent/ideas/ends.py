@@ -51,7 +51,7 @@ def tie(source: Source, _: float) -> None:
     if _tie(source) is not None:
         raise DoesNotApply("The head uses the weights of the embedding already.")
     found = model(source)
-    _, table, made_by = embedded(source, found)
+    table, made_by = embedded(source, found)[1:]
     size = ast.dump(made_by.args[0])
     for node in ast.walk(found.init):
         match node:

@@ -112,7 +112,7 @@ def _reshape(source: Source, words: str, name: str, shape: str) -> None:
 
 def warm_up_stable_decay(source: Source, share: float) -> None:
     """Hold the learning rate after warm-up and let it fall at the end alone."""
-    _, _, _, progress = cosine(source)
+    progress = cosine(source)[3]
     source.constant(f"COOLDOWN = {share}  # the part of a run in which the learning rate falls", near="WARMUP")
     shape = f"min(1.0, (1 - {progress}) / COOLDOWN)"
     _reshape(source, "a plateau and a line", "level", shape)
@@ -120,7 +120,7 @@ def warm_up_stable_decay(source: Source, share: float) -> None:
 
 def linear_decay(source: Source, _: float) -> None:
     """Let the learning rate fall in a straight line."""
-    _, _, _, progress = cosine(source)
+    progress = cosine(source)[3]
     _reshape(source, "a straight line", "line", f"1 - {progress}")
 
 
