@@ -1,6 +1,7 @@
-"""The data of the charts."""
+"""The data of curves: groups of seeds against their baseline, as JSON and as CSV."""
 
-from datetime import timedelta
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -8,12 +9,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from research_app.models import LandingState, Project, SeriesChunk, Stage, State, Verdict
-from research_app.web import charts
-from tests.factories import make_candidate, make_landing, make_many, make_project, make_run, make_user
+from research_app.models import Project, Run, Series, SeriesChunk, Stage, State
+from tests.factories import make_candidate, make_project, make_run, make_user
 
 pytestmark = pytest.mark.django_db
-DEEPER = [("train.py", "LAYERS = 3", "LAYERS = 4")]
 
 
 @pytest.fixture
@@ -80,53 +79,73 @@ def test_a_candidate_without_runs_has_an_empty_chart(client: Client, project: Pr
     assert body(client, "candidates/1/curves.json")["traces"] == []
 
 
-def test_the_progress_chart_shows_every_experiment_and_the_best_so_far(client: Client, project: Project) -> None:
-    make_candidate(project, effect=0.01)
-    make_candidate(project, edits=DEEPER, effect=-0.02, stage=Stage.DROPPED)
-    make_candidate(project, edits=DEEPER, effect=0.03)
-    make_candidate(project, edits=DEEPER, effect=None, stage=Stage.CRASHED)
-    answer = body(client, "progress.json")
-    points = answer["points"]
-    assert [[p["x"] for p in points[kind]] for kind in ("tried", "waiting", "landed", "unscored")] == [[2], [1, 3], [], [4]]
-    assert answer["best"]["x"] == [1, 3, 4]
-    assert answer["best"]["y"] == sorted(answer["best"]["y"], reverse=True)
-    assert answer["bands"][0]["n"] == 4
+def test_a_run_that_ended_is_read_from_its_packed_series_one_curve_at_a_time(client: Client, project: Project) -> None:
+    candidate = make_candidate(project)
+    before = body(client, "candidates/1/curves.json")
+    for run in Run.objects.all():
+        SeriesChunk.compact(run.pk)
+    assert not SeriesChunk.objects.exists()
+    assert Series.objects.filter(run__patch_set=candidate.patch_set).count() == 9
+    with CaptureQueriesContext(connection) as captured:
+        assert body(client, "candidates/1/curves.json") == before
+    read = [query["sql"] for query in captured.captured_queries if '"research_app_series"."values"' in query["sql"]]
+    assert len(read) == 1 and "val_loss" in read[0] and "grad_norm" not in read[0]
 
 
-def test_health_hides_a_score_from_the_progress_chart_and_its_best(client: Client, project: Project) -> None:
-    make_candidate(project, effect=0.9, verdict=Verdict.INVALID, stage=Stage.INVALID)
-    answer = body(client, "progress.json")
-    assert [p["y"] for p in answer["points"]["unscored"]] == [None]
-    assert answer["best"] == {"x": [], "y": []}
+def test_the_whole_view_stands_in_the_address(client: Client, project: Project) -> None:
+    make_candidate(project, runs=2)
+    view = "series=train_loss&band=interval&smooth=0.9&view=difference&from=100&to=200"
+    answer = body(client, f"candidates/1/curves.json?{view}")
+    base, mine = answer["traces"]
+    assert answer["band_title"] == "mean, 95% interval"
+    assert set(base["y"]) == {0.0}
+    assert set(mine) >= {"low", "high", "raw"}
+    assert min(mine["x"]) == 99 and max(mine["x"]) == 201
 
 
-def test_the_best_follows_the_direction_of_the_metric(client: Client) -> None:
-    project = make_project(metric={"direction": "higher", "name": "accuracy"})
-    for effect in (0.01, 0.03, -0.2):
-        make_candidate(project, effect=effect)
-    assert body(client, "progress.json")["best"]["x"] == [1, 2, 3]
-    assert body(client, "progress.json")["best"]["y"] == sorted(body(client, "progress.json")["best"]["y"])
+def test_every_run_is_drawn_also_those_that_still_train_while_a_mean_waits_for_them(client: Client, project: Project) -> None:
+    candidate = make_candidate(project, runs=2)
+    make_run(project.tip(), patch_set=candidate.patch_set, seed=9, state=State.RUNNING, progress=0.3)
+    assert [trace["n"] for trace in body(client, "candidates/1/curves.json")["traces"]] == [4, 2]
+    seeds = [trace.get("seed") for trace in body(client, "candidates/1/curves.json?band=all")["traces"]]
+    assert seeds == [1, 2, 3, 4, 1, 2, 9]
 
 
-def test_a_landing_is_labelled_and_starts_a_new_band(client: Client, project: Project) -> None:
-    candidate = make_candidate(project, effect=0.03, stage=Stage.LANDED)
-    make_landing(candidate, LandingState.LANDED)
-    make_candidate(project, edits=DEEPER, effect=0.01, age=timedelta())
-    answer = body(client, "progress.json")
-    assert [p["x"] for p in answer["points"]["landed"]] == [1]
-    assert [(band["number"], band["from"]) for band in answer["bands"]] == [(0, 0), (1, 1)]
+def test_runs_of_another_rung_are_shown_apart(client: Client, project: Project) -> None:
+    candidate = make_candidate(project, runs=1)
+    for seed in (1, 2):
+        make_run(project.tip(), seed=seed, scale="M")
+        make_run(project.tip(), patch_set=candidate.patch_set, seed=seed, scale="M")
+    answer = body(client, "candidates/1/curves.json")
+    assert (answer["scales"], answer["scale"], [trace["n"] for trace in answer["traces"]]) == (["S", "M"], "S", [4, 1])
+    answer = body(client, "candidates/1/curves.json?scale=M")
+    assert [trace["n"] for trace in answer["traces"]] == [2, 2]
 
 
-def test_very_many_experiments_are_thinned_but_their_extremes_stay(
-    client: Client, project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(charts, "MAX_PLAIN", 20)
-    made = make_many(project, 60, stage=Stage.DROPPED, effect=-0.02)
-    for index, mean in ((30, 1.0), (41, 9.0)):
-        evidence = made[index].evidence
-        assert evidence
-        evidence.candidate_mean = mean
-        evidence.save()
-    tried = body(client, "progress.json")["points"]["tried"]
-    assert len(tried) <= 20
-    assert {1.0, 9.0} <= {p["y"] for p in tried}
+def test_csv_holds_every_point_as_it_was_logged(client: Client, project: Project) -> None:
+    candidate = make_candidate(project, runs=1)
+    run = Run.objects.get(patch_set=candidate.patch_set)
+    response = client.get("/projects/demo/candidates/1/curves.json?series=train_loss&x=tokens&smooth=0.9&format=csv")
+    assert response.headers["Content-Disposition"] == 'attachment; filename="demo-C-1-train_loss.csv"'
+    rows = list(csv.DictReader(io.StringIO(response.content.decode())))
+    assert len(rows) == 5 * 400
+    mine = [row for row in rows if row["group"] == "C-1"]
+    assert {row["run"] for row in mine} == {str(run.pk)}
+    logged = SeriesChunk.objects.get(run=run).points
+    assert [float(row["train_loss"]) for row in mine] == logged["train_loss"][1]
+    assert [float(row["tokens"]) for row in mine] == logged["tokens"][1]
+
+
+def test_the_number_of_queries_does_not_depend_on_the_number_of_runs(client: Client, project: Project) -> None:
+    candidate = make_candidate(project, runs=1)
+
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            body(client, "candidates/1/curves.json")
+        return len(captured.captured_queries)
+
+    few = cost()
+    for seed in range(100, 112):
+        make_run(project.tip(), seed=seed)
+        make_run(project.tip(), patch_set=candidate.patch_set, seed=seed)
+    assert cost() == few <= 10

@@ -1,32 +1,71 @@
-"""The data of the charts, one address each, with an ETag that costs no read of a series."""
+"""The data of curves, one address each: JSON with an ETag that costs no read of a series, and CSV of every point."""
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
-from research_app.models import Project, Run, SeriesChunk, Stage, Verdict
-from research_app.models.run import series_of
-from research_app.web import curves, figures, findings, live
-from research_app.web.access import get_candidate, get_project, get_run, researcher
-from research_app.web.curves import Group
+from research_app.ladder import SMALLEST
+from research_app.models import BaselineVersion, Run, Series, SeriesChunk, State
+from research_app.models.run import arrays_of
+from research_app.web import curves, findings, live
+from research_app.web.access import get_candidate, get_run, researcher
+from research_app.web.curves import Group, View
 from training.spec import Outcome
 
-MAX_PLAIN = 1000  # experiments of one kind that are drawn one by one; above, the best and the worst of each bucket
+SERIES = "val_loss"  # shown where none is asked for
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs of one tree at one scale. `base` is the key of the arm that it is compared with."""
+
+    key: str
+    name: str
+    role: str
+    runs: Sequence[Run]
+    base: str = ""
+
+    def shown(self, view: View) -> Sequence[Run]:
+        """Every run where each is drawn; for a mean those that completed, because it ends where its shortest run does."""
+        ended = [run for run in self.runs if run.outcome == Outcome.completed]
+        return self.runs if view.band == "all" else ended or self.runs
+
+
+@dataclass(frozen=True)
+class Arms:
+    """What one set of panels shows."""
+
+    arms: Sequence[Arm]
+    scale: str
+    scales: Sequence[str]
+
+    @property
+    def ids(self) -> list[int]:
+        return [run.pk for arm in self.arms for run in arm.runs]
 
 
 @researcher
 @require_safe
 def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """Curves of a candidate's runs against those of its baseline."""
+    """Curves of a candidate's runs against those of its baseline, at one scale."""
     shown = get_candidate(request, slug, number)
-    base = shown.patch_set.base if shown.patch_set else shown.base
-    bank = settled(base.runs.of_baseline().filter(budget_share=1.0).order_by("seed"))
-    mine = settled(shown.patch_set.runs.order_by("seed")) if shown.patch_set else []
-    return _curves(request, [(f"baseline {base.number}", "baseline", bank), (str(shown), "candidate", mine)])
+    patch_set = shown.patch_set
+    base = patch_set.base if patch_set else shown.base
+    whose = Q(patch_set=patch_set) if patch_set else Q(pk=None)
+    runs = started(Run.objects.filter(whose | of_bases([base])))
+    mine = [run for run in runs if run.patch_set_id]
+    scales = list(dict.fromkeys(run.scale for run in sorted(mine, key=lambda run: run.pk))) or [SMALLEST]
+    asked = request.GET.get("scale", "")
+    scale = asked if asked in scales else shown.evidence.scale if shown.evidence else scales[0]
+    bank = Arm("base", f"baseline {base.number}", "baseline", [r for r in runs if not r.patch_set_id and r.scale == scale])
+    arm = Arm("candidate", str(shown), "candidate", [run for run in mine if run.scale == scale], bank.key)
+    return answer(request, Arms([bank, arm], scale, scales), f"{slug}-{shown}")
 
 
 @researcher
@@ -34,151 +73,113 @@ def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpRespon
 def run_curves(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Curves of one run, and of its baseline's other runs for comparison."""
     shown = get_run(request, slug, pk)
-    bank = settled(shown.baseline.runs.of_baseline().filter(budget_share=1.0).exclude(pk=shown.pk).order_by("seed"))
-    return _curves(request, [(f"baseline {shown.baseline.number}", "baseline", bank), (shown.name, "candidate", [shown])])
+    runs = started(Run.objects.filter(of_bases([shown.baseline]), scale=shown.scale).exclude(pk=shown.pk))
+    bank = Arm("base", f"baseline {shown.baseline.number}", "baseline", runs)
+    arm = Arm("run", shown.name, "candidate", [shown], bank.key)
+    return answer(request, Arms([bank, arm], shown.scale, [shown.scale]), f"{slug}-run-{pk}")
 
 
-def settled(runs: QuerySet[Run]) -> list[Run]:
-    """Runs of a group that ended with a score; while there is none, all. A mean ends where its shortest run does."""
-    found = list(runs)
-    return [run for run in found if run.outcome == Outcome.completed] or found
+def of_bases(versions: Sequence[BaselineVersion]) -> Q:
+    """Runs of these versions' own tree with the whole budget: other budgets feed the loss curve alone."""
+    return Q(baseline__in=versions, patch_set=None, cell=None, budget_share=1.0)
 
 
-def _curves(request: HttpRequest, groups: Sequence[tuple[str, str, Sequence[Run]]]) -> HttpResponse:
-    """One series over one axis, and the names of the others. 304 where nothing was logged since."""
-    axis = request.GET.get("x", "step")
-    axis = axis if axis in curves.AXES else "step"
-    name = request.GET.get("series", "val_loss")
-    ids = [run.pk for _, _, runs in groups for run in runs]
-    state = SeriesChunk.objects.filter(run_id__in=ids).aggregate(count=Count("pk"), newest=Max("pk"))
-    tag = live.version(f"{ids} {state} {axis} {name}")
+def started(runs: QuerySet[Run]) -> list[Run]:
+    """Those that may have logged something, in the order of their seeds."""
+    return list(runs.exclude(state=State.QUEUED).order_by("seed", "pk"))
+
+
+def answer(request: HttpRequest, shown: Arms, name: str) -> HttpResponse:
+    """One series over one axis, and the names of the others; as CSV every point of it. 304 where nothing was logged since."""
+    view, series = View.of(request.GET), request.GET.get("series", SERIES)
+    if request.GET.get("format") == "csv":
+        return as_csv(shown, series, view, name)
+    tag = live.version(f"{shown} {state_of(shown.ids)} {series} {view}")
     if (unchanged := get_conditional_response(request, etag=f'"{tag}"')) is not None:
         return unchanged
-    series = series_of(ids)
-    offered = curves.names(list(series.values()))
-    name = name if name in offered else next(iter(offered), name)
-    title, unit = curves.TITLES.get(name, (name.replace("_", " ").capitalize(), ""))
+    logged = arrays_of(shown.ids, {series, view.axis})
+    packed = Series.objects.filter(run_id__in=shown.ids).values_list("name", flat=True).distinct()
+    offered = curves.names({*packed, *(each for run in logged.values() for each in run)})
+    title, unit = curves.title_of(series)
+    groups = groups_of(shown, logged, view)
+    drawn = curves.picture(groups, series, view)
     body = {
-        "series": name,
+        "series": series,
         "title": title,
         "unit": unit,
-        "axis": axis,
-        "axis_title": curves.AXES[axis],
-        "offered": [{"name": n, "title": curves.TITLES.get(n, (n.replace("_", " ").capitalize(), ""))[0]} for n in offered],
-        "traces": curves.traces([Group(n, role, [series[r.pk] for r in runs]) for n, role, runs in groups], name, axis),
-        "marks": marks(groups, series, name, axis),
+        "axis": view.axis,
+        "axis_title": curves.AXES[view.axis],
+        "band": view.band,
+        "band_title": curves.BANDS[view.band],
+        "scale": shown.scale,
+        "scales": shown.scales,
+        "offered": [{"name": each, "title": curves.title_of(each)[0]} for each in offered],
+        "groups": [{"key": g.key, "name": g.name, "role": g.role, "n": len(g.runs)} for g in groups],
+        "traces": drawn.traces,
+        "clip": drawn.clip,
+        "outside": drawn.outside,
+        "marks": marks(shown, logged, series, view.axis),
     }
     return live.with_etag(request, JsonResponse(body), tag)
 
 
-def marks(
-    groups: Sequence[tuple[str, str, Sequence[Run]]], series: Mapping[int, curves.Series], name: str, axis: str
-) -> list[dict[str, Any]]:
+def state_of(ids: Sequence[int]) -> str:
+    """Differs when a point was added to the series of these runs. Two queries, neither reads a point."""
+    states = (each.objects.filter(run_id__in=ids).aggregate(n=Count("pk"), newest=Max("pk")) for each in (Series, SeriesChunk))
+    return " ".join(f"{state['n']}:{state['newest']}" for state in states)
+
+
+def groups_of(shown: Arms, logged: Mapping[int, curves.Logged], view: View) -> list[Group]:
+    """The arms with what their runs logged."""
+    groups = []
+    for arm in shown.arms:
+        runs = arm.shown(view)
+        groups.append(Group(arm.key, arm.name, arm.role, [logged[r.pk] for r in runs], [r.seed for r in runs], arm.base))
+    return groups
+
+
+def marks(shown: Arms, logged: Mapping[int, curves.Logged], name: str, axis: str) -> list[dict[str, Any]]:
     """Where detectors saw something on this series, on the axis that is shown. The baseline's own findings are not marked."""
-    found = findings.marks_on(name, [run for _, role, runs in groups for run in runs if role == "candidate"])
+    arms = [arm for arm in shown.arms if arm.role == "candidate"]
+    found = [(arm, mark) for arm in arms for mark in findings.marks_on(name, arm.runs)]
     return [
-        mark | {"from": curves.at_step(series[mark["run"]], mark["from"], axis),
-                "to": curves.at_step(series[mark["run"]], mark["to"], axis)}
-        for mark in found
-        if axis == "step" or axis in series[mark["run"]]
+        mark | {
+            "from": curves.at_step(logged[mark["run"]], mark["from"], axis),
+            "to": curves.at_step(logged[mark["run"]], mark["to"], axis),
+            "words": mark["words"] if len(arms) == 1 else f"{arm.name}, {mark['words']}",
+            "key": arm.key,
+        }
+        for arm, mark in found
+        if axis == "step" or axis in logged[mark["run"]]
     ]  # fmt: skip
 
 
-@researcher
-@require_safe
-def progress(request: HttpRequest, slug: str) -> HttpResponse:
-    """Every experiment of a project: score by number, running best, landings, and the baseline's band."""
-    project = get_project(request, slug)
-    rows = project.candidates.order_by("number").values_list(
-        "number", "stage", "hypothesis", "created_at", "evidence__candidate_mean", "evidence__candidate_n", "evidence__verdict"
-    )
-    state = project.candidates.aggregate(Count("pk"), Max("stage_since"), Max("number"))
-    banks = project.runs.of_baseline().filter(budget_share=1.0, score__isnull=False).aggregate(Count("pk"), Max("pk"))
-    tag = live.version(f"{project.pk} {state} {banks} {project.baseline_versions.count()}")
-    if (unchanged := get_conditional_response(request, etag=f'"{tag}"')) is not None:
-        return unchanged
-    points = [Point(*row) for row in rows]
-    metric = project.file.metric
-    body = {
-        "metric": metric.name,
-        "direction": metric.direction,
-        "address": f"{project.get_absolute_url()}candidates/",
-        "bands": bands(project, points),
-        "self_reported": project.self_reported,
-        **drawn(points, project.sign),
-    }
-    return live.with_etag(request, JsonResponse(body), tag)
+class Echo:
+    """A file that gives each line back, for the writer of CSV."""
+
+    def write(self, line: str) -> str:
+        return line
 
 
-class Point:
-    """One experiment on the progress chart. Health hides a score here too."""
-
-    def __init__(
-        self, number: int, stage: str, hypothesis: str, created: Any, mean: float | None, n: int | None, verdict: str | None
-    ):
-        self.number, self.stage, self.hypothesis, self.created, self.n, self.verdict = (
-            number,
-            stage,
-            hypothesis,
-            created,
-            n,
-            verdict,
-        )
-        self.score = None if verdict == Verdict.INVALID else mean
-
-    @property
-    def kind(self) -> str:
-        if self.stage == Stage.LANDED:
-            return "landed"
-        if self.score is None:
-            return "unscored"
-        return "waiting" if self.stage in (Stage.SHORTLISTED, Stage.READY, Stage.LANDING) else "tried"
-
-    def told(self) -> dict[str, Any]:
-        words = self.hypothesis if len(self.hypothesis) <= 90 else f"{self.hypothesis[:89]}…"
-        about = f"{Stage(self.stage).label}" + (f", n = {self.n}" if self.n else "")
-        return {"x": self.number, "y": self.score, "words": words, "about": about, "score": figures.score(self.score)}
+def as_csv(shown: Arms, series: str, view: View, name: str) -> HttpResponse:
+    """Every logged point of one series, not thinned and not smoothed: one line each."""
+    response = HttpResponse(lines_of(shown, series, view), content_type="text/csv; charset=utf-8")
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in f"{name}-{series}")
+    response.headers["Content-Disposition"] = f'attachment; filename="{safe}.csv"'
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
-def drawn(points: Sequence[Point], sign: float) -> dict[str, Any]:
-    """The points by kind, and the best score so far as steps. Kinds with very many points are thinned, extremes kept."""
-    kinds: dict[str, list[Point]] = {"tried": [], "waiting": [], "landed": [], "unscored": []}
-    best: list[tuple[int, float]] = []
-    for point in points:
-        if point.kind != "unscored" or point.stage in (Stage.CRASHED, Stage.INVALID, Stage.CONFLICT):
-            kinds[point.kind].append(point)
-        if point.score is not None and (not best or sign * point.score < sign * best[-1][1]):
-            best.append((point.number, point.score))
-    shown = {kind: [point.told() for point in thinned(found)] for kind, found in kinds.items()}
-    last = points[-1].number if points else 0
-    return {
-        "points": shown,
-        "best": {"x": [x for x, _ in best] + [last] * bool(best), "y": [y for _, y in best] + [y for _, y in best[-1:]]},
-    }
-
-
-def thinned(points: Sequence[Point]) -> list[Point]:
-    """All of them up to MAX_PLAIN; above, the lowest and the highest score of each bucket of numbers."""
-    if len(points) <= MAX_PLAIN:
-        return list(points)
-    width = curves.bucket_width(points[-1].number, MAX_PLAIN // 2 - 1)
-    buckets: dict[int, list[Point]] = {}
-    for point in points:
-        buckets.setdefault(int(point.number // width), []).append(point)
-    kept = {id(pick(part, key=lambda p: p.score or 0.0)): None for part in buckets.values() for pick in (min, max)}
-    return [point for point in points if id(point) in kept]
-
-
-def bands(project: Project, points: Sequence[Point]) -> list[dict[str, Any]]:
-    """Mean and standard deviation of every baseline version's runs, from the experiment at which it began. Two queries."""
-    scores: dict[int, list[float]] = {}
-    for pk, score in project.runs.of_baseline().filter(budget_share=1.0).values_list("baseline_id", "score"):
-        if score is not None:
-            scores.setdefault(pk, []).append(score)
-    found = []
-    for version in project.baseline_versions.order_by("number"):
-        begin = max((p.number for p in points if p.created <= version.created_at), default=0) if version.number else 0
-        if version.pk in scores:
-            mean, std = curves.mean_and_std(scores[version.pk])
-            found.append({"number": version.number, "from": begin, "mean": mean, "std": std, "n": len(scores[version.pk])})
-    return found
+def lines_of(shown: Arms, series: str, view: View) -> Iterator[str]:
+    """The lines of the table."""
+    writer, along = csv.writer(Echo()), view.axis != "step"
+    yield writer.writerow(["group", "role", "run", "seed", "step", *([view.axis] if along else []), series])
+    logged = arrays_of(shown.ids, {series, view.axis})
+    for arm in shown.arms:
+        for run in arm.runs:
+            steps, values = logged[run.pk].get(series, ((), ()))
+            for step, value in zip(steps, values, strict=True):
+                if along and view.axis not in logged[run.pk]:
+                    break
+                at = [curves.at_step(logged[run.pk], float(step), view.axis)] if along else []
+                yield writer.writerow([arm.name, arm.role, run.pk, run.seed, f"{step:.17g}", *at, f"{value:.17g}"])

@@ -10,6 +10,7 @@ from django.utils import timezone
 from research_app.evidence.noise import Noise, Rate, false_accept_rate
 from research_app.models import Project, Purpose, Stage, State, Verdict
 from research_app.models.candidate import RESTING
+from research_app.web.kept import kept, version_of
 
 LATELY = timedelta(days=1)  # of device time per step
 DECIDED = (*RESTING, Stage.LANDING)
@@ -40,9 +41,9 @@ class Grounds:
 
     @classmethod
     def of(cls, project: Project) -> "Grounds":
-        """Three queries; one of them reads every score of the project."""
-        policy = project.file.policy
-        return cls(device_time(project), policy.screening_share, project.noise(), false_accepts(project), policy.aa_rate)
+        """Three queries; when a run has ended since the last time a fourth, which reads every score of the project."""
+        policy, noise = project.file.policy, kept(project, version_of(project), Project.noise)
+        return cls(device_time(project), policy.screening_share, noise, false_accepts(project), policy.aa_rate)
 
 
 def device_time(project: Project) -> list[Spent]:

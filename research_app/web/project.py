@@ -7,7 +7,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Avg, Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -16,17 +16,25 @@ from django.views.decorators.http import require_POST, require_safe
 from research_app.loop import propose
 from research_app.models import Candidate, Device, Project, Purpose, Run, Stage, State
 from research_app.models.candidate import DISCARDED, RESTING, WAITING
-from research_app.models.run import series_of
+from research_app.models.run import arrays_of
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
 from research_app.web.candidates import SMALL, for_list
+from research_app.web.curves import Logged
 from research_app.web.effects import rows
+from research_app.web.funnel import cost_of, funnel_of
 from research_app.web.grounds import Grounds
+from research_app.web.kept import kept, version_of
+from research_app.web.progress import MEASURES
+from research_app.web.resources import Constant, constants_of
 
 WINDOW = timedelta(hours=1)  # of throughput and device use
 WAY = tuple(stage for stage in Stage if stage not in DISCARDED)
 ALWAYS = (*WAY[: WAY.index(Stage.SHORTLISTED)], Stage.READY, Stage.LANDING, Stage.LANDED)  # shown with a zero too
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_POINTS = 120, 28, 60
+SPARK_SERIES = ("val_loss", "train_loss")
+MOST_PLACES = 8  # devices that are shown one by one
+TRYING = 4  # candidates under way
 
 
 @researcher
@@ -36,8 +44,11 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
     shown = get_project(request, slug)
     waiting = for_list(shown.candidates.waiting_for_review()).order_by("stage_since")
     counts = dict(shown.candidates.values_list("stage").annotate(Count("pk")).order_by())
+    version, places = (version_of(shown), *sorted(counts.items())), places_of(shown)
+    training = [place.training for place in places if place.training]
     attention, small = Count("pk", filter=~Q(needs_attention="")), Count("pk", filter=SMALL)
     context = {
+        "measures": MEASURES,
         **shown.candidates.aggregate(attention=attention, within_noise=small),
         "project": shown,
         "baseline": Bank.of(shown),
@@ -45,13 +56,17 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "discarded": [(stage, counts[stage]) for stage in DISCARDED if counts.get(stage)],
         "waiting": rows(waiting[:5]),
         "waiting_count": sum(counts.get(stage, 0) for stage in WAITING),
-        "training": live_runs(shown),
+        "places": places,
+        "training": training,
+        "idle": sum(place.idle for place in places),
         "queued": shown.runs.filter(state=State.QUEUED).count(),
         "pace": Pace.of(shown),
         "grounds": Grounds.of(shown),
         "rounds": shown.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
         "last_round": shown.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
-        "under_way": shown.candidates.exclude(stage__in=RESTING).filter(needs_attention="").order_by("-number")[:4],
+        "trying": tried_now(shown),
+        "funnel": kept(shown, version, funnel_of),
+        "cost": kept(shown, version, cost_of),
         "chart_version": f"{sum(counts.values())}-{sum(counts.get(s, 0) for s in RESTING)}-{shown.baseline_versions.count()}",
     }
     fragments = {
@@ -60,6 +75,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "turn": "project/_turn.html",
         "grounds": "project/_grounds.html",
         "proposing": "project/_proposing.html",
+        "funnel": "project/_funnel.html",
         "progress-mark": "project/_mark.html",
     }
     return live.page(request, "project.html", fragments, context)
@@ -130,7 +146,7 @@ class Training:
     """One run that trains now."""
 
     run: Run
-    series: dict[str, list[list[float]]]
+    logged: Logged
 
     @property
     def candidate(self) -> Candidate | None:
@@ -146,11 +162,11 @@ class Training:
     @cached_property
     def curve(self) -> tuple[list[float], list[float]]:
         """Validation loss, or train loss before there is enough of it."""
-        for name in ("val_loss", "train_loss"):
-            steps, values = self.series.get(name) or ([], [])
+        for name in SPARK_SERIES:
+            steps, values = self.logged.get(name, ((), ()))
             if len(values) >= 3:
                 stride = max(1, len(values) // SPARK_POINTS)
-                return list(steps[::stride]), list(values[::stride])
+                return [float(step) for step in steps[::stride]], [float(value) for value in values[::stride]]
         return [], []
 
     @property
@@ -171,12 +187,59 @@ class Training:
         )
 
 
-def live_runs(project: Project) -> list[Training]:
-    """The runs that train now, with their series. Two queries."""
-    running = project.runs.filter(state=State.RUNNING).select_related("device", "baseline", "patch_set__candidate__project")
-    runs = list(running.defer("patch_set__diff").order_by("pk"))
-    series = series_of([run.pk for run in runs])
-    return [Training(run, series[run.pk]) for run in runs]
+@dataclass(frozen=True)
+class Place:
+    """One device and what it does: a run of this project, one of another, or nothing. Places stay where they are."""
+
+    name: str
+    training: Training | None
+    elsewhere: str = ""  # the project that it trains for
+
+    @property
+    def idle(self) -> bool:
+        return self.training is None and not self.elsewhere
+
+
+def places_of(project: Project) -> list[Place]:
+    """A place for every device that takes this project's runs, where they are few, and every run that trains. Four queries."""
+    running = Run.objects.filter(state=State.RUNNING).select_related("project", "device", "baseline", "patch_set__candidate")
+    runs = list(running.defer("patch_set__diff", "facts").order_by("pk"))
+    mine = [run for run in runs if run.project_id == project.pk]
+    others = {run.device_id: run.project.slug for run in runs if run.project_id != project.pk}
+    logged = arrays_of([run.pk for run in mine], SPARK_SERIES)
+    training = [Training(run, logged[run.pk]) for run in mine]
+    devices = Device.objects.online().filter(kind=project.file.train.device, refusal="").order_by("name")
+    free = list(devices[: MOST_PLACES + 1])
+    if len(free) > MOST_PLACES:  # a large fleet: only what trains for this project
+        return [Place(each.run.device.name if each.run.device else "", each) for each in training]
+    by_device = {each.run.device_id: each for each in training if each.run.device_id}
+    shown = [Place(device.name, by_device.pop(device.pk, None), others.get(device.pk, "")) for device in free]
+    left = [each for each in training if each.run.device_id is None or each.run.device_id in by_device]
+    return [*shown, *(Place(each.run.device.name if each.run.device else "", each) for each in left)]
+
+
+@dataclass(frozen=True)
+class Trying:
+    """One candidate that a machine works on: what it changes, and how far its runs are."""
+
+    candidate: Candidate
+    ended: int
+    asked: int
+    mean: float | None
+
+    @property
+    def constants(self) -> list[Constant]:
+        return constants_of(self.candidate.details)
+
+
+def tried_now(project: Project) -> list[Trying]:
+    """The newest candidates under way with their runs. Two queries."""
+    under_way = project.candidates.exclude(stage__in=RESTING).filter(needs_attention="").select_related("patch_set", "project")
+    candidates = list(under_way.defer("patch_set__diff", "proposed").order_by("-number")[:TRYING])
+    runs = Run.objects.filter(patch_set__in=[c.patch_set_id for c in candidates if c.patch_set_id]).order_by()
+    counted = runs.values_list("patch_set_id").annotate(Count("pk"), Count("pk", filter=Q(state=State.FINISHED)), Avg("score"))
+    by_patch_set = {patch_set: (ended, asked, mean) for patch_set, asked, ended, mean in counted}
+    return [Trying(c, *by_patch_set.get(c.patch_set_id, (0, 0, None))) for c in candidates]
 
 
 @dataclass(frozen=True)
@@ -194,7 +257,7 @@ class Pace:
         """Two queries."""
         now = timezone.now()
         since = now - WINDOW
-        found = project.runs.filter(started_at__isnull=False).exclude(finished_at__lt=since)
+        found = project.runs.filter(Q(finished_at__gte=since) | Q(state=State.RUNNING), started_at__isnull=False)
         runs = list(found.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id"))
         refusals = Device.objects.online().filter(kind=project.file.train.device).values_list("refusal", flat=True)
         refusing = sum(bool(refusal) for refusal in refusals)

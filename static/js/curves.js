@@ -1,109 +1,307 @@
-// Loss curves and their siblings: a mean with its band per group of seeds, one line for a single run.
-import { Source, layout, options, plain, soft, stayCurrent, token } from "./plot.js";
+// The curves of a candidate, a run or a comparison: which series, over what, how. The view stands in the address.
+import { Panel, looks, significant, valueAt } from "./curves-panel.js";
+import { exportCsv, exportPicture } from "./curves-export.js";
+import { Address, stayCurrent } from "./plot.js";
 
-const place = document.getElementById("curves");
-const tabs = document.getElementById("curves-series");
-const axis = document.getElementById("curves-axis");
-const legend = document.getElementById("curves-legend");
-const words = document.getElementById("curves-text");
-const source = new Source();
-let series = "val_loss";
-let data = null;
+const find = (id) => document.getElementById(`curves${id && `-${id}`}`);
+const [host, tabs, axis, legend, words, note, say, controls, table] = ["", "series", "axis", "legend", "text", "note", "say", "controls", "table"].map(find);
+const MAIN = ["val_loss", "train_loss", "grad_norm", "tokens_per_second", "memory_mb"];
+const ROWS = 12; // of the table that says what the picture shows
 
-const colour = (trace) => token(trace.role === "baseline" ? "--base-curve" : "--cand-curve");
-const label = (trace) => `${trace.name} · ${trace.n === 1 ? "n = 1, one line" : `n = ${trace.n}, mean ± std`}`;
+const address = new Address({ series: "val_loss", x: "step", band: "std", smooth: "0", log: "", clip: "on", view: "", from: "", to: "", low: "", high: "", hide: "", scale: "" });
+const view = address.read();
+let panels = [];
+let groups = [];
+let offered = [];
 
-const traces = () => data.traces.flatMap((trace) => {
-  const line = { x: trace.x, y: trace.y, type: "scatter", mode: trace.x.length > 1 ? "lines" : "markers", name: trace.name, line: { color: colour(trace), width: 1.8 }, marker: { color: colour(trace) }, hovertemplate: `%{y:.5~g}<extra>${trace.name.replace(/[<>&]/g, "")}</extra>` };
-  if (!trace.low) return [line];
-  const edge = { x: trace.x, type: "scatter", mode: "lines", line: { width: 0 }, hoverinfo: "skip" };
-  return [{ ...edge, y: trace.low }, { ...edge, y: trace.high, fill: "tonexty", fillcolor: soft(colour(trace), 0.2) }, line];
-});
+const list = (text) => text.split(",").filter(Boolean);
+const number = (text) => (text === "" || !Number.isFinite(Number(text)) ? null : Number(text));
 
-// What detectors saw, as upright bands in the colour of its level; the words stand at the top of the first few.
-const COLOURS = { invalid: "--bad", warning: "--warn", info: "--ink-3" };
-const marks = () => data.marks.map(({ from, to, level }) => ({
-  type: from === to ? "line" : "rect", layer: "below", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1,
-  fillcolor: soft(token(COLOURS[level]), 0.14), line: { color: token(COLOURS[level]), width: from === to ? 1.2 : 0 },
-}));
-const markWords = () => data.marks.slice(0, 3).map(({ from, level, words: text }, i) => ({
-  x: from, xref: "x", y: 1 - i * 0.08, yref: "paper", xanchor: "left", yanchor: "top", showarrow: false, text: plain(text), font: { size: 10, color: token(COLOURS[level]) },
-}));
+// What a panel may ask and tell.
+const desk = {
+  looks: new Map(),
+  at: null,
+  get hidden() { return new Set(list(view.hide)); },
+  get single() { return panels.length === 1; },
+  get clips() { return view.clip !== "off"; },
+  get difference() { return view.view === "difference"; },
+  get logX() { return view.log.includes("x"); },
+  get window() {
+    const ends = [number(view.from), number(view.to)];
+    return ends.includes(null) || ends[0] >= ends[1] ? null : ends;
+  },
+  logY: (series) => !desk.difference && (view.log === "" ? series === "grad_norm" : view.log.includes("y")),
 
-// The steep first drop would flatten all that matters: the view begins where the curves have come below it.
-const range = () => {
-  if (!/loss/.test(data.series)) return undefined;
-  const low = Math.min(...data.traces.flatMap((trace) => trace.y));
-  const settled = Math.max(...data.traces.map((trace) => trace.y[Math.floor(trace.y.length * 0.2)] ?? trace.y[0]));
-  const top = settled + (settled - low) * 0.08;
-  return top > low ? [low - (top - low) * 0.05, top] : undefined;
+  address(series) {
+    const { x, band, smooth, log, view: seen, from, to, scale } = view;
+    const asked = Object.entries({ series, x, band, smooth, log, view: seen, from, to, scale }).filter(([, value]) => value !== "" && value !== "0");
+    return `${host.dataset.source}${host.dataset.source.includes("?") ? "&" : "?"}${new URLSearchParams(asked)}`;
+  },
+
+  arrived(panel) {
+    groups = panel.data.groups;
+    desk.looks = looks(groups);
+    if (panel === panels[0]) offer(panel.data);
+    describe();
+  },
+
+  // Over all panels; the one under the pointer shows its values by itself.
+  point(from, x) {
+    if (desk.pointing) return;
+    desk.pointing = true;
+    desk.at = x;
+    for (const panel of panels) panel.cross(x, panel !== from);
+    desk.pointing = false;
+  },
+
+  zoom(panel, x, y) {
+    const all = x === null && y === null;
+    const before = `${view.from} ${view.to}`;
+    if (x || all) [view.from, view.to] = x ? x.map((end) => String(Number(end.toPrecision(6)))) : ["", ""];
+    if (all) for (const each of panels) each.own = null;
+    else if (y) panel.own = y;
+    [view.low, view.high] = desk.single && panels[0].own ? panels[0].own.map(significant) : ["", ""];
+    address.write(view);
+    if (`${view.from} ${view.to}` === before) redraw();
+    else reload(); // the server cuts the window into buckets of its own
+  },
+
+  say(text) { say.textContent = text; },
 };
 
-const draw = () => {
-  if (!data) return;
-  if (!data.traces.length) {
-    Plotly.purge(place);
-    place.textContent = "No curve was logged yet.";
-    place.classList.add("chart-empty");
-    return;
-  }
-  if (place.classList.contains("chart-empty")) {
-    place.textContent = "";
-    place.classList.remove("chart-empty");
-  }
-  Plotly.react(place, traces(), layout({
-    hovermode: "x unified",
-    shapes: marks(),
-    annotations: markWords(),
-    uirevision: `${data.series} ${data.axis}`, // a zoom outlives new points, not a new axis
-    xaxis: { title: { text: data.axis_title, standoff: 6 }, rangemode: "tozero" },
-    yaxis: { title: { text: data.unit, standoff: 8 }, range: range(), type: data.series === "grad_norm" ? "log" : "linear" },
-  }), options);
+const redraw = () => {
+  for (const panel of panels) panel.draw();
+  describe();
+};
+const reload = (again = false) => {
+  for (const panel of panels) if (panel.seen) panel.load(again);
+  annotate();
+};
+
+const label = ({ key, name, n }) => {
+  const trace = panels[0]?.data?.traces.find((each) => each.key === key);
+  const drawn = trace ? trace.n : n;
+  const how = { std: "mean ± std", se: "mean ± standard error", interval: "mean, 95% interval", all: "every run" }[view.band] ?? "mean ± std";
+  return `${name} · ${drawn === 1 ? "n = 1, one line" : `n = ${drawn}${drawn ? `, ${how}` : ""}`}`;
+};
+
+const swatch = (look) => {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+  svg.setAttribute("class", "line-swatch");
+  svg.setAttribute("width", "18");
+  svg.setAttribute("height", "8");
+  svg.setAttribute("aria-hidden", "true");
+  for (const [name, value] of Object.entries({ x1: 0, x2: 18, y1: 4, y2: 4, class: `${look.name.slice(2)} ${look.dash}` })) line.setAttribute(name, value);
+  svg.append(line);
+  return svg;
+};
+
+// The same elements stay where nothing changed: a live update moves no focus and no layout.
+const renew = (place, items, make) => {
+  const key = JSON.stringify(items);
+  if (place.dataset.items === key) return;
+  const focus = place.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+  place.dataset.items = key;
+  place.replaceChildren(...items.map(make));
+  if (focus) place.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
+};
+
+const button = (text, focus, pressed) => {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = text;
+  made.dataset.focus = focus;
+  if (pressed !== undefined) made.setAttribute("aria-pressed", String(pressed));
+  return made;
+};
+
+const offer = (data) => {
+  offered = data.offered;
+  if (offered.length && !offered.some(({ name }) => name === view.series) && view.series !== "all" && list(view.series).length === 1) choose(offered[0].name, false);
+  const chosen = list(view.series);
+  const entries = offered.map(({ name, title }) => [name, title, chosen.includes(name)]);
+  if (offered.length > 1) entries.push(["all", "All", view.series === "all"]);
+  renew(tabs, entries, ([name, title, pressed]) => {
+    const tab = button(title, name, pressed);
+    tab.dataset.series = name;
+    if (name !== "all") tab.title = `${title}; with Shift beside the others`;
+    return tab;
+  });
+  const scales = controls.querySelector("[data-view=scale]");
+  renew(scales, data.scales, (scale) => new Option(`scale ${scale}`, scale));
+  scales.closest("label").hidden = data.scales.length < 2;
+  scales.value = data.scale;
 };
 
 const describe = () => {
-  const said = data.traces.map((trace) => `${label(trace)}: ${trace.y.length} points, from ${trace.y[0]} to ${trace.y.at(-1)}${trace.low ? ` with std ${((trace.high.at(-1) - trace.low.at(-1)) / 2).toPrecision(2)}` : ""}`);
-  words.textContent = `${data.title} over ${data.axis_title}. ${said.join(". ") || "No curve was logged yet"}.${data.marks.map((mark) => ` Marked from ${mark.from} to ${mark.to}: ${mark.words}.`).join("")}`;
-  place.setAttribute("role", "img");
-  place.setAttribute("aria-labelledby", words.id);
-  legend.replaceChildren(...data.traces.map((trace) => {
+  renew(legend, groups.map((group) => [group.key, group.role, label(group), desk.hidden.has(group.key)]), ([key, role, text, hidden]) => {
     const item = document.createElement("li");
-    const swatch = document.createElement("i");
-    swatch.className = `swatch ${trace.role}`;
-    item.append(swatch, label(trace));
+    const mark = swatch(desk.looks.get(key));
+    if (role === "baseline") item.append(mark, text);
+    else {
+      const toggle = button("", key, !hidden);
+      toggle.className = "plain";
+      toggle.dataset.group = key;
+      toggle.append(mark, text);
+      item.append(toggle);
+    }
     return item;
-  }));
-  tabs.replaceChildren(...data.offered.map(({ name, title }) => {
-    const tab = document.createElement("button");
-    tab.type = "button";
-    tab.textContent = title;
-    tab.dataset.series = name;
-    tab.setAttribute("aria-pressed", String(name === data.series));
-    return tab;
-  }));
+  });
+  words.textContent = panels.filter((panel) => panel.data).map(told).join(" ");
+  annotate();
+  if (table.closest("details").open) fill();
 };
 
-const load = async (again = false) => {
-  try {
-    const focus = tabs.contains(document.activeElement) ? series : "";
-    const fresh = await source.get(`${place.dataset.source}?${new URLSearchParams({ series, x: axis.value })}`, again);
-    if (!fresh) return;
-    data = fresh;
-    series = data.series;
-    describe();
-    draw();
-    if (focus) tabs.querySelector(`[data-series="${CSS.escape(focus)}"]`)?.focus();
-  } catch (error) {
-    if (!data) words.textContent = place.textContent = error.message;
+const told = ({ data, shown }) => {
+  const said = shown.map((trace) => `${label(trace)}: ${trace.y.length} points, from ${significant(trace.y[0])} to ${significant(trace.y.at(-1))}${trace.low ? ` within ${significant(trace.low.at(-1))} to ${significant(trace.high.at(-1))}` : ""}`);
+  const marks = data.marks.map((mark) => ` Marked from ${significant(mark.from)} to ${significant(mark.to)}: ${mark.words}.`).join("");
+  return `${data.title}${desk.difference ? ", difference to the baseline," : ""} over ${data.axis_title}. ${said.join(". ") || "No curve was logged yet"}.${marks}`;
+};
+
+// One line under the curves: what was left out of the picture, and how to get it back.
+const annotate = () => {
+  const first = panels.find((panel) => panel.data)?.data;
+  const parts = [];
+  if (desk.window || panels.some((panel) => panel.own)) parts.push("Zoomed; a double click or 0 shows all.");
+  else if (first?.outside && desk.clips && !desk.logY(first.series)) parts.push(`${first.outside.toLocaleString("en")} points lie outside the view.`);
+  if (view.smooth !== "0") parts.push(`Smoothed (${view.smooth}), as logged in the shadow. Verdicts never read smoothed curves.`);
+  if (desk.difference) parts.push("Less the mean of its baseline at the same place.");
+  note.textContent = parts.join(" ") || " ";
+};
+
+// What the picture shows as a table: values at a dozen places.
+const fill = () => {
+  const made = panels.filter((panel) => panel.data?.traces.length).map(({ data, shown }) => {
+    const longest = shown.reduce((best, trace) => (trace.x.length > best.x.length ? trace : best), shown[0]);
+    const count = Math.min(ROWS, longest.x.length);
+    const places = Array.from({ length: count }, (_, i) => longest.x[Math.round((i * (longest.x.length - 1)) / Math.max(1, count - 1))]);
+    const grid = document.createElement("table");
+    grid.createCaption().textContent = `${data.title}${data.unit ? `, ${data.unit}` : ""}`;
+    const head = grid.createTHead().insertRow();
+    for (const text of [data.axis_title, ...shown.map((trace) => (trace.seed === undefined ? `${trace.name}, n = ${trace.n}` : `${trace.name} seed ${trace.seed}`))]) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.textContent = text;
+      head.append(cell);
+    }
+    const body = grid.createTBody();
+    for (const x of places) {
+      const row = body.insertRow();
+      const cell = document.createElement("th");
+      cell.scope = "row";
+      cell.textContent = significant(x);
+      row.append(cell);
+      for (const trace of shown) {
+        const value = valueAt(trace, x);
+        row.insertCell().textContent = value === null ? "–" : significant(value);
+      }
+    }
+    return grid;
+  });
+  table.replaceChildren(...made);
+};
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const panel = panels.find((each) => each.place === target);
+    if (isIntersecting && panel && !panel.seen) panel.load();
+  }
+}, { rootMargin: "300px" });
+
+// One panel for each chosen series; those that stay keep what they have.
+const arrange = () => {
+  const names = offered.map(({ name }) => name);
+  const wanted = view.series === "all" ? (names.length ? names : MAIN) : list(view.series);
+  const kept = new Map(panels.map((panel) => [panel.series, panel]));
+  panels = wanted.map((name) => kept.get(name) ?? new Panel(name, desk));
+  for (const [name, panel] of kept) if (!wanted.includes(name)) watcher.unobserve(panel.place);
+  host.replaceChildren(...panels.map((panel) => panel.place));
+  host.classList.toggle("several", panels.length > 1);
+  if (desk.single && number(view.low) !== null && number(view.high) !== null) panels[0].own = [number(view.low), number(view.high)];
+  panels.forEach((panel) => { if (!panel.seen) watcher.observe(panel.place); });
+};
+
+const choose = (series, write = true) => {
+  view.series = series;
+  [view.low, view.high] = ["", ""];
+  for (const panel of panels) panel.own = null;
+  if (write) address.write(view);
+  arrange();
+  redraw();
+  if (panels[0].data) offer(panels[0].data);
+  else if (panels.length) panels[0].load();
+};
+
+const show = () => {
+  axis.value = view.x;
+  for (const control of controls.querySelectorAll("[data-view]")) {
+    const { view: name, on } = control.dataset;
+    if (control.type !== "checkbox") control.value = view[name] || control.value;
+    else if (name === "log") control.checked = on === "x" ? desk.logX : desk.logY(list(view.series)[0]);
+    else control.checked = view[name] === on;
   }
 };
 
+const changed = (name, value, needed) => {
+  view[name] = value;
+  if (name === "x" || name === "scale") [view.from, view.to] = ["", ""]; // a window of another axis means nothing
+  if (name !== "clip") for (const panel of panels) panel.own = null;
+  [view.low, view.high] = ["", ""];
+  address.write(view);
+  show();
+  if (needed) reload();
+  else redraw();
+};
+
 tabs.addEventListener("click", (event) => {
-  const tab = event.target.closest("[data-series]");
-  if (!tab) return;
-  series = tab.dataset.series;
-  load();
+  const name = event.target.closest("[data-series]")?.dataset.series;
+  if (!name) return;
+  const now = list(view.series).filter((each) => each !== "all");
+  if (!event.shiftKey || name === "all") choose(name);
+  else if (!now.includes(name)) choose([...now, name].join(","));
+  else if (now.length > 1) choose(now.filter((each) => each !== name).join(","));
 });
-axis.addEventListener("change", () => load());
-stayCurrent("curves", () => load(true), draw);
-load();
+legend.addEventListener("click", (event) => {
+  const key = event.target.closest("[data-group]")?.dataset.group;
+  if (!key) return;
+  const hidden = desk.hidden;
+  if (!hidden.delete(key)) hidden.add(key);
+  view.hide = [...hidden].join(",");
+  address.write(view);
+  redraw();
+});
+axis.addEventListener("change", () => changed("x", axis.value, true));
+controls.addEventListener("change", ({ target }) => {
+  const { view: name, on, off } = target.dataset;
+  if (!name) return;
+  if (name === "log") {
+    const chosen = [...controls.querySelectorAll("[data-view=log]:checked")].map((box) => box.dataset.on).join("");
+    changed("log", chosen || "none", true);
+  } else if (target.type === "checkbox") changed(name, target.checked ? on : off, name !== "clip");
+  else changed(name, target.value, true);
+});
+controls.addEventListener("click", async ({ target }) => {
+  const kind = target.closest("[data-export]")?.dataset.export;
+  if (kind === "csv") exportCsv(panels, desk);
+  else if (kind) await exportPicture(panels.filter((panel) => panel.plot.data), kind, groups.filter(({ key }) => !desk.hidden.has(key)).map((group) => ({ ...group, words: label(group) })), note.textContent);
+  if (target.closest("[data-reset]")) {
+    Object.assign(view, address.defaults, { scale: view.scale });
+    for (const panel of panels) panel.own = null;
+    address.write(view);
+    show();
+    arrange();
+    reload();
+  }
+});
+find("more").addEventListener("click", ({ target }) => {
+  controls.hidden = !controls.hidden;
+  target.setAttribute("aria-expanded", String(!controls.hidden));
+});
+table.closest("details").addEventListener("toggle", ({ target }) => { if (target.open) fill(); });
+
+const hand = Object.entries(address.defaults).some(([name, value]) => !["series", "x", "hide", "from", "to", "low", "high"].includes(name) && view[name] !== value);
+if (hand) find("more").click(); // a link that sets something shows where
+show();
+arrange();
+stayCurrent("curves", () => reload(true), redraw);

@@ -1,4 +1,4 @@
-// What both charts share: colours from the tokens, one layout, data fetched with an ETag and drawn again on a theme change.
+// What all charts share: colours from the tokens, one layout, data fetched with an ETag and drawn again on a theme change.
 export const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export const soft = (colour, share) => {
@@ -36,7 +36,7 @@ export class Source {
     if (again && this.etags.has(address)) headers["If-None-Match"] = this.etags.get(address);
     const answer = await fetch(address, { headers, credentials: "same-origin" });
     if (answer.status === 304) return null;
-    if (!answer.ok) throw new Error(`The chart's data did not come (error ${answer.status}).`);
+    if (!answer.ok) throw new Error(`The chart's data did not come (error ${answer.status}). Reload the page to try again.`);
     this.etags.set(address, answer.headers.get("ETag"));
     return answer.json();
   }
@@ -52,4 +52,33 @@ export const stayCurrent = (name, reload, draw) => {
     state = now;
     reload();
   });
+};
+
+// The view in the address: a link restores it. What others keep there stays.
+export class Address {
+  constructor(defaults) { this.defaults = defaults; }
+
+  read() {
+    const given = new URLSearchParams(location.search);
+    return Object.fromEntries(Object.entries(this.defaults).map(([key, value]) => [key, given.get(key) ?? value]));
+  }
+
+  write(view) {
+    const given = new URLSearchParams(location.search);
+    for (const [key, value] of Object.entries(view)) {
+      if (value === this.defaults[key]) given.delete(key);
+      else given.set(key, value);
+    }
+    const query = given.toString().replaceAll("%2C", ",");
+    history.replaceState(history.state, "", `${location.pathname}${query ? `?${query}` : ""}${location.hash}`);
+  }
+}
+
+// Gives a file to the person: `content` is a Blob.
+export const download = (content, name) => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 };

@@ -1,0 +1,99 @@
+"""How far candidates came, and what they cost: counts over all runs of a project."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Count, Q, Sum
+
+from research_app.ladder import SMALLEST
+from research_app.models import Evidence, Landing, LandingState, Project, Purpose, State, Verdict
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the way: how many candidates ever came to it."""
+
+    words: str
+    count: int
+    of_all: float  # share of all candidates
+    of_before: float | None  # share of those that came to the step before; None for the first
+
+    @property
+    def width(self) -> str:
+        """Of its bar, in hundredths."""
+        return f"{100 * self.of_all:.2f}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Device time so far, in seconds: by kind of device, and of the runs of candidates that landed."""
+
+    by_kind: Mapping[str, float]
+    landed: int
+    runs: int
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.by_kind.values())
+
+    @property
+    def per_landing(self) -> float | None:
+        """Device time of everything for each change that landed."""
+        return self.seconds / self.landed if self.landed else None
+
+    @property
+    def words(self) -> str:
+        """Kinds, where there are several."""
+        return " and ".join(self.by_kind) if len(self.by_kind) > 1 else ""
+
+
+def funnel_of(project: Project) -> Sequence[Step]:
+    """From proposed to landed; a step that nobody could come to is left out. Four queries."""
+    candidates = project.candidates.aggregate(proposed=Count("pk"), checked=Count("pk", filter=Q(patch_set__isnull=False)))
+    whose = "patch_set__candidate"
+    ended = project.runs.filter(patch_set__isnull=False, state=State.FINISHED)
+    ran = ended.aggregate(
+        screened=Count(whose, distinct=True),
+        replicated=Count(whose, distinct=True, filter=~Q(purpose=Purpose.SCREEN) & ~Q(purpose=Purpose.CONFIRM)),
+        confirmed=Count(whose, distinct=True, filter=Q(purpose=Purpose.CONFIRM)),
+        scaled=Count(whose, distinct=True, filter=~Q(scale=SMALLEST)),
+    )
+    solid = Evidence.objects.filter(patch_set__candidate__project=project, verdict=Verdict.SOLID)
+    landings = Landing.objects.filter(project=project).aggregate(
+        approved=Count("candidate", distinct=True),
+        landed=Count("candidate", distinct=True, filter=Q(state=LandingState.LANDED)),
+    )
+    counts = {
+        "proposed": candidates["proposed"],
+        "passed the checks": candidates["checked"],
+        "screened": ran["screened"],
+        "replicated": ran["replicated"],
+        "fresh seeds": ran["confirmed"],
+        "solid": solid.aggregate(n=Count(whose, distinct=True))["n"],
+        "scaled up": ran["scaled"],
+        "approved": landings["approved"],
+        "landed": landings["landed"],
+    }
+    if not ran["scaled"]:
+        del counts["scaled up"]
+    return steps(counts)
+
+
+def steps(counts: Mapping[str, int]) -> Sequence[Step]:
+    """The counts with their shares."""
+    found: list[Step] = []
+    first = next(iter(counts.values()))
+    for words, count in counts.items():
+        before = found[-1].count if found else None
+        share = count / before if before else None if before is None else 0.0
+        found.append(Step(words, count, count / first if first else 0.0, share))
+    return found
+
+
+def cost_of(project: Project) -> Cost:
+    """What all runs took. Two queries."""
+    ended = project.runs.filter(train_seconds__isnull=False)
+    rows = ended.values_list("device__kind").annotate(Sum("train_seconds"), Count("pk")).order_by("device__kind")
+    kinds = {str(kind or "unknown device"): (float(seconds), count) for kind, seconds, count in rows}
+    landed = Landing.objects.filter(project=project, state=LandingState.LANDED).count()
+    return Cost({kind: seconds for kind, (seconds, _) in kinds.items()}, landed, sum(count for _, count in kinds.values()))

@@ -1,0 +1,26 @@
+"""Figures that take a look at every run of a project: worked out again only when one more run has ended."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db.models import Max
+
+from research_app.models import Project
+
+T = TypeVar("T")
+_kept: dict[tuple[int, str], tuple[Any, Any]] = {}  # of this process: {project and name: (version, figure)}
+
+
+def version_of(project: Project) -> Any:
+    """Changes when a run of the project ends. One query, on the index run_ended."""
+    return project.runs.aggregate(newest=Max("finished_at"))["newest"]
+
+
+def kept(project: Project, version: Any, figure: Callable[[Project], T]) -> T:
+    """The figure of this version: from memory, or worked out now."""
+    key = project.pk, f"{figure.__module__}.{figure.__qualname__}"
+    found = _kept.get(key)
+    if found is None or found[0] != version:
+        found = _kept[key] = version, figure(project)
+    value: T = found[1]
+    return value
