@@ -123,6 +123,36 @@ def time_saved(curve: LossCurve, candidate: Sequence[float], sigma: float, draws
     return Saving(1 - 1 / needed, (low, high), needed, not curve.low <= needed <= curve.high)
 
 
+@dataclass(frozen=True)
+class Reach:
+    """The share of its budget at which a version reaches a target score, with its 95% interval. `extrapolated`: outside the
+    shares that were measured."""
+
+    share: float
+    interval: tuple[float, float]
+    extrapolated: bool
+
+
+def budget_to_reach(curve: LossCurve, target: Sequence[float], sigma: float, draws: int = 4000, seed: int = 0) -> Reach:
+    """The share of the budget at which a version's own loss curve is where the runs of `target` are on average.
+
+    The interval is the parametric bootstrap of `time_saved`: the curve and the target's mean are drawn again.
+    """
+    require_sigma(sigma)
+    require_runs(target, 1, "target")
+    require_finite(target, "target")
+    rng = np.random.default_rng(seed)
+    covariance = sigma**2 * np.array(curve.scatter).reshape(2, 2)
+    lines = rng.multivariate_normal([curve.intercept, curve.slope], covariance, size=draws)
+    means = rng.normal(fmean(target), sigma / math.sqrt(len(target)), size=draws)
+    sign = math.copysign(1.0, curve.slope)
+    slopes = sign * np.maximum(sign * lines[:, 1], abs(curve.slope) / 100)
+    shares = np.exp(np.clip((means - lines[:, 0]) / slopes, -50, 50))
+    low, high = np.quantile(shares, [0.025, 0.975]).tolist()
+    share = math.exp((fmean(target) - curve.intercept) / curve.slope)
+    return Reach(share, (low, high), not curve.low <= share <= curve.high)
+
+
 def first_reach(times: Sequence[float], scores: Sequence[float], target: float, lower_is_better: bool = True) -> float | None:
     """When a logged curve first reaches the target, between two points by a straight line; None when it never does."""
     if len(times) != len(scores):

@@ -5,8 +5,7 @@ is trained like any other run. What comes of it: main effects, the bundle agains
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from statistics import fmean
+from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
@@ -16,7 +15,9 @@ from django.utils import timezone
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise
 from research_app.evidence.stacking import StackDesign, check_bundle, design, main_effects
+from research_app.ladder import SMALLEST
 from research_app.loop.doubt import doubt_by_check
+from research_app.loop.price import Price, pace_of, price_of
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -47,14 +48,6 @@ class CheckRefused(ValueError):
     """These candidates cannot be checked together; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Price:
-    """What a check costs. `seconds` of device time; None where nothing was trained yet."""
-
-    runs: int
-    seconds: float | None
-
-
 def rows_of(names: Sequence[str], folded: bool) -> tuple[StackDesign, list[frozenset[str]]]:
     """The design, and its rows with the bare tree added where the design has none. Raises BadDesign."""
     plan = design(names, folded=folded)
@@ -67,14 +60,12 @@ def seeds_of(row: frozenset[str], members: int) -> int:
     return BUNDLE_SEEDS if len(row) in (0, members) else 1
 
 
-def price_of(project: Project, candidates: Sequence[Candidate], folded: bool) -> Price:
-    """What it would cost. Raises CheckRefused (two queries)."""
+def check_price(project: Project, candidates: Sequence[Candidate], folded: bool) -> Price:
+    """What it would cost. Raises CheckRefused. At most three queries."""
     refuse_unfit(project, candidates)
     _, rows = rows_of([str(candidate.number) for candidate in candidates], folded)
-    runs = sum(seeds_of(row, len(candidates)) for row in rows)
-    took = project.runs.completed().filter(scale="S", budget_share=1.0, train_seconds__isnull=False).order_by("-pk")[:50]
-    seconds = [float(second or 0.0) for second in took.values_list("train_seconds", flat=True)]
-    return Price(runs, runs * fmean(seconds) if seconds else None)
+    rung = project.file.rung(SMALLEST)
+    return price_of(rung, pace_of(project, rung), [1.0] * sum(seeds_of(row, len(candidates)) for row in rows))
 
 
 def refuse_unfit(project: Project, candidates: Sequence[Candidate]) -> None:
@@ -90,7 +81,7 @@ def refuse_unfit(project: Project, candidates: Sequence[Candidate]) -> None:
 
 def begin_check(project: Project, candidates: Sequence[Candidate], folded: bool, actor: str) -> StackCheck:
     """Ask for a stack check; its trees are made by a worker. Raises CheckRefused."""
-    price = price_of(project, candidates, folded)
+    price = check_price(project, candidates, folded)
     with transaction.atomic():
         check = StackCheck.objects.create(project=project, version=project.tip(), folded=folded, asked_by=actor)
         check.candidates.set(candidates)
@@ -182,14 +173,15 @@ def commit_of(project: Project, version: BaselineVersion, members: Sequence[Cand
 
 def queue_cell(check: StackCheck, cell: StackCell, seed: int) -> None:
     """Queue one run of a row. In a transaction."""
-    project = check.project
+    project, rung = check.project, check.project.file.rung(SMALLEST)
     run = Run.objects.create(
         project=project,
         baseline=check.version,
         cell=cell,
         purpose=Purpose.STACK,
         priority=PRIORITY[Purpose.STACK],
-        queue=project.queue,
+        queue=rung.queue,
+        devices=rung.devices,
         commit=cell.commit,
         seed=seed,
         self_reported=project.self_reported,

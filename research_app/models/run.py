@@ -31,6 +31,7 @@ class Purpose(models.TextChoices):
     REPLICATE = "replicate", "replication"
     SCREEN = "screen", "screening"
     CURVE = "curve", "baseline at another budget"
+    TARGET = "target", "time to the first baseline"
 
 
 Array = NDArray[np.float64]

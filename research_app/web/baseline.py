@@ -1,30 +1,37 @@
-"""/projects/<slug>/baseline/ : every version of the baseline, what brought it, who approved it, how it scores."""
+"""/projects/<slug>/baseline/ : every version of the baseline, what brought it, who approved it, how it scores and how fast."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from django.contrib.auth.models import User
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
 
-from research_app.models import BaselineVersion, Decision, Landing, Project, Review
+from research_app.access import may_operate
+from research_app.loop.target import Measured, measure_target, target_price, times_to_target
+from research_app.models import BaselineVersion, Candidate, Decision, Kind, Landing, LandingState, Project, Review
+from research_app.models.candidate import DISCARDED
 from research_app.repository import RepositoryError
 from research_app.web import live
-from research_app.web.access import get_project, researcher
+from research_app.web.access import get_project, operator, researcher
 
 SHOWN = 200  # versions, newest first
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version with its scores and the trailers of its commit."""
+    """One version with its scores, the trailers of its commit, and its measured way to the first version's score."""
 
     version: BaselineVersion
-    landing: Landing | None
+    landings: Sequence[Landing]
     scores: Sequence[float]
     trailers: Sequence[tuple[str, str]]
+    target: Measured
+    reverted_by: Candidate | None
 
     @property
     def n(self) -> int:
@@ -38,31 +45,67 @@ class Version:
     def std(self) -> float | None:
         return stdev(self.scores) if self.n > 1 else None
 
+    @property
+    def doubts(self) -> list[str]:
+        """What later measurements say against it."""
+        return [line for landing in self.landings for line in landing.doubt.splitlines()]
+
 
 @researcher
 @require_safe
 def baseline(request: HttpRequest, slug: str) -> HttpResponse:
     """The history of the baseline. A constant number of queries."""
     project = get_project(request, slug)
-    context = {"project": project, "versions": versions(project), "repository": project.folder / "repository.git"}
+    listed = versions(project)
+    price = target_price(project, listed[0].version) if listed and listed[0].version.number else None
+    context = {"project": project, "versions": listed, "repository": project.folder / "repository.git", "price": price}
+    context["seconds"] = price.hours * 3600 if price and price.hours is not None else None
+    context["may_operate"] = may_operate(request.user)
     return live.page(request, "baseline.html", {"versions": "baseline/_versions.html"}, context)
 
 
+@operator
+@require_POST
+def measure(request: HttpRequest, slug: str) -> HttpResponse:
+    """Run the newest version at smaller budgets, to see when it is where the first one ended."""
+    project = get_project(request, slug)
+    assert isinstance(request.user, User)  # the decorator lets nobody else in
+    measure_target(project.tip(), request.user.get_username())
+    return redirect("baseline", slug=slug)
+
+
 def versions(project: Project) -> list[Version]:
-    """Newest first. Four queries and one read of git."""
-    approvals = Review.objects.filter(decision=Decision.APPROVE, voided_at=None).select_related("reviewer")
+    """Newest first. A constant number of queries and one read of git."""
     found = list(project.baseline_versions.order_by("-number")[:SHOWN])
-    landings = Landing.objects.filter(version__in=found).select_related("candidate__project")
-    by_version = {
-        landing.version_id: landing
-        for landing in landings.prefetch_related(Prefetch("candidate__reviews", approvals, to_attr="approvals"))
-    }
     scores: dict[int, list[float]] = defaultdict(list)
     for pk, score in project.runs.of_baseline().filter(budget_share=1.0).values_list("baseline_id", "score"):
         if score is not None:
             scores[pk].append(score)
-    trailers = trailers_of(project)
-    return [Version(v, by_version.get(v.pk), scores[v.pk], trailers.get(v.commit, ())) for v in found]
+    made, trailers, targets, undone = (
+        landings_by(found),
+        trailers_of(project),
+        times_to_target(project, found),
+        reverts_of(found),
+    )
+    return [Version(v, made[v.pk], scores[v.pk], trailers.get(v.commit, ()), targets[v.pk], undone.get(v.pk)) for v in found]
+
+
+def landings_by(found: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
+    """What made each version, the whole of a batch first, with approvals. Two queries."""
+    approvals = Review.objects.filter(decision=Decision.APPROVE, voided_at=None).select_related("reviewer")
+    rows = Landing.objects.filter(version__in=found, state=LandingState.LANDED).select_related("candidate__project")
+    made: dict[int, list[Landing]] = defaultdict(list)
+    given = Prefetch("candidate__reviews", approvals, to_attr="approvals")
+    for landing in rows.prefetch_related(given).order_by("-batch", "pk"):
+        if landing.version_id:
+            made[landing.version_id].append(landing)
+    return made
+
+
+def reverts_of(found: Sequence[BaselineVersion]) -> dict[int, Candidate]:
+    """By version: the candidate that takes it back, landed or still on its way. One query."""
+    rows = Candidate.objects.filter(reverts__in=found, kind=Kind.REVERT).exclude(stage__in=DISCARDED)
+    return {int(row.reverts_id or 0): row for row in rows.select_related("project").order_by("pk")}
 
 
 def trailers_of(project: Project) -> dict[str, Sequence[tuple[str, str]]]:
