@@ -68,9 +68,11 @@ def may_not_vote(user: User, candidate: Candidate, gate: Gate) -> str:
 
 
 def authors_of(candidate: Candidate) -> set[int]:
-    """Keys of the people who submitted the candidate or one of its patch sets (one query)."""
-    revised = candidate.patch_sets.exclude(submitted_by=None).values_list("submitted_by_id", flat=True)
-    return {pk for pk in (candidate.submitted_by_id, *revised) if pk is not None}
+    """Keys of the people who submitted the candidate or one of its patch sets, or are named as their author (two queries)."""
+    made = list(candidate.patch_sets.values_list("submitted_by_id", "author"))
+    names = {candidate.author, *(author for _, author in made)}
+    named = User.objects.filter(username__in=names).values_list("pk", flat=True)
+    return {*named, *(pk for pk in (candidate.submitted_by_id, *(pk for pk, _ in made)) if pk is not None)}
 
 
 def steered_by(candidate: Candidate) -> set[int]:
@@ -87,13 +89,13 @@ def steered_by(candidate: Candidate) -> set[int]:
 
 
 def barred(candidate: Candidate, policy: GatePolicy) -> set[int]:
-    """Keys of the people whom the policy keeps from voting on this candidate (at most two queries)."""
+    """Keys of the people whom the policy keeps from voting on this candidate (at most five queries)."""
     authors = set() if policy.author_may_vote else authors_of(candidate)
     return authors | (set() if policy.steering_may_vote else steered_by(candidate))
 
 
 def tally(candidate: Candidate, gate: Gate) -> Tally:
-    """Where the decision at a gate stands. At most five queries, however many people there are."""
+    """Where the decision at a gate stands. At most eight queries, however many people there are."""
     project = candidate.project
     votes = list(candidate.reviews.standing().filter(gate=gate).select_related("reviewer").order_by("pk"))
     given = [vote for vote in votes if vote.decision == Decision.APPROVE]
@@ -157,7 +159,8 @@ def turns_of(user: User) -> CandidateQuerySet:
     held = role_of(user)
     mine = Q(patch_set__submitted_by=user) | Q(patch_set__submitted_by=None, submitted_by=user)
     wanted = Q(mine, stage=Stage.CHANGES)
-    authored = Q(submitted_by=user) | Q(pk__in=PatchSet.objects.filter(submitted_by=user).values("candidate"))
+    made = PatchSet.objects.filter(Q(submitted_by=user) | Q(author=user.get_username()))
+    authored = Q(submitted_by=user) | Q(author=user.get_username()) | Q(pk__in=made.values("candidate"))
     told = Q(pk__in=Review.objects.filter(reviewer=user, decision=Decision.CHANGES).values("candidate")) | Q(
         pk__in=Note.objects.filter(written_by=user, candidate__isnull=False).values("candidate")
     )

@@ -32,7 +32,7 @@ const watch = () => navigator.locks.request("signoff turns", async () => {
     } catch {
       etag = ""; // the server is away; the next round asks again
     }
-    await new Promise((resolve) => { setTimeout(resolve, Number(document.documentElement.dataset.turnsEvery) || EVERY); });
+    await new Promise((resolve) => { setTimeout(resolve, EVERY); });
   }
 });
 if (wanted()) watch();

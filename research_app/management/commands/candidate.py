@@ -1,4 +1,4 @@
-"""`manage.py candidate submit|show|retry`"""
+"""`manage.py candidate submit|revise|show|retry`"""
 
 import getpass
 import json
@@ -15,8 +15,9 @@ from django.forms.models import model_to_dict
 from agent.proposal import CATEGORIES
 from research_app.loop.check import CheckFailed, submit
 from research_app.loop.reconcile import retry
+from research_app.loop.revise import RevisionRefused, next_number, revise
 from research_app.management.commands.project import find_project
-from research_app.models import Candidate, Event, Run
+from research_app.models import Candidate, Event, Run, StageMoved
 from research_app.repository import RepositoryError
 
 
@@ -31,6 +32,14 @@ class Command(BaseCommand):
         submitting.add_argument("--hypothesis", required=True, help="what the change should do, and why")
         submitting.add_argument("--category", choices=CATEGORIES, default="architecture")
         submitting.add_argument("--author", default=getpass.getuser())
+        revising = verbs.add_parser("revise", help="answer a request for changes with another patch set")
+        revising.add_argument("project")
+        revising.add_argument("number", type=int)
+        revising.add_argument(
+            "--patch", required=True, metavar="FILE", help="the whole change against the baseline; - reads standard input"
+        )
+        revising.add_argument("--message", default="", help="what changed since the last patch set")
+        revising.add_argument("--author", default=getpass.getuser())
         for verb, words in (
             ("show", "everything known of a candidate"),
             ("retry", "try again after a machine's trouble"),
@@ -49,13 +58,23 @@ class Command(BaseCommand):
         if not options["hypothesis"].strip():
             raise CommandError("Say with --hypothesis what the change should do.")
         try:
-            text = sys.stdin.read() if options["patch"] == "-" else Path(options["patch"]).read_text(encoding="utf-8")
+            text = read_patch(options["patch"])
             candidate = submit(project, text, options["hypothesis"], category=options["category"], author=options["author"])
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"The patch {options['patch']} cannot be read: {error}") from error
         except (CheckFailed, RepositoryError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(str(candidate.number))
+
+    def revise(self, options: dict[str, Any]) -> None:
+        candidate = self.find(options)
+        try:
+            revise(candidate, author=options["author"], patch=read_patch(options["patch"]), message=options["message"])
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"The patch {options['patch']} cannot be read: {error}") from error
+        except (RevisionRefused, CheckFailed, RepositoryError, StageMoved) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{candidate} gets patch set {next_number(candidate)}; votes given before are void.")
 
     def find(self, options: dict[str, Any]) -> Candidate:
         project = find_project(options["project"])
@@ -79,6 +98,11 @@ class Command(BaseCommand):
             self.stdout.write(f"run {run.pk}  seed {run.seed}  {run.outcome or run.state}  {run.score or ''}  {run.reason}")
         if candidate.patch_set:
             self.stdout.write(candidate.patch_set.diff)
+
+
+def read_patch(name: str) -> str:
+    """A patch from a file, or from standard input for "-". Raises OSError, UnicodeDecodeError."""
+    return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
 
 
 def candidate_runs(candidate: Candidate) -> QuerySet[Run]:
