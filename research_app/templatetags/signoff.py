@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from research_app.models import Candidate, Event, Run, Stage, State, Verdict
 from research_app.models.candidate import DISCARDED, WAITING
 from research_app.web import figures
+from research_app.web.columns import Column
 from research_app.web.live import fragment
 from research_app.web.text import visible
 from training.spec import Outcome
@@ -65,6 +66,8 @@ def stage_chip(candidate: Candidate) -> SafeString:
         return chip("bad", "!", f"{stage.label}: needs attention", candidate.needs_attention)
     if stage in WAITING:
         return chip("accent", "◆", f"at gate {1 if stage == Stage.SHORTLISTED else 2}", candidate.why)
+    if stage == Stage.CHANGES:
+        return chip("warn", "↩", stage.label, candidate.why)
     if stage == Stage.LANDED:
         return chip("good", "●", stage.label, candidate.why)
     if stage in DISCARDED:
@@ -145,6 +148,12 @@ def live(context: Context, name: str) -> SafeString:
     """The fragment of this page with this name, see research_app/web/live.py."""
     flat: dict[str, Any] = context.flatten()  # type: ignore[assignment]  # its keys are strings
     return fragment(name, context["fragments"][name], flat, context.get("request"))
+
+
+@register.simple_tag(takes_context=True)
+def next_sort(context: Context, column: Column, now: str) -> str:
+    """Where a click on a column's head leads: the first page in its order, or in the other direction."""
+    return query(context, sort=column.next_order(now), page="")
 
 
 @register.simple_tag(takes_context=True)

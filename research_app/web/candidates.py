@@ -1,19 +1,25 @@
 """/projects/<slug>/candidates/ : every candidate, sorted, filtered and searched. Everything stands in the address."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from django import forms
 from django.core.paginator import Paginator
-from django.db.models import Case, F, OrderBy, Q, When
+from django.db.models import F, Q, Sum
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
 
 from agent.proposal import CATEGORIES
-from research_app.models import Candidate, Project, Stage, Verdict
+from research_app.access import may_operate
+from research_app.models import Candidate, Kind, Preferences, Project, Run, SavedView, Stage, Verdict
 from research_app.models.candidate import DISCARDED, RESTING, WAITING, CandidateQuerySet
-from research_app.web import live
+from research_app.web import columns, live
 from research_app.web.access import get_project, researcher
+from research_app.web.columns import DEFAULT_ORDER, ORDERS, SAVED
 from research_app.web.effects import rows
 
 PAGE_SIZE = 50
@@ -29,16 +35,14 @@ SMALL = Q(
     evidence__effect__gt=-F("evidence__sigma"),
     stage__in=(Stage.DROPPED, Stage.INCONCLUSIVE),
 )
-# Health hides an effect from the order too: an invalid candidate is not best.
-_EFFECT = Case(When(evidence__verdict=Verdict.INVALID, then=None), default=F("evidence__effect"))
-ORDERS: Mapping[str, tuple[str, OrderBy]] = {
-    "newest": ("newest first", F("number").desc()),
-    "oldest": ("oldest first", F("number").asc()),
-    "best": ("best effect first", _EFFECT.desc(nulls_last=True)),
-    "worst": ("worst effect first", _EFFECT.asc(nulls_last=True)),
-    "runs": ("most runs first", F("evidence__candidate_n").desc(nulls_last=True)),
-    "changed": ("changed last", F("stage_since").desc()),
+EFFECTS: Mapping[str, tuple[str, Q]] = {
+    "better": ("better: interval above 0", Q(evidence__low__gt=0)),
+    "worse": ("worse: interval below 0", Q(evidence__high__lt=0)),
+    "unclear": ("not told apart from 0", Q(evidence__low__lte=0, evidence__high__gte=0)),
+    "none": ("no effect to show", Q(evidence__effect=None) | Q(evidence__verdict=Verdict.INVALID)),
 }
+AWAY: Mapping[str, str] = {"": "archived left out", "too": "archived too", "only": "only archived"}
+MORE = ("constant", "effect", "gain", "since", "until", "kind", "base", "archived")  # filters that are folded away
 
 
 class FilterForm(forms.Form):
@@ -50,8 +54,16 @@ class FilterForm(forms.Form):
     author = forms.ChoiceField(required=False)
     category = forms.ChoiceField(required=False, choices=[("", "any category"), *((name, name) for name in CATEGORIES)])
     sort = forms.ChoiceField(required=False, choices=[(key, words) for key, (words, _) in ORDERS.items()])
+    constant = forms.ChoiceField(required=False)
+    effect = forms.ChoiceField(required=False, choices=[("", "any effect"), *((k, words) for k, (words, _) in EFFECTS.items())])
+    gain = forms.FloatField(required=False)
+    since = forms.DateField(required=False)
+    until = forms.DateField(required=False)
+    kind = forms.ChoiceField(required=False, choices=[("", "any kind"), *Kind.choices])
+    base = forms.IntegerField(required=False, min_value=0, max_value=10**6)
+    archived = forms.ChoiceField(required=False, choices=list(AWAY.items()))
 
-    def __init__(self, data: Mapping[str, str], authors: list[str]) -> None:
+    def __init__(self, data: Mapping[str, str], authors: Sequence[str], constants: Sequence[str], unit: str) -> None:
         super().__init__(data)
         groups = [
             *((key, words) for key, (words, _) in GROUPS.items()),
@@ -61,36 +73,99 @@ class FilterForm(forms.Form):
         offered: dict[str, list[Any]] = {
             "stage": [("", "any stage"), ("Groups", groups), ("Stages", Stage.choices)],
             "author": [("", "any author"), *((name, name) for name in authors)],
+            "constant": [("", "any constant"), *((name, name) for name in constants)],
         }
         for name, choices in offered.items():
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)
             field.choices = choices
-        self.fields["q"].widget.attrs |= {"type": "search", "placeholder": "Search hypothesis or diff", "aria-label": "Search", "data-key": "/"}
-        for name in ("stage", "verdict", "author", "category", "sort"):
-            self.fields[name].widget.attrs["aria-label"] = name.capitalize()
+        self._describe(unit)
         self.is_valid()
+
+    def _describe(self, unit: str) -> None:
+        """Names for those who do not see the page, and the kinds of fields."""
+        search = {"type": "search", "placeholder": "Search hypothesis or diff", "aria-label": "Search", "data-key": "/"}
+        self.fields["q"].widget.attrs |= search
+        least = {"step": "any", "placeholder": f"gain, {unit}", "aria-label": f"Gain of at least, in {unit}"}
+        self.fields["gain"].widget.attrs |= least
+        self.fields["base"].widget.attrs |= {"placeholder": "base", "aria-label": "Tried on baseline version"}
+        for name, words in (("since", "Proposed since"), ("until", "Proposed until")):
+            self.fields[name].widget.attrs |= {"type": "date", "aria-label": words, "title": words}
+        for name in ("stage", "verdict", "author", "category", "sort", "constant", "effect", "kind", "archived"):
+            self.fields[name].widget.attrs["aria-label"] = name.capitalize()
 
     def chosen(self, name: str) -> str:
         return str(self.cleaned_data.get(name) or "")
 
+    def given(self, name: str) -> bool:
+        """True where the address says something sensible about this; a gain or base of 0 is something."""
+        return self.cleaned_data.get(name) not in (None, "")
+
     @property
     def active(self) -> bool:
-        """True when something is left out of the list."""
-        return any(self.chosen(name) for name in ("q", "stage", "verdict", "author", "category"))
+        """True when something is left out of the list, or put in, that otherwise is not."""
+        return any(self.given(name) for name in ("q", "stage", "verdict", "author", "category", *MORE))
+
+    @property
+    def more(self) -> int:
+        """How many of the filters that are folded away are in use."""
+        return sum(self.given(name) for name in MORE)
 
 
 @researcher
+@require_safe
 def candidates(request: HttpRequest, slug: str) -> HttpResponse:
     """The list. The number of queries does not depend on the number of rows, and no series is read."""
     project = get_project(request, slug)
-    authors = sorted(project.candidates.values_list("author", flat=True).distinct())
-    form = FilterForm(request.GET, authors)
-    found = ordered(filtered(Candidate.objects.filter(project=project), form), form.chosen("sort"))
-    page = Paginator(for_list(found), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {"project": project, "form": form, "page": page, "rows": rows(page.object_list)}
-    context["may_reopen_all"] = form.chosen("stage") == WITHIN_NOISE
-    return live.page(request, "candidates.html", {"results": "candidates/_results.html"}, context)
+    metric = project.file.metric
+    form = FilterForm(request.GET, *facets(project), metric.name)
+    order = form.chosen("sort") or DEFAULT_ORDER
+    found = ordered(filtered(Candidate.objects.filter(project=project), form), order).annotate(saved=SAVED)
+    page = Paginator(for_list(found).select_related("base"), PAGE_SIZE).get_page(request.GET.get("page"))
+    listed = list(page.object_list)
+    shown = columns.chosen(request.GET.get("columns", ""), Preferences.of(request.user).columns)
+    context = {
+        "project": project,
+        "metric": metric,
+        "form": form,
+        "order": order,
+        "page": page,
+        "rows": rows(listed, spent_on(listed)),
+        "columns": shown,
+        "all_columns": [(column, column in shown) for column in columns.COLUMNS],
+        "views": views_of(request, project),
+        "query": bare_query(request.GET.urlencode()),
+        "may_operate": may_operate(request.user),
+        "may_reopen_all": form.chosen("stage") == WITHIN_NOISE,
+    }
+    fragments = {"views": "candidates/_views.html", "results": "candidates/_results.html"}
+    return live.page(request, "candidates.html", fragments, context)
+
+
+def facets(project: Project) -> tuple[list[str], list[str]]:
+    """Authors and touched constants that the project's candidates have. Two queries."""
+    authors = project.candidates.order_by("author").values_list("author", flat=True).distinct()
+    touched = project.candidates.order_by().values_list("patch_set__touched", flat=True).distinct()
+    return list(authors), sorted({name for names in touched if names for name in names.split()}, key=str.lower)
+
+
+def bare_query(query: str) -> str:
+    """The part of an address that makes a view: filters, order and columns, without the page and without empty values."""
+    return urlencode([(key, value) for key, value in parse_qsl(query) if key != "page"])
+
+
+def views_of(request: HttpRequest, project: Project) -> list[tuple[SavedView, bool, bool]]:
+    """Saved views: (view, whether it is what the page shows, whether it is this person's). One query."""
+    now = sorted(parse_qsl(bare_query(request.GET.urlencode())))
+    found = SavedView.objects.filter(project=project).seen_by(request.user)
+    return [(view, sorted(parse_qsl(view.query)) == now, view.user_id == request.user.pk) for view in found]
+
+
+def spent_on(listed: Sequence[Candidate]) -> dict[int, float]:
+    """Seconds of training of these candidates' runs, by candidate. One query."""
+    runs = Run.objects.filter(patch_set__candidate__in=[c.pk for c in listed], train_seconds__isnull=False)
+    totals = runs.order_by().values_list("patch_set__candidate").annotate(total=Sum("train_seconds"))
+    return {pk: total or 0.0 for pk, total in totals}
 
 
 def for_list(found: CandidateQuerySet) -> CandidateQuerySet:
@@ -108,9 +183,10 @@ def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
         found = found.filter(stage__in=GROUPS[stage][1] if stage in GROUPS else [stage])
     if verdict := form.chosen("verdict"):
         found = found.filter(evidence__verdict=verdict)
-    for name in ("author", "category"):
+    for name in ("author", "category", "kind"):
         if value := form.chosen(name):
             found = found.filter(**{name: value})
+    found = narrowed(found, form)
     if text := form.chosen("q"):
         words = Q(hypothesis__icontains=text) | Q(patch_set__diff__icontains=text)
         if number := re.fullmatch(r"[cC]-?(\d{1,9})|(\d{1,9})", text):
@@ -119,9 +195,37 @@ def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
     return found
 
 
+def narrowed(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
+    """The filters that are folded away. Health hides effects here too."""
+    away = form.chosen("archived")
+    if away != "too":
+        found = found.filter(archived_at__isnull=away != "only")
+    if constant := form.chosen("constant"):
+        found = found.filter(patch_set__touched__contains=f"\n{constant}\n")
+    effect = form.chosen("effect")
+    if form.given("gain") or effect not in ("", "none"):
+        found = found.exclude(evidence__verdict=Verdict.INVALID)
+    if effect:
+        found = found.filter(EFFECTS[effect][1])
+    if form.given("gain"):
+        found = found.filter(evidence__effect__gte=form.cleaned_data["gain"])
+    if form.given("base"):
+        found = found.filter(base__number=form.cleaned_data["base"])
+    if form.given("since"):
+        found = found.filter(created_at__gte=midnight(form.cleaned_data["since"]))
+    if form.given("until"):
+        found = found.filter(created_at__lt=midnight(form.cleaned_data["until"]) + timedelta(days=1))
+    return found
+
+
+def midnight(day: date) -> datetime:
+    """When a day begins, where the server is."""
+    return timezone.make_aware(datetime.combine(day, time.min))
+
+
 def ordered(found: CandidateQuerySet, sort: str) -> CandidateQuerySet:
     """In the order asked for; equal ones newest first, so that pages never overlap."""
-    return found.order_by(ORDERS.get(sort, ORDERS["newest"])[1], F("number").desc())
+    return found.order_by(ORDERS.get(sort, ORDERS[DEFAULT_ORDER])[1], F("number").desc())
 
 
 def neighbours(project: Project, candidate: Candidate) -> tuple[int | None, int | None]:

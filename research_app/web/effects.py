@@ -1,6 +1,6 @@
 """The effect of a candidate as pages show it: candidate − baseline in the metric's unit, with its interval."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -97,6 +97,7 @@ class Row:
     candidate: Candidate
     effect: Effect | None
     scale: Scale
+    spent: float = 0.0  # seconds of training
 
     @property
     def bar(self) -> SafeString | None:
@@ -108,12 +109,22 @@ class Row:
         evidence = self.candidate.evidence
         return evidence is not None and evidence.verdict == Verdict.INVALID
 
+    @property
+    def saved(self) -> float | None:
+        """Share of the baseline's time saved at equal loss, where the query annotated it (web/columns.py)."""
+        return getattr(self.candidate, "saved", None)
 
-def rows(candidates: Iterable[Candidate]) -> list[Row]:
+    @property
+    def constants(self) -> list[str]:
+        """What the diff touches."""
+        return self.candidate.patch_set.touched.split() if self.candidate.patch_set else []
+
+
+def rows(candidates: Iterable[Candidate], spent: Mapping[int, float] | None = None) -> list[Row]:
     """Rows on one common scale per project. Signs are read once per project: they cost a validation each."""
     listed = list(candidates)
     projects = {c.project_id: c.project for c in listed}
     sign = {pk: project.sign for pk, project in projects.items()}
     effects = {c.pk: effect_of(c.evidence, sign[c.project_id]) for c in listed}
     scales = {pk: Scale.of(effects[c.pk] for c in listed if c.project_id == pk) for pk in projects}
-    return [Row(c, effects[c.pk], scales[c.project_id]) for c in listed]
+    return [Row(c, effects[c.pk], scales[c.project_id], (spent or {}).get(c.pk, 0.0)) for c in listed]

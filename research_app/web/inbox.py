@@ -1,19 +1,30 @@
-"""/ : what waits for a person, and the projects with their state."""
+"""/ : “your turn” across projects: what waits for this person, for others, and for somebody to mend it."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
 
-from research_app.models import Candidate, Project, Run, Stage, State
+from research_app.access import may_operate
+from research_app.loop.reconcile import retry_bank
+from research_app.loop.votes import turns_of
+from research_app.models import Candidate, Landing, Project, Run, Stage, State
 from research_app.models.candidate import RESTING, WAITING
 from research_app.web import live
-from research_app.web.access import researcher
-from research_app.web.candidates import for_list
-from research_app.web.effects import rows
+from research_app.web.access import get_project, operator, researcher
+from research_app.web.candidates import for_list, spent_on
+from research_app.web.columns import SAVED
+from research_app.web.outlook import Outlook, outlooks
+from research_app.web.waiting import waiting_for
 
 SHOWN = 50  # decisions on one page: the oldest first
+TROUBLES = 20
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class Card:
     project: Project
     stages: Counter[str]
     training: int
+    outlook: Outlook
 
     @property
     def waiting(self) -> int:
@@ -41,20 +53,80 @@ class Card:
         return sum(self.stages.values())
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """What a machine gave up on: the words, where to look, and what “try again” is sent to."""
+
+    project: Project
+    name: str
+    address: str
+    why: str
+    candidate: Candidate | None = None  # tried again by itself; otherwise the baseline's runs are
+    mendable: bool = True
+
+
 @researcher
+@require_safe
 def inbox(request: HttpRequest) -> HttpResponse:
     """“Your turn” across all projects. A constant number of queries."""
-    waiting = list(for_list(Candidate.objects.waiting_for_review()).order_by("stage_since")[: SHOWN + 1])
-    context = {"rows": rows(waiting[:SHOWN]), "more": len(waiting) > SHOWN, "cards": cards()}
-    fragments = {"waiting": "inbox/_waiting.html", "projects": "inbox/_projects.html"}
+    waiting = list(
+        for_list(Candidate.objects.waiting_for_review()).annotate(saved=SAVED).order_by("stage_since", "pk")[: SHOWN + 1]
+    )
+    assert isinstance(request.user, User)  # the access check let nobody else through
+    mine = turns_of(request.user)
+    here = {*mine.filter(pk__in=[c.pk for c in waiting]).values_list("pk", flat=True)}
+    turns = waiting_for(request.user, here, waiting[:SHOWN], spent_on(waiting))
+    answers = for_list(mine.filter(stage=Stage.CHANGES))
+    projects = cards()
+    context = {
+        "mine": [turn for turn in turns if turn.mine],
+        "others": [turn for turn in turns if not turn.mine],
+        "more": len(waiting) > SHOWN,
+        "answers": answers.order_by("stage_since")[:SHOWN],
+        "troubles": troubles([card.project for card in projects]),
+        "may_operate": may_operate(request.user),
+        "cards": projects,
+    }
+    fragments = {"waiting": "inbox/_waiting.html", "troubles": "inbox/_troubles.html", "projects": "inbox/_projects.html"}
     return live.page(request, "inbox.html", fragments, context)
 
 
+@operator
+@require_POST
+def try_again(request: HttpRequest, slug: str) -> HttpResponse:
+    """Fresh attempts for the runs of a project's baseline that the machine gave up on."""
+    project = get_project(request, slug)
+    retry_bank(project, request.user.get_username())
+    messages.info(request, f"The baseline's runs of {project.slug} are tried again.")
+    return redirect("inbox")
+
+
 def cards() -> list[Card]:
-    """All projects with what happens in them. Three queries."""
+    """All projects with what happens in them. A constant number of queries."""
     stages: dict[int, Counter[str]] = defaultdict(Counter)
-    for project_id, stage, count in Candidate.objects.values_list("project_id", "stage").annotate(Count("pk")):
+    for project_id, stage, count in Candidate.objects.order_by().values_list("project_id", "stage").annotate(Count("pk")):
         stages[project_id][stage] = count
-    running = Run.objects.filter(state=State.RUNNING).values_list("project_id").annotate(count=Count("pk"))
+    running = Run.objects.filter(state=State.RUNNING).order_by().values_list("project_id").annotate(count=Count("pk"))
     training = dict(running.values_list("project_id", "count"))
-    return [Card(p, stages[p.pk], training.get(p.pk, 0)) for p in Project.objects.order_by("slug")]
+    projects = list(Project.objects.order_by("slug"))
+    views = outlooks(projects)
+    return [Card(p, stages[p.pk], training.get(p.pk, 0), views[p.pk]) for p in projects]
+
+
+def troubles(projects: Sequence[Project]) -> list[Trouble]:
+    """What needs attention: candidates, baseline runs, landings that are held up. Three queries."""
+    found = [
+        Trouble(c.project, f"{c}: {c.get_stage_display()}", c.get_absolute_url(), c.needs_attention, c)
+        for c in Candidate.objects.exclude(needs_attention="").select_related("project").order_by("stage_since")[:TROUBLES]
+    ]
+    by_pk = {project.pk: project for project in projects}
+    stuck = Run.objects.of_baseline().filter(state=State.STUCK).order_by().values_list("project_id")
+    for pk, count, why in stuck.annotate(Count("pk"), Max("reason")):
+        words = f"{count} run{'s'[: count > 1]} of the baseline"
+        found.append(Trouble(by_pk[pk], words, f"{by_pk[pk].get_absolute_url()}baseline/", why))
+    held = Landing.objects.active().exclude(trouble="").select_related("project", "candidate")
+    for landing in held[:TROUBLES]:
+        place = f"{landing.project.get_absolute_url()}candidates/{landing.candidate.number}/"
+        words = f"landing of {landing.candidate}"
+        found.append(Trouble(landing.project, words, place, landing.trouble, mendable=False))
+    return found

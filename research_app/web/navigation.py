@@ -27,7 +27,7 @@ class Place:
 OF_PROJECT = (
     Place("Candidates", "candidates", "c", ("candidate", "run", "compare")),
     Place("Shortlist", "shortlist", "s", ("scale-up",)),
-    Place("Queue", "queue", "q"),
+    Place("Queue", "landings", "q"),
     Place("Baseline", "baseline", "b", ("stacks", "stack")),
     Place("History", "history", "h"),
 )

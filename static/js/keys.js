@@ -58,7 +58,9 @@ const move = (attribute, by) => {
 };
 
 const press = (key) => {
-  const found = all(`[data-key="${CSS.escape(key)}"]`).filter((each) => !each.disabled);
+  // A link of a menu that is closed can be followed too.
+  const marked = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)];
+  const found = marked.filter((each) => !each.disabled && (shown(each) || each.matches("[popover] a")));
   const here = current?.isConnected ? [current, current.closest("[data-file]")] : [];
   const target = here.map((place) => found.find((each) => place?.contains(each))).find(Boolean) || found[0];
   if (!target) return false;

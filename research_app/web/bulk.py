@@ -1,0 +1,69 @@
+"""What may be done to several candidates at once. Never an approval: a vote is for one candidate that somebody looked at."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from research_app.loop import archive, review
+from research_app.loop.rerun import RerunRefused, rerun
+from research_app.models import Candidate, StageMoved
+from research_app.web.access import get_project, operator
+from research_app.web.candidates import PAGE_SIZE, bare_query
+
+Action: TypeAlias = Callable[[Candidate, User, str], None]
+
+
+def _archive(candidate: Candidate, actor: User, _: str) -> None:
+    archive.archive(candidate, actor.get_username())
+
+
+def _unarchive(candidate: Candidate, actor: User, _: str) -> None:
+    archive.unarchive(candidate, actor.get_username())
+
+
+def _rerun(candidate: Candidate, actor: User, _: str) -> None:
+    rerun(candidate, actor.get_username())
+
+
+ACTIONS: Mapping[str, tuple[str, Action]] = {
+    "archive": ("archived", _archive),
+    "unarchive": ("taken out again", _unarchive),
+    "rerun": ("tried again", _rerun),
+    "reopen": ("brought back to the gate", review.reopen),
+}
+REFUSALS = (archive.ArchiveRefused, RerunRefused, review.ReviewRefused, StageMoved)
+
+
+@operator
+@require_POST
+def bulk(request: HttpRequest, slug: str) -> HttpResponse:
+    """Do one thing to every chosen candidate; those that refuse it are named with the reason, and the others go on."""
+    project = get_project(request, slug)
+    numbers = [int(number) for number in request.POST.getlist("pick") if number.isdecimal() and len(number) < 10]
+    action = request.POST.get("action", "")
+    inbox = request.POST.get("back") == "inbox"
+    back = redirect("inbox" if inbox else f"{reverse('candidates', args=[slug])}?{bare_query(request.POST.get('query', ''))}")
+    if action not in ACTIONS or not numbers:
+        messages.warning(request, "Nothing was done: choose candidates, then what to do with them.")
+        return back
+    words, act = ACTIONS[action]
+    found = project.candidates.select_related("project").filter(number__in=numbers).order_by("number")
+    done, refused = 0, []
+    assert isinstance(request.user, User)  # the access check let nobody else through
+    for candidate in found[:PAGE_SIZE]:
+        try:
+            act(candidate, request.user, request.POST.get("reason", ""))
+            done += 1
+        except REFUSALS as refusal:
+            refused.append(f"{candidate}: {refusal}")
+    if done:
+        messages.info(request, f"{done} candidate{'s'[: done > 1]} {words}.")
+    if refused:
+        messages.warning(request, f"{len(refused)} left as they are. {' '.join(refused[:5])}{' …' if len(refused) > 5 else ''}")
+    return back

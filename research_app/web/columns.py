@@ -1,0 +1,85 @@
+"""The columns of the candidate list: which there are, how each sorts, and which a person sees."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Case, F, FloatField, OrderBy, When
+from django.db.models.fields.json import KeyTransform
+from django.db.models.functions import Cast
+
+from research_app.models import Verdict
+
+# Health hides an effect from the order too: an invalid candidate is not best.
+EFFECT = Case(When(evidence__verdict=Verdict.INVALID, then=None), default=F("evidence__effect"))
+SAVED = Case(
+    When(evidence__verdict=Verdict.INVALID, then=None),
+    default=Cast(KeyTransform("saved", KeyTransform("savings", "evidence__numbers")), FloatField()),
+    output_field=FloatField(),
+)
+# The best verdict first, then what is not decided, then what was.
+RANK = Case(
+    *(When(evidence__verdict=verdict, then=rank) for rank, verdict in enumerate(
+        (Verdict.SOLID, Verdict.MORE_RUNS_NEEDED, Verdict.INCONCLUSIVE, Verdict.DROP, Verdict.INVALID)
+    )),
+    default=9,
+)  # fmt: skip
+
+ORDERS: Mapping[str, tuple[str, OrderBy]] = {
+    "newest": ("newest first", F("number").desc()),
+    "oldest": ("oldest first", F("number").asc()),
+    "best": ("best effect first", EFFECT.desc(nulls_last=True)),
+    "worst": ("worst effect first", EFFECT.asc(nulls_last=True)),
+    "saved": ("most time saved first", SAVED.desc(nulls_last=True)),
+    "costs": ("least time saved first", SAVED.asc(nulls_last=True)),
+    "runs": ("most runs first", F("evidence__candidate_n").desc(nulls_last=True)),
+    "few": ("fewest runs first", F("evidence__candidate_n").asc(nulls_last=True)),
+    "verdict": ("by verdict, solid first", RANK.asc()),
+    "invalid": ("by verdict, invalid first", RANK.desc()),
+    "changed": ("changed last", F("stage_since").desc()),
+    "still": ("unchanged longest", F("stage_since").asc()),
+    "author": ("by author", F("author").asc()),
+    "author-z": ("by author, from Z", F("author").desc()),
+    "category": ("by category", F("category").asc()),
+    "category-z": ("by category, from Z", F("category").desc()),
+}
+DEFAULT_ORDER = "newest"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its key in the address, its words, and the orders that a click on its head asks for in turn."""
+
+    key: str
+    title: str
+    orders: tuple[str, ...] = ()
+    hint: str = ""
+
+    def next_order(self, now: str) -> str:
+        """What the next click sorts by."""
+        return self.orders[1] if now == self.orders[0] else self.orders[0]
+
+
+COLUMNS = (
+    Column("effect", "Effect", ("best", "worst"), "candidate − baseline, with its 95% interval"),
+    Column("sigmas", "In σ", (), "the effect in standard deviations of the score over seeds"),
+    Column("saved", "Time saved", ("saved", "costs"), "to the baseline's loss; where fresh seeds confirmed it"),
+    Column("n", "n", ("runs", "few"), "runs of the candidate / of the baseline"),
+    Column("state", "Verdict", ("verdict", "invalid")),
+    Column("author", "Author", ("author", "author-z")),
+    Column("category", "Category", ("category", "category-z")),
+    Column("constants", "Constants", (), "constants that the diff touches"),
+    Column("lines", "Lines", (), "lines added and removed"),
+    Column("base", "Base", (), "the baseline version that it is compared with"),
+    Column("spent", "Device time", (), "training time of its runs so far"),
+    Column("proposed", "Proposed", ("newest", "oldest")),
+    Column("changed", "Changed", ("changed", "still"), "how long it is at its stage"),
+)
+BY_KEY = {column.key: column for column in COLUMNS}
+DEFAULT = ("effect", "n", "state", "changed")
+
+
+def chosen(address: str, remembered: Sequence[str]) -> list[Column]:
+    """What the address asks for, otherwise what the person chose before, otherwise what comes. In the order of COLUMNS."""
+    asked = {key for key in address.split(",") if key in BY_KEY}
+    kept = asked or {key for key in remembered if key in BY_KEY} or set(DEFAULT)
+    return [column for column in COLUMNS if column.key in kept]

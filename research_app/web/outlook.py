@@ -1,0 +1,136 @@
+"""What the loop of each project is doing, and when something may be expected at a gate. For all projects in few queries."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Avg, Count, Min, Q
+from django.utils import timezone
+
+from research_app.models import Candidate, Device, Evidence, Project, Round, Run, Stage, State, Verdict
+from research_app.models.candidate import RESTING
+from research_app.web import figures
+
+LATELY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """One project in two sentences: what happens now, and what may be expected. `command`: what would start it."""
+
+    now: str
+    expected: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The numbers behind it."""
+
+    under_way: int
+    training: Sequence[tuple[float, float]]  # of every run that trains: progress, seconds since it began
+    queued: int
+    usual: float | None  # seconds of a run
+    devices: int
+    rounds: int
+    confirming: Sequence[tuple[int, int]]  # candidate, runs that it still waits for
+    tried: int
+    solid: int
+    since: timedelta | None  # since the first candidate
+
+    @property
+    def next_result(self) -> float | None:
+        """Seconds until the first run that trains now should end; None before a pace can be told."""
+        left = [seconds * (1 / progress - 1) for progress, seconds in self.training if progress >= 0.02]
+        return min(left) if left else None
+
+    def soonest(self) -> tuple[int, float] | None:
+        """The confirming candidate with the least to wait for, and seconds until then if its runs were next."""
+        if not self.confirming or self.usual is None or not self.devices:
+            return None
+        number, runs = min(self.confirming, key=lambda each: each[1])
+        return number, runs * self.usual / self.devices
+
+
+def outlooks(projects: Sequence[Project]) -> dict[int, Outlook]:
+    """The outlook of every project. Seven queries, however many there are."""
+    work = work_of(projects)
+    return {project.pk: outlook(project, work[project.pk]) for project in projects}
+
+
+def outlook(project: Project, work: Work) -> Outlook:
+    """What happens and what comes next. No query."""
+    if project.paused:
+        return Outlook("Paused: nothing new is proposed.", "Resume it on the project's page.")
+    if not work.devices:
+        lost = f"No {project.file.train.device} worker was heard of lately, so nothing trains."
+        return Outlook(lost, "Start one, and it goes on where it stopped.", "python manage.py up")
+    if not (work.under_way or work.rounds or work.training or work.queued):
+        start = f"python manage.py loop --project {project.slug} --experiments 12"
+        return Outlook("Nothing is being tried.", "Nothing is expected before somebody asks for candidates.", start)
+    return Outlook(now_of(work), expected_of(work))
+
+
+def now_of(work: Work) -> str:
+    """What is under way."""
+    said = f"{_count(work.under_way, 'candidate')} under way, {_count(len(work.training), 'run')} training"
+    if work.queued:
+        said += f", {work.queued} queued"
+    left = work.next_result
+    return f"{said}; the next result in about {calm(left)}." if left is not None else f"{said}."
+
+
+def expected_of(work: Work) -> str:
+    """When somebody may be asked, as far as it can be told."""
+    if soonest := work.soonest():
+        return (
+            f"C-{soonest[0]} is being confirmed: expected in about {figures.duration(max(soonest[1], 1))}, if its seeds hold."
+        )
+    if work.solid and work.since:
+        every = figures.duration(work.since / work.solid)
+        return f"{work.solid} of {work.tried} came to a gate so far, about one every {every}."
+    return f"None of {work.tried} came to a gate so far." if work.tried else "The first candidates are being proposed."
+
+
+def calm(seconds: float) -> str:
+    """A time ahead in steps of ten seconds: a page that counts down would renew itself all the time."""
+    return figures.duration(max(10, round(seconds / 10) * 10))
+
+
+def work_of(projects: Sequence[Project]) -> dict[int, Work]:
+    """The numbers of every project. Seven queries."""
+    now = timezone.now()
+    unfinished = Q(patch_set__runs__state__in=[State.QUEUED, State.RUNNING])
+    confirming: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    rows = Candidate.objects.filter(stage=Stage.CONFIRMING, needs_attention="").annotate(
+        runs=Count("patch_set__runs", filter=unfinished)
+    )
+    for pk, number, runs in rows.values_list("project_id", "number", "runs"):
+        confirming[pk].append((number, runs))
+    training: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for pk, progress, started in Run.objects.filter(state=State.RUNNING).values_list("project_id", "progress", "started_at"):
+        training[pk].append((progress, (now - (started or now)).total_seconds()))
+    resting = Q(stage__in=RESTING) | ~Q(needs_attention="")
+    counts = Candidate.objects.order_by().values_list("project_id")
+    tried = {pk: row for pk, *row in counts.annotate(Count("pk"), Count("pk", filter=~resting), Min("created_at"))}
+    queued = Counter(dict(Run.objects.filter(state=State.QUEUED).order_by().values_list("project_id").annotate(Count("pk"))))
+    ended = Run.objects.filter(finished_at__gt=now - LATELY, train_seconds__isnull=False, budget_share=1.0)
+    usual = dict(ended.order_by().values_list("project_id").annotate(Avg("train_seconds")))
+    rounds = Counter(Round.objects.filter(closed_at=None).values_list("project_id", flat=True))
+    solid = Evidence.objects.filter(verdict=Verdict.SOLID).order_by().values_list("patch_set__candidate__project")
+    solids = dict(solid.annotate(Count("patch_set__candidate", distinct=True)))
+    devices = Counter(Device.objects.online().filter(refusal="").values_list("kind", flat=True))
+    found = {}
+    for project in projects:
+        count, under_way, first = tried.get(project.pk, (0, 0, None))
+        found[project.pk] = Work(
+            under_way=under_way, training=training[project.pk], queued=queued[project.pk], usual=usual.get(project.pk),
+            devices=devices[project.file.train.device], rounds=rounds[project.pk], confirming=confirming[project.pk],
+            tried=count, solid=solids.get(project.pk, 0), since=now - first if first else None,
+        )  # fmt: skip
+    return found
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

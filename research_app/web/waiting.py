@@ -1,0 +1,128 @@
+"""What waits at the gates: whose turn it is, why, on what evidence, and at what cost. For many candidates in few queries."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.db.models import Max
+
+from research_app.loop.votes import GATE_OF
+from research_app.models import BaselineVersion, Candidate, Decision, Gate, Review, Stage
+from research_app.project_file import GatePolicy, ProjectFile
+from research_app.web import figures
+from research_app.web.effects import Row, rows
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One candidate at a gate, as the inbox shows it to one person."""
+
+    row: Row
+    gate: Gate
+    mine: bool
+    notes: Sequence[str]  # voided votes, votes that are missing, why it is not this person's turn
+    cost: str
+
+    @property
+    def candidate(self) -> Candidate:
+        return self.row.candidate
+
+    @property
+    def what(self) -> str:
+        """What a person is asked for."""
+        return {Gate.SHORTLIST: "gate 1: scale it up?", Gate.BASELINE: "gate 2: into the baseline?"}[self.gate]
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Approvals of one candidate at the gate that it stands at: those that count, and those that something made void."""
+
+    approvals: Sequence[Review]
+    voided: Sequence[Review]
+
+
+def waiting_for(
+    user: User, mine: Collection[int], candidates: Sequence[Candidate], spent: Mapping[int, float]
+) -> list[Waiting]:
+    """Everything that the inbox says of these candidates to this person; `mine`: keys of those that it is their turn on.
+
+    At most three queries, however many candidates there are.
+    """
+    if not candidates:
+        return []
+    votes, tips = votes_on(candidates), tips_of({c.project_id for c in candidates})
+    files: dict[int, ProjectFile] = {c.project_id: c.project.file for c in {c.project_id: c for c in candidates}.values()}
+    found = []
+    for row in rows(candidates, spent):
+        candidate = row.candidate
+        gate, file = GATE_OF[Stage(candidate.stage)], files[candidate.project_id]
+        notes = notes_on(user, candidate, file.gate.of(gate), votes[candidate.pk], candidate.pk in mine)
+        cost = cost_of(row, file, tips.get(candidate.project_id))
+        found.append(Waiting(row, gate, candidate.pk in mine, notes, cost))
+    return found
+
+
+def votes_on(candidates: Sequence[Candidate]) -> dict[int, Votes]:
+    """The votes on each candidate at the gate where it is. One query."""
+    reviews: dict[int, list[Review]] = defaultdict(list)
+    found = Review.objects.filter(candidate__in=candidates, decision=Decision.APPROVE).select_related("reviewer")
+    for review in found.order_by("pk"):
+        reviews[review.candidate_id].append(review)
+    return {candidate.pk: _votes(candidate, reviews[candidate.pk]) for candidate in candidates}
+
+
+def _votes(candidate: Candidate, reviews: Sequence[Review]) -> Votes:
+    gate, version = GATE_OF[Stage(candidate.stage)], candidate.project.policy_version
+    here = [review for review in reviews if review.gate == gate]
+    standing = [review for review in here if review.voided_at is None and review.policy_version == version]
+    again = {review.reviewer_id for review in standing}
+    voided = {review.reviewer_id: review for review in here if review.voided_at and review.reviewer_id not in again}
+    lost = [review for review in voided.values() if not by_themselves(review)]
+    return Votes(standing, lost)
+
+
+def by_themselves(review: Review) -> bool:
+    """Whether the reviewer took the vote back or voted anew, so that there is nothing to tell them."""
+    name = review.reviewer.get_username()
+    return review.void_reason.startswith((f"Withdrawn by {name}", f"{name} decided anew"))
+
+
+def notes_on(user: User, candidate: Candidate, policy: GatePolicy, votes: Votes, mine: bool) -> list[str]:
+    """What to say about the votes, and why it is not this person's turn where it is not. No query."""
+    notes = [f"{whose(review, user)} approval is void: {review.void_reason}" for review in votes.voided]
+    needed = policy.approvals_needed(bool(candidate.doubt))
+    if votes.approvals or needed > 1:
+        names = ", ".join(review.reviewer.get_username() for review in votes.approvals) or "nobody yet"
+        notes.append(f"{len(votes.approvals)} of {needed} approvals: {names}.")
+    if any(review.reviewer_id == user.pk for review in votes.approvals):
+        notes.append("You approved; it waits for somebody else.")
+    elif not mine:
+        notes.append(f"It waits for somebody else with the role {' or '.join(policy.roles)}.")
+    return notes
+
+
+def whose(review: Review, user: User) -> str:
+    """A vote's owner, as this person calls them."""
+    return "Your" if review.reviewer_id == user.pk else f"{review.reviewer.get_username()}’s"
+
+
+def tips_of(projects: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Key and number of the newest baseline version of each project. One query."""
+    newest = BaselineVersion.objects.filter(project__in=projects).order_by().values_list("project_id")
+    return {project: (pk, number) for project, pk, number in newest.annotate(Max("pk"), Max("number"))}
+
+
+def cost_of(row: Row, file: ProjectFile, tip: tuple[int, int] | None) -> str:
+    """What it took so far, and what the next step takes."""
+    candidate = row.candidate
+    said = [f"{figures.duration(row.spent)} trained{money(row.spent, file)}"] if row.spent else []
+    if candidate.stage == Stage.READY and candidate.patch_set and tip and candidate.patch_set.base_id != tip[0]:
+        said.append(f"judged again first: the baseline is {tip[1]} now")
+    return "; ".join(said)
+
+
+def money(seconds: float, file: ProjectFile) -> str:
+    """What so much device time costs at the project's rate; empty where it names none or where it is less than a cent."""
+    price = seconds / 3600 * file.rungs[0].price
+    return f", {price:.2f} {file.scale_up.currency}" if price >= 0.005 else ""
