@@ -28,12 +28,12 @@ OF_PROJECT = (
     Place("Candidates", "candidates", "c", ("candidate", "run", "compare")),
     Place("Shortlist", "shortlist", "s", ("scale-up",)),
     Place("Queue", "landings", "q"),
-    Place("Baseline", "baseline", "b", ("stacks", "stack")),
+    Place("Baseline", "baseline", "b"),
     Place("History", "history", "h"),
 )
 MORE_OF_PROJECT = (
     Place("Compare", "compare"),
-    Place("Stacks", "stacks"),
+    Place("Stacks", "stacks", "", ("stack",)),
     Place("Program", "program"),
     Place("Agents", "conversations"),
     Place("Scoreboard", "scoreboard"),
