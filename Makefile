@@ -2,13 +2,14 @@
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
 # make test-faults, make test-escape    the long suites: killed processes, attempts to get out of the sandbox
 # make bench-policy                     the error rates of the decision policy, simulated
+# make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
 # make check   lint, format, types, migrations, Django's checks, templates
 # make doctor  what is there, what is wrong, and the fix
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: up test test-postgresql test-faults test-escape bench-policy bench-decisions check format doctor
+.PHONY: up test test-postgresql test-faults test-escape bench-policy bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -73,6 +74,10 @@ bench-decisions:
 bench-policy:
 	$(call install,requirements-dev.txt)
 	$(RUN) -m benchmarks.policy $(ARGS)
+
+bench-curves:
+	$(call install,requirements-dev.txt)
+	$(RUN) -m benchmarks.curves $(ARGS)
 
 check:
 	$(call install,requirements-dev.txt)
