@@ -107,6 +107,8 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     decisions = decide_looks(policy, noise, arms, candidate.project.sign > 0)
     evidence = weigh(patch_set, arms, noise, decisions[-1], looks_of(policy, decisions))
     step = "invalid" if evidence.verdict == Verdict.INVALID else decisions[-1].step
+    if step == "drop" and candidate.kind == Kind.REMOVAL and len(runs) < policy.confirm_runs:
+        step = "run"  # no gain is what is hoped for: a few more say whether it does harm
     if step == "run":
         next_seed = max(run.seed for run in runs) + 1
         seeds = [next_seed]
@@ -117,7 +119,7 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
         go_on(candidate, lease, Stage.CONFIRMING, evidence, Purpose.CONFIRM, seeds, decisions[-1].bank_needed)
     else:
         stage = {"drop": Stage.DROPPED, "inconclusive": Stage.INCONCLUSIVE, "invalid": Stage.INVALID}[step]
-        conclude(candidate, lease, to_person(candidate, stage), evidence.reason, evidence, None)
+        conclude(candidate, lease, to_person(candidate, stage, evidence), evidence.reason, evidence, None)
 
 
 def decide_looks(policy: Policy, noise: Noise, arms: Arms, lower_is_better: bool) -> list[Decision]:
@@ -164,7 +166,7 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     if evidence.verdict == Verdict.SOLID:
         conclude(candidate, lease, gate_after(candidate), evidence.reason, evidence, None)
         return
-    stage = Stage.INVALID if evidence.verdict == Verdict.INVALID else to_person(candidate, Stage.INCONCLUSIVE)
+    stage = Stage.INVALID if evidence.verdict == Verdict.INVALID else to_person(candidate, Stage.INCONCLUSIVE, evidence)
     with transaction.atomic():
         theirs.update(purpose=Purpose.BANK)  # fresh runs that confirmed nothing are as good as any of the bank
         conclude(candidate, lease, stage, evidence.reason, evidence, None)
@@ -176,11 +178,12 @@ def gate_after(candidate: Candidate) -> Stage:
     return Stage.READY if taken_back or not candidate.project.file.upper_rungs else Stage.SHORTLISTED
 
 
-def to_person(candidate: Candidate, stage: Stage) -> Stage:
-    """What takes something back need not gain anything: a revert goes to gate 2 with whatever was measured, a removal where
-    nothing speaks against it."""
-    for_person = {Kind.REVERT: (Stage.DROPPED, Stage.INCONCLUSIVE), Kind.REMOVAL: (Stage.INCONCLUSIVE,)}
-    return Stage.READY if stage in for_person.get(Kind(candidate.kind), ()) else stage
+def to_person(candidate: Candidate, stage: Stage, evidence: Evidence) -> Stage:
+    """What takes something back need not gain anything: a revert goes to gate 2 with whatever was measured, a removal unless
+    it was seen to do harm."""
+    harmful = evidence.high is not None and evidence.high < 0
+    to_gate = candidate.kind == Kind.REVERT or (candidate.kind == Kind.REMOVAL and not harmful)
+    return Stage.READY if to_gate and stage in (Stage.DROPPED, Stage.INCONCLUSIVE) else stage
 
 
 def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landing: Landing) -> None:

@@ -15,7 +15,7 @@ from research_app.evidence.savings import fit_loss_curve, time_saved
 from research_app.ladder import SMALLEST
 from research_app.loop.examine import claims_of, with_findings
 from research_app.loop.measure import readable
-from research_app.models import Candidate, Evidence, PatchSet, Project, Run, Stage, Verdict
+from research_app.models import Candidate, Evidence, PatchSet, Project, Purpose, Run, Stage, Verdict
 from training.spec import Outcome
 
 GUARD_FACTS = {
@@ -114,6 +114,7 @@ def savings(patch_set: PatchSet, arms: Arms, noise: Noise, scale: str = SMALLEST
     """Time saved at equal loss, read off the baseline's loss against budget on the same rung; or in words why it cannot be."""
     project = patch_set.candidate.project
     rows = patch_set.base.runs.completed().of_baseline(scale).filter(score__isnull=False)
+    rows = rows.exclude(purpose=Purpose.TARGET)  # far smaller budgets, where the loss is no line in their logarithm
     points = list(rows.values_list("budget_share", "score"))
     shares, scores = [share for share, _ in points], [float(score or 0.0) for _, score in points]
     try:
