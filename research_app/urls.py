@@ -1,8 +1,9 @@
 """Every address of the application. A page maps to one module in web/ and one template of the same name."""
 
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import path, re_path
 
+from research_app.api.application import api, nothing
 from research_app.web import (
     audit,
     baseline,
@@ -12,6 +13,8 @@ from research_app.web import (
     charts,
     comments,
     compare,
+    conversation,
+    conversations,
     decide,
     file,
     fleet,
@@ -21,6 +24,7 @@ from research_app.web import (
     landings,
     notifications,
     preferences,
+    program,
     progress,
     project,
     revert,
@@ -30,6 +34,7 @@ from research_app.web import (
     sign_in,
     similar,
     stacks,
+    tokens,
 )
 
 PROJECT = "projects/<slug:slug>/"
@@ -47,6 +52,10 @@ urlpatterns = [
     path("turns.json", notifications.turns, name="turns"),
     path("settings/notifications/", notifications.notifications, name="notifications"),
     path("settings/notifications/try/<str:channel>/", notifications.try_notification, name="try-notification"),
+    path("settings/tokens/", tokens.tokens, name="tokens"),
+    path("settings/tokens/<int:pk>/revoke/", tokens.revoke, name="revoke-token"),
+    path("api/v1/", api.urls),
+    re_path(r"^api/(?P<path>.*)$", nothing, name="api-nothing"),
     path("keys/", preferences.keys, name="keys"),
     path(PROJECT, project.project, name="project"),
     path(f"{PROJECT}pause/", project.pause, name="pause"),
@@ -71,6 +80,14 @@ urlpatterns = [
     path(f"{PROJECT}candidates/views/<int:pk>/forget/", preferences.forget_view, name="forget-view"),
     path(f"{PROJECT}candidates/bulk/", bulk.bulk, name="bulk"),
     path(f"{PROJECT}history/", history.history, name="history"),
+    path(f"{PROJECT}program/", program.program, name="program"),
+    path(f"{PROJECT}notes/", program.add_note, name="add-note"),
+    path(f"{PROJECT}notes/<int:pk>/withdraw/", program.withdraw_note, name="withdraw-note"),
+    path(f"{PROJECT}agents/", conversations.conversations, name="conversations"),
+    path(f"{PROJECT}agents/combine/", conversations.combine, name="combine"),
+    path(f"{PROJECT}agents/<int:pk>/", conversation.conversation, name="conversation"),
+    path(f"{PROJECT}agents/<int:pk>/stop/", conversation.stop, name="stop-conversation"),
+    path(f"{PROJECT}agents/<int:pk>/resume/", conversation.resume, name="resume-conversation"),
     path(f"{PROJECT}shortlist/", shortlist.shortlist, name="shortlist"),
     path(f"{PROJECT}shortlist/price/", shortlist.price, name="shortlist-price"),
     path(f"{PROJECT}shortlist/approve/", shortlist.approve, name="approve-scale-ups"),
@@ -85,6 +102,8 @@ urlpatterns = [
     path(f"{CANDIDATE}threads/", comments.begin, name="candidate-threads"),
     path(f"{CANDIDATE}threads/<int:pk>/", comments.thread, name="candidate-thread"),
     path(f"{CANDIDATE}threads/<int:pk>/reply/", comments.reply, name="candidate-thread-reply"),
+    path(f"{CANDIDATE}notes/", program.add_note, name="add-candidate-note"),
+    path(f"{CANDIDATE}revive/", conversation.revive, name="revive"),
     path(f"{CANDIDATE}similar/", similar.similar, name="candidate-similar"),
     path(f"{CANDIDATE}curves.json", charts.candidate_curves, name="candidate-curves"),
     path(f"{CANDIDATE}approve/", decide.approve, name="approve"),

@@ -5,7 +5,7 @@ be read as time saved, which can be compared between rungs. A rung is passed whe
 least half of what the rung below promised; the first rung that is not ends the climb. See research_app/evidence/transfer.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Prediction, RungSaving, judge_rung, predict, shrunken_saving
 from research_app.ladder import SMALLEST
 from research_app.loop.train import CURVE_SEED, queue_run
+from research_app.loop.votes import void_votes
 from research_app.loop.weigh import Arms, begin, frozen, savings
 from research_app.models import (
     BaselineVersion,
@@ -198,11 +199,12 @@ def saving_of(evidence: Evidence | None) -> RungSaving | None:
 
 def measured(candidate: Candidate) -> list[RungSaving]:
     """Time saved on every rung that the current patch set was measured on, smallest first (one query)."""
-    found: dict[str, RungSaving] = {}
-    rows = Evidence.objects.filter(patch_set=candidate.patch_set_id).order_by("pk")
-    for evidence in rows:
-        if saving := saving_of(evidence):
-            found[saving.rung] = saving
+    return savings_by_rung(Evidence.objects.filter(patch_set=candidate.patch_set_id).order_by("pk"))
+
+
+def savings_by_rung(evidence: Iterable[Evidence]) -> list[RungSaving]:
+    """The newest saving of each rung among the evidence of one patch set, in the order of its freezing; smallest rung first."""
+    found = {saving.rung: saving for each in evidence if (saving := saving_of(each))}
     return sorted(found.values(), key=lambda rung: rung.compute)
 
 
@@ -213,10 +215,10 @@ def rung_below(step: ScaleUp) -> RungSaving | None:
     return next((rung for rung in reversed(measured(step.candidate)) if rung.rung in under), None)
 
 
-def prediction(candidate: Candidate, scale: str) -> Prediction | None:
-    """The saving to be expected on a rung from those measured so far; None before there is one (one query)."""
-    rungs = [rung for rung in measured(candidate) if rung.rung != scale]
-    return predict(rungs, candidate.project.file.rung(scale).budget) if rungs else None
+def prediction(rungs: Sequence[RungSaving], compute: float) -> Prediction | None:
+    """The saving to be expected at more compute than any of these rungs; None before a saving was measured."""
+    below = [rung for rung in rungs if rung.compute < compute * 0.99]
+    return predict(below, compute) if below else None
 
 
 def tau_of(project: Project) -> float:
@@ -249,6 +251,8 @@ def end(step: ScaleUp, lease: Lease, state: ScaleUpState, why: str, evidence: Ev
             freeze(step.candidate, evidence)
         ended = {"state": state, "reason": why, "ended_at": timezone.now()}
         ScaleUp.objects.filter(pk=step.pk, state=ScaleUpState.RUNNING).update(**ended)
+        if state == ScaleUpState.UNSETTLED:
+            void_votes(step.candidate, why)
         step.candidate.move(stages.get(state, Stage.SHORTLISTED), why, lease=lease, event={"rung": step.rung})
 
 
@@ -274,6 +278,7 @@ def stop(step: ScaleUp, actor: User, reason: str) -> None:
         if not ScaleUp.objects.filter(pk=step.pk, state=ScaleUpState.RUNNING).update(**ended):
             raise ScaleUpRefused("It has ended already: reload the page to see how.")
         cancelled = cancel(unneeded_runs(step), why)
+        void_votes(row, why)
         Event.objects.record("scale-up stopped", row, name, row.project, rung=step.rung, reason=reason, runs=cancelled)
         row.move(Stage.SHORTLISTED, why, actor=name)
 

@@ -20,7 +20,9 @@ HEADS = 2  # knob: one of 1, 2, 4, 8
 MLP_RATIO = 4  # knob: 1..8
 DROPOUT = 0.0  # knob: 0.0..0.3
 INIT_STD = 0.12
-LAYERS, WIDTH, HEADS = prepare.grown(LAYERS, WIDTH, HEADS)  # as they are on the smallest rung, larger on the others
+
+# A larger rung of the scale ladder builds it deeper and wider; on the smallest one all stays as it says above.
+LAYERS, WIDTH, HEADS = prepare.grown(LAYERS, WIDTH, HEADS)
 
 # Optimiser
 BATCH_SIZE = 4  # sequences of prepare.CONTEXT bytes; knob: 2..32 step 2
@@ -134,7 +136,7 @@ def main() -> None:
     model = build_model().to(run.device)
     optimiser = build_optimiser(model)
     for _, progress in run.training_steps(model):
-        rate = learning_rate(progress)
+        rate = learning_rate(progress) / prepare.GROWTH  # wider matrices want smaller steps
         for group in optimiser.param_groups:
             group["lr"] = rate
         inputs, targets = run.batch(BATCH_SIZE, MIXTURE)

@@ -1,0 +1,209 @@
+"""/projects/<slug>/candidates/<number>/scale-up/ : whether a gain holds at larger scales, and what it cost to find out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from research_app.access import may_operate
+from research_app.evidence.transfer import LEAST_SHARE, Prediction
+from research_app.ladder import SMALLEST, Rung
+from research_app.loop import shortlist
+from research_app.loop.price import HOUR
+from research_app.loop.review import ReviewRefused
+from research_app.loop.scale_up import ScaleUpRefused, prediction, savings_by_rung, stop
+from research_app.models import Candidate, Evidence, Run, ScaleUpState, Stage, StageMoved, State
+from research_app.web import live
+from research_app.web.access import get_candidate, operator, researcher
+from research_app.web.candidate import chart_version
+from research_app.web.effects import Effect, effect_of
+from research_app.web.gain import Mark, gain_chart
+from research_app.web.shortlist import climb_of
+from research_app.web.verdict import Saving
+
+FRAGMENTS = {
+    "scale-up-head": "scale_up/_head.html",
+    "rungs": "scale_up/_rungs.html",
+    "scale-up-runs": "scale_up/_runs.html",
+    "curves-mark": "candidate/_mark.html",
+}
+TONES = {
+    ScaleUpState.RUNNING: ("working", "◔"),
+    ScaleUpState.PASSED: ("good", "✓"),
+    ScaleUpState.FAILED: ("bad", "!"),
+    ScaleUpState.UNSETTLED: ("warn", "~"),
+    ScaleUpState.STOPPED: ("mute", "∅"),
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """One rung of the ladder as a candidate stands on it."""
+
+    rung: Rung
+    evidence: Evidence | None
+    effect: Effect | None
+    saving: Saving | None
+    prediction: Prediction | None
+    mine: Sequence[Run]
+    theirs: Sequence[Run]
+
+    @property
+    def transfer(self) -> dict[str, Any]:
+        """What was judged there; nothing at the smallest rung, which has no rung below it."""
+        return self.evidence.numbers.get("transfer", {}) if self.evidence else {}
+
+    @property
+    def needed(self) -> float | None:
+        """The least saving that passes."""
+        promised = self.transfer.get("promised")
+        return None if promised is None else LEAST_SHARE * promised
+
+    @property
+    def ended(self) -> int:
+        return sum(run.state == State.FINISHED for run in (*self.mine, *self.theirs))
+
+    @property
+    def hours(self) -> float | None:
+        """Device-hours that its runs took; None before any did."""
+        taken = [run.seconds * run.devices for run in (*self.mine, *self.theirs) if run.seconds]
+        return sum(taken) / HOUR if taken else None
+
+    @property
+    def money(self) -> float | None:
+        return None if self.hours is None or not self.rung.price else self.hours * self.rung.price
+
+    @property
+    def expected(self) -> str:
+        """The prediction in words."""
+        if self.prediction is None:
+            return ""
+        low, high = self.prediction.interval
+        return f"{self.prediction.saved:.0%} ({low:.0%} … {high:.0%})".replace("-", "−")
+
+
+@researcher
+@require_safe
+def scale_up(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """The page of one candidate."""
+    return live.page(request, "scale_up.html", FRAGMENTS, context_of(request, get_candidate(request, slug, number)))
+
+
+def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str, Any]:
+    """What the page shows. A constant number of queries."""
+    steps = list(shown.scale_ups.select_related("approved_by", "patch_set", "candidate__project").order_by("-pk"))
+    newest = steps[0] if steps else None
+    levels = levels_of(shown)
+    runs = [run for level in levels if level.rung.name != SMALLEST for run in (*level.mine, *level.theirs)]
+    largest = next((level.rung.name for level in reversed(levels) if level.mine), SMALLEST)
+    tone, sign = TONES[ScaleUpState(newest.state)] if newest else ("mute", "○")
+    return {
+        "project": shown.project,
+        "candidate": shown,
+        "steps": steps,
+        "newest": newest,
+        "climb": climb_of(newest) if newest else None,
+        "tone": tone,
+        "sign": sign,
+        "levels": levels,
+        "chart": gain_chart(marks_of(levels)),
+        "training": [run for run in runs if run.state in (State.RUNNING, State.QUEUED, State.STUCK)],
+        "currency": shown.project.file.scale_up.currency,
+        "spent": sum((run.seconds * run.devices for run in runs), 0.0) / HOUR,
+        "may_stop": newest is not None and newest.state == ScaleUpState.RUNNING and may_operate(request.user),
+        "may_climb_on": shown.stage == Stage.READY and bool(steps) and may_operate(request.user),
+        "curves_source": f"{reverse('candidate-curves', args=[shown.project.slug, shown.number])}?scale={largest}",
+        "chart_version": chart_version(runs),
+        **more,
+    }
+
+
+def levels_of(shown: Candidate) -> list[Level]:
+    """The ladder, smallest rung first, as far as the current patch set was taken and one further. Two queries."""
+    if shown.patch_set is None:
+        return []
+    evidence = list(Evidence.objects.filter(patch_set=shown.patch_set).order_by("pk"))
+    own, base = Q(patch_set=shown.patch_set), Q(patch_set=None, cell=None, baseline=shown.patch_set.base_id)
+    runs = list(Run.objects.filter(own | base).select_related("baseline", "device", "patch_set").order_by("seed", "pk"))
+    savings = savings_by_rung(evidence)
+    newest = {each.scale: each for each in evidence}
+    if shown.evidence:
+        newest[SMALLEST] = shown.evidence
+    levels = []
+    for rung in shown.project.file.rungs:
+        here = [run for run in runs if run.scale == rung.name]
+        found = newest.get(rung.name)
+        levels.append(
+            Level(
+                rung=rung,
+                evidence=found,
+                effect=effect_of(found, shown.project.sign),
+                saving=Saving.of(found.numbers.get("savings")) if found else None,
+                prediction=prediction(savings, rung.budget) if rung.name != SMALLEST else None,
+                mine=[run for run in here if run.patch_set_id],
+                theirs=[run for run in here if not run.patch_set_id],
+            )
+        )
+    return levels
+
+
+def marks_of(levels: Sequence[Level]) -> list[Mark]:
+    """What is drawn: every rung that was measured, and the first that was not as predicted."""
+    marks: list[Mark] = []
+    for level in levels:
+        told = level.evidence.numbers.get("savings") if level.evidence else None
+        if told and "saved" in told:
+            compute = level.transfer.get("compute", level.rung.budget)
+            passed = level.transfer.get("passed")
+            tone = "mute" if passed is None else "good" if passed else "bad"
+            saved, low, high = told["saved"], told["low"], told["high"]
+            marks.append(Mark(level.rung.name, compute, saved, low, high, tone, needed=level.needed))
+        elif level.prediction:
+            low, high = level.prediction.interval
+            marks.append(Mark(level.rung.name, level.rung.budget, level.prediction.saved, low, high, "mute", predicted=True))
+            break
+    return marks
+
+
+@operator
+@require_POST
+def stop_scale_up(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """End a scale-up by hand."""
+    shown = get_candidate(request, slug, number)
+    assert isinstance(request.user, User)
+    steps = shown.scale_ups.running().select_related("project", "patch_set")
+    try:
+        if (step := steps.first()) is None:
+            raise ScaleUpRefused("It has ended already: reload the page to see how.")
+        stop(step, request.user, request.POST.get("reason", "")[:4000])
+    except (ScaleUpRefused, StageMoved) as error:
+        return _refused(request, shown, str(error))
+    messages.info(request, "Stopped. Its runs end within seconds; what they spent is kept.")
+    return redirect("scale-up", slug, number)
+
+
+@operator
+@require_POST
+def climb_on(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Bring it back to the shortlist, so that a larger rung can be approved."""
+    shown = get_candidate(request, slug, number)
+    assert isinstance(request.user, User)
+    try:
+        shortlist.back_to_shortlist(shown, request.user)
+    except (ReviewRefused, StageMoved) as error:
+        return _refused(request, shown, str(error))
+    messages.info(request, f"{shown} is on the shortlist: pick its next rung.")
+    return redirect("shortlist", slug)
+
+
+def _refused(request: HttpRequest, shown: Candidate, why: str) -> HttpResponse:
+    response = live.page(request, "scale_up.html", FRAGMENTS, context_of(request, shown, refused=why))
+    response.status_code = 409
+    return response

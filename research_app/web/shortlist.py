@@ -1,0 +1,281 @@
+"""/projects/<slug>/shortlist/ : gate 1. What is solid, what its scale-up costs, what is left to spend; and approving it."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db.models import Count, Q, Sum
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST, require_safe
+
+from research_app.access import may_operate, may_vote
+from research_app.evidence.transfer import Prediction
+from research_app.ladder import Rung
+from research_app.loop.price import Pace, Price, account_of, pace_of, price_of
+from research_app.loop.review import ReviewRefused, Seen, StalePage
+from research_app.loop.scale_up import prediction, savings_by_rung
+from research_app.loop.shortlist import Conflict, Pick, Plan, Quote, approve_scale_ups, conflicts, quote, skip_scale_up
+from research_app.loop.stack import NoStack, form_stack
+from research_app.models import Candidate, Evidence, Gate, Project, Run, ScaleUp, Stage, StageMoved, State
+from research_app.web import figures, live
+from research_app.web.access import get_candidate, get_project, operator, require_vote, researcher, reviewer
+from research_app.web.effects import Row
+from research_app.web.resources import Constant, constants_of
+from research_app.web.verdict import GuardRow, Saving, guard_row
+from research_app.web.waiting import waiting_for
+
+MOST = 100  # candidates on the page, oldest first
+LATELY = 6  # ended scale-ups that are shown
+MAX_REASON = 4000  # characters
+FRAGMENTS = {"account": "shortlist/_account.html", "list": "shortlist/_list.html", "climbing": "shortlist/_climbing.html"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One rung that a candidate can climb to."""
+
+    rung: Rung
+    price: Price
+    prediction: Prediction | None
+    chosen: bool
+
+    @property
+    def promise(self) -> str:
+        """The predicted saving with its interval: 31% less time (12% … 50%)."""
+        if self.prediction is None:
+            return ""
+        low, high = (figures.minus(f"{bound:.0%}") for bound in self.prediction.interval)
+        return f"{figures.minus(f'{self.prediction.saved:.0%}')} less time expected ({low} … {high})"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A candidate on the shortlist."""
+
+    row: Row
+    notes: Sequence[str]
+    seen: str
+    saving: Saving | None
+    constants: Sequence[Constant]
+    guards: Sequence[GuardRow]
+    options: Sequence[Option]
+    conflicts: Sequence[Conflict]
+
+    @property
+    def candidate(self) -> Candidate:
+        return self.row.candidate
+
+    @property
+    def bar(self) -> SafeString | None:
+        return self.row.bar
+
+
+@dataclass(frozen=True)
+class Climb:
+    """A scale-up that runs or ended lately."""
+
+    step: ScaleUp
+    ended: int
+    wanted: int
+    done: float
+    left: timedelta | None
+
+
+@researcher
+@require_safe
+def shortlist(request: HttpRequest, slug: str) -> HttpResponse:
+    """The page."""
+    return live.page(request, "shortlist.html", FRAGMENTS, context_of(request, get_project(request, slug)))
+
+
+def context_of(request: HttpRequest, project: Project, **more: Any) -> dict[str, Any]:
+    """What the page shows. The number of queries grows with rungs and baseline versions, not with candidates."""
+    rungs = project.file.upper_rungs
+    paces = {rung.name: pace_of(project, rung) for rung in rungs}
+    account = account_of(project)
+    return {
+        "project": project,
+        "ladder": project.file.rungs,
+        "rungs": rungs,
+        "paces": [(rung, paces[rung.name]) for rung in rungs],
+        "items": items_of(request, project, rungs, paces),
+        "account": account,
+        "no_price": not any(rung.price for rung in rungs),
+        "climbs": climbs_of(project),
+        "may_approve": may_vote(request.user, project, Gate.SHORTLIST),
+        "may_operate": may_operate(request.user),
+        "quote": None,
+        **more,
+    }
+
+
+def items_of(request: HttpRequest, project: Project, rungs: Sequence[Rung], paces: Mapping[str, Pace]) -> list[Item]:
+    """The shortlist, who waited longest first."""
+    waiting = (
+        project.candidates.filter(stage=Stage.SHORTLISTED, archived_at=None).with_evidence().select_related("patch_set__base")
+    )
+    listed = list(waiting.order_by("stage_since")[:MOST])
+    assert isinstance(request.user, User)
+    mine = {c.pk for c in listed} if may_vote(request.user, project, Gate.SHORTLIST) else set()
+    clashes = conflicts(listed)
+    evidence: dict[int, list[Evidence]] = defaultdict(list)
+    for each in Evidence.objects.filter(patch_set__in=[c.patch_set_id for c in listed]).order_by("pk"):
+        evidence[each.patch_set_id].append(each)
+    items = []
+    for turn in waiting_for(request.user, mine, listed, {}):
+        candidate = turn.candidate
+        numbers = candidate.evidence.numbers if candidate.evidence else {}
+        savings = savings_by_rung(evidence[candidate.patch_set_id or 0])
+        passed = {saving.rung for saving in savings}
+        first = next((rung.name for rung in rungs if rung.name not in passed), "")
+        options = [
+            Option(
+                rung, price_of(rung, paces[rung.name], [1.0] * rung.seeds), prediction(savings, rung.budget), rung.name == first
+            )
+            for rung in rungs
+        ]
+        items.append(
+            Item(
+                row=turn.row,
+                notes=turn.notes,
+                seen=" ".join(map(str, vars(Seen.of(candidate)).values())),
+                saving=Saving.of(numbers.get("savings")),
+                constants=constants_of(candidate.patch_set),
+                guards=[guard_row(row) for row in numbers.get("guards", [])],
+                options=options,
+                conflicts=clashes[candidate.pk],
+            )
+        )
+    return items
+
+
+def climbs_of(project: Project) -> list[Climb]:
+    """Scale-ups that run, then those that ended last. Two queries."""
+    steps = project.scale_ups.select_related("candidate__project", "patch_set", "approved_by")
+    shown = [*steps.running().order_by("pk"), *steps.exclude(ended_at=None).order_by("-ended_at")[:LATELY]]
+    return [climb_of(step) for step in shown]
+
+
+def climb_of(step: ScaleUp) -> Climb:
+    """How far a scale-up is on its rung. Two queries while it runs."""
+    if step.ended_at:
+        return Climb(step, 0, 0, 1.0, None)
+    theirs = Q(patch_set=None, cell=None, baseline=step.patch_set.base_id)
+    runs = Run.objects.filter(Q(patch_set=step.patch_set_id) | theirs, scale=step.rung)
+    counts = runs.aggregate(wanted=Count("pk"), ended=Count("pk", filter=Q(state=State.FINISHED)), done=Sum("progress"))
+    running = [run.left for run in runs.filter(state=State.RUNNING)]
+    left = max((each for each in running if each is not None), default=None)
+    wanted = counts["wanted"]
+    return Climb(step, counts["ended"], wanted, (counts["done"] or 0.0) / wanted if wanted else 0.0, left)
+
+
+@researcher
+@require_safe
+def price(request: HttpRequest, slug: str) -> HttpResponse:
+    """What the picks on the page cost together, and whether the budget allows it: asked for while a person picks."""
+    project = get_project(request, slug)
+    try:
+        asked, refused = quoted(project, read(project, request.GET)), ""
+        account = account_of(project)
+        refused = account.excess(asked.whole) if asked else ""
+    except ReviewRefused as error:
+        asked, refused, account = None, str(error), account_of(project)
+    context = {"project": project, "quote": asked, "excess": refused, "account": account}
+    return render(request, "shortlist/_price.html", context | {"may_approve": may_vote(request.user, project, Gate.SHORTLIST)})
+
+
+@reviewer
+@require_POST
+def approve(request: HttpRequest, slug: str) -> HttpResponse:
+    """Approve the picked scale-ups and their price."""
+    project = get_project(request, slug)
+    require_vote(request, project, Gate.SHORTLIST)
+    assert isinstance(request.user, User)
+    reason = request.POST.get("reason", "")[:MAX_REASON]
+    try:
+        picks = read(project, request.POST)
+        begun = approve_scale_ups(project, picks, request.user, reason)
+    except (ReviewRefused, StageMoved) as error:
+        return _refused(request, project, str(error), stale=isinstance(error, StalePage | StageMoved))
+    said = [f"{', '.join(str(step.candidate) for step in begun)}: scale-up approved."] if begun else []
+    if len(begun) < len(picks):
+        said.append("Your approval is on record; the others that the policy wants are still missing.")
+    messages.info(request, " ".join(said))
+    return redirect("shortlist", slug)
+
+
+@reviewer
+@require_POST
+def skip(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Send one candidate to gate 2 without a scale-up."""
+    project = get_project(request, slug)
+    require_vote(request, project, Gate.SHORTLIST)
+    shown = get_candidate(request, slug, number)
+    assert isinstance(request.user, User)
+    try:
+        seen = seen_of(request.POST.get(f"seen-{number}", ""))
+        went = skip_scale_up(shown, request.user, seen, request.POST.get(f"why-{number}", "")[:MAX_REASON])
+    except (ReviewRefused, StageMoved) as error:
+        return _refused(request, project, str(error), stale=isinstance(error, StalePage | StageMoved))
+    messages.info(request, f"{shown} is at gate 2 now." if went else f"{shown}: on record; other approvals are still missing.")
+    return redirect("shortlist", slug)
+
+
+@operator
+@require_POST
+def stack(request: HttpRequest, slug: str) -> HttpResponse:
+    """Make one candidate of the picked ones: judged at the smallest scale first, then on the shortlist as one."""
+    project = get_project(request, slug)
+    numbers = [int(number) for number in request.POST.getlist("pick") if number.isdigit()]
+    members = list(project.candidates.filter(number__in=numbers).select_related("patch_set", "project"))
+    try:
+        made = form_stack(project, members, request.user.get_username())
+    except NoStack as error:
+        return _refused(request, project, str(error), stale=False)
+    messages.info(request, f"{made} is the stack of {', '.join(map(str, members))}. It is judged at S first, then it is here.")
+    return redirect("shortlist", slug)
+
+
+def read(project: Project, sent: QueryDict) -> list[Pick]:
+    """The picks of a form. Raises ReviewRefused for what is no number or no candidate of the project."""
+    numbers = [int(number) for number in sent.getlist("pick") if number.isdigit() and len(number) < 10]
+    found = {c.number: c for c in project.candidates.filter(number__in=numbers).select_related("project", "patch_set__base")}
+    if missing := [number for number in numbers if number not in found]:
+        raise ReviewRefused(f"There is no C-{missing[0]} in this project.")
+    picks = []
+    for number in numbers:
+        plans = []
+        for name in sent.getlist(f"rungs-{number}"):
+            seeds = sent.get(f"seeds-{number}-{name}", "")
+            if not seeds.isdigit() or len(seeds) > 3:
+                raise ReviewRefused(f"C-{number} at {name}: give the seeds of each arm as a number, 2 to 64.")
+            plans.append(Plan(name, int(seeds)))
+        picks.append(Pick(found[number], seen_of(sent.get(f"seen-{number}", "")), plans))
+    return picks
+
+
+def quoted(project: Project, picks: Sequence[Pick]) -> Quote | None:
+    """The price of picks; None where nothing was picked. Raises ReviewRefused for a rung that there is not."""
+    chosen = [pick for pick in picks if pick.plans and pick.candidate.patch_set]
+    known = {rung.name for rung in project.file.upper_rungs}
+    if unknown := {plan.rung for pick in chosen for plan in pick.plans} - known:
+        raise ReviewRefused(f"The ladder has no rung {', '.join(sorted(unknown))}: reload the page.")
+    return quote(project, [(pick.candidate.revision.base, pick.plans) for pick in chosen]) if chosen else None
+
+
+def seen_of(words: str) -> Seen:
+    """What the person had before their eyes, as the form keeps it."""
+    parts = [*words.split(" "), "", "", "", ""][:4]
+    return Seen(parts[0], parts[1], parts[2], int(parts[3]) if parts[3].isdigit() else 0)
+
+
+def _refused(request: HttpRequest, project: Project, why: str, *, stale: bool) -> HttpResponse:
+    response = live.page(request, "shortlist.html", FRAGMENTS, context_of(request, project, refused=why))
+    response.status_code = 409 if stale else 422
+    return response
