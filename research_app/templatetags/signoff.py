@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from research_app.models import Candidate, Event, Run, Stage, State, Verdict
+from research_app.models import Candidate, Conversation, ConversationState, Event, Run, Stage, State, Verdict
 from research_app.models.candidate import DISCARDED, WAITING
 from research_app.web import figures
 from research_app.web.columns import Column
@@ -95,6 +95,16 @@ def run_chip(run: Run) -> SafeString:
         )
     tone, sign = OUTCOMES.get(Outcome(run.outcome), ("bad", "!")) if run.outcome else ("mute", "○")
     return chip(tone, sign, run.get_outcome_display() or "finished", run.reason)
+
+
+@register.simple_tag
+def conversation_chip(conversation: Conversation) -> SafeString:
+    """Where a conversation with a model stands, and how it ended."""
+    if conversation.failure:
+        tone = "warn" if conversation.state == ConversationState.STOPPED else "bad"
+        return chip(tone, "!", f"{conversation.get_state_display()}: {conversation.get_failure_display()}", conversation.reason)
+    tone, sign = {"open": ("working", "◔"), "submitted": ("good", "✓")}.get(conversation.state, ("mute", "○"))
+    return chip(tone, sign, conversation.get_state_display())
 
 
 @register.simple_tag

@@ -14,6 +14,7 @@ from research_app.web import comparison, findings, live
 from research_app.web.access import get_candidate, researcher
 from research_app.web.candidates import neighbours
 from research_app.web.comments import mark_of
+from research_app.web.conversation import of_candidate
 from research_app.web.decision import decision_context
 from research_app.web.effects import Scale, effect_of
 from research_app.web.resources import constants_of, facts_table
@@ -112,6 +113,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "previous": previous,
         "following": following,
         **decision_context(request, shown, landing),
+        **of_candidate(request, shown),
         **more,
     }
 

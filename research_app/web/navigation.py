@@ -35,7 +35,7 @@ MORE_OF_PROJECT = (
     Place("Compare", "compare"),
     Place("Stacks", "stacks", "", ("stack",)),
     Place("Program", "program"),
-    Place("Agents", "conversations"),
+    Place("Agents", "conversations", within=("conversation",)),
     Place("Scoreboard", "scoreboard"),
 )
 EVERYWHERE = (Place("Fleet", "fleet", "f"), Place("Audit", "audit", "a"))
