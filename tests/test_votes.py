@@ -1,5 +1,6 @@
 """Votes: what they bind to, taking one back, asking for changes, patch set 2, and what must not happen twice."""
 
+import ast
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from django.db import connection
 
 from agent.proposal import Edit
 from research_app.access import Role, set_role
+from research_app.home import CODE
 from research_app.loop import land
 from research_app.loop.check import CheckFailed
 from research_app.loop.review import (
@@ -344,3 +346,19 @@ def test_a_candidate_with_a_standing_vote_of_another_diff_is_not_landed_on_it(ca
     Review.objects.update(diff_hash=other.revision.diff_hash)
     drain()
     assert now(candidate).stage == Stage.READY and len(project.repository.log(5)) == 1
+
+
+def test_nothing_but_the_pages_of_signed_in_people_can_vote() -> None:
+    """No command, task, endpoint of the API or agent so much as imports what writes a vote."""
+    voting = {"approve", "reject", "request_changes", "withdraw", "cast", "approve_scale_ups", "skip_scale_up"}
+    found = set()
+    for path in [*(CODE / "research_app").rglob("*.py"), *(CODE / "agent").rglob("*.py"), *(CODE / "training").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            names = {alias.name for alias in node.names}
+            whole = node.module == "research_app.loop" and names & {"review", "shortlist"}
+            if whole or (node.module in ("research_app.loop.review", "research_app.loop.shortlist") and names & voting):
+                found.add(str(path.relative_to(CODE)))
+    allowed = {"research_app/web/decide.py", "research_app/web/shortlist.py", "research_app/loop/shortlist.py"}
+    assert found and found <= allowed
