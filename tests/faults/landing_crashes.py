@@ -1,0 +1,340 @@
+"""`kill -9` between any two statements of the landing protocol: `python -m tests.faults.landing_crashes`.
+
+Every statement of the protocol's modules that a landing passes is a crash point with a name, and so is every git command while
+it runs. Points are found by tracing a landing, so a new statement is a new point. For each kill a process is forked that lands
+and kills itself there; then all messages are lost, the lease runs out, and the reconciler finds what stopped.
+"""
+
+import argparse
+import contextlib
+import json
+import linecache
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+LEASE_SECONDS = 4.0
+ALLOWANCE = 10.0  # seconds after the lease until everything has landed
+ROTATE = 24  # constants of a project that are used before the next project is made
+
+
+def watched() -> dict[str, frozenset[str] | None]:
+    """Files of the protocol, with the functions that are watched there; None for all."""
+    from research_app.home import CODE
+
+    loop, repository = CODE / "research_app/loop", CODE / "research_app/repository"
+    everything = {str(loop / f"{name}.py"): None for name in ("land", "queue", "rejudge", "batch", "moved")}
+    steps = frozenset(("raise_fence", "advance", "commit_landing", "rebased", "combined", "keep"))
+    return {**everything, str(repository / "store.py"): steps, str(repository / "git.py"): frozenset(("run_git",))}
+
+
+class Tracer:
+    """Names every crash point that is passed, and kills this process at one of them."""
+
+    def __init__(self, point: str = "", hit: int = 1, patience: float = 0.0) -> None:
+        self.point, self.hit, self.patience = point, hit, patience
+        self.files = watched()
+        self.seen: Counter[str] = Counter()
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        functions = self.files.get(frame.f_code.co_filename, frozenset())
+        return self.line if functions is None or frame.f_code.co_name in functions else None
+
+    def line(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "line" and (name := name_of(frame)):
+            self.seen[name] += 1
+            if name == self.point and self.seen[name] == self.hit:
+                time.sleep(self.patience)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return self.line
+
+
+def name_of(frame: FrameType) -> str:
+    """The crash point before this statement; empty where it is none."""
+    code = frame.f_code
+    text = linecache.getline(code.co_filename, frame.f_lineno).strip()
+    if code.co_name == "run_git":
+        return f"git {frame.f_locals['command']} runs" if "process.communicate(stdin" in text else ""
+    return f"{Path(code.co_filename).stem}.{code.co_name}: {text[:70]}"
+
+
+@dataclass
+class Scene:
+    """A project in which one kind of landing is prepared over and over."""
+
+    kind: str
+    folder: Path
+    project: Any = None
+    used: int = 0
+    made: int = 0
+    waiting: list[Any] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Approve something whose landing goes this way, on a queue that is empty otherwise."""
+        from tests.landing_samples import approved, knob, ready
+        from tests.small_project import approver
+
+        if self.project is None or self.used > ROTATE:
+            self.renew()
+        project, at = self.project, self.used
+        if self.kind == "fresh":
+            self.waiting = [approved(project, knob(at))]
+        elif self.kind == "conflict":
+            both = [ready(project, knob(at)), ready(project, knob(at, 2))]
+            self.waiting = land_first(both)
+        elif self.kind == "batch":
+            self.waiting = land_first([ready(project, knob(at + place)) for place in range(3)])
+        else:  # moved, lost: of a pair, the second is judged again
+            self.waiting = land_first([ready(project, knob(at)), ready(project, knob(at + 1))])
+        self.used += 4
+        assert approver()
+
+    def renew(self) -> None:
+        from tests.landing_samples import knobs_project
+
+        self.made, self.used = self.made + 1, 0
+        slug = f"{self.kind}-{self.made}-{os.getpid()}"
+        penalty = 0.5 if self.kind == "lost" else 0.0
+        self.project = knobs_project(self.folder, slug, penalty=penalty, pairs=30, batch=3 if self.kind == "batch" else 1)
+
+
+KINDS = ("fresh", "moved", "lost", "conflict", "batch")
+
+
+def land_first(candidates: Sequence[Any]) -> list[Any]:
+    """Land the first of them, and put the others into the queue behind: their base has moved."""
+    from research_app.loop.review import Seen, approve
+    from tests.landing_samples import fresh
+    from tests.small_project import approver
+
+    for candidate in candidates:
+        approve(fresh(candidate), approver(), Seen.of(fresh(candidate)))
+    from research_app.loop import land
+
+    project = candidates[0].project
+    land.land(project.pk, "before")
+    return list(candidates[1:])
+
+
+def take_to_end(project_id: int) -> None:
+    """What workers would do until the queue of one project is empty."""
+    from research_app.loop import judge, land
+    from research_app.models import Landing, LandingState, Run, State
+
+    for _ in range(12):
+        land.land(project_id, "doomed")
+        for run in Run.objects.filter(project=project_id, state=State.QUEUED).order_by("priority", "pk"):
+            train_now(run.pk)
+        for pk in Landing.objects.filter(project=project_id, state=LandingState.REJUDGING).values_list("patch_set", flat=True):
+            judge.judge(pk, "doomed")
+        if not Landing.objects.active().filter(project=project_id).exists():
+            return
+
+
+def train_now(run_id: int) -> None:
+    """Train one run in this process."""
+    from django.db.models import Q
+    from django.utils import timezone
+
+    from research_app.loop import train
+    from research_app.models import Run, State
+    from tests.landing_samples import executed
+
+    queued = Q(state=State.QUEUED)
+    if lease := Run.claim(run_id, "doomed", queued, state=State.RUNNING, started_at=timezone.now()):
+        run = Run.objects.select_related("project", "patch_set__candidate", "baseline", "cell").get(pk=run_id)
+        train.record(run, lease, executed(run))
+
+
+def forked(project_id: int, tracer: Tracer) -> dict[str, int] | None:
+    """Land in a process of its own, traced; what it passed, or None where it was killed."""
+    from django.db import connection, connections
+
+    connections.close_all()
+    if connection.vendor == "postgresql":
+        connection.close_pool()  # type: ignore[attr-defined]
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        with contextlib.suppress(BaseException):
+            os.close(reader)
+            sys.settrace(tracer)
+            take_to_end(project_id)
+            sys.settrace(None)
+            os.write(writer, json.dumps(tracer.seen).encode())
+            status = 0
+        os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        told = pipe.read()
+    _, ended = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(ended):
+        return None
+    assert ended == 0, f"the landing failed by itself at {tracer.point or 'no point'}"
+    found: dict[str, int] = json.loads(told)
+    return found
+
+
+def points_of(scene: Scene) -> dict[str, int]:
+    """The crash points of this kind of landing, with how often one is passed."""
+    scene.prepare()
+    seen = forked(scene.project.pk, Tracer())
+    assert seen
+    recover([scene], travel=True)
+    return seen
+
+
+def crash(scene: Scene, point: str, hit: int, chance: random.Random) -> float:
+    """Prepare, and kill the landing there; when that was (monotonic seconds)."""
+    from research_app.models import Message
+
+    scene.prepare()
+    survived = forked(scene.project.pk, Tracer(point, hit, chance.choice((0.0, 0.0, 0.002, 0.01))))
+    killed_at = time.monotonic()
+    assert survived is None, f"{point} was not passed {hit} times"
+    Message.objects.all().delete()  # the broker lost everything as well
+    return killed_at
+
+
+def recover(scenes: Sequence[Scene], *, travel: bool, limit: float = 60.0) -> dict[str, float]:
+    """Reconcile until every queue is empty; when that was for each project. `travel`: leases run out at once."""
+    from django.utils import timezone
+
+    from research_app.loop import tasks
+    from research_app.loop.reconcile import EVERY, reconcile
+    from research_app.models import Candidate, Landing, Run
+    from tests.small_project import drain
+
+    ended: dict[str, float] = {}
+    deadline = time.monotonic() + limit
+    while len(ended) < len(scenes):
+        assert time.monotonic() < deadline, [str(row) for row in Landing.objects.active()]
+        if travel:
+            past = timezone.now() - timedelta(minutes=1)
+            for model in (Landing, Candidate, Run):
+                model.objects.filter(lease_until__isnull=False).update(lease_until=past)
+            Landing.objects.active().update(queued_at=past)
+            Run.objects.filter(finished_at__isnull=False).update(finished_at=past)
+        tasks.this_device()
+        reconcile()
+        drain(limit=2000)
+        for scene in scenes:
+            if not Landing.objects.active().filter(project=scene.project).exists():
+                ended.setdefault(scene.project.slug, time.monotonic())
+        if not travel and len(ended) < len(scenes):
+            time.sleep(EVERY)
+    return ended
+
+
+def check(scene: Scene) -> None:
+    """Nothing lost, nothing double, and the reason said where something came back."""
+    from research_app.models import Landing, LandingState, Stage
+    from tests.landing_samples import check_agreement, fresh
+
+    check_agreement(scene.project)
+    for candidate in scene.waiting:
+        rows = list(Landing.objects.filter(candidate=candidate))
+        assert len(rows) == 1, f"{candidate} has {len(rows)} entries"
+        now = fresh(candidate)
+        if scene.kind in ("fresh", "moved", "batch"):
+            assert (rows[0].state, now.stage) == (LandingState.LANDED, Stage.LANDED), (scene.kind, now.stage, now.why)
+        else:
+            wanted = Stage.CONFLICT if scene.kind == "conflict" else Stage.READY
+            assert (rows[0].state, now.stage) == (LandingState.RETURNED, wanted), (scene.kind, now.stage, now.why)
+            assert rows[0].reason and now.why
+            assert not now.reviews.standing().exists()
+
+
+@contextlib.contextmanager
+def without_broker() -> Iterator[None]:
+    """Messages stay rows, and runs end as soon as they begin."""
+    from unittest import mock
+
+    from research_app.models import Message
+    from tests.landing_samples import training_at_once
+
+    with mock.patch.object(Message, "send", return_value=False), training_at_once():
+        yield
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Kill every point so many times; then every point once more, waiting for the lease, to see how long recovery takes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20, help="of each crash point")
+    parser.add_argument("--timed", type=int, default=60, help="kills whose recovery is waited for and timed")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+    chance = random.Random(options.seed)
+    folder = Path(tempfile.mkdtemp(prefix="signoff-crashes-"))
+    with without_broker():
+        scenes = [Scene(kind, folder) for kind in KINDS]
+        plan = [(scene, point, hits) for scene in scenes for point, hits in points_of(scene).items()]
+        names = {(scene.kind, point) for scene, point, _ in plan}
+        print(f"{len(names)} crash points in {len(KINDS)} kinds of landing", flush=True)
+        killed, begun = 0, time.monotonic()
+        for scene, point, hits in plan:
+            for _ in range(options.kills):
+                crash(scene, point, chance.randint(1, hits), chance)
+                recover([scene], travel=True)
+                check(scene)
+                killed += 1
+            print(f"{killed} kills, {time.monotonic() - begun:.0f} s: {scene.kind}, {point}", flush=True)
+        report(timed_kills(plan, options.timed, chance), killed, len(names))
+    return 0
+
+
+def timed_kills(plan: Sequence[tuple[Scene, str, int]], count: int, chance: random.Random) -> list[float]:
+    """Seconds from the kill until everything had landed, in real time, a few projects at once."""
+    took: list[float] = []
+    while len(took) < count:
+        batch = {scene.kind: (scene, point, hits) for scene, point, hits in chance.sample(plan, k=len(plan))}
+        killed_at = {s.project.slug: crash(s, point, chance.randint(1, hits), chance) for s, point, hits in batch.values()}
+        scenes = [scene for scene, _, _ in batch.values()]
+        killed_at = {scene.project.slug: max(killed_at.values()) for scene in scenes}
+        ended = recover(scenes, travel=False)
+        for scene in scenes:
+            check(scene)
+            took.append(ended[scene.project.slug] - killed_at[scene.project.slug])
+    return took
+
+
+def report(took: Sequence[float], killed: int, points: int) -> None:
+    from django.db import connection
+
+    from research_app.models import Event
+
+    assert list(Event.objects.faults()) == []
+    slowest = max(took, default=0.0)
+    told = {"database": connection.vendor, "points": points, "kills": killed + len(took), "lost": 0, "double": 0}
+    told |= {"timed": len(took), "lease": LEASE_SECONDS, "slowest_recovery": round(slowest, 1)}
+    print(json.dumps(told))
+    assert slowest <= LEASE_SECONDS + ALLOWANCE, f"recovery took {slowest:.1f} s"
+
+
+def prepared_database() -> None:
+    """A home of its own, and the tables in it."""
+    os.environ["LEASE_SECONDS"] = str(LEASE_SECONDS)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    os.environ.setdefault("LOG_LEVEL", "CRITICAL")
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+if __name__ == "__main__":
+    prepared_database()
+    sys.exit(main(sys.argv[1:]))
