@@ -1,6 +1,7 @@
 # make up      set everything up and start it (PORT=8000, SIGNOFF_HOME=var)
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
 # make test-faults, make test-escape    the long suites: killed processes, attempts to get out of the sandbox
+# make test-crash                       kill -9 at every statement of a landing, 20 times each, on both databases (an hour)
 # make bench-policy                     the error rates of the decision policy, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
@@ -9,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: up test test-postgresql test-faults test-escape bench-policy bench-curves bench-decisions check format doctor
+.PHONY: up test test-postgresql test-faults test-crash test-escape bench-policy bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -62,6 +63,11 @@ test-postgresql:
 test-faults:
 	$(call install,requirements-dev.txt)
 	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME FAULT_SEEDS=$${FAULT_SEEDS:-10} $(RUN) -m pytest tests/faults $(ARGS)
+
+test-crash:
+	$(call install,requirements-dev.txt)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m tests.faults.landing_crashes $(ARGS)
+	env -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m tests.postgresql --run tests.faults.landing_crashes $(ARGS)
 
 test-escape:
 	$(call install,requirements-dev.txt)

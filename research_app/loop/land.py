@@ -17,7 +17,7 @@ from research_app.loop import batch
 from research_app.loop.moved import adopt
 from research_app.loop.push import ask_for_push
 from research_app.loop.queue import TRAILER, entries_of, give_back, head_of, hold, name_of, standing_approvals
-from research_app.loop.rejudge import judge_again
+from research_app.loop.rejudge import judge_again, judge_here
 from research_app.loop.train import ensure_bank
 from research_app.models import (
     BaselineVersion,
@@ -108,6 +108,9 @@ def step(landing: Landing, lease: Lease, tip: str, fence: str) -> None:
     if patch_set.base_commit != tip:
         judge_again(landing, lease, version)
         return
+    if not is_judged(landing):
+        judge_here(landing, lease, version)
+        return
     votes: list[Review] = []
     for entry in entries:
         given = standing_approvals(entry)
@@ -123,6 +126,12 @@ def step(landing: Landing, lease: Lease, tip: str, fence: str) -> None:
     lease.write(commit=commit)
     repository.advance(tip, commit, fence)
     record(landing, lease, commit, patch_set.tree)
+
+
+def is_judged(landing: Landing) -> bool:
+    """Whether the evidence is of just the patch set that is about to land: nothing lands on stale evidence."""
+    evidence = landing.candidate.evidence
+    return evidence is not None and evidence.patch_set_id == landing.patch_set_id
 
 
 def message_of(landing: Landing, entries: list[Landing], approvals: list[Review]) -> str:

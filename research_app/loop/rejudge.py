@@ -62,6 +62,13 @@ def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> Non
     enter_rebased(landing, lease, version, change, number)
 
 
+def judge_here(landing: Landing, lease: Lease, version: BaselineVersion) -> None:
+    """It is on the tip already, and its evidence is of another patch set: its own runs decide."""
+    with transaction.atomic():
+        queue_fresh_runs(landing.project, version, landing.patch_set)
+        wait_for_judge(landing, lease, landing.patch_set, version)
+
+
 def enter_rebased(landing: Landing, lease: Lease, version: BaselineVersion, change: Change, number: int) -> None:
     """Write the rebased patch set down and say what it waits for: runs, a vote, or nothing any more."""
     project, candidate = landing.project, landing.candidate
@@ -129,7 +136,7 @@ def still_good(candidate: Candidate, before: Evidence | None, after: Evidence) -
 
 def wait_for_judge(landing: Landing, lease: Lease, patch_set: PatchSet, version: BaselineVersion) -> None:
     """The vote stands, the evidence does not: hold its place in the queue until it was judged on the new tip."""
-    why = f"The baseline moved to version {version.number}: judged again before it lands."
+    why = f"Judged again on baseline {version.number} before it lands."
     lease.write(state=LandingState.REJUDGING, patch_set=patch_set, reason=why, commit="", **UNCLAIMED)
     Candidate.objects.filter(pk=landing.candidate_id, stage=Stage.LANDING).update(patch_set=patch_set, why=why)
     told = {"baseline": version.number, "patch_set": patch_set.number}

@@ -10,7 +10,6 @@ from research_app.access import may_operate, may_review
 from research_app.loop.votes import STAGE_OF, Tally, gate_of, may_not_vote, tally, void_votes
 from research_app.models import Candidate, Decision, Event, Gate, Landing, LandingState, Review, Stage
 from research_app.models.candidate import REOPENABLE
-from research_app.models.lease import unclaimed
 
 
 class ReviewRefused(Exception):
@@ -98,7 +97,7 @@ def withdraw(candidate: Candidate, actor: User) -> None:
             raise StalePage(f"There is nothing of yours to take back any more: {row} is {row.get_stage_display()} now.")
         gate, name = Gate(vote.gate), actor.get_username()
         if row.stage == Stage.LANDING:
-            queued = Landing.objects.filter(unclaimed(), candidate=row, state=LandingState.QUEUED)
+            queued = Landing.objects.filter(lease_until=None, candidate=row, state=LandingState.QUEUED)
             left = f"{name} withdrew the approval."
             if not queued.update(state=LandingState.RETURNED, reason=left, ended_at=timezone.now()):
                 raise StalePage(f"Too late: {row} is landing at this moment.")
@@ -119,7 +118,7 @@ def withdrawable(candidate: Candidate, actor: User) -> Review | None:
     unanswered = stage == ended and candidate.lease_until is None
     queued = vote.decision == Decision.APPROVE and gate == Gate.BASELINE and stage == Stage.LANDING
     if queued:
-        queued = Landing.objects.filter(unclaimed(), candidate=candidate, state=LandingState.QUEUED).exists()
+        queued = Landing.objects.filter(lease_until=None, candidate=candidate, state=LandingState.QUEUED).exists()
     return vote if waits_for_others or unanswered or queued else None
 
 
