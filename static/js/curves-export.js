@@ -2,14 +2,19 @@
 import { download, plain, token } from "./plot.js";
 
 const SIZE = { width: 1200, height: 720 };
-const named = (panel, kind) => `${location.pathname.split("/").filter(Boolean).slice(1).join("-")}-${panel.series}.${kind}`;
+const fileName = (panel, kind) => `${location.pathname.split("/").filter(Boolean).slice(1).join("-")}-${panel.series}.${kind}`;
 
 // One picture for each panel. Everything that is needed to read it stands in it: n, the band, what was done to the curves.
 export const exportPicture = async (panels, kind, groups, note) => {
   for (const panel of panels) {
     const { data, layout } = panel.plot;
-    const names = new Map(groups.map((group) => [group.name, group.words]));
-    const traces = data.map((trace) => ({ ...trace, showlegend: names.has(trace.name), name: plain(names.get(trace.name) ?? trace.name ?? "") }));
+    const named = new Set(); // each group once, also where each of its runs is drawn
+    const traces = data.map((trace) => {
+      const group = groups.find(({ name }) => name === trace.name) ?? groups.find(({ name }) => trace.name?.startsWith(`${name} seed `));
+      const showlegend = Boolean(group) && !named.has(group.key);
+      if (group) named.add(group.key);
+      return { ...trace, showlegend, name: plain(group?.words ?? "") };
+    });
     const figure = {
       data: traces,
       layout: {
@@ -20,7 +25,7 @@ export const exportPicture = async (panels, kind, groups, note) => {
       },
     };
     const address = await Plotly.toImage(figure, { format: kind, ...SIZE, scale: kind === "png" ? 2 : 1 });
-    download(blobOf(address), named(panel, kind));
+    download(blobOf(address), fileName(panel, kind));
   }
 };
 
@@ -36,7 +41,7 @@ export const exportCsv = (panels, desk) => {
   for (const panel of panels) {
     const link = document.createElement("a");
     link.href = `${desk.address(panel.series)}&format=csv`;
-    link.download = named(panel, "csv");
+    link.download = fileName(panel, "csv");
     link.click();
   }
 };

@@ -69,7 +69,7 @@ export class Panel {
       if (fresh) {
         this.data = fresh;
         this.desk.arrived(this);
-        await this.draw();
+        if (this.place.isConnected) await this.draw();
       }
     } catch (error) {
       if (ticket === this.asked && !this.data) this.empty(error.message);

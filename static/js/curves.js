@@ -5,14 +5,14 @@ import { Address, stayCurrent } from "./plot.js";
 
 const find = (id) => document.getElementById(`curves${id && `-${id}`}`);
 const [host, tabs, axis, legend, words, note, say, controls, table] = ["", "series", "axis", "legend", "text", "note", "say", "controls", "table"].map(find);
-const MAIN = ["val_loss", "train_loss", "grad_norm", "tokens_per_second", "memory_mb"];
+const MAIN = [["val_loss", "Validation loss"], ["train_loss", "Train loss"], ["grad_norm", "Gradient norm"], ["tokens_per_second", "Tokens/s"], ["memory_mb", "Memory"]];
 const ROWS = 12; // of the table that says what the picture shows
 
 const address = new Address({ series: "val_loss", x: "step", band: "std", smooth: "0", log: "", clip: "on", view: "", from: "", to: "", low: "", high: "", hide: "", scale: "" });
 const view = address.read();
 let panels = [];
 let groups = [];
-let offered = [];
+let offered = MAIN.map(([name, title]) => ({ name, title })); // until the data says what there is
 
 const list = (text) => text.split(",").filter(Boolean);
 const number = (text) => (text === "" || !Number.isFinite(Number(text)) ? null : Number(text));
@@ -47,11 +47,9 @@ const desk = {
 
   // Over all panels; the one under the pointer shows its values by itself.
   point(from, x) {
-    if (desk.pointing) return;
-    desk.pointing = true;
+    if (x === desk.at) return; // the others say the same when they are told
     desk.at = x;
     for (const panel of panels) panel.cross(x, panel !== from);
-    desk.pointing = false;
   },
 
   zoom(panel, x, y) {
@@ -117,8 +115,16 @@ const button = (text, focus, pressed) => {
 };
 
 const offer = (data) => {
-  offered = data.offered;
-  if (offered.length && !offered.some(({ name }) => name === view.series) && view.series !== "all" && list(view.series).length === 1) choose(offered[0].name, false);
+  if (data.offered.length) offered = data.offered;
+  if (data.offered.length && desk.single && view.series !== "all" && !offered.some(({ name }) => name === view.series)) choose(offered[0].name, false);
+  tabulate();
+  const scales = controls.querySelector("[data-view=scale]");
+  renew(scales, data.scales, (scale) => new Option(`scale ${scale}`, scale));
+  scales.closest("label").hidden = data.scales.length < 2;
+  scales.value = data.scale;
+};
+
+const tabulate = () => {
   const chosen = list(view.series);
   const entries = offered.map(({ name, title }) => [name, title, chosen.includes(name)]);
   if (offered.length > 1) entries.push(["all", "All", view.series === "all"]);
@@ -128,10 +134,6 @@ const offer = (data) => {
     if (name !== "all") tab.title = `${title}; with Shift beside the others`;
     return tab;
   });
-  const scales = controls.querySelector("[data-view=scale]");
-  renew(scales, data.scales, (scale) => new Option(`scale ${scale}`, scale));
-  scales.closest("label").hidden = data.scales.length < 2;
-  scales.value = data.scale;
 };
 
 const describe = () => {
@@ -164,7 +166,7 @@ const annotate = () => {
   const first = panels.find((panel) => panel.data)?.data;
   const parts = [];
   if (desk.window || panels.some((panel) => panel.own)) parts.push("Zoomed; a double click or 0 shows all.");
-  else if (first?.outside && desk.clips && !desk.logY(first.series)) parts.push(`${first.outside.toLocaleString("en")} points lie outside the view.`);
+  else if (first?.outside && desk.clips && !desk.logY(first.series)) parts.push(`${first.outside.toLocaleString("en")} point${first.outside === 1 ? " lies" : "s lie"} outside the view.`);
   if (view.smooth !== "0") parts.push(`Smoothed (${view.smooth}), as logged in the shadow. Verdicts never read smoothed curves.`);
   if (desk.difference) parts.push("Less the mean of its baseline at the same place.");
   note.textContent = parts.join(" ") || " ";
@@ -212,7 +214,7 @@ const watcher = new IntersectionObserver((entries) => {
 // One panel for each chosen series; those that stay keep what they have.
 const arrange = () => {
   const names = offered.map(({ name }) => name);
-  const wanted = view.series === "all" ? (names.length ? names : MAIN) : list(view.series);
+  const wanted = view.series === "all" ? names : list(view.series);
   const kept = new Map(panels.map((panel) => [panel.series, panel]));
   panels = wanted.map((name) => kept.get(name) ?? new Panel(name, desk));
   for (const [name, panel] of kept) if (!wanted.includes(name)) watcher.unobserve(panel.place);
@@ -227,10 +229,9 @@ const choose = (series, write = true) => {
   [view.low, view.high] = ["", ""];
   for (const panel of panels) panel.own = null;
   if (write) address.write(view);
+  tabulate();
   arrange();
   redraw();
-  if (panels[0].data) offer(panels[0].data);
-  else if (panels.length) panels[0].load();
 };
 
 const show = () => {
@@ -303,5 +304,6 @@ table.closest("details").addEventListener("toggle", ({ target }) => { if (target
 const hand = Object.entries(address.defaults).some(([name, value]) => !["series", "x", "hide", "from", "to", "low", "high"].includes(name) && view[name] !== value);
 if (hand) find("more").click(); // a link that sets something shows where
 show();
+tabulate();
 arrange();
 stayCurrent("curves", () => reload(true), redraw);
