@@ -7,7 +7,7 @@ import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -348,14 +348,20 @@ def _mistake(problem: Any, text: str, name: str) -> str:
     dotted = ".".join(keys) or "file"
     where = f"{name}, line {_line_of(keys, text)}"
     if problem["type"] == "extra_forbidden":
-        section = ProjectFile.model_fields.get(keys[0])
-        model = section.annotation if len(keys) > 1 and section else ProjectFile
-        model = Rung if keys[0] == "ladder" else model
-        allowed = ", ".join(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ""
-        return f"{where}: {dotted} is not a known key; known here: {allowed}"
+        return f"{where}: {dotted} is not a known key; known here: {', '.join(_table_at(keys).model_fields)}"
     said = problem["msg"].removeprefix("Value error, ")
     given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
     return f"{where}: {dotted}: {said}{given}"
+
+
+def _table_at(keys: list[str]) -> type[BaseModel]:
+    """The table that the last of these keys stands in, also inside another table or in a list of tables."""
+    table: type[BaseModel] = ProjectFile
+    for key in keys[:-1]:
+        field = table.model_fields.get(key)
+        kinds = [field.annotation, *get_args(field.annotation)] if field else []
+        table = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), table)
+    return table
 
 
 def _line_of(keys: list[str], text: str) -> int:
@@ -366,8 +372,10 @@ def _line_of(keys: list[str], text: str) -> int:
     skipped = int(keys[1]) if keys[1:] and keys[1].isdigit() else 0  # tables of a list before the one that is meant
     if not names:
         return 1
+    tables = [r"\s*\.\s*".join(map(re.escape, names[:depth])) for depth in range(len(names), 0, -1)]
+    table = next((table for table in tables if re.search(rf"(?m)^\s*\[{{1,2}}\s*{table}\s*\]", text)), tables[-1])
     for number, line in enumerate(lines):
-        if re.match(rf"\s*\[{{1,2}}\s*{re.escape(names[0])}\s*\]", line):
+        if re.match(rf"\s*\[{{1,2}}\s*{table}\s*\]", line):
             start = number
             if skipped == 0:
                 break

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from research_app.access import Role, people_with, role_of
@@ -161,8 +161,15 @@ def turns_of(user: User) -> CandidateQuerySet:
     wanted = Q(mine, stage=Stage.CHANGES)
     made = PatchSet.objects.filter(Q(submitted_by=user) | Q(author=user.get_username()))
     authored = Q(submitted_by=user) | Q(author=user.get_username()) | Q(pk__in=made.values("candidate"))
-    told = Q(pk__in=Review.objects.filter(reviewer=user, decision=Decision.CHANGES).values("candidate")) | Q(
-        pk__in=Note.objects.filter(written_by=user, candidate__isnull=False).values("candidate")
+    said = Comment.objects.filter(
+        author=user,
+        thread__candidate__reviews__decision=Decision.CHANGES,
+        thread__candidate__reviews__created_at__gte=F("created_at"),
+    )
+    asked = Review.objects.filter(reviewer=user, decision=Decision.CHANGES)
+    wrote = Note.objects.filter(written_by=user, candidate__isnull=False)
+    told = (
+        Q(pk__in=asked.values("candidate")) | Q(pk__in=wrote.values("candidate")) | Q(pk__in=said.values("thread__candidate"))
     )
     for project in Project.objects.only("config", "policy_version"):
         for gate, stage in STAGE_OF.items():
