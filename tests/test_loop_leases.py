@@ -9,7 +9,7 @@ from django.utils import timezone
 from research_app.health import examine
 from research_app.loop import check, train
 from research_app.loop.reconcile import reconcile, retry
-from research_app.models import Device, LeaseLost, Project, Round, Run, Series, SeriesChunk, State, lease
+from research_app.models import Device, LeaseLost, Project, Run, Series, SeriesChunk, State, TaskLease, lease
 from research_app.models.lease import MAX_ATTEMPTS
 from tests.small_project import BETTER, WIDER, drain, patch, small_project
 from tests.small_project import submit as submit_and_run
@@ -130,14 +130,14 @@ def test_a_lease_is_renewed_while_the_work_goes_on_and_tells_when_it_is_lost(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "LEASE", timedelta(seconds=0.4))
-    asked = Round.objects.create(project=project, proposers=["knobs"], opened_by="test", closed_at=timezone.now())
-    held = Round.claim(asked.pk, "test")
+    row = TaskLease.objects.create(name="test")
+    held = TaskLease.claim(row.pk, "test")
     assert held is not None
     with held.heartbeat() as lost:
-        begin = Round.objects.get(pk=asked.pk).lease_until
+        begin = TaskLease.objects.get(pk=row.pk).lease_until
         assert not lost.wait(0.5)
-        assert Round.objects.get(pk=asked.pk).lease_until > begin  # type: ignore[operator]
-        Round.objects.filter(pk=asked.pk).update(fence_token=99)
+        assert TaskLease.objects.get(pk=row.pk).lease_until > begin  # type: ignore[operator]
+        TaskLease.objects.filter(pk=row.pk).update(fence_token=99)
         assert lost.wait(5)
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from research_app.loop import check, propose, reconcile, tasks
 from research_app.loop.review import Seen, approve
-from research_app.models import Candidate, Device, Event, Landing, Message, Project, Round, Run, Stage, TaskLease
+from research_app.models import Candidate, Device, Event, Landing, Message, Project, Run, Stage, TaskLease, Turn
 from tests.small_project import BETTER, approver, patch, small_project
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
@@ -22,13 +22,14 @@ def project(tmp_path: Path) -> Project:
 def lose_everything() -> None:
     """Every message is gone, and so much time passes that nobody can still be waiting for one."""
     Message.objects.all().delete()
-    for model in (Run, Candidate, Landing, Round):
+    for model in (Run, Candidate, Landing, Turn):
         model.objects.filter(lease_until__isnull=False).update(lease_until=timezone.now() - timedelta(seconds=1))
     long_ago = timezone.now() - timedelta(minutes=5)
     Run.objects.update(created_at=long_ago)
     Run.objects.filter(finished_at__isnull=False).update(finished_at=long_ago)
     Candidate.objects.update(stage_since=long_ago)
     Landing.objects.update(queued_at=long_ago)
+    Turn.objects.update(opened_at=long_ago)
 
 
 def one_message_at_a_time(limit: int = 100) -> None:

@@ -1,13 +1,14 @@
 """Check: before any device time, see that a change applies, stays within its bounds, parses and is new."""
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 
 from agent.proposal import Edit, Proposal
+from research_app.loop.duplicates import Fingerprint, fingerprint_of, tried_before
 from research_app.loop.examine import flags_of
 from research_app.loop.propose import enter
 from research_app.loop.train import queue_run
@@ -21,6 +22,14 @@ AA_SEED = 1_000_000
 
 class CheckFailed(Exception):
     """The change cannot be tried; the message has one sentence for each reason."""
+
+
+class Duplicate(CheckFailed):
+    """The change was tried before, as `earlier`."""
+
+    def __init__(self, earlier: Candidate, why: str) -> None:
+        super().__init__(f"{why} Reopen that one, or change something else.")
+        self.earlier = earlier
 
 
 def check(candidate_id: int, worker: str) -> None:
@@ -38,7 +47,10 @@ def check(candidate_id: int, worker: str) -> None:
     with lease.heartbeat():
         try:
             change = build(candidate.project, candidate.base, candidate.proposed, str(candidate), candidate.author)
-            syntax = examine(candidate.project, candidate.base, change, but=candidate)
+            found = examine(candidate.project, candidate.base, change, but=candidate)
+        except Duplicate as problem:
+            candidate.move(Stage.INVALID, str(problem), lease=lease, duplicate_of=problem.earlier)
+            return
         except (CheckFailed, PatchError) as problem:
             candidate.move(Stage.INVALID, str(problem), lease=lease)
             return
@@ -47,31 +59,31 @@ def check(candidate_id: int, worker: str) -> None:
             raise
         number = candidate.patch_sets.count() + 1
         candidate.project.repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
-    begin_screening(candidate, lease, change, syntax, number)
+    begin_screening(candidate, lease, change, found, number)
 
 
 def submit(
-    project: Project,
-    patch: str,
-    hypothesis: str,
-    *,
-    category: str,
-    author: str,
-    edits: Sequence[Edit] = (),
-    expected_effect: str = "",
-    kind: Author = Author.PERSON,
-    submitted_by_id: int | None = None,
+    project: Project, patch: str, hypothesis: str, *, category: str, author: str, submitted_by_id: int | None = None
 ) -> Candidate:
-    """Enter a patch or edits from outside. They are checked first: bad ones are refused at once and leave nothing behind.
+    """Enter a person's patch. It is checked first, so that a bad one is refused at once and leaves nothing behind.
 
-    Raises RepositoryError or CheckFailed, and ValueError for a proposal that breaks its contract.
+    Raises RepositoryError or CheckFailed.
+    """
+    # The contract wants an edit; the patch itself is what is kept.
+    proposal = Proposal(hypothesis, category, (Edit("", "", patch),), expected_effect="")
+    base = vet(project, proposal, author, patch)
+    return enter(project, base, proposal, author=author, kind=Author.PERSON, patch=patch, submitted_by_id=submitted_by_id)
+
+
+def vet(project: Project, proposal: Proposal, author: str, patch: str = "") -> BaselineVersion:
+    """See that a proposal, or the patch in its place, can be tried; the baseline version that it is for.
+
+    Raises RepositoryError or CheckFailed.
     """
     base = project.tip()
-    # The contract wants an edit; of a patch it is the patch itself that is kept.
-    proposal = Proposal(hypothesis, category, tuple(edits) or (Edit("", "", patch),), expected_effect)
-    proposed = {"patch": patch} if patch else {"edits": [[edit.path, edit.old, edit.new] for edit in edits]}
+    proposed = {"patch": patch} if patch else {"edits": [[edit.path, edit.old, edit.new] for edit in proposal.edits]}
     examine(project, base, build(project, base, proposed, "submitted", author))
-    return enter(project, base, proposal, author=author, kind=kind, patch=patch, submitted_by_id=submitted_by_id)
+    return base
 
 
 def build(project: Project, base: BaselineVersion, proposed: Mapping[str, Any], name: str, author: str) -> Change:
@@ -88,30 +100,22 @@ def build(project: Project, base: BaselineVersion, proposed: Mapping[str, Any], 
     return project.repository.change_from_edits(base.commit, edits, message, author, limits)
 
 
-def examine(project: Project, base: BaselineVersion, change: Change, but: Candidate | None = None) -> str:
-    """Everything that is wrong with a change, or its syntax hash. Raises CheckFailed."""
+def examine(project: Project, base: BaselineVersion, change: Change, but: Candidate | None = None) -> Fingerprint:
+    """Everything that is wrong with a change, or what it is known by. Raises CheckFailed, Duplicate."""
     repository, edit = project.repository, project.file.edit
     problems = check_paths(change, edit.editable, edit.protected)
     after = repository.texts(change.commit, [file.path for file in change.files])
     problems += [problem for path, text in after.items() if (problem := syntax_problem(path, text))]
     if problems:
         raise CheckFailed("\n".join(problems))
-    patterns = edit.editable
-    syntax = normalised_syntax_hash(repository.texts(change.commit, patterns))
+    found = fingerprint_of(project, base, change)
     if but and but.kind != Kind.CHANGE:
-        return syntax  # what takes back or puts together what was tried before is meant to be code that was tried before
-    if syntax == normalised_syntax_hash(repository.texts(base.commit, patterns)):
+        return found  # what takes back or puts together what was tried before is meant to be code that was tried before
+    if found.syntax == normalised_syntax_hash(repository.texts(base.commit, edit.editable)):
         raise CheckFailed("Nothing but comments or formatting differs from the baseline, so there is nothing to measure.")
-    same = PatchSet.objects.filter(base=base, syntax_hash=syntax)
-    same = same.exclude(candidate=but) if but else same
-    if but and but.aa:
-        return syntax
-    if earlier := same.select_related("candidate").order_by("pk").first():
-        raise CheckFailed(
-            f"The same code was tried before as {earlier.candidate} ({earlier.candidate.get_stage_display()}). "
-            f"Reopen that one, or change something else."
-        )
-    return syntax
+    if not (but and but.aa) and (earlier := tried_before(base, found, but)):
+        raise Duplicate(*earlier)
+    return found
 
 
 def syntax_problem(path: str, text: str) -> str | None:
@@ -127,11 +131,11 @@ def syntax_problem(path: str, text: str) -> str | None:
     return None
 
 
-def begin_screening(candidate: Candidate, lease: Lease, change: Change, syntax: str, number: int) -> None:
+def begin_screening(candidate: Candidate, lease: Lease, change: Change, found: Fingerprint, number: int) -> None:
     """Write the patch set, queue the first run and move on, in one transaction."""
     flags = flags_of(candidate.project, change)
     with transaction.atomic():
-        patch_set = record_patch_set(candidate, candidate.base, change, syntax, flags, number=number)
+        patch_set = record_patch_set(candidate, candidate.base, change, found, flags, number=number)
         # The same tree with the same seed scores the same: an A/A candidate needs seeds that the baseline never had.
         seed = AA_SEED + 100 * candidate.number if candidate.aa else FIRST_SEED
         queue_run(candidate.project, candidate.base, patch_set, Purpose.SCREEN, seed)
@@ -142,7 +146,7 @@ def record_patch_set(
     candidate: Candidate,
     base: BaselineVersion,
     change: Change,
-    syntax: str,
+    known_by: Fingerprint | str,
     flags: list[dict[str, Any]],
     *,
     number: int,
@@ -150,6 +154,7 @@ def record_patch_set(
 ) -> PatchSet:
     """The immutable row of one revision; who made it and why stands beside what was proposed."""
     told = candidate.proposed
+    found = known_by if isinstance(known_by, Fingerprint) else Fingerprint(known_by, "", {})
     return PatchSet.objects.create(
         candidate=candidate,
         number=number,
@@ -159,7 +164,9 @@ def record_patch_set(
         tree=change.tree,
         diff=change.diff,
         diff_hash=change.diff_hash,
-        syntax_hash=syntax,
+        syntax_hash=found.syntax,
+        resolved_hash=found.resolved,
+        moved=found.moved,
         files=[{"path": f.path, "kind": f.kind, "added": f.added, "removed": f.removed} for f in change.files],
         flags=flags,
         rebased=rebased,

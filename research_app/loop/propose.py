@@ -180,6 +180,7 @@ def open_turn(asked: Round) -> Turn | None:
         base = project.tip()
         proposer = whose_turn(asked, base)
         if proposer is None:
+            close_idle(asked)
             return None
         number = 1 + (project.turns.order_by("-number").values_list("number", flat=True).first() or 0)
         mode = drawn_mode(project.file.agents.shares, f"{project.slug} {number}")
@@ -225,11 +226,18 @@ def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
         lease.write(state=state, note=why, ended_at=timezone.now(), lease_until=None, leased_by="")
         kind = "nothing to propose" if state == TurnState.EMPTY else "proposer failed"
         Event.objects.record(kind, turn, turn.proposer, turn.project, why=why)
-        rests = turn.round.wanted is None and why_not(turn.round)  # an open-ended round waits for the next day's budget
-        if whose_turn(turn.round, turn.base) is None and not turn.round.turns.under_way().exists() and not rests:
-            close_round(turn.round, why)
+        if whose_turn(turn.round, turn.base) is None:
+            close_idle(turn.round)
         else:
             Message.objects.enqueue("propose", turn.round_id, "agent")
+
+
+def close_idle(asked: Round) -> None:
+    """Close a round in which nobody has anything to propose and nobody is at work, with what was said last."""
+    if asked.turns.under_way().exists() or (asked.wanted is None and why_not(asked)):
+        return  # an open-ended round waits for the next day's budget
+    last = asked.turns.exclude(note="").order_by("-number").values_list("note", flat=True).first()
+    close_round(asked, last or "No proposer has anything to propose.")
 
 
 def outcomes_of(project: Project) -> list[tuple[str, bool, int]]:
@@ -379,12 +387,16 @@ def told_interval(candidate: Candidate, noise: Noise | None) -> tuple[float | No
 
 
 def others_at_work(project: Project, turn: Turn | None) -> tuple[str, ...]:
-    """What else is being tried or thought about now, in a sentence each (two queries)."""
+    """What else is being tried or thought about now, in a sentence each (three queries)."""
     running = project.candidates.under_way().order_by("number")
     said = [f"{row} by {row.author} is being measured: {row.hypothesis}" for row in running]
-    turns = project.turns.under_way().exclude(pk=turn.pk if turn else None).order_by("number")
-    said += [f"{other.proposer} works on something in {other.category} ({other.mode})" for other in turns]
-    return tuple(said)
+    turns = project.turns.under_way().exclude(pk=turn.pk if turn else 0).select_related("conversation").order_by("number")
+    for other in turns:
+        wanted = f"something in {other.category} ({other.mode})"
+        talk = getattr(other, "conversation", None)
+        said.append(f"{other.proposer} works on {talk.doing if talk else wanted}")
+    asked_for = project.conversations.filter(state=ConversationState.OPEN).exclude(turn__state=TurnState.WORKING)
+    return (*said, *(f"an agent works on {talk.doing}" for talk in asked_for))
 
 
 def told_effect(candidate: Candidate, noise: Noise | None) -> float | None:

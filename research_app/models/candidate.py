@@ -127,6 +127,9 @@ class Candidate(Leased):
         null=True, blank=True, help_text="The stage_since for which the people whose turn it is were told"
     )
     why = models.TextField(blank=True, help_text="Why it is at this stage, in a sentence")
+    duplicate_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="duplicates", help_text="The earlier try"
+    )
     needs_attention = models.TextField(blank=True, help_text="Why the machine gave up, with what to do")
     created_at = models.DateTimeField(default=timezone.now)
     archived_at = models.DateTimeField(null=True, blank=True, help_text="Put away by a person: lists leave it out")

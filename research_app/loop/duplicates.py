@@ -1,0 +1,95 @@
+"""Duplicates: what was tried before in other words is refused before it costs a device anything, and names the earlier try."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.constants import Value
+from agent.resolved import Moved, moved_constants, resolved_hash
+from research_app.models import BaselineVersion, Candidate, Evidence, PatchSet, Project, Verdict
+from research_app.repository import Change, normalised_syntax_hash
+
+SAME_VALUE = 0.08
+"""Two values nearer to each other than this, relatively, are one value: the difference drowns in the noise between seeds."""
+NEAR_VALUE = 0.25
+"""Values nearer than this are compared by the slope that was measured between the baseline's value and the tried one."""
+NOISE = 0.5  # standard deviations of the score that the slope must predict between two values that are worth telling apart
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a change is known by. `resolved` is empty where it comes to what the baseline is; `moved` where more differs."""
+
+    syntax: str
+    resolved: str
+    moved: Moved
+
+
+def fingerprint_of(project: Project, base: BaselineVersion, change: Change) -> Fingerprint:
+    """Read both trees and compare what they come to."""
+    patterns, repository = project.file.edit.editable, project.repository
+    before, after = repository.texts(base.commit, patterns), repository.texts(change.commit, patterns)
+    resolved = resolved_hash(after)
+    same = resolved == resolved_hash(before)
+    return Fingerprint(normalised_syntax_hash(after), "" if same else resolved, moved_constants(before, after))
+
+
+def tried_before(base: BaselineVersion, found: Fingerprint, but: Candidate | None = None) -> tuple[Candidate, str] | None:
+    """The earlier candidate on this baseline that the change repeats, and why it is the same, as a sentence."""
+    earlier = PatchSet.objects.filter(base=base, rebased=False).select_related("candidate__evidence").defer("diff")
+    if but is not None:
+        earlier = earlier.exclude(candidate=but)
+    earlier = earlier.exclude(candidate__aa=True).order_by("pk")
+    if row := earlier.filter(syntax_hash=found.syntax).first():
+        return row.candidate, f"The same code was tried before as {said_of(row.candidate)}"
+    if found.resolved and (row := earlier.filter(resolved_hash=found.resolved).first()):
+        return row.candidate, f"It comes to the same code, written differently, as {said_of(row.candidate)}"
+    if found.moved:
+        return _same_move(found.moved, (row for row in earlier.exclude(moved={}) if row.moved.keys() == found.moved.keys()))
+    return None
+
+
+def said_of(candidate: Candidate) -> str:
+    """The earlier try in words: its name and what became of it."""
+    return f"{candidate} ({candidate.get_stage_display()})."
+
+
+def _same_move(moved: Moved, earlier: Iterable[PatchSet]) -> tuple[Candidate, str] | None:
+    """An earlier try that moved the same constants to values that cannot be told from these."""
+    for row in earlier:
+        pairs = {name: (row.moved[name], to) for name, (_, to) in moved.items()}
+        evidence = row.candidate.evidence
+        if all(within_noise((start, end), to, evidence, len(moved)) for (start, end), to in pairs.values()):
+            steps = ", ".join(f"{name.partition(':')[2]} {to!r} beside {end!r}" for name, ((_, end), to) in pairs.items())
+            return row.candidate, f"Within noise of what was tried before ({steps}) as {said_of(row.candidate)}"
+    return None
+
+
+def within_noise(tried: tuple[Value, Value], value: Value, evidence: Evidence | None, moved: int = 1) -> bool:
+    """Whether a value is one with a tried move (from, to): nearly the same number, or nearly the same measured effect.
+
+    The effect between the two is read off the line from the baseline's value to the tried one, where one constant moved alone.
+    """
+    start, end = tried
+    between = distance(end, value)
+    if between < SAME_VALUE:
+        return True
+    if moved > 1 or between >= NEAR_VALUE or evidence is None or not evidence.sigma or evidence.effect is None:
+        return False
+    if evidence.verdict == Verdict.INVALID or not (whole := distance(start, end)) or math.isinf(whole):
+        return False
+    return abs(evidence.effect) / whole * between < NOISE * evidence.sigma
+
+
+def distance(one: Value, other: Value) -> float:
+    """How far apart two values are, as the logarithm of their ratio; infinite where they differ and have none.
+
+    Of averages and momenta just below 1 it is the memory that counts, 1 / (1 − value).
+    """
+    if type(one) is type(other) and one == other:
+        return 0.0
+    if isinstance(one, bool | str) or isinstance(other, bool | str):
+        return math.inf
+    if all(0.8 <= abs(value) < 1 for value in (one, other)):
+        one, other = math.copysign(1 - abs(one), one), math.copysign(1 - abs(other), other)
+    return abs(math.log(one / other)) if one * other > 0 else math.inf
