@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django_htmx",
+    "ninja",  # the page of the API
     "research_app",
 ]
 MIDDLEWARE = [
@@ -123,6 +124,10 @@ EMAIL_FILE_PATH = HOME / "mail"
 DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM", "signoff@localhost")
 # Hosts (with a port where it matters) that people's webhooks may name although they are not https or not public.
 WEBHOOK_HOSTS = [host for host in os.environ.get("SIGNOFF_WEBHOOK_HOSTS", "").split(",") if host]
+
+# Requests of one token in a minute: those that read and those that submit something. Counted in each web process.
+API_READS = int(os.environ.get("SIGNOFF_API_READS", "600"))
+API_SUBMISSIONS = int(os.environ.get("SIGNOFF_API_SUBMISSIONS", "60"))
 
 LOGGING: dict[str, Any] = {
     "version": 1,

@@ -23,6 +23,7 @@ from research_app.models.scale_up import ScaleUp, ScaleUpState
 from research_app.models.sign_in import SignInLink
 from research_app.models.stack import CheckState, StackCell, StackCheck
 from research_app.models.task_lease import TaskLease
+from research_app.models.token import KeptAnswer, Scope, Token
 from research_app.models.turn import Turn, TurnState
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Event",
     "Evidence",
     "Gate",
+    "KeptAnswer",
     "Kind",
     "Landing",
     "LandingState",
@@ -64,6 +66,7 @@ __all__ = [
     "SavedView",
     "ScaleUp",
     "ScaleUpState",
+    "Scope",
     "Sending",
     "Series",
     "SeriesChunk",
@@ -76,6 +79,7 @@ __all__ = [
     "State",
     "TaskLease",
     "Thread",
+    "Token",
     "Turn",
     "TurnState",
     "Utterance",

@@ -1,0 +1,215 @@
+"""What goes over the wire. Scores and effects are rounded to half a sigma, or proposals could be fitted to the gate text."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from ninja import Field, Schema
+from pydantic import model_validator
+
+from agent.proposal import CATEGORIES
+
+MOST_HYPOTHESIS, MOST_CODE, MOST_EDITS = 10_000, 2_000_000, 200
+Category = Literal[CATEGORIES]  # type: ignore[valid-type]
+Text = Annotated[str, Field(max_length=MOST_CODE)]
+
+
+class ProjectOut(Schema):
+    """A project: what is measured, which way is better, what may be edited, and the tip that changes are based on."""
+
+    project: str
+    paused: bool
+    metric: str
+    better: Literal["lower", "higher"]
+    self_reported: bool
+    sigma: float | None = Field(description="Standard deviation of the score over seeds; null before calibration")
+    budget: str
+    editable: list[str]
+    protected: list[str]
+    baseline: int
+    baseline_commit: str
+    candidates: int
+    address: str
+
+
+class SourceOut(Schema):
+    """The editable files at the baseline's tip, and the researchers' instructions."""
+
+    commit: str
+    files: dict[str, str]
+    program: str
+
+
+class TriedOut(Schema):
+    """One row of the history. `effect`, `low` and `high` are rounded to half a sigma; positive is better."""
+
+    number: int
+    author: str
+    category: str
+    hypothesis: str
+    stage: str
+    outcome: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    why: str
+
+
+class HistoryOut(Schema):
+    """A page of the history, newest first. `before` of the next page, or null at the end."""
+
+    items: list[TriedOut]
+    before: int | None
+
+
+class FileOut(Schema):
+    path: str
+    kind: str
+    added: int
+    removed: int
+
+
+class PatchSetOut(Schema):
+    number: int
+    base_commit: str
+    commit: str
+    diff_hash: str
+    files: list[FileOut]
+    flags: list[str]
+
+
+class CandidateOut(TriedOut):
+    """One candidate: where it stands, whether a machine still works on it, and what waits for whom."""
+
+    stage_since: datetime
+    resting: bool
+    waits_for_person: bool
+    needs_attention: str
+    patch_set: PatchSetOut | None
+    address: str
+
+
+class FindingOut(Schema):
+    rule: str
+    sentence: str
+
+
+class EvidenceOut(Schema):
+    """The frozen comparison with the baseline. Effect and interval are rounded to half a sigma."""
+
+    verdict: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    sigma: float | None
+    baseline_n: int
+    candidate_n: int
+    scale: str
+    health: str
+    findings: list[FindingOut]
+    contradictions: list[str]
+    policy_version: int
+    content_hash: str
+    frozen_at: datetime
+
+
+class RunOut(Schema):
+    """One training. `score` is rounded to half a sigma and null before there is a sigma."""
+
+    id: int
+    group: str
+    purpose: str
+    scale: str
+    seed: int
+    state: str
+    outcome: str
+    reason: str
+    progress: float
+    score: float | None
+    self_reported: bool
+    sandbox: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    train_seconds: float | None
+    facts: dict[str, float | int | str]
+
+
+class RunsOut(Schema):
+    items: list[RunOut]
+
+
+class CurveOut(Schema):
+    """At most 1,000 points; where there were more, each bucket keeps its lowest and its highest."""
+
+    steps: list[float]
+    values: list[float]
+    points: int = Field(description="How many were logged")
+
+
+class SeriesOut(Schema):
+    series: dict[str, CurveOut]
+
+
+class TextOut(Schema):
+    text: str
+
+
+class RemarkOut(Schema):
+    by: str
+    at: datetime
+    text: str
+
+
+class ThreadOut(Schema):
+    """What was said about a line; answer an open thread with a new patch set."""
+
+    place: str
+    quoted: str
+    resolved: bool
+    comments: list[RemarkOut]
+
+
+class ThreadsOut(Schema):
+    items: list[ThreadOut]
+
+
+class EditIn(Schema):
+    """An exact replacement: `old` stands exactly once in the file; an empty `old` makes the file."""
+
+    path: Annotated[str, Field(min_length=1, max_length=1000)]
+    old: Text
+    new: Text
+
+
+class ChangeIn(Schema):
+    """Either `edits` or `patch`, a unified diff against the baseline's tip."""
+
+    edits: Annotated[list[EditIn], Field(max_length=MOST_EDITS)] = []
+    patch: Text = ""
+
+    @model_validator(mode="after")
+    def one_of_both(self) -> Self:
+        if bool(self.edits) == bool(self.patch.strip()):
+            raise ValueError("Send either `edits` or `patch`, not both and not neither.")
+        return self
+
+
+class ProposalIn(ChangeIn):
+    """A change with what it should do, and why."""
+
+    hypothesis: Annotated[str, Field(min_length=1, max_length=MOST_HYPOTHESIS, pattern=r"\S")]
+    category: Category
+    expected_effect: Annotated[str, Field(max_length=500)] = ""
+
+
+class RevisionIn(ChangeIn):
+    """The next patch set. `message` says what changed."""
+
+    message: Annotated[str, Field(max_length=MOST_HYPOTHESIS)] = ""
+
+
+class EnteredOut(Schema):
+    """The candidate that was entered, or got a new patch set. Ask its address for what becomes of it."""
+
+    number: int
+    address: str
+    api: str

@@ -1,0 +1,130 @@
+"""Rows as agents may know them: figures to half a sigma, nothing of the hidden shard, nothing of who votes how."""
+
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from agent.proposal import Tried
+from research_app.api import schemas
+from research_app.evidence.noise import Noise
+from research_app.loop.propose import told_effect, told_interval, tried
+from research_app.models import Candidate, Evidence, PatchSet, Project, Run
+from research_app.models.run import arrays_of
+from research_app.web.curves import View, kept
+from training.scorer import rounded_for_agents
+
+MOST_POINTS = 1000
+
+
+def project(row: Project) -> schemas.ProjectOut:
+    """A project (three queries)."""
+    file, tip, noise = row.file, row.tip(), row.noise()
+    return schemas.ProjectOut(
+        project=row.slug,
+        paused=row.paused,
+        metric=file.metric.name,
+        better=file.metric.direction,
+        self_reported=row.self_reported,
+        sigma=noise.sigma if noise else None,
+        budget=f"{file.budget.amount:g} {file.budget.kind}",
+        editable=list(file.edit.editable),
+        protected=list(file.edit.protected),
+        baseline=tip.number,
+        baseline_commit=tip.commit,
+        candidates=row.last_number,
+        address=f"{settings.SITE_URL}{row.get_absolute_url()}",
+    )
+
+
+def attempt(row: Tried) -> dict[str, Any]:
+    """One row of the history."""
+    names = ("author", "category", "hypothesis", "stage", "outcome", "effect", "low", "high", "why")
+    return {"number": row.candidate} | {name: getattr(row, name) for name in names}
+
+
+def candidate(row: Candidate) -> schemas.CandidateOut:
+    """A candidate (two queries)."""
+    return schemas.CandidateOut(
+        **attempt(tried(row.project, row)[0]),
+        stage_since=row.stage_since,
+        resting=row.resting,
+        waits_for_person=row.waits_for_person,
+        needs_attention=row.needs_attention,
+        patch_set=patch_set(row.patch_set) if row.patch_set else None,
+        address=f"{settings.SITE_URL}{row.get_absolute_url()}",
+    )
+
+
+def patch_set(row: PatchSet) -> schemas.PatchSetOut:
+    """A revision, without its diff."""
+    return schemas.PatchSetOut(
+        number=row.number,
+        base_commit=row.base_commit,
+        commit=row.commit,
+        diff_hash=row.diff_hash,
+        files=[schemas.FileOut(**{name: file[name] for name in ("path", "kind", "added", "removed")}) for file in row.files],
+        flags=[flag["sentence"] for flag in row.flags],
+    )
+
+
+def evidence(of: Candidate, row: Evidence) -> schemas.EvidenceOut:
+    """Evidence (one query for sigma)."""
+    noise = of.project.noise()
+    low, high = told_interval(of, noise)
+    health = row.numbers.get("health", {})
+    return schemas.EvidenceOut(
+        verdict=row.verdict,
+        effect=told_effect(of, noise),
+        low=low,
+        high=high,
+        sigma=row.sigma,
+        baseline_n=row.baseline_n,
+        candidate_n=row.candidate_n,
+        scale=row.scale,
+        health=health.get("state", ""),
+        findings=[schemas.FindingOut(rule=each["rule"], sentence=each["sentence"]) for each in health.get("findings", [])],
+        contradictions=[each["sentence"] for each in row.numbers.get("contradictions", [])],
+        policy_version=row.policy_version,
+        content_hash=row.content_hash,
+        frozen_at=row.frozen_at,
+    )
+
+
+def run(row: Run, noise: Noise | None) -> schemas.RunOut:
+    """A run (no query)."""
+    return schemas.RunOut(
+        id=row.pk,
+        group=row.name,
+        purpose=row.purpose,
+        scale=row.scale,
+        seed=row.seed,
+        state=row.state,
+        outcome=row.outcome,
+        reason=row.reason,
+        progress=row.progress,
+        score=rounded_for_agents(row.score, noise.sigma) if row.score is not None and noise else None,
+        self_reported=row.self_reported,
+        sandbox=row.sandbox_level,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        train_seconds=row.train_seconds,
+        facts={name: value for name, value in row.facts.items() if name in TOLD_FACTS and isinstance(value, int | float | str)},
+    )
+
+
+TOLD_FACTS = frozenset(
+    ("parameters", "layers", "width", "heads", "steps", "tokens", "flops", "flops_per_token", "tokens_per_second")
+) | {"peak_memory_bytes", "startup_seconds", "loop_seconds"}
+"""Facts of a run that agents see: of the model and the training, nothing of the scoring."""
+
+
+def curves(row: Run, names: list[str]) -> schemas.SeriesOut:
+    """Curves of a run, of some names or all, thinned as the pages thin them (two queries)."""
+    found = {}
+    for name, (steps, values) in sorted(arrays_of([row.pk], names or None)[row.pk].items()):
+        finite = np.isfinite(values)
+        x, y = steps[finite], values[finite]
+        at = kept(x, [y], View(), MOST_POINTS) if len(x) else np.empty(0, dtype=np.intp)
+        found[name] = schemas.CurveOut(steps=x[at].tolist(), values=y[at].tolist(), points=len(steps))
+    return schemas.SeriesOut(series={name: curve for name, curve in found.items() if not names or name in names})
