@@ -27,10 +27,10 @@ class Then(models.TextChoices):
 class ThreadForm(forms.Form):
     """A first comment and its place: a patch set of this candidate, a file that it changes, a line that the file has."""
 
-    ps = forms.IntegerField()
+    ps = forms.IntegerField(min_value=1, max_value=100_000)
     path = forms.CharField(max_length=1000, strip=False)
     side = forms.ChoiceField(choices=Side.choices)
-    line = forms.IntegerField(required=False, min_value=1)
+    line = forms.IntegerField(required=False, min_value=1, max_value=10_000_000)
     text = forms.CharField(max_length=MAX_TEXT, error_messages={"required": "Write something first."})
 
     def __init__(self, data: object, candidate: Candidate) -> None:

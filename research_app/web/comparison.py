@@ -36,8 +36,10 @@ class Comparison:
     def of(cls, request: HttpRequest, candidate: Candidate) -> "Comparison":
         """What the address asks for; what it does not know is left out. One query."""
         sets = list(candidate.patch_sets.select_related("base").defer("diff").order_by("number"))
-        for patch_set in sets:
+        for i, patch_set in enumerate(sets):
             patch_set.candidate = candidate  # its name, without a query
+            if candidate.patch_set and patch_set.pk == candidate.patch_set_id:
+                candidate.patch_set.base, sets[i] = patch_set.base, candidate.patch_set  # has its diff already
         by_number = {str(patch_set.number): patch_set for patch_set in sets}
         newest = next((one for one in sets if one.pk == candidate.patch_set_id), None)
         right = by_number.get(request.GET.get("ps", ""), newest)

@@ -18,12 +18,14 @@ GONE = "These lines are not there any more: reload the page to see what changed.
 @require_safe
 def file(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The lines of one file; with `line`, opened around that line of the new side."""
-    shown = ShownDiff(request, get_candidate(request, slug, number))
+    candidate = get_candidate(request, slug, number)
+    shown = ShownDiff(request, candidate)
     line = request.GET.get("line", "")
-    found = shown.one(request.GET.get("path", ""), int(line) if line.isdecimal() else None)
+    found = shown.one(request.GET.get("path", ""), int(line) if line.isdecimal() and len(line) < 9 else None)
     if found is None:
         raise Http404(GONE)
-    return _private(render(request, "candidate/_lines.html", {"file": found, "shown": shown}))
+    context = {"file": found, "shown": shown, "candidate": candidate, "project": candidate.project}
+    return _private(render(request, "candidate/_lines.html", context))
 
 
 @researcher
@@ -83,8 +85,8 @@ def taken(gap: Gap, take: str, lines: list[str]) -> list[Hunk | Gap]:
 def viewed(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Mark a file of a patch set as read by this person, or as not read."""
     candidate = get_candidate(request, slug, number)
-    patch_set = candidate.patch_sets.filter(number=request.POST.get("ps") or 0).first()
-    path = request.POST.get("path", "")
+    sets = {str(patch_set.number): patch_set for patch_set in candidate.patch_sets.defer("diff")}
+    patch_set, path = sets.get(request.POST.get("ps", "")), request.POST.get("path", "")
     if patch_set is None or path not in {file["path"] for file in patch_set.files}:
         raise Http404(GONE)
     mark = {"user_id": request.user.pk, "patch_set": patch_set, "path": path}

@@ -100,7 +100,7 @@ def _chunk(first: bool) -> str:
     return ' chunk" data-chunk' if first else '"'
 
 
-_SIGNS = {"added": '<i aria-label="added">+</i>', "removed": '<i aria-label="removed">−</i>'}
+_SIGNS = {"added": '<i role="img" aria-label="added">+</i>', "removed": '<i role="img" aria-label="removed">−</i>'}
 
 
 def _sign(line: Line) -> str:

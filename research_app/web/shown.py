@@ -19,7 +19,7 @@ from research_app.web.lines import FileDiff, Gap
 from research_app.web.rows import rows
 from research_app.web.threads import Placed, Placing, attach, wanted_lines
 
-# What comes with the page itself; other files come by one request each. Colouring takes about 4 s per MB.
+# What comes with the page itself; other files come by one request each. Colouring takes about 2 s per MB, once.
 INLINE_LINES, INLINE_CHARACTERS = 1500, 150_000
 
 

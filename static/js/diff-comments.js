@@ -78,7 +78,14 @@ const currentCell = () => {
   const row = document.querySelector(".diff tr.linked, .diff tr.chunk.on");
   const first = [...document.querySelectorAll(".diff tr.chunk")].find((each) => each.getBoundingClientRect().bottom > 90);
   const chosen = row || first || document.querySelector(".diff tr.chunk");
-  return chosen && cellOfRow(chosen);
+  return chosen && (cellOfRow(chosen.matches(".linked") ? chosen : newRow(chosen)) || cellOfRow(chosen));
+};
+
+// Of a changed chunk one speaks about what is there now: its first line on the new side, where it has one.
+const newRow = (row) => {
+  let each = row;
+  while (each?.matches(".removed, .talk, .flag")) each = each.nextElementSibling;
+  return each?.matches(".added") ? each : row;
 };
 
 const writeAtCurrent = () => {

@@ -44,7 +44,6 @@ document.addEventListener("click", (event) => {
   if (button) {
     const section = button.closest("[data-file]");
     fold(section, !section.classList.contains("folded"));
-    if (!section.classList.contains("folded")) loaded(section);
     return;
   }
   const number = event.target.closest(".diff td.n");
