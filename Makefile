@@ -5,12 +5,13 @@
 # make bench-policy                     the error rates of the decision policy, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
+# make screenshots   pictures of every page of the running server, in both themes and widths, into docs/screenshots
 # make check   lint, format, types, migrations, Django's checks, templates
 # make doctor  what is there, what is wrong, and the fix
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: up test test-postgresql test-faults test-crash test-escape bench-policy bench-curves bench-decisions check format doctor
+.PHONY: screenshots up test test-postgresql test-faults test-crash test-escape bench-policy bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -84,6 +85,10 @@ bench-policy:
 bench-curves:
 	$(call install,requirements-dev.txt)
 	$(RUN) -m benchmarks.curves $(ARGS)
+
+screenshots:
+	$(call install,requirements-dev.txt)
+	@exec $(RUN) manage.py screenshots $(ARGS)
 
 check:
 	$(call install,requirements-dev.txt)

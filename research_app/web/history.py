@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from research_app.access import may_operate
-from research_app.ladder import SMALLEST
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -158,7 +157,7 @@ def landings(request: HttpRequest, project: Project) -> dict[str, object]:
 def bank_scores(versions: Iterable[BaselineVersion]) -> dict[int, list[float]]:
     """Scores of the banks of some versions at the smallest scale. One query."""
     scores: dict[int, list[float]] = defaultdict(list)
-    bank = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.BANK, budget_share=1.0, scale=SMALLEST)
+    bank = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.BANK, budget_share=1.0)
     for pk, score in bank.filter(score__isnull=False).values_list("baseline_id", "score"):
         if score is not None:
             scores[pk].append(score)

@@ -113,7 +113,8 @@ def work_of(projects: Sequence[Project]) -> dict[int, Work]:
         training[pk].append((progress, (now - (started or now)).total_seconds()))
     resting = Q(stage__in=RESTING) | ~Q(needs_attention="")
     counts = Candidate.objects.order_by().values_list("project_id")
-    tried = {pk: row for pk, *row in counts.annotate(Count("pk"), Count("pk", filter=~resting), Min("created_at"))}
+    totals = counts.annotate(tried=Count("pk"), going=Count("pk", filter=~resting), first=Min("created_at"))
+    tried = {pk: (count, going, first) for pk, count, going, first in totals}
     queued = Counter(dict(Run.objects.filter(state=State.QUEUED).order_by().values_list("project_id").annotate(Count("pk"))))
     ended = Run.objects.filter(finished_at__gt=now - LATELY, train_seconds__isnull=False, budget_share=1.0)
     usual = dict(ended.order_by().values_list("project_id").annotate(Avg("train_seconds")))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.db.models import Max
 
+from research_app.loop.price import pace_of, price_of
 from research_app.loop.votes import GATE_OF
-from research_app.models import BaselineVersion, Candidate, Decision, Gate, Review, Stage
+from research_app.models import BaselineVersion, Candidate, Decision, Gate, Project, Review, Stage
 from research_app.project_file import GatePolicy, ProjectFile
 from research_app.web import figures
 from research_app.web.effects import Row, rows
@@ -47,18 +48,21 @@ def waiting_for(
 ) -> list[Waiting]:
     """Everything that the inbox says of these candidates to this person; `mine`: keys of those that it is their turn on.
 
-    At most three queries, however many candidates there are.
+    At most three queries, and two for each project with a shortlist, however many candidates there are.
     """
     if not candidates:
         return []
     votes, tips = votes_on(candidates), tips_of({c.project_id for c in candidates})
-    files: dict[int, ProjectFile] = {c.project_id: c.project.file for c in {c.project_id: c for c in candidates}.values()}
+    projects = {c.project_id: c.project for c in candidates}
+    files: dict[int, ProjectFile] = {pk: project.file for pk, project in projects.items()}
+    climbing = {c.project_id for c in candidates if c.stage == Stage.SHORTLISTED}
+    climbs = {pk: climb_of(projects[pk], files[pk]) for pk in climbing}
     found = []
     for row in rows(candidates, spent):
         candidate = row.candidate
         gate, file = GATE_OF[Stage(candidate.stage)], files[candidate.project_id]
         notes = notes_on(user, candidate, file.gate.of(gate), votes[candidate.pk], candidate.pk in mine)
-        cost = cost_of(row, file, tips.get(candidate.project_id))
+        cost = cost_of(row, file, tips.get(candidate.project_id), climbs.get(candidate.project_id, ""))
         found.append(Waiting(row, gate, candidate.pk in mine, notes, cost))
     return found
 
@@ -113,16 +117,28 @@ def tips_of(projects: Iterable[int]) -> dict[int, tuple[int, int]]:
     return {project: (pk, number) for project, pk, number in newest.annotate(Max("pk"), Max("number"))}
 
 
-def cost_of(row: Row, file: ProjectFile, tip: tuple[int, int] | None) -> str:
+def climb_of(project: Project, file: ProjectFile) -> str:
+    """What a candidate's own runs on the next rung take, in words; empty for a project without one. At most two queries."""
+    if not file.upper_rungs:
+        return ""
+    rung = file.upper_rungs[0]
+    price = price_of(rung, pace_of(project, rung), [1.0] * rung.seeds)
+    took = f"at most {figures.duration(price.at_most * 3600)}" if price.hours is None else figures.duration(price.hours * 3600)
+    worth = price.money_at_most if price.money is None else price.money
+    return f"{rung.name}: {price.runs} runs, {took}{_money(worth, file)}"
+
+
+def cost_of(row: Row, file: ProjectFile, tip: tuple[int, int] | None, climb: str) -> str:
     """What it took so far, and what the next step takes."""
     candidate = row.candidate
-    said = [f"{figures.duration(row.spent)} trained{money(row.spent, file)}"] if row.spent else []
+    said = [f"{figures.duration(row.spent)} trained{_money(row.spent / 3600 * file.rungs[0].price, file)}"] if row.spent else []
     if candidate.stage == Stage.READY and candidate.patch_set and tip and candidate.patch_set.base_id != tip[0]:
         said.append(f"judged again first: the baseline is {tip[1]} now")
+    if candidate.stage == Stage.SHORTLISTED and climb:
+        said.append(climb)
     return "; ".join(said)
 
 
-def money(seconds: float, file: ProjectFile) -> str:
-    """What so much device time costs at the project's rate; empty where it names none or where it is less than a cent."""
-    price = seconds / 3600 * file.rungs[0].price
-    return f", {price:.2f} {file.scale_up.currency}" if price >= 0.005 else ""
+def _money(worth: float, file: ProjectFile) -> str:
+    """At the project's rate; empty where it names none or where it is less than a cent."""
+    return f", {worth:.2f} {file.scale_up.currency}" if worth >= 0.005 else ""

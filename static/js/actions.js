@@ -1,4 +1,4 @@
-// Small conveniences: copy a command, fill in a common reason.
+// Small conveniences: copy a command, fill in a common reason, print what is folded.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
@@ -22,4 +22,14 @@ document.addEventListener("change", (event) => {
   field.value = field.value.trim() ? `${field.value.trim()}\n${list.value}` : list.value;
   list.value = "";
   field.focus();
+});
+
+// On paper nothing can be unfolded: what is folded is printed, and folded again afterwards.
+const paper = matchMedia("print");
+const unfolded = new Set();
+paper.addEventListener("change", () => {
+  // What would be fetched on opening stays folded: it would come too late.
+  const folded = document.querySelectorAll("main details:not([open], .pop, [hx-get], :has([hx-get]))");
+  if (paper.matches) folded.forEach((each) => { each.open = true; unfolded.add(each); });
+  else unfolded.forEach((each) => { each.open = false; unfolded.delete(each); });
 });

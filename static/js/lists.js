@@ -46,6 +46,9 @@ addEventListener("pageshow", () => {
 // A popover closes when somebody clicks elsewhere or presses Escape.
 const close = (but) => document.querySelectorAll("details.pop[open]").forEach((each) => { if (!each.contains(but)) each.open = false; });
 document.addEventListener("click", (event) => close(event.target));
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches?.(".pop[open]")) event.target.querySelector("input:not([type=hidden])").focus();
+}, true);
 document.addEventListener("keydown", (event) => {
   const open = event.key === "Escape" && document.querySelector("details.pop[open]");
   if (!open) return;

@@ -1,13 +1,15 @@
 // Sets the theme before anything is painted. A classic script in the head on purpose: a module would come too late.
 (() => {
   const system = matchMedia("(prefers-color-scheme: dark)");
+  const paper = matchMedia("print");
   const chosen = () => localStorage.getItem("theme");
   const apply = () => {
-    document.documentElement.dataset.theme = chosen() || (system.matches ? "dark" : "light");
+    document.documentElement.dataset.theme = paper.matches ? "light" : chosen() || (system.matches ? "dark" : "light");
     document.dispatchEvent(new CustomEvent("signoff:theme"));
   };
   apply();
   system.addEventListener("change", apply);
+  paper.addEventListener("change", apply);
   addEventListener("storage", apply); // another tab chose
   document.addEventListener("click", (event) => {
     if (!event.target.closest("[data-theme-toggle]")) return;

@@ -4,17 +4,20 @@ import os
 import shutil
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
 from research_app.home import CODE
-from research_app.models import Candidate, Project, Run, SignInLink, Verdict
-from research_app.models.candidate import WAITING
+from research_app.models import Project, SignInLink
+from research_app.web.every_page import every_address
 
-SIZES = {"wide": (1440, 900), "narrow": (375, 800)}
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, ViewportSize
+
+SIZES: dict[str, "ViewportSize"] = {"wide": {"width": 1440, "height": 900}, "narrow": {"width": 375, "height": 800}}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -33,29 +36,14 @@ class Command(BaseCommand):
         if user is None or project is None:
             raise CommandError("There is no such user or project; see --user and --project.")
         link = f"{options['url']}/sign-in/{SignInLink.make(user)}/"
-        take(options["url"], link, addresses(project), options["out"])
-        self.stdout.write(f"Pictures are in {options['out']}")
+        taken = take(options["url"], link, dict(every_address(project)), options["out"])
+        self.stdout.write(f"{len(taken)} pages, each in {len(THEMES)} themes at {len(SIZES)} widths, are in {options['out']}")
 
 
-def addresses(project: Project) -> dict[str, str]:
-    """Name of the picture → address. Of candidates, one that waits is shown, the newest otherwise."""
-    at = project.get_absolute_url()
-    found = {"inbox": "/", "project": at, "candidates": f"{at}candidates/", "baseline": f"{at}baseline/"}
-    found |= {"fleet": "/fleet/", "audit": "/audit/"}
-    candidates = Candidate.objects.filter(project=project, evidence__effect__isnull=False)
-    candidates = candidates.exclude(evidence__verdict=Verdict.INVALID)
-    shown = candidates.filter(stage__in=WAITING).order_by("-evidence__effect").first() or candidates.last()
-    if shown:
-        found["candidate"] = shown.get_absolute_url()
-    if run := Run.objects.filter(project=project, score__isnull=False).last():
-        found["run"] = f"{at}runs/{run.pk}/"
-    return found
-
-
-def take(url: str, link: str, pages: dict[str, str], folder: Path) -> None:
-    """Drive a Chromium over the pages. Raises CommandError where there is none."""
+def take(url: str, link: str, addresses: dict[str, str], folder: Path) -> list[str]:
+    """Drive a Chromium over whatever answers with a page; the names of those. Raises CommandError where that cannot be."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import Error, sync_playwright
     except ImportError:
         raise CommandError("Playwright is missing: install requirements-dev.txt.") from None
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -65,22 +53,40 @@ def take(url: str, link: str, pages: dict[str, str], folder: Path) -> None:
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        first = browser.new_context()
-        page = first.new_page()
+        first = browser.new_context(base_url=url)
+        try:
+            first.new_page().goto("/sign-in/")
+        except Error as error:
+            raise CommandError(
+                f"Nothing answers at {url}: start Signoff with `make up`, or say --url. ({error.message})"
+            ) from None
+        page = first.pages[0]
         page.goto(link)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(f"{url}/")
-        session = first.storage_state()
+        pages = {name: address for name, address in addresses.items() if is_page(page, address)}
         for theme in THEMES:
-            for size, (width, height) in SIZES.items():
+            for size, viewport in SIZES.items():
                 context = browser.new_context(
-                    storage_state=session, viewport={"width": width, "height": height}, color_scheme=theme, base_url=url
+                    storage_state=first.storage_state(), viewport=viewport, color_scheme=theme, base_url=url
                 )
-                page = context.new_page()
                 for name, address in pages.items():
-                    page.goto(address)
-                    if page.locator(".chart").count():
-                        page.locator(".chart .main-svg, .chart-empty").first.wait_for()
-                    page.screenshot(path=folder / f"{name}-{size}-{theme}.png", animations="disabled")
+                    picture(context.new_page(), address, folder / f"{name}-{size}-{theme}.png")
                 context.close()
         browser.close()
+    return list(pages)
+
+
+def is_page(page: "Page", address: str) -> bool:
+    """Whether a signed-in person gets a whole page at this address: no form to be sent, no part, no data."""
+    answer = page.request.get(address)
+    return answer.ok and answer.text().lstrip()[:15].lower() == "<!doctype html>"
+
+
+def picture(page: "Page", address: str, file: Path) -> None:
+    """What stands in the window when its charts are drawn."""
+    page.goto(address)
+    if page.locator(".chart").count():
+        page.locator(".chart .main-svg, .chart-empty").first.wait_for()
+    page.screenshot(path=file, animations="disabled")
+    page.close()
