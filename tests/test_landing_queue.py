@@ -29,7 +29,9 @@ def _training_at_once() -> Iterator[None]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return knobs_project(tmp_path)
+    made = knobs_project(tmp_path)
+    drain()
+    return made
 
 
 def reason_of(candidate: Candidate) -> str:

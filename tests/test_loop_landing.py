@@ -226,12 +226,12 @@ def test_two_queue_workers_at_once_land_it_once(project: Project, monkeypatch: p
     Message.objects.all().delete()
     advance = Repository.advance
 
-    def overtaken(self: Repository, expected: str, new: str) -> None:
+    def overtaken(self: Repository, expected: str, new: str, fence: str = "") -> None:
         """The lease ran out just before the swap, and another worker did everything meanwhile."""
         monkeypatch.setattr(Repository, "advance", advance)
         Landing.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
         land.land(project.pk, "second worker")
-        advance(self, expected, new)
+        advance(self, expected, new, fence)
 
     monkeypatch.setattr(Repository, "advance", overtaken)
     land.land(project.pk, "first worker")

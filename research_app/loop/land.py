@@ -57,6 +57,7 @@ def land(project_id: int, worker: str) -> None:
         except (StaleTipError, OvertakenError, LeaseLost) as moved:
             logger.warning("%s: %s", landing, moved)
             lease.release()
+            return  # whoever moved it goes on; the reconciler asks again
         except (RepositoryError, OSError, OperationalError) as trouble:
             logger.exception("%s is held up", landing)
             hold(landing, lease, str(trouble))
