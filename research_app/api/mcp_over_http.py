@@ -16,7 +16,7 @@ from research_app.api.mcp_server import make_server
 from research_app.api.problems import unauthorised
 from research_app.models import Token
 
-PATH = "/mcp"
+PATHS = ("/mcp", "/mcp/")  # the same: a client that is led elsewhere would drop its token
 
 
 def beside(pages: ASGIApp) -> ASGIApp:
@@ -42,7 +42,15 @@ def beside(pages: ASGIApp) -> ASGIApp:
         async with server.session_manager.run():
             yield
 
-    return Starlette(routes=[Mount(PATH, SlashOrNot(WithToken(tools))), Mount("/", pages)], lifespan=lifespan)
+    guarded = WithToken(tools)
+
+    async def by_path(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") in PATHS:
+            await guarded({**scope, "path": "/", "root_path": ""}, receive, send)
+        else:
+            await pages(scope, receive, send)
+
+    return Starlette(routes=[Mount("/", by_path)], lifespan=lifespan)
 
 
 class WithToken:
@@ -61,14 +69,3 @@ class WithToken:
             await send({"type": "http.response.body", "body": refused.content})
             return
         await self.inner(scope, receive, send)
-
-
-class SlashOrNot:
-    """/mcp and /mcp/ are the same: a client that is led elsewhere would drop its token."""
-
-    def __init__(self, inner: ASGIApp) -> None:
-        self.inner = inner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        await self.inner({**scope, "path": path if path.rstrip("/") != path else f"{path}/"}, receive, send)

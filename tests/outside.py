@@ -1,0 +1,54 @@
+"""Signoff as an outside agent meets it: the whole ASGI application on a real port, over the database of the test."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from django.contrib.auth.models import User
+from django.test import override_settings
+
+from research_app.models import Token
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The application on a free port, with pages, API and MCP; its address."""
+    from research_app.asgi import beside, pages  # a session manager serves one server, so each test gets its own
+
+    config = uvicorn.Config(beside(pages), port=0, lifespan="on", log_level="warning", ws="none")  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.02)
+        assert thread.is_alive(), "the server did not start"
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with override_settings(SITE_URL=f"http://127.0.0.1:{port}", ALLOWED_HOSTS=["127.0.0.1"]):
+        yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+def token_for(user: User, *scopes: str) -> str:
+    """A token's text."""
+    return Token.make(user, "outsider", list(scopes or ("read", "submit")), 1)[1]
+
+
+def call(url: str, token: str = "", body: Any = None, method: str = "", **headers: str) -> tuple[int, Any]:
+    """A plain HTTP call: status and JSON."""
+    request = urllib.request.Request(
+        url, json.dumps(body).encode() if body is not None else None, headers, method=method or None
+    )
+    request.add_header("Content-Type", "application/json")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
