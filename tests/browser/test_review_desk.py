@@ -128,7 +128,7 @@ def test_a_candidate_is_found_and_rejected_by_keys_alone(sign_in: SignIn, projec
     page.keyboard.press("Shift+Tab")
     expect(page.get_by_role("button", name="Reject")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Reopen")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo my rejection")).to_be_visible()
     assert Candidate.objects.get(number=2).stage == Stage.REJECTED
     page.keyboard.press("u")
     page.wait_for_url("**/candidates/")
@@ -191,7 +191,7 @@ def test_a_live_update_keeps_what_was_typed_and_says_that_the_page_is_out_of_dat
     candidate.evidence = make_evidence(candidate.patch_set, [2.15, 2.19])
     candidate.save()
     expect(page.locator("#verdict")).to_contain_text("n = 2 against 4")
-    expect(page.get_by_text("This page is out of date")).to_be_visible()
+    expect(page.get_by_text("Look again, then decide")).to_be_visible()
     expect(page.get_by_label("Reason", exact=True)).to_have_value("I think that")
     page.get_by_role("button", name="Approve for baseline").click()
     expect(page.get_by_role("alert")).to_contain_text("its evidence changed")
@@ -208,9 +208,9 @@ def test_a_vote_is_never_offered_on_a_diff_that_the_page_does_not_show(sign_in: 
     candidate.patch_set = make_patch_set(candidate, project.tip(), DEEPER)
     candidate.evidence, candidate.stage = make_evidence(candidate.patch_set, [2.15]), Stage.READY
     candidate.save()
-    expect(page.get_by_text("This page is out of date")).to_be_visible()
+    expect(page.get_by_text("Look again, then decide")).to_be_visible()
     expect(page.get_by_role("button", name="Approve for baseline")).to_have_count(0)
-    page.get_by_role("link", name="Reload it").click()
+    page.get_by_role("button", name="Show what is there now").click()
     expect(page.get_by_role("button", name="Approve for baseline")).to_be_visible()
     expect(page.locator(".diff")).to_contain_text("LAYERS = 4")
 
@@ -233,7 +233,7 @@ def test_two_people_decide_and_the_second_sees_it_in_place(sign_in: SignIn, proj
     grace.get_by_label("Reason", exact=True).fill("No gain")
     ada.get_by_role("button", name="Approve for baseline").click()
     expect(ada.locator(".landing")).to_be_visible()
-    expect(grace.get_by_text("This page is out of date")).to_be_visible()
+    expect(grace.get_by_text("decided or moved on meanwhile")).to_be_visible()
     grace.get_by_role("button", name="Reject").click()
     expect(grace.get_by_role("alert")).to_contain_text("was decided or moved on meanwhile")
     assert first().reviews.count() == 1
@@ -336,4 +336,4 @@ def test_without_scripts_the_pages_can_be_read_and_decided(sign_in: SignIn, proj
     expect(page.locator(".diff mark").first).to_have_text("05")
     page.get_by_label("Reason", exact=True).fill("Looks like seed noise")
     page.get_by_role("button", name="Reject").click()
-    expect(page.get_by_role("button", name="Reopen")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo my rejection")).to_be_visible()
