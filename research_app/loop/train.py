@@ -31,7 +31,7 @@ from research_app.models import (
     State,
 )
 from research_app.models.lease import MAX_ATTEMPTS
-from research_app.models.run import PRIORITY
+from research_app.models.run import PRIORITY, sandbox_for
 from training.runner import run_training
 from training.sandbox import Level, NoSandbox
 from training.spec import GIB, KIB, Outcome, Point, RunResult, RunSpec
@@ -169,7 +169,8 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         scoring=file.scoring(corpus / "held_out" / "gate.bin", hidden),
         memory_limit=rung.memory_limit_mb * GIB // 1024,
         log_limit=file.train.log_limit_kb * KIB,
-        minimum_level=Level(file.sandbox.minimum),
+        minimum_level=Level(sandbox_for(run)),
+        level=Level.none if run.devices > 1 and device.sandbox_level != Level.strong else None,
         scale=rung.name,
         settings=rung.environment,
         checkpoint_seconds=rung.checkpoint_seconds,

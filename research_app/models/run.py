@@ -140,7 +140,7 @@ class Run(Leased):
     def claim_next(cls, queue: str, device: Device) -> Lease | None:
         """Take the most valuable queued run of a queue that a device may train; None when there is none."""
         for run in cls.objects.queued_for(queue).fairly().select_related("project")[:20]:
-            minimum, pk = run.project.file.sandbox.minimum, run.pk
+            minimum, pk = sandbox_for(run), run.pk
             if not device.accepts(minimum):
                 has = f"this machine has {device.sandbox_level}"
                 device.refuse(f"Project {run.project.slug} needs the sandbox level {minimum}, {has}. {device.sandbox_advice}")
@@ -185,6 +185,12 @@ class Run(Leased):
         """What pages call it: the group it belongs to and its seed."""
         group = str(self.patch_set) if self.patch_set_id else f"baseline {self.baseline.number}"
         return f"{group} seed {self.seed}"
+
+
+def sandbox_for(run: Run) -> str:
+    """The sandbox level that a run needs: a run on several devices talks over a network, of which only `strong` has its own."""
+    minimum = run.project.file.sandbox.minimum
+    return "strong" if run.devices > 1 and minimum != "none" else minimum
 
 
 class SeriesChunk(models.Model):

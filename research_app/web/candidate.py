@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from research_app.ladder import SMALLEST
 from research_app.models import Candidate, Event, Evidence, Run
 from research_app.web import comparison, findings, live
 from research_app.web.access import get_candidate, researcher
@@ -77,7 +78,8 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     base = patch_set.base if patch_set else shown.base
     runs = runs_of(shown)
     bank = list(base.runs.of_baseline().filter(budget_share=1.0).select_related("device").order_by("seed"))
-    mine = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
+    newest = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
+    mine = [run for run in newest if run.scale == SMALLEST]  # those of a scale-up have a page of their own
     effect, earlier = effect_of(evidence, project.sign), earlier_look(evidence)
     previous, following = neighbours(project, shown)
     landing = shown.landings.select_related("version").order_by("-pk").first()
@@ -102,6 +104,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "findings": findings.together(mine),
         "bank": bank,
         "runs": runs,
+        "scales": list(dict.fromkeys(run.scale for run in newest if run.scale != SMALLEST)),
         "mine": mine,
         "unsandboxed": any(run.sandbox_level == "none" for run in (*bank, *mine)),
         "chart_version": chart_version((*bank, *mine)),

@@ -155,9 +155,7 @@ class Training:
     @property
     def left(self) -> timedelta | None:
         """Time left at the pace so far; None before a pace can be told."""
-        if self.run.started_at is None or self.run.progress < 0.02:
-            return None
-        return (timezone.now() - self.run.started_at) * (1 / self.run.progress - 1)
+        return self.run.left
 
     @cached_property
     def curve(self) -> tuple[list[float], list[float]]:
@@ -237,7 +235,8 @@ def tried_now(project: Project) -> list[Trying]:
     under_way = project.candidates.exclude(stage__in=RESTING).filter(needs_attention="").select_related("patch_set", "project")
     candidates = list(under_way.defer("patch_set__diff", "proposed").order_by("-number")[:TRYING])
     runs = Run.objects.filter(patch_set__in=[c.patch_set_id for c in candidates if c.patch_set_id]).order_by()
-    counted = runs.values_list("patch_set_id").annotate(Count("pk"), Count("pk", filter=Q(state=State.FINISHED)), Avg("score"))
+    ended = Count("pk", filter=Q(state=State.FINISHED))
+    counted = runs.values_list("patch_set_id").annotate(asked=Count("pk"), ended=ended, mean=Avg("score"))
     by_patch_set = {patch_set: (ended, asked, mean) for patch_set, asked, ended, mean in counted}
     return [Trying(c, *by_patch_set.get(c.patch_set_id, (0, 0, None))) for c in candidates]
 
