@@ -9,7 +9,6 @@ from django.conf import settings
 from mcp.server.mcpserver import Context
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
-from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from research_app.api.mcp_server import make_server
@@ -44,13 +43,17 @@ def beside(pages: ASGIApp) -> ASGIApp:
 
     guarded = WithToken(tools)
 
-    async def by_path(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("path") in PATHS:
+    life = Starlette(lifespan=lifespan)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await life(scope, receive, send)
+        elif scope.get("path") in PATHS:
             await guarded({**scope, "path": "/", "root_path": ""}, receive, send)
         else:
             await pages(scope, receive, send)
 
-    return Starlette(routes=[Mount("/", by_path)], lifespan=lifespan)
+    return application
 
 
 class WithToken:
