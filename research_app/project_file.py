@@ -200,7 +200,6 @@ class Agents(Section):
     combination: Annotated[float, Field(ge=0)] = 0.15
     simplification: Annotated[float, Field(ge=0)] = 0.1
     at_once: Annotated[int, Field(ge=1, le=64)] = 4
-    device_hour_dollars: Annotated[float, Field(ge=0)] = 0.0
 
     model: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]*$|^$")] = ""
     effort: Literal["", "low", "medium", "high", "xhigh", "max"] = ""

@@ -18,9 +18,14 @@ from research_app.loop.steer import SteeringRefused
 from research_app.models import Candidate, Conversation, ConversationState, Event, Project
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
+from research_app.web.steering import Steering
 
 PAGE_SIZE = 50
-FRAGMENTS = {"agents-spend": "conversations/_spend.html", "agents-list": "conversations/_list.html"}
+FRAGMENTS = {
+    "agents-spend": "conversations/_spend.html",
+    "agents-list": "conversations/_list.html",
+    "agents-steering": "conversations/_steering.html",
+}
 
 
 @researcher
@@ -43,6 +48,7 @@ def conversations(request: HttpRequest, slug: str) -> HttpResponse:
         "unavailable": converse.unavailable(shown),
         "agents": shown.file.agents,
         "failures": failures_of(shown),
+        "steering": Steering.of(shown),
         "warnings": Event.objects.filter(project=shown, kind__in=["budget warning", "budget spent"]).order_by("-sequence")[:5],
     }
     return live.page(request, "conversations.html", FRAGMENTS, context)

@@ -14,10 +14,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from agent.steering import plateau_of
 from research_app import broker, set_up
 from research_app.fleet import UnknownDevice
 from research_app.loop.measure import readable, utilisation
-from research_app.loop.propose import UnknownProposer, close_round, open_round
+from research_app.loop.propose import UnknownProposer, close_round, open_round, outcomes_of
 from research_app.management.commands.project import find_project
 from research_app.models import Device, Round, Stage
 from research_app.models.candidate import RESTING, WAITING
@@ -35,7 +36,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--project", required=True)
         parser.add_argument("--experiments", type=int, required=True, metavar="N")
-        parser.add_argument("--proposer", default="knobs", help="names, comma-separated; they take turns")
+        parser.add_argument("--proposer", default="playbook,knobs", help="names, comma-separated; they take turns")
         parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -148,6 +149,7 @@ def report_of(asked: Round, begun: datetime, ended: datetime) -> dict[str, Any]:
     stages = list(asked.candidates.values_list("stage", flat=True))
     use = utilisation(begun, ended, asked.project_id)
     hours = (ended - begun).total_seconds() / 3600
+    plateau = plateau_of([solid for _, solid, _ in outcomes_of(asked.project)])
 
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(value, 3)
@@ -163,4 +165,5 @@ def report_of(asked: Round, begun: datetime, ended: datetime) -> dict[str, Any]:
         "dispatch_gap_p95": rounded(use.gap(95)),
         "seconds": round((ended - begun).total_seconds(), 1),
         "note": asked.note,
+        "plateau": plateau.sentence if plateau else "",
     }

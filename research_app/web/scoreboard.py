@@ -1,0 +1,214 @@
+"""/projects/<slug>/scoreboard/ : who proposed what, what came of it, and what it cost: new ideas, or known knobs turned?"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from django.db.models import F, QuerySet, Sum
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from research_app.ladder import SMALLEST
+from research_app.models import Author, Kind, Landing, LandingState, Project, Purpose, Verdict
+from research_app.web import live
+from research_app.web.access import get_project, researcher
+
+HOUR = 3600.0  # seconds
+ONE_SIDED = 1.645  # standard errors: 5%
+DOLLARS = ("USD", "$")
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What the scoreboard knows of one candidate."""
+
+    number: int
+    author: str
+    kind: str
+    trained: bool
+    solid: bool
+    duplicate: bool
+    knobs: bool | None  # True where nothing but constants moved; None where it never became a patch set
+    gain: float  # in the metric's good direction, of what landed; 0 otherwise
+    landed: bool
+    replicated: bool | None  # None until the baseline that it made has a bank to compare
+
+
+@dataclass
+class Score:
+    """One author's line. `hours` are device-hours of all its runs, `dollars` those of models and devices."""
+
+    author: str
+    kind: str
+    proposals: list[Proposed] = field(default_factory=list)
+    hours: float = 0.0
+    dollars: float = 0.0
+
+    def _count(self, flags: Iterable[bool | None]) -> int:
+        return sum(bool(flag) for flag in flags)
+
+    @property
+    def seconds(self) -> float:
+        """Device time."""
+        return self.hours * HOUR
+
+    @property
+    def proposed(self) -> int:
+        return len(self.proposals)
+
+    @property
+    def trained(self) -> int:
+        return self._count(p.trained for p in self.proposals)
+
+    @property
+    def solid(self) -> int:
+        return self._count(p.solid for p in self.proposals)
+
+    @property
+    def landed(self) -> int:
+        return self._count(p.landed for p in self.proposals)
+
+    @property
+    def duplicates(self) -> int:
+        return self._count(p.duplicate for p in self.proposals)
+
+    @property
+    def replicated(self) -> int:
+        return self._count(p.replicated for p in self.proposals)
+
+    @property
+    def replicable(self) -> int:
+        """Landed changes whose new baseline was measured with runs that took no part in the decision."""
+        return self._count(p.replicated is not None for p in self.proposals)
+
+    @property
+    def solid_rate(self) -> float | None:
+        """Share of the trained proposals that were found solid."""
+        return self.solid / self.trained if self.trained else None
+
+    @property
+    def gain(self) -> float:
+        """Sum of the confirmed effects of what landed, in the metric's good direction."""
+        return sum(p.gain for p in self.proposals)
+
+    @property
+    def gain_per_hour(self) -> float | None:
+        return self.gain / self.hours if self.hours and self.landed else None
+
+    @property
+    def gain_per_dollar(self) -> float | None:
+        return self.gain / self.dollars if self.dollars and self.landed else None
+
+    @property
+    def knobs(self) -> int:
+        return self._count(p.knobs for p in self.proposals)
+
+    @property
+    def structural(self) -> int:
+        return self._count(p.knobs is False for p in self.proposals)
+
+    @property
+    def structural_share(self) -> float | None:
+        """Share of the changes that are more than constants moved."""
+        return self.structural / (self.knobs + self.structural) if self.knobs + self.structural else None
+
+    @property
+    def structural_landed(self) -> int:
+        return self._count(p.landed and p.knobs is False for p in self.proposals)
+
+
+@researcher
+@require_safe
+def scoreboard(request: HttpRequest, slug: str) -> HttpResponse:
+    """The page. A constant number of queries, however much was tried."""
+    project = get_project(request, slug)
+    scores = scores_of(project)
+    context = {"project": project, "scores": scores, "priced": any(score.dollars for score in scores)}
+    return live.page(request, "scoreboard.html", {"scores": "scoreboard/_scores.html"}, context)
+
+
+def scores_of(project: Project) -> list[Score]:
+    """A line for each author, most landed first. Seven queries."""
+    scores: dict[str, Score] = {}
+    for proposed in proposals_of(project):
+        scores.setdefault(proposed.author, Score(proposed.author, proposed.kind)).proposals.append(proposed)
+    for author, hours, dollars in device_time(project):
+        if author in scores:
+            scores[author].hours += hours
+            scores[author].dollars += dollars
+    for author, dollars in conversations_cost(project):
+        scores.setdefault(author, Score(author, str(Author.AGENT.label))).dollars += dollars
+    return sorted(scores.values(), key=lambda score: (-score.landed, -score.solid, -score.proposed, score.author))
+
+
+def proposals_of(project: Project) -> list[Proposed]:
+    """Every change that was proposed, without A/A candidates, stacks and reverts. Four queries."""
+    landed = dict(landings_of(project).values_list("candidate", "version__number"))
+    held = replications(project)
+    rows = project.candidates.filter(aa=False, kind=Kind.CHANGE).order_by("number")
+    names = ("pk", "number", "author", "author_kind", "duplicate_of", "patch_set", "patch_set__moved")
+    found = []
+    for pk, number, author, kind, duplicate, patch_set, moved, verdict, effect in rows.values_list(
+        *names, "evidence__verdict", "evidence__effect"
+    ):
+        found.append(
+            Proposed(
+                number=number,
+                author=author,
+                kind=str(Author(kind).label),
+                trained=verdict is not None,
+                solid=verdict == Verdict.SOLID,
+                duplicate=duplicate is not None,
+                knobs=None if patch_set is None else bool(moved),
+                gain=float(effect or 0.0) if pk in landed else 0.0,
+                landed=pk in landed,
+                replicated=held.get(landed[pk]) if pk in landed else None,
+            )
+        )
+    return found
+
+
+def landings_of(project: Project) -> QuerySet[Landing]:
+    """What landed and made a version."""
+    return Landing.objects.filter(project=project, state=LandingState.LANDED, version__isnull=False)
+
+
+def replications(project: Project) -> Mapping[int, bool]:
+    """By version: whether its bank is better than the bank before it (one-sided 5%). Those runs decided nothing. Two queries.
+
+    A version without two runs, or after one without two, is left out. A batch made one version: it holds for all of it.
+    """
+    noise = project.noise()
+    banks: dict[int, list[float]] = defaultdict(list)
+    runs = project.runs.completed().of_baseline(SMALLEST).filter(purpose=Purpose.BANK, budget_share=1.0)
+    for number, score in runs.filter(score__isnull=False).values_list("baseline__number", "score"):
+        banks[number].append(float(score or 0.0))
+    found = {}
+    for number, bank in banks.items():
+        before = banks.get(number - 1, [])
+        if noise and len(bank) > 1 and len(before) > 1:
+            gain = project.sign * (fmean(before) - fmean(bank))
+            found[number] = gain > ONE_SIDED * noise.sigma * (1 / len(bank) + 1 / len(before)) ** 0.5
+    return found
+
+
+def device_time(project: Project) -> Sequence[tuple[str, float, float]]:
+    """(author, device-hours, dollars) of the runs of candidates, by author and rung. One query."""
+    prices = {rung.name: rung.price for rung in project.file.rungs}
+    counted = project.file.scale_up.currency in DOLLARS
+    runs = project.runs.filter(patch_set__isnull=False, patch_set__candidate__aa=False).values("scale")
+    rows = runs.annotate(author=F("patch_set__candidate__author"), took=Sum(F("train_seconds") * F("devices"))).order_by()
+    found = []
+    for author, scale, took in rows.values_list("author", "scale", "took"):
+        hours = float(took or 0.0) / HOUR
+        found.append((author, hours, hours * prices.get(scale, 0.0) if counted else 0.0))
+    return found
+
+
+def conversations_cost(project: Project) -> Sequence[tuple[str, float]]:
+    """(author, dollars) of all conversations, those that brought nothing by their model. One query."""
+    whose = Coalesce("candidate__author", "model")
+    rows = project.conversations.annotate(author=whose).values("author").annotate(dollars=Sum("cost")).order_by()
+    return [(row["author"], float(row["dollars"] or 0.0)) for row in rows]
