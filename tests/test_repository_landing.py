@@ -15,7 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from research_app.repository import Repository, RepositoryError, StaleTipError, message_with_trailers
+from research_app.repository import (
+    ConflictError,
+    OvertakenError,
+    Repository,
+    RepositoryError,
+    StaleTipError,
+    message_with_trailers,
+)
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TRAILERS = [("Candidate", "demo/7"), ("Reviewed-by", "Ada <ada@example.org>"), ("Evidence", "ab" * 32)]
@@ -252,3 +259,30 @@ def test_a_patch_set_is_kept_for_good_under_its_name(repository: Repository) -> 
     with pytest.raises(RepositoryError, match="no commit"):
         repository.read(second, "train.py")
     assert repository.tip() == base
+
+
+def test_behind_a_fence_only_the_last_one_to_raise_it_advances(repository: Repository) -> None:
+    base = repository.tip()
+    commit = landing(repository, judged(repository), base)
+    early, late = repository.raise_fence("landing 1, claim 1"), repository.raise_fence("landing 1, claim 2")
+    with pytest.raises(OvertakenError, match="took the landing"):
+        repository.advance(base, commit, early)
+    assert repository.tip() == base
+    repository.advance(base, commit, late)
+    assert repository.tip() == commit
+    repository.fsck()
+
+
+def test_several_changes_go_onto_a_commit_together_and_swapped_ends_take_one_back(repository: Repository) -> None:
+    base = repository.tip()
+    first = repository.change_from_edits(base, [("train.py", "b = 2", "b = 20")], "Try", "agent")
+    second = repository.change_from_edits(base, [("other.py", "", "c = 3\n")], "Try", "agent")
+    both = repository.combined(base, [(base, first.commit), (base, second.commit)])
+    assert repository.read(both, "train.py") == b"a = 1\r\nb = 20" and repository.read(both, "other.py") == b"c = 3\n"
+    without = repository.combined(both, [(first.commit, base)])
+    assert repository.tree_of(without) == second.tree
+    assert repository.combined(base, []) == base
+    rival = repository.change_from_edits(base, [("train.py", "b = 2", "b = 21")], "Try", "agent")
+    with pytest.raises(ConflictError) as conflict:
+        repository.combined(base, [(base, second.commit), (base, first.commit), (base, rival.commit)])
+    assert conflict.value.part == 2 and conflict.value.paths == ("train.py",)
