@@ -16,31 +16,42 @@ class UnknownDevice(ValueError):
 
 @dataclass(frozen=True)
 class LocalDevice:
-    """One core or GPU of this machine, with a training worker of its own."""
+    """One core or GPU of this machine, or several GPUs together, with a training worker of its own."""
 
     kind: str
     index: int
     description: str
+    count: int = 1  # several are one worker for runs that need so many at once
 
     @property
     def queue(self) -> str:
         """The queue that its worker serves, and the worker's name without its number."""
-        return f"train.{self.kind}"
+        return f"train.{self.kind}" if self.count == 1 else "scale_up"
 
     @property
     def worker(self) -> str:
         """Name of its worker on this machine."""
         return f"{self.queue}.{self.index}"
 
+    @property
+    def numbers(self) -> str:
+        """For SIGNOFF_DEVICE: cuda:3, or cuda:4,5,6,7."""
+        return f"{self.kind}:{','.join(str(self.index + i) for i in range(self.count))}"
+
 
 def local_devices() -> list[LocalDevice]:
     """The devices to train on: every GPU, or where there is none as many single-threaded workers as cores.
 
-    `SIGNOFF_DEVICES` in the environment says otherwise, for example `SIGNOFF_DEVICES=cuda:4,cpu:2`. Raises UnknownDevice.
+    `SIGNOFF_DEVICES` in the environment says otherwise: `SIGNOFF_DEVICES=cuda:4,cpu:2` for four workers with one GPU each and
+    two with a core, `cuda*8` for one worker with eight GPUs, which takes the runs of rungs that need so many. Raises
+    UnknownDevice.
     """
     found = {"cuda": gpus(), "cpu": [cpu_model()] * cpu_workers()}
     if asked := os.environ.get("SIGNOFF_DEVICES"):
-        return [device for part in asked.split(",") for device in _asked_for(part.strip(), found)]
+        devices: list[LocalDevice] = []
+        for part in asked.split(","):
+            devices += _asked_for(part.strip(), found, sum(each.count for each in devices if each.kind == "cuda"))
+        return devices
     kind = "cuda" if found["cuda"] else "cpu"
     return [LocalDevice(kind, index, description) for index, description in enumerate(found[kind])]
 
@@ -51,16 +62,22 @@ def name_of(kind: str, index: int) -> str:
     return names[index] if index < len(names) else ""
 
 
-def _asked_for(part: str, found: dict[str, list[str]]) -> list[LocalDevice]:
-    kind, colon, number = part.partition(":")
-    if kind not in KINDS or (colon and not number.isdigit()):
+def _asked_for(part: str, found: dict[str, list[str]], taken: int) -> list[LocalDevice]:
+    """The devices of one part of SIGNOFF_DEVICES, after so many GPUs that parts before it took."""
+    kind, sign, number = part.partition("*" if "*" in part else ":")
+    if kind not in KINDS or (sign and not number.isdigit()) or (sign == "*" and (kind == "cpu" or int(number) < 2)):
         raise UnknownDevice(
-            f"SIGNOFF_DEVICES holds {part!r}. Write for example SIGNOFF_DEVICES=cuda:4,cpu:2 (kinds: cpu, cuda)."
+            f"SIGNOFF_DEVICES holds {part!r}. Write for example SIGNOFF_DEVICES=cuda:4,cpu:2 (kinds: cpu, cuda), or cuda*8 "
+            "for one worker with eight GPUs."
         )
     here = found[kind]
-    count = int(number) if colon else len(here)
-    if kind == "cuda" and count > len(here):
-        raise UnknownDevice(f"SIGNOFF_DEVICES asks for {count} CUDA devices; this machine shows {len(here)}.")
+    count = int(number) if sign else len(here) - (taken if kind == "cuda" else 0)
+    if kind == "cuda" and taken + count > len(here):
+        raise UnknownDevice(f"SIGNOFF_DEVICES asks for {taken + count} CUDA devices; this machine shows {len(here)}.")
+    if sign == "*":
+        return [LocalDevice(kind, taken, f"{count} × {here[taken]}", count)]
+    if kind == "cuda":
+        return [LocalDevice(kind, index, here[index]) for index in range(taken, taken + count)]
     return [LocalDevice(kind, index, here[index] if index < len(here) else cpu_model()) for index in range(count)]
 
 

@@ -68,7 +68,9 @@ def web(listener: socket.socket) -> Service:
 
 def trainer(device: LocalDevice) -> Service:
     """The worker of one device."""
-    environment = {"SIGNOFF_DEVICE": f"{device.kind}:{device.index}"}
+    environment = {"SIGNOFF_DEVICE": device.numbers}
+    if device.count > 1:
+        environment["SIGNOFF_QUEUE"] = device.queue
     cpu = device.kind == "cpu"
     return Service(
         device.worker,

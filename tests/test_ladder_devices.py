@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from research_app import fleet
 from research_app.models import Device, Project, Run
+from research_app.services import trainer
 from tests.factories import make_project
 from tests.training_samples import Bench, small_corpus
 from training.runner import command_line, run_environment
@@ -108,3 +110,17 @@ def test_a_worker_with_too_few_devices_leaves_a_large_run_to_one_that_has_them()
     assert large.torch_names(4) == "cuda:0,1,2,3"
     assert list(Device.objects.serving("scale_up").values_list("name", flat=True)) == [small.name, weak.name, large.name]
     assert not Device.objects.serving("train.cuda").exists()
+
+
+def test_several_gpus_together_are_one_worker_of_the_queue_for_large_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "gpus", lambda: ["NVIDIA H200"] * 6)
+    monkeypatch.setenv("SIGNOFF_DEVICES", "cuda:2,cuda*4,cpu:1")
+    devices = fleet.local_devices()
+    assert [device.worker for device in devices] == ["train.cuda.0", "train.cuda.1", "scale_up.2", "train.cpu.0"]
+    environments = [trainer(device).environment for device in devices]
+    assert environments[2]["SIGNOFF_DEVICE"] == "cuda:2,3,4,5" and environments[2]["SIGNOFF_QUEUE"] == "scale_up"
+    assert environments[1]["SIGNOFF_DEVICE"] == "cuda:1" and "SIGNOFF_QUEUE" not in environments[1]
+    for asked in ("cuda:4,cuda*4", "cuda*1", "cpu*2", "cuda*many"):
+        monkeypatch.setenv("SIGNOFF_DEVICES", asked)
+        with pytest.raises(fleet.UnknownDevice, match="SIGNOFF_DEVICES"):
+            fleet.local_devices()

@@ -1,0 +1,128 @@
+"""Gate 1 and the scale-up page in a real browser: picking, pricing, approving, stopping, and what is never taken away."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect
+
+from research_app.access import Role, set_role
+from research_app.models import Candidate, Project, Run, ScaleUp, Stage, State
+from tests.browser.conftest import NARROW, SignIn
+from tests.factories import make_project
+from tests.ladder_project import CONFIG, fresh
+from tests.test_shortlist import listed
+
+pytestmark = pytest.mark.django_db(transaction=True)
+CONSTANTS = (("WARMUP", "0.02"), ("WARMUP", "0.1"), ("WIDTH", "128"), ("LAYERS", "4"), ("LEARNING_RATE", "6e-3"))
+
+
+@pytest.fixture
+def project() -> Project:
+    return make_project("gates", ladder=CONFIG["ladder"], scale_up=CONFIG["scale_up"])
+
+
+def approver(name: str = "grace") -> User:
+    person = User.objects.create_user(name)
+    set_role(person, Role.APPROVER)
+    return person
+
+
+def tick(page: Page, candidate: Candidate) -> None:
+    page.locator(f"#pick-{candidate.number}").get_by_role("checkbox", name=str(candidate)).first.check()
+
+
+def test_a_shortlist_of_five_is_priced_as_it_is_picked_and_approved_with_one_key(sign_in: SignIn, project: Project) -> None:
+    five = [listed(project, constant, to) for constant, to in CONSTANTS]
+    page = sign_in(approver())
+    page.goto("/projects/gates/shortlist/")
+    expect(page.locator(".pick")).to_have_count(5)
+    expect(page.get_by_text(re.compile("conflicts with"))).to_have_count(2)
+    expect(page.get_by_role("button", name="Approve the spend")).to_be_disabled()
+    tick(page, five[0])
+    expect(page.locator("#price")).to_contain_text("12 runs")
+    tick(page, five[2])
+    expect(page.locator("#price")).to_contain_text("16 runs")
+    page.get_by_label(f"Seeds of {five[2]} at M").fill("6")
+    expect(page.locator("#price")).to_contain_text("22 runs")
+    page.locator("h1").click()
+    page.keyboard.press("a")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(f"{five[0]}, {five[2]}: scale-up approved.")).to_be_visible()
+    expect(page.locator(".pick")).to_have_count(3)
+    assert {fresh(c).stage for c in (five[0], five[2])} == {Stage.SCALING_UP}
+    assert ScaleUp.objects.get(candidate=five[2]).step["seeds"] == 6
+
+
+def test_three_are_stacked_into_one_candidate(sign_in: SignIn, project: Project) -> None:
+    three = [listed(project, constant, to) for constant, to in (CONSTANTS[0], CONSTANTS[2], CONSTANTS[3])]
+    page = sign_in(approver())
+    page.goto("/projects/gates/shortlist/")
+    for candidate in three:
+        tick(page, candidate)
+    page.get_by_role("button", name="Stack them").click()
+    expect(page.get_by_text(re.compile(r"C-4 is the stack of C-1, C-2, C-3"))).to_be_visible()
+    assert Candidate.objects.get(number=4).members.count() == 3
+
+
+def test_what_a_person_picked_stays_when_the_list_changes_and_they_are_told(sign_in: SignIn, project: Project) -> None:
+    one = listed(project)
+    page = sign_in(approver())
+    page.goto("/projects/gates/shortlist/")
+    tick(page, one)
+    expect(page.locator("#price")).to_contain_text("12 runs")
+    page.locator("h1").click()
+    listed(project, "WIDTH", "128")
+    expect(page.locator("#list-changed")).to_be_visible()
+    expect(page.locator(".pick")).to_have_count(1)
+    expect(page.locator(f"#pick-{one.number} [name=pick]")).to_be_checked()
+    page.locator("#list-changed").get_by_role("button").click()
+    expect(page.locator(".pick")).to_have_count(2)
+
+
+def test_an_untouched_list_is_renewed_by_itself(sign_in: SignIn, project: Project) -> None:
+    page = sign_in(approver())
+    page.goto("/projects/gates/shortlist/")
+    expect(page.get_by_text("Nothing is on the shortlist.")).to_be_visible()
+    listed(project)
+    expect(page.locator(".pick")).to_have_count(1)
+
+
+def test_one_goes_to_gate_two_with_a_written_reason(sign_in: SignIn, project: Project) -> None:
+    one = listed(project)
+    page = sign_in(approver())
+    page.goto("/projects/gates/shortlist/")
+    page.get_by_text("Without a scale-up").click()
+    page.get_by_label(f"Why {one} needs no scale-up").fill("It only deletes code")
+    page.get_by_role("button", name=f"Send {one} to gate 2").click()
+    expect(page.get_by_text(f"{one} is at gate 2 now.")).to_be_visible()
+    assert fresh(one).stage == Stage.READY
+
+
+def test_a_scale_up_shows_its_progress_and_is_stopped_by_a_person(sign_in: SignIn, project: Project) -> None:
+    one = listed(project)
+    page = sign_in(approver())
+    page.goto("/projects/gates/shortlist/")
+    tick(page, one)
+    page.get_by_role("button", name="Approve the spend").click()
+    page.get_by_role("link", name=re.compile(f"^{one} ")).last.click()
+    expect(page.get_by_role("heading", name=re.compile("scaling up"))).to_be_visible()
+    expect(page.get_by_text("0 of 12 ended at M")).to_be_visible()
+    run = Run.objects.filter(scale="M", patch_set=one.patch_set).order_by("pk").first()
+    assert run is not None
+    Run.objects.filter(pk=run.pk).update(state=State.RUNNING, progress=0.4, started_at=run.created_at, resumed_at=0.1)
+    expect(page.get_by_text(re.compile("resumed at 10%"))).to_be_visible()
+    page.get_by_text("Stop it …").click()
+    page.get_by_label("Why it is stopped").fill("Too dear today")
+    page.get_by_role("button", name="Stop the scale-up").click()
+    expect(page.get_by_text(re.compile("stopped by grace: Too dear today")).first).to_be_visible()
+    assert not Run.objects.exclude(state=State.FINISHED).exists()
+
+
+@pytest.mark.parametrize("size", [NARROW])
+def test_nothing_is_wider_than_a_telephone(sign_in: SignIn, project: Project, size: dict[str, int]) -> None:
+    one = listed(project)
+    page = sign_in(approver(), viewport=size)
+    for address in ("/projects/gates/shortlist/", f"{one.get_absolute_url()}scale-up/"):
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
