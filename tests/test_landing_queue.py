@@ -12,13 +12,15 @@ from django.db import connection
 from django.utils import timezone
 
 from research_app.loop import land, queue
+from research_app.loop.moved import notice_moved_branches
 from research_app.loop.review import Seen, approve, reject
 from research_app.models import Candidate, Event, Evidence, Landing, LandingState, Message, Project, Run, Stage, Verdict
 from research_app.repository import OvertakenError, Repository
 from tests.landing_samples import approved, check_agreement, fresh, knob, knobs_project, landed, ready, training_at_once
 from tests.small_project import approver, drain, git
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+pytestmark = pytest.mark.django_db(transaction=True)
+both_databases = pytest.mark.both_databases
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +101,7 @@ def test_a_batch_is_judged_and_landed_as_one_and_keeps_the_order(tmp_path: Path)
     assert "one batch" in fresh(candidates[-1]).why
 
 
+@both_databases
 def test_a_batch_that_fails_is_halved_until_the_one_that_hurts_is_alone(tmp_path: Path) -> None:
     project = knobs_project(tmp_path, penalty=0.5, batch=4)
     numbers = [0, 10, 11, 1, 12]  # the fourth hurts where the first has landed
@@ -112,6 +115,7 @@ def test_a_batch_that_fails_is_halved_until_the_one_that_hurts_is_alone(tmp_path
     assert Event.objects.filter(kind="batch taken apart").exists()
 
 
+@both_databases
 def test_a_rejection_that_comes_while_a_batch_is_judged_takes_only_that_entry_out(tmp_path: Path) -> None:
     project = knobs_project(tmp_path, batch=4)
     candidates = [approved(project, knob(number)) for number in range(2, 6)]
@@ -125,6 +129,7 @@ def test_a_rejection_that_comes_while_a_batch_is_judged_takes_only_that_entry_ou
     assert [fresh(candidate).stage for candidate in candidates].count(Stage.LANDED) == 3
 
 
+@both_databases
 def test_a_tree_that_was_judged_on_just_this_baseline_before_is_not_trained_again(project: Project) -> None:
     first, second, third = approved(project, knob(2)), approved(project, knob(3)), ready(project, knob(3))
     drain(limit=500)
@@ -144,6 +149,7 @@ def test_a_tree_that_was_judged_on_just_this_baseline_before_is_not_trained_agai
     assert fresh(first).stage == Stage.LANDED
 
 
+@both_databases
 def test_going_back_by_hand_is_a_version_that_names_what_is_no_longer_there(project: Project) -> None:
     approved(project, knob(2))
     drain(limit=500)
@@ -158,8 +164,6 @@ def test_going_back_by_hand_is_a_version_that_names_what_is_no_longer_there(proj
 
 
 def test_the_reconciler_notices_a_branch_that_was_moved_by_hand(project: Project) -> None:
-    from research_app.loop.moved import notice_moved_branches
-
     repository = project.repository
     by_hand = repository.change_from_edits(repository.tip(), [("README.md", "# Small", "# Smaller")], "By hand", "ada")
     git(repository.path, "update-ref", "refs/heads/baseline", by_hand.commit)
@@ -170,6 +174,7 @@ def test_the_reconciler_notices_a_branch_that_was_moved_by_hand(project: Project
     assert Event.objects.filter(kind="baseline moved outside Signoff").count() == 1
 
 
+@both_databases
 def test_a_worker_that_lost_its_lease_cannot_land_what_was_taken_out_meanwhile(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +212,7 @@ def test_a_commit_that_bears_the_trailer_but_not_the_judged_tree_is_not_taken_fo
     assert version and version.commit == repository.tip() != forged.commit
 
 
+@both_databases
 def test_a_full_disk_holds_the_queue_says_so_and_goes_on_when_there_is_room(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +260,7 @@ def test_a_stale_lock_holds_the_queue_with_the_remedy_and_the_landing_follows_it
     check_agreement(project)
 
 
+@both_databases
 def test_many_queue_workers_at_once_land_everything_once_and_in_order(project: Project) -> None:
     for number in range(2, 5):
         approved(project, knob(number))

@@ -50,7 +50,7 @@ def stacks(request: HttpRequest, slug: str) -> HttpResponse:
     """Earlier checks, and the choice of candidates for the next with its price. A constant number of queries."""
     project = get_project(request, slug)
     offered = list(offer(project))
-    chosen = [row.candidate for row in rows(offered) if str(row.candidate.number) in request.GET.getlist("c")]
+    chosen = [candidate for candidate in offered if str(candidate.number) in request.GET.getlist("c")]
     folded = request.GET.get("design", "folded") != "plain"
     price, refused = priced(project, chosen, folded)
     context = {"project": project, "offered": rows(offered), "chosen": {c.number for c in chosen}, "folded": folded}
