@@ -71,7 +71,7 @@ def test_colours_are_left_out_where_the_file_does_not_hold_the_line() -> None:
 
 def test_changed_words_are_marked_and_the_rest_is_not() -> None:
     file = prepared()
-    assert [line.html for line in file.hunks[0].lines[2:4]] == ["WARMUP = 0.<mark>05</mark>", "WARMUP = 0.<mark>02</mark>"]
+    assert [line.html for line in file.hunks[0].lines[2:4]] == ["WARMUP = <mark>0.05</mark>", "WARMUP = <mark>0.02</mark>"]
 
 
 def test_lines_with_little_in_common_have_no_marks() -> None:

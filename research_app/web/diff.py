@@ -16,6 +16,7 @@ from research_app.web.words import mark_words
 MAX_SHOWN_BYTES = 2 << 20  # of one diff: above, it is offered as a download only
 AROUND = 3  # lines shown around one that is asked for
 STEP = 20  # lines that one press of "more" unfolds
+SMALLEST = 3  # unchanged lines in a row that are worth folding away
 
 Texts = tuple[str | None, str | None]  # of one file before and after; None where the file cannot be read or is not there
 Read = Callable[[str], Texts]
@@ -152,6 +153,9 @@ def opened(gap: Gap, lines: Sequence[str] | None, wanted: Iterable[int]) -> Iter
     """A gap with the lines around those that are wanted; the gap itself where none is in it, nothing for an empty one."""
     at = gap.new
     end = gap.new + gap.count
+    if lines is not None and 0 < gap.count < SMALLEST:
+        yield context(gap, lines, at, end)
+        return
     for line in sorted(wanted) if lines is not None else ():
         first, stop = max(at, line - AROUND), min(end, line + AROUND + 1)
         if gap.new <= line < end and first < stop:

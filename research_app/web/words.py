@@ -9,7 +9,7 @@ from research_app.web.lines import Hunk, Line
 
 MAX_WORD_LINES = 400  # of one changed block: above, no words are marked
 MAX_WORD_LENGTH = 1000  # of one line, in characters
-_WORDS = re.compile(r"\w+|\s+|.")
+_WORDS = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\w+|\s+|.")  # a number is one word
 
 
 def mark_words(hunk: Hunk) -> None:

@@ -333,7 +333,7 @@ def test_a_server_that_is_gone_is_said_in_place(sign_in: SignIn, project: Projec
 def test_without_scripts_the_pages_can_be_read_and_decided(sign_in: SignIn, project: Project) -> None:
     page = sign_in("ada", java_script_enabled=False)
     page.goto(DESK)
-    expect(page.locator(".diff mark").first).to_have_text("05")
+    expect(page.locator(".diff mark").first).to_have_text("0.05")
     page.get_by_label("Reason", exact=True).fill("Looks like seed noise")
     page.get_by_role("button", name="Reject").click()
     expect(page.get_by_role("button", name="Undo my rejection")).to_be_visible()
