@@ -1,18 +1,24 @@
 """A project with a ladder whose runs take a tenth of a second: one change that holds at any scale, and one that does not."""
 
 import difflib
+import math
+import random
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from research_app.loop import check
 from research_app.loop.projects import create_project
 from research_app.loop.review import Seen
+from research_app.loop.scale_up import scale_up
 from research_app.loop.shortlist import Pick, Plan, approve_scale_ups
-from research_app.models import Candidate, Project, ScaleUp
+from research_app.models import Candidate, Project, Run, ScaleUp, SeriesChunk, State
 from research_app.project_file import ProjectFile
+from tests.factories import BASE_SCORE, SIGMA, facts_of, make_series
 from tests.small_project import drain, source_repository
+from training.spec import Outcome
 
 TRAIN = '''"""Learn nothing, at any scale: the score falls with the logarithm of the budget, as losses do."""
 
@@ -96,3 +102,18 @@ def approve(candidate: Candidate, reviewer: User, *plans: tuple[str, int]) -> Sc
     """Approve the scale-up of one candidate; its runs wait in the queue."""
     [step] = approve_scale_ups(candidate.project, [pick(candidate, *plans)], reviewer)
     return step
+
+
+def finish(step: ScaleUp, gain: float) -> None:
+    """End all runs of a scale-up's rung as rows, without training: the candidate better by `gain` there, and judge it."""
+    runs = Run.objects.filter(scale=step.rung, state=State.QUEUED)
+    for number, run in enumerate(runs.order_by("pk")):
+        better = gain if run.patch_set_id else 0.0
+        score = BASE_SCORE - 0.3 - 0.1 * math.log(run.budget_share) - better + SIGMA * 0.4 * (number % 3 - 1)
+        series = make_series(random.Random(run.pk), score)
+        SeriesChunk.objects.create(run=run, sequence=0, points=series)
+        Run.objects.filter(pk=run.pk).update(
+            state=State.FINISHED, outcome=Outcome.completed, score=score, progress=1.0, train_seconds=90.0 * run.budget_share,
+            started_at=timezone.now(), finished_at=timezone.now(), facts=facts_of(random.Random(run.pk)),
+        )  # fmt: skip
+    scale_up(step.patch_set_id, "test")

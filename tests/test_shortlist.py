@@ -24,7 +24,7 @@ SECONDS = 15.2  # of every made-up run
 
 def demo(**config: object) -> Project:
     """Rows on a repository, no training: a bank of four runs at S."""
-    return make_project("gates", **(LADDER | config))  # type: ignore[arg-type]
+    return make_project("gates", **(LADDER | config))
 
 
 def listed(project: Project, constant: str = "WARMUP", to: str = "0.02", **fields: object) -> Candidate:

@@ -13,7 +13,7 @@ from research_app.access import Role, set_role
 from research_app.loop.review import Seen
 from research_app.models import Candidate, Project, Run, ScaleUp, Stage, State
 from tests.factories import make_project, make_run
-from tests.ladder_project import CONFIG, fresh
+from tests.ladder_project import CONFIG, finish, fresh
 from tests.test_shortlist import listed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -206,6 +206,23 @@ def test_the_number_of_queries_does_not_grow_with_the_list(project: Project) -> 
     with CaptureQueriesContext(connection) as many:
         client.get("/projects/gates/shortlist/")
     assert len(many) <= len(few), [query["sql"] for query in many]
+
+
+def test_the_page_tells_what_transfers_from_what_does_not(project: Project) -> None:
+    holds, does_not = listed(project), listed(project, "WIDTH", "128")
+    client = signed_in()
+    client.post("/projects/gates/shortlist/approve/", form(holds, does_not))
+    for candidate, gain in ((holds, 0.02), (does_not, 0.0005)):
+        only = Run.objects.filter(scale="M", patch_set=candidate.patch_set)
+        step = ScaleUp.objects.get(candidate=candidate)
+        finish(step, gain if only.exists() else 0.0)
+    good = page(client, f"{holds.get_absolute_url()}scale-up/")
+    bad = page(client, f"{does_not.get_absolute_url()}scale-up/")
+    assert fresh(holds).stage == Stage.READY and "the gain holds at larger scale" in good and "✓ passes" in good
+    assert fresh(does_not).stage == Stage.NO_TRANSFER and "the gain does not hold at larger scale" in bad
+    assert "! does not pass" in bad and "within the noise of this rung" in bad
+    assert "0.10 h" in good and "0.20 EUR" in good, "what the runs of M took, and its price"
+    assert client.get(f"{holds.get_absolute_url()}curves.json?scale=M").json()["scale"] == "M"
 
 
 def test_costs_come_from_real_runs_and_are_missing_where_there_are_none(project: Project) -> None:
