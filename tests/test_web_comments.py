@@ -88,7 +88,7 @@ def test_a_comment_on_the_old_side_is_about_the_base(client: Client, candidate: 
     [
         ({"text": ""}, "Write something first."),
         ({"text": "x" * 10_001}, "at most 10000 characters"),
-        ({"line": 4_000}, "train.py has 22 lines, not 4000"),
+        ({"line": 4_000}, "train.py has 19 lines, not 4000"),
         ({"path": "prepare.py"}, "does not change prepare.py"),
         ({"ps": 9}, "has no patch set 9"),
     ],

@@ -55,9 +55,10 @@ class ThreadForm(forms.Form):
             return
         try:
             commit = commit_of(patch_set, self.cleaned_data.get("side", Side.NEW))
-            lines = self.candidate.project.repository.read(commit, path).decode("utf-8", "backslashreplace").split("\n")
+            text = self.candidate.project.repository.read(commit, path).decode("utf-8", "backslashreplace")
         except RepositoryError as error:
             raise forms.ValidationError(f"The line cannot be read, so nothing was saved: {error}") from None
+        lines = text.removesuffix("\n").split("\n")
         if line > len(lines):
             raise forms.ValidationError(f"{path} has {len(lines)} lines, not {line}. Reload the page.")
         self.quoted = lines[line - 1]

@@ -279,7 +279,7 @@ def test_on_a_phone_the_diff_fits_and_reads_from_top_to_bottom(sign_in: SignIn, 
     verdict, diff = page.locator(".verdict-card").bounding_box(), page.locator("#diff").bounding_box()
     assert verdict and diff
     assert verdict["y"] < diff["y"]
-    removed, added = page.locator(".removed").last.bounding_box(), page.locator(".added").last.bounding_box()
+    removed, added = page.locator(".diff .removed").last.bounding_box(), page.locator(".diff .added").last.bounding_box()
     assert removed and added
     assert removed["y"] < added["y"]
 
