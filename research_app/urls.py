@@ -3,6 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
+from research_app.api import git_over_http
 from research_app.api.application import api, nothing
 from research_app.web import (
     audit,
@@ -57,6 +58,9 @@ urlpatterns = [
     path("settings/tokens/", tokens.tokens, name="tokens"),
     path("settings/tokens/<int:pk>/revoke/", tokens.revoke, name="revoke-token"),
     path("api/v1/", api.urls),
+    path("git/<slug:slug>.git/info/refs", git_over_http.advertise, name="git-refs"),
+    path("git/<slug:slug>.git/git-upload-pack", git_over_http.fetch, name="git-fetch"),
+    path("git/<slug:slug>.git/git-receive-pack", git_over_http.push, name="git-push"),
     re_path(r"^api/(?P<path>(?s:.*))$", nothing, name="api-nothing"),
     path("keys/", preferences.keys, name="keys"),
     path(PROJECT, project.project, name="project"),
