@@ -32,8 +32,8 @@ if (pulse) {
 }
 
 const typedInto = (place) => {
-  const text = place.querySelector("textarea");
-  return Boolean(text && (text.value.trim() || place.contains(document.activeElement)));
+  const texts = [...place.querySelectorAll("textarea")];
+  return texts.some((text) => text.value.trim()) || (texts.length > 0 && place.contains(document.activeElement));
 };
 
 // The decision bar binds to what was on the page. It is left alone when that changed under the reader: they must look first.
@@ -57,6 +57,10 @@ document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
   if (place.dataset.version === fresh.dataset?.version) event.detail.shouldSwap = false;
   else if (place.id === "decide" && mustStay(place, fresh)) event.detail.shouldSwap = false;
   else if (place.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) event.detail.shouldSwap = false;
+  else {
+    const refusal = place.querySelector(".decide > .refused:not(.stale)"); // to be read in one's own time
+    if (refusal) fresh.querySelector?.(".decide")?.prepend(refusal.cloneNode(true));
+  }
 });
 
 // Open details stay open, scrolled boxes stay scrolled, and the chosen row stays chosen when their fragment is renewed.
