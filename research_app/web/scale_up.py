@@ -19,7 +19,7 @@ from research_app.loop import shortlist
 from research_app.loop.price import HOUR
 from research_app.loop.review import ReviewRefused
 from research_app.loop.scale_up import ScaleUpRefused, prediction, savings_by_rung, stop
-from research_app.models import Candidate, Evidence, Run, ScaleUpState, Stage, StageMoved, State
+from research_app.models import Candidate, Evidence, PatchSet, Run, ScaleUpState, Stage, StageMoved, State
 from research_app.web import live
 from research_app.web.access import get_candidate, operator, researcher
 from research_app.web.candidate import chart_version
@@ -100,7 +100,8 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     """What the page shows. A constant number of queries."""
     steps = list(shown.scale_ups.select_related("approved_by", "patch_set", "candidate__project").order_by("-pk"))
     newest = steps[0] if steps else None
-    levels = levels_of(shown)
+    patch_set = newest.patch_set if newest else shown.patch_set  # a landing may have rebased it since
+    levels = levels_of(shown, patch_set) if patch_set else []
     runs = [run for level in levels if level.rung.name != SMALLEST for run in (*level.mine, *level.theirs)]
     largest = next((level.rung.name for level in reversed(levels) if level.mine), SMALLEST)
     tone, sign = TONES[ScaleUpState(newest.state)] if newest else ("mute", "○")
@@ -125,17 +126,13 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     }
 
 
-def levels_of(shown: Candidate) -> list[Level]:
-    """The ladder, smallest rung first, as far as the current patch set was taken and one further. Two queries."""
-    if shown.patch_set is None:
-        return []
-    evidence = list(Evidence.objects.filter(patch_set=shown.patch_set).order_by("pk"))
-    own, base = Q(patch_set=shown.patch_set), Q(patch_set=None, cell=None, baseline=shown.patch_set.base_id)
+def levels_of(shown: Candidate, patch_set: PatchSet) -> list[Level]:
+    """The ladder, smallest rung first, with what is known of a patch set on each. Two queries."""
+    evidence = list(Evidence.objects.filter(patch_set=patch_set).order_by("pk"))
+    own, base = Q(patch_set=patch_set), Q(patch_set=None, cell=None, baseline=patch_set.base_id)
     runs = list(Run.objects.filter(own | base).select_related("baseline", "device", "patch_set").order_by("seed", "pk"))
     savings = savings_by_rung(evidence)
     newest = {each.scale: each for each in evidence}
-    if shown.evidence:
-        newest[SMALLEST] = shown.evidence
     levels = []
     for rung in shown.project.file.rungs:
         here = [run for run in runs if run.scale == rung.name]
