@@ -6,11 +6,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from django.contrib.auth.models import User
 from django.test import override_settings
+from starlette.types import ASGIApp
 
 from research_app.models import Token
 
@@ -18,9 +19,10 @@ from research_app.models import Token
 @contextmanager
 def served() -> Iterator[str]:
     """The application on a free port, with pages, API and MCP; its address."""
-    from research_app.asgi import beside, pages  # a session manager serves one server, so each test gets its own
+    from research_app.api.mcp_over_http import beside  # a session manager serves one server, so each test gets its own
+    from research_app.asgi import pages
 
-    config = uvicorn.Config(beside(pages), port=0, lifespan="on", log_level="warning", ws="none")  # type: ignore[arg-type]
+    config = uvicorn.Config(beside(cast(ASGIApp, pages)), port=0, lifespan="on", log_level="warning", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

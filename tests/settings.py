@@ -17,6 +17,7 @@ from research_app.settings import DATABASES, HOME, STORAGES  # noqa: E402
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in use: threads and processes of a test meet in it, which they cannot in memory.
     DATABASES["default"]["TEST"] = {"NAME": str(HOME / "test.sqlite3")}
+(HOME / "static").mkdir(exist_ok=True)  # where whitenoise looks
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # no collecting first
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # tests sign in often
 

@@ -111,15 +111,20 @@ WITHOUT_OBJECT = {
     "forget-view",
     "candidate-thread",
     "candidate-thread-reply",
+    "candidate-file",
+    "candidate-lines",
+    "candidate-viewed",
 }
 """Addresses of things that these tests do not make: who may is answered with 404."""
 CHANGES = {name for name, (method, _) in TABLE.items() if method == "post"}
 
 
 def named() -> dict[str, URLPattern]:
-    """Every address of the application that a person's session opens; those of the API answer to tokens (test_api.py)."""
+    """Every address of the application that a person's session opens; those for agents answer to tokens (test_api*.py)."""
     patterns = [pattern for pattern in urls.urlpatterns if isinstance(pattern, URLPattern)]
-    return {pattern.name or "": pattern for pattern in patterns if not str(pattern.pattern).lstrip("^").startswith("api/")}
+    return {
+        pattern.name or "": pattern for pattern in patterns if not str(pattern.pattern).lstrip("^").startswith(("api/", "git/"))
+    }
 
 
 @pytest.fixture
@@ -173,7 +178,7 @@ def test_each_role_opens_and_does_what_the_table_says_and_no_more(addresses: dic
         client = Client()
         assert client.login(username="ada", password="correct horse battery")
         found[name] = outcome(name, ask(client, name, addresses))
-    may = {least for least in ("anybody", *ROLES) if least == "anybody" or ROLES.index(least) <= ROLES.index(role)}  # type: ignore[arg-type]
+    may = {least for least in ("anybody", *ROLES) if least == "anybody" or ROLES.index(least) <= ROLES.index(role)}
     assert found == {name: "in" if least in may else "refused" for name, (_, least) in TABLE.items()}
 
 
