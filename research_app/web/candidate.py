@@ -54,7 +54,7 @@ def diff_alone(request: HttpRequest, shown: Candidate) -> HttpResponse:
     response = render(request, "candidate/diff.html", context)
     response.headers["HX-Replace-Url"] = f"{shown.get_absolute_url()}?{diff.comparison.query()}"
     response.headers["Cache-Control"] = "private, no-cache"
-    kept = {"max_age": 365 * 86400, "httponly": True, "samesite": "Lax", "secure": request.is_secure()}
+    kept: dict[str, Any] = {"max_age": 365 * 86400, "httponly": True, "samesite": "Lax", "secure": request.is_secure()}
     response.set_cookie(comparison.COOKIE, diff.comparison.view, **kept)
     return response
 

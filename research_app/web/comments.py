@@ -1,5 +1,8 @@
 """/projects/<slug>/candidates/<number>/threads/ : say something about a line, answer, resolve."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django import forms
 from django.contrib.auth.models import User
 from django.db import models
@@ -33,7 +36,7 @@ class ThreadForm(forms.Form):
     line = forms.IntegerField(required=False, min_value=1, max_value=10_000_000)
     text = forms.CharField(max_length=MAX_TEXT, error_messages={"required": "Write something first."})
 
-    def __init__(self, data: object, candidate: Candidate) -> None:
+    def __init__(self, data: Mapping[str, Any], candidate: Candidate) -> None:
         super().__init__(data)
         self.candidate = candidate
         self.quoted = ""

@@ -1,5 +1,7 @@
 """/projects/<slug>/candidates/<number>/file/, lines/ and viewed/ : one file of a diff by one request, and who has read it."""
 
+from typing import Any
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -89,7 +91,7 @@ def viewed(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     patch_set, path = sets.get(request.POST.get("ps", "")), request.POST.get("path", "")
     if patch_set is None or path not in {file["path"] for file in patch_set.files}:
         raise Http404(GONE)
-    mark = {"user_id": request.user.pk, "patch_set": patch_set, "path": path}
+    mark: dict[str, Any] = {"user_id": request.user.pk, "patch_set": patch_set, "path": path}
     if request.POST.get("viewed"):
         ViewedFile.objects.get_or_create(**mark)
     else:
