@@ -64,7 +64,7 @@ document.addEventListener("input", (event) => {
 });
 document.body.addEventListener("htmx:afterRequest", (event) => {
   const form = event.detail.requestConfig?.elt; // detached by now: what was sent took its place
-  if (event.detail.successful && form?.matches(".new-thread, .thread .reply")) keep(keyOf(form), "");
+  if (event.detail.xhr?.status === 200 && form?.matches(".new-thread, .thread .reply")) keep(keyOf(form), "");
 });
 document.body.addEventListener("htmx:afterSettle", (event) => {
   const refused = event.detail.elt?.matches?.(".new-thread, .thread") && event.detail.elt.querySelector("[role=alert]");
