@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.utils import timezone
 
 from research_app.loop import check
@@ -106,14 +107,17 @@ def approve(candidate: Candidate, reviewer: User, *plans: tuple[str, int]) -> Sc
 
 def finish(step: ScaleUp, gain: float) -> None:
     """End all runs of a scale-up's rung as rows, without training: the candidate better by `gain` there, and judge it."""
-    runs = Run.objects.filter(scale=step.rung, state=State.QUEUED)
+    whose = Q(patch_set=step.patch_set) | Q(patch_set=None)
+    runs = Run.objects.filter(whose, scale=step.rung, state=State.QUEUED)
     for number, run in enumerate(runs.order_by("pk")):
         better = gain if run.patch_set_id else 0.0
         score = BASE_SCORE - 0.3 - 0.1 * math.log(run.budget_share) - better + SIGMA * 0.4 * (number % 3 - 1)
-        series = make_series(random.Random(run.pk), score)
+        series, facts = make_series(random.Random(run.pk), score), facts_of(random.Random(run.pk))
+        budget = run.project.file.run_budget(run.budget_share, run.scale).amount
+        facts |= {"flops": int(float(facts["flops"]) * budget / run.project.file.budget.amount)}
         SeriesChunk.objects.create(run=run, sequence=0, points=series)
         Run.objects.filter(pk=run.pk).update(
             state=State.FINISHED, outcome=Outcome.completed, score=score, progress=1.0, train_seconds=90.0 * run.budget_share,
-            started_at=timezone.now(), finished_at=timezone.now(), facts=facts_of(random.Random(run.pk)),
+            started_at=timezone.now(), finished_at=timezone.now(), facts=facts,
         )  # fmt: skip
     scale_up(step.patch_set_id, "test")

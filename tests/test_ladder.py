@@ -62,7 +62,7 @@ def test_a_rung_has_its_own_command_devices_and_queue() -> None:
         (f'{RUNGS}[[ladder]]\nname = "a very long name"\nbudget = 2\n', "ladder.1.name"),
         (f'{RUNGS}[[ladder]]\nname = "M"\nbudget = 2\nsettings = {{ seed = 3 }}\n', "set for every run already"),
         (f'{RUNGS}[[ladder]]\nname = "M"\nbudget = 2\nsettings = {{ "A B" = 3 }}\n', "cannot be a setting"),
-        (f'{RUNGS}[[ladder]]\nname = "M"\nbudget = 2\ndevices = 2\nqueue = "train.cuda"\n', 'needs queue = "scale_up"'),
+        (f'{RUNGS}[[ladder]]\nname = "M"\nbudget = 2\ndevices = 2\nqueue = "train.cuda"\n', 'devices need queue = "scale_up"'),
         (f'{RUNGS}[[ladder]]\nname = "M"\nbudget = 2\ncurve = [1.0, 0.8]\n', "without 1 itself"),
         (f'{RUNGS}[[ladder]]\nname = "M"\nbudget = 2\nseeds = 1\n', "ladder.1.seeds"),
         (f'{RUNGS}[[ladder]]\nname = "M"\nbudget = 2\nspeed = 1\n', "known here: name, budget, seeds"),

@@ -33,7 +33,7 @@ from research_app.web.waiting import waiting_for
 MOST = 100  # candidates on the page, oldest first
 LATELY = 6  # ended scale-ups that are shown
 MAX_REASON = 4000  # characters
-FRAGMENTS = {"account": "shortlist/_account.html", "list": "shortlist/_list.html", "climbing": "shortlist/_climbing.html"}
+FRAGMENTS = {"books": "shortlist/_books.html", "list": "shortlist/_list.html", "climbing": "shortlist/_climbing.html"}
 
 
 @dataclass(frozen=True)
