@@ -170,7 +170,7 @@ class Conversation:
                 if call.input is None:
                     raise BadCall(call.problem)
                 if not (handed or ended):
-                    done = self.workbench.use(call.name, call.input)
+                    done = self.workbench.use(call.name, self.clean.deep(call.input))
             except BadCall as problem:
                 bad, done = str(problem), Result(str(problem), failed=True)
             except GaveUp as end:

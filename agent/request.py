@@ -56,6 +56,10 @@ class Unclear(Exception):
         self.failure = failure
 
 
+class NotSent(ConversationFailed):
+    """The request was not sent, or was refused before any work: it costs nothing."""
+
+
 @dataclass(frozen=True)
 class Call:
     """A tool that the model called. `problem` says why the input cannot be used; it is None then."""
@@ -113,7 +117,10 @@ class Patience(anthropic.Middleware):
         return max(0.1, self.deadline - time.monotonic())
 
     def handle(self, request: Any, call_next: Any) -> Any:
-        self.check()
+        try:
+            self.check()
+        except ConversationFailed as failed:
+            raise NotSent(failed.failure, str(failed)) from None
         try:
             response = call_next(request)
         except anthropic.APIConnectionError as error:
@@ -125,7 +132,7 @@ class Patience(anthropic.Middleware):
         raw = response.http_response
         if (wait := retry_after(raw.headers)) and not raw.is_success and wait > self.left:
             asked = f"The service answered {raw.status_code} and asks to wait {wait:,.0f} s: longer than this conversation may."
-            raise ConversationFailed(STATUS.get(raw.status_code, Failure.SERVER_ERROR), asked)
+            raise NotSent(STATUS.get(raw.status_code, Failure.SERVER_ERROR), asked)
         raw.stream = Watched(raw.stream, self.check)
         return response
 
@@ -197,6 +204,8 @@ def ask(client: anthropic.Anthropic, request: Mapping[str, Any]) -> Answer:
         slow = isinstance(error, httpx2.TimeoutException)
         answer.failure = Failure.TIMED_OUT if slow else Failure.BROKEN_STREAM
         answer.reason = f"The answer broke off: {'nothing more came in time' if slow else _said(error)}"
+    except NotSent:
+        raise
     except ConversationFailed as error:  # stopped, or out of time, in the middle of the answer
         answer.failure, answer.reason = error.failure, str(error)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:  # what the SDK could not read

@@ -7,6 +7,7 @@ by one rule for counting and for billing, and an answer never has more than the 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,6 +88,15 @@ def edit(old: str, new: str, path: str = "train.py") -> Say:
     return call("edit_file", path=path, old=old, new=new)
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, address: Any) -> None:
+        """A client that hangs up in the middle is part of some tests."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, address)
+
+
 class MessagesServer:
     """Use it as a context manager. `requests` holds what came to /v1/messages, `heads` the headers of everything that came."""
 
@@ -112,8 +122,7 @@ class MessagesServer:
             def log_message(self, *_: Any) -> None:
                 """Quiet."""
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = _Http(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
 
     def __enter__(self) -> MessagesServer:

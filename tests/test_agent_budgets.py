@@ -180,7 +180,7 @@ def test_conversations_at_once_share_a_budget_and_together_hold_it(service: Mess
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(work, rows))
-    assert service.most_at_once == 3
+    assert service.most_at_once >= 3
     assert service.tokens <= 60_000
     assert Utterance.spent()[0] == service.tokens
     found = Conversation.objects.filter(failure=Failure.BUDGET_SPENT)

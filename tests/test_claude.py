@@ -264,7 +264,7 @@ def test_a_stop_is_heard_in_the_middle_of_an_answer() -> None:
 
 def test_a_conversation_that_grew_too_long_ends_before_it_is_sent() -> None:
     with MessagesServer(lambda _: call("read_file", path="train.py")) as server:
-        failed = failure_of(talk(server, settings={"context_tokens": 4000}))
+        failed = failure_of(talk(server, settings={"context_tokens": 3200, "turns": 60}))
     assert failed.failure is Failure.CONTEXT_FULL
     assert all(sum(bill.values()) < 5000 for bill in server.billed)
 

@@ -156,7 +156,8 @@ def test_a_model_that_obeys_what_it_reads_gains_nothing(service: MessagesServer,
     first: list[Reply] = []
     files = dict(FILES)
     if place == "file name":
-        files |= {f"notes {order(name, given).replace('/', '∕')}.txt"[:190]: "x\n" for name, given in ORDERS[:4]}
+        named = (each for each in ORDERS if not set("*?\\") & set(order(*each)))
+        files |= {f"notes {order(*each).replace('/', '∕')}.txt": "x\n" for each in named if len(order(*each)) < 120}
         first = [calls(("read_file", {"path": "none"}))]
     if place == "code":
         files["train.py"] += '\n"""\n' + attack.replace("\\", "") + '\n"""\n'

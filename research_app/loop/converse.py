@@ -260,7 +260,7 @@ def hold(row: Conversation, lease: Lease) -> Proposal:
                 lease.write(lease_until=None, leased_by="", attempts=0)
                 raise WorkerStops(str(failure)) from None
             end(row, lease, failure)
-            raise
+            raise ConversationFailed(failure.failure, redactor()(str(failure))) from None  # its cause may hold the key
         finally:
             client.close()
             Conversation.objects.filter(pk=row.pk).update(seconds=F("seconds") + time.monotonic() - began)

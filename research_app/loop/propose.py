@@ -213,7 +213,8 @@ def given_up(asked: Round) -> set[str]:
     found = set()
     for name in set(asked.proposers):
         ended = asked.turns.filter(proposer=name).exclude(state=TurnState.WORKING).order_by("-number")
-        ended = ended.exclude(conversation__failure=Failure.BUDGET_SPENT)  # that is no fault of the proposer
+        # A budget that was spent on the way is no fault of the proposer; one that never had room for a question counts.
+        ended = ended.exclude(conversation__failure=Failure.BUDGET_SPENT, conversation__requests__gt=0)
         last = list(ended.values_list("state", flat=True)[:MAX_FAILURES])
         if len(last) == MAX_FAILURES and set(last) == {TurnState.FAILED}:
             found.add(name)

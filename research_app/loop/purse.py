@@ -19,6 +19,9 @@ from research_app.models.lease import Lease
 Scope = Literal["proposal", "day", "project"]
 SCOPES: tuple[tuple[Scope, str], ...] = (("proposal", "this proposal"), ("day", "today"), ("project", "the project"))
 
+FIRST_PROMPT = 6_000
+"""Tokens that a conversation begins with, about: with less left, none is begun."""
+
 
 class RowPurse:
     """Implements `agent.budget.Purse` for one conversation, under its worker's lease."""
@@ -86,9 +89,11 @@ def left_of(project: Project, scope: Scope, conversation: Conversation | None = 
 def nothing_left(project: Project) -> str:
     """Why no conversation can begin or go on in this project for want of budget; empty where there is room."""
     agents = project.file.agents
+    last = Utterance.objects.filter(conversation__project=project, role="assistant", bound=False).order_by("-pk").first()
+    prompt = max(FIRST_PROMPT, last.usage.prompt if last else 0)
     try:
         left = [left_of(project, scope) for scope in ("day", "project")]
-        reservation(0, agents.answer_tokens, left, agents.price_of(agents.uses_model))
+        reservation(prompt, agents.answer_tokens, left, agents.price_of(agents.uses_model))
     except BudgetSpent as error:
         return str(error)
     return ""
