@@ -109,7 +109,7 @@ def test_time_saved_is_read_off_the_baselines_loss_against_its_budget(client: Cl
 
 def test_time_to_target_is_the_median_over_seeds_with_how_many_got_there(client: Client) -> None:
     project = make_project(bank=0)
-    for seed in (1, 2):
+    for seed in (1, 2, 3, 4):
         make_run(project.tip(), seed=seed, series=curve((0, 4.0), (50, 3.0), (100, 2.0)))
     quick = make_candidate(project, effect=0.03)
     slow = make_candidate(project, edits=DEEPER, effect=-0.03, stage=Stage.DROPPED)

@@ -61,8 +61,8 @@ def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpRespon
     runs = started(Run.objects.filter(whose | of_bases([base])))
     mine = [run for run in runs if run.patch_set_id]
     scales = list(dict.fromkeys(run.scale for run in sorted(mine, key=lambda run: run.pk))) or [SMALLEST]
-    asked = request.GET.get("scale", "")
-    scale = asked if asked in scales else shown.evidence.scale if shown.evidence else scales[0]
+    wanted = (request.GET.get("scale"), shown.evidence.scale if shown.evidence else None, scales[0])
+    scale = next(each for each in wanted if each in scales)
     bank = Arm("base", f"baseline {base.number}", "baseline", [r for r in runs if not r.patch_set_id and r.scale == scale])
     arm = Arm("candidate", str(shown), "candidate", [run for run in mine if run.scale == scale], bank.key)
     return answer(request, Arms([bank, arm], scale, scales), f"{slug}-{shown}")
@@ -97,9 +97,12 @@ def answer(request: HttpRequest, shown: Arms, name: str) -> HttpResponse:
     tag = live.version(f"{shown} {state_of(shown.ids)} {series} {view}")
     if (unchanged := get_conditional_response(request, etag=f'"{tag}"')) is not None:
         return unchanged
-    logged = arrays_of(shown.ids, {series, view.axis})
     packed = Series.objects.filter(run_id__in=shown.ids).values_list("name", flat=True).distinct()
+    logged = arrays_of(shown.ids, {series, view.axis})
     offered = curves.names({*packed, *(each for run in logged.values() for each in run)})
+    if offered and series not in offered:
+        series = offered[0]
+        logged = arrays_of(shown.ids, {series, view.axis})
     title, unit = curves.title_of(series)
     groups = groups_of(shown, logged, view)
     drawn = curves.picture(groups, series, view)

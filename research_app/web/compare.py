@@ -108,6 +108,11 @@ class Chosen:
         return f"{self.project.slug} has no {', no '.join(words)}." if words else ""
 
     @property
+    def found(self) -> Asked:
+        """Of what was asked for what is there."""
+        return Asked([candidate.number for candidate in self.candidates], [run.pk for run in self.runs])
+
+    @property
     def bases(self) -> list[BaselineVersion]:
         """The baselines that the chosen ones are compared with, oldest first."""
         found = {version.pk: version for version in (*map(base_of, self.candidates), *(run.baseline for run in self.runs))}
@@ -165,6 +170,7 @@ def compare(request: HttpRequest, slug: str) -> HttpResponse:
         return render(request, "compare.html", context, status=404)
     arms = chosen.arms(request.GET.get("scale", ""))
     address = reverse("compare", args=[slug])
+    asked = chosen.found
     context |= {
         "asked": asked,
         "curves_source": f"{address}curves.json?{asked.query}",
