@@ -99,7 +99,7 @@ def test_a_worker_with_too_few_devices_leaves_a_large_run_to_one_that_has_them()
         "queue": "scale_up",
         "commit": tip.commit,
     }
-    run = Run.objects.create(**common, queue="scale_up", scale="L", seed=1, devices=4)
+    run = Run.objects.create(**common, scale="L", seed=1, devices=4)
     small = Device.report("box/cuda.0", "cuda", 0, sandbox_level="strong", queue="scale_up")
     weak = Device.report("box/cuda.0-3", "cuda", 0, sandbox_level="basic", queue="scale_up", count=4)
     large = Device.report("rack/cuda.0-3", "cuda", 0, sandbox_level="strong", queue="scale_up", count=4)

@@ -26,7 +26,7 @@ def bubblewrap(
     devices: Sequence[Path],
     writable: Path | None,
     shared_memory: int,
-    hosts: Path | None = None,
+    etc: Sequence[Path] = (),
 ) -> list[str]:
     """The options up to the command. Later ones are mounted over earlier ones, so the order matters.
 
@@ -42,7 +42,7 @@ def bubblewrap(
         *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", *rights),
         *("--die-with-parent", "--new-session", "--hostname", "sandbox"),
         *(option for path in system for option in _as_it_is(path)),
-        *(("--ro-bind", str(hosts), "/etc/hosts") if hosts else ()),
+        *(option for path in etc for option in ("--ro-bind", str(path), f"/etc/{path.name}")),
         *("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(shared_memory), "--tmpfs", "/dev/shm"),
         # The folders of a run may lie below /tmp. They are mounted before the command starts, and only it sees these mounts.
         *("--perms", "1777", "--size", str(TMP_SIZE), "--tmpfs", "/tmp"),

@@ -29,7 +29,7 @@ PROC_FILES = tuple(
     map(Path, ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version", "/proc/filesystems", "/proc/driver"))
 )
 OPEN_FILES = 1024
-HOSTS = Path(__file__).with_name("hosts")  # names of the loopback network, for processes that look each other up
+NAMES = Path(__file__).with_name("names")  # of the loopback network, for processes that look each other up
 
 
 class Level(StrEnum):
@@ -167,7 +167,7 @@ def _namespaces(confinement: Confinement, reach: _Reach, orders: Mapping[str, An
         devices=reach.devices,
         writable=reach.writable,
         shared_memory=confinement.memory_limit // 4,
-        hosts=HOSTS if confinement.loopback else None,
+        etc=sorted(NAMES.iterdir()) if confinement.loopback else (),
     )
 
 
