@@ -16,6 +16,7 @@ from research_app.loop import converse, propose, steer
 from research_app.loop.propose import UnknownProposer, open_round
 from research_app.loop.review import Seen, request_changes
 from research_app.loop.steer import SteeringRefused
+from research_app.loop.votes import steered_by
 from research_app.models import (
     Author,
     Candidate,
@@ -224,6 +225,7 @@ def test_an_idea_is_revived_and_several_are_combined_on_request(service: Message
     converse.converse(revived.pk, "worker")
     revived.refresh_from_db()
     assert revived.candidate is not None and list(revived.about.all()) == [one]
+    assert steered_by(revived.candidate) == {ada.pk}
     service.answered.clear()
     service.model = [edit("LEARNING_RATE = 3e-3", "LEARNING_RATE = 2e-3"), submit()]
     both = steer.combine(project, [one, other], ada)

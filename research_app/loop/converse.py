@@ -405,6 +405,8 @@ def end(row: Conversation, lease: Lease, failure: ConversationFailed) -> None:
             attempts=0,
         )
         Event.objects.record(kind, row, NAME, row.project, failure=failure.failure, why=reason)
+        if row.candidate is not None:  # its reviewers wait for an answer
+            Event.objects.record("no new patch set", row.candidate, row.model, row.project, why=reason)
 
 
 def wake(row: Conversation) -> None:

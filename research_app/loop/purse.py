@@ -89,7 +89,8 @@ def left_of(project: Project, scope: Scope, conversation: Conversation | None = 
 def nothing_left(project: Project) -> str:
     """Why no conversation can begin or go on in this project for want of budget; empty where there is room."""
     agents = project.file.agents
-    last = Utterance.objects.filter(conversation__project=project, role="assistant", bound=False).order_by("-pk").first()
+    openings = Utterance.objects.filter(conversation__project=project, role="assistant", number=2, bound=False)
+    last = openings.order_by("-pk").first()
     prompt = max(FIRST_PROMPT, last.usage.prompt if last else 0)
     try:
         left = [left_of(project, scope) for scope in ("day", "project")]

@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from research_app.access import Role, people_with, role_of
-from research_app.models import Candidate, Comment, Decision, Event, Gate, Note, PatchSet, Project, Review, Stage
+from research_app.models import Candidate, Comment, Conversation, Decision, Event, Gate, Note, PatchSet, Project, Review, Stage
 from research_app.models.candidate import CandidateQuerySet
 from research_app.project_file import GatePolicy, Gates
 
@@ -76,11 +76,12 @@ def authors_of(candidate: Candidate) -> set[int]:
 
 
 def steered_by(candidate: Candidate) -> set[int]:
-    """Keys of the people who told its author what to do: notes on it, requests for changes, comments that went with one.
+    """Keys of the people who told its author what to do: had an agent make it, wrote notes, asked for changes, commented.
 
-    What was withdrawn counts too: the author may have read it. At most three queries.
+    What was withdrawn counts too: the author may have read it. At most four queries.
     """
     wrote_notes = set(candidate.notes.values_list("written_by_id", flat=True))
+    wrote_notes |= set(candidate.conversations.filter(asked_by__isnull=False).values_list("asked_by_id", flat=True))
     asked = dict(candidate.reviews.filter(decision=Decision.CHANGES).values_list("reviewer_id", "created_at"))
     if not asked:
         return wrote_notes
@@ -168,9 +169,11 @@ def turns_of(user: User) -> CandidateQuerySet:
     )
     asked = Review.objects.filter(reviewer=user, decision=Decision.CHANGES)
     wrote = Note.objects.filter(written_by=user, candidate__isnull=False)
+    had_made = Conversation.objects.filter(asked_by=user, candidate__isnull=False)
     told = (
         Q(pk__in=asked.values("candidate")) | Q(pk__in=wrote.values("candidate")) | Q(pk__in=said.values("thread__candidate"))
     )
+    told |= Q(pk__in=had_made.values("candidate"))
     for project in Project.objects.only("config", "policy_version"):
         for gate, stage in STAGE_OF.items():
             policy = project.gate_policy(gate)
