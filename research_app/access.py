@@ -67,7 +67,7 @@ def may_vote(user: AbstractBaseUser | AnonymousUser, project: "Project", gate: "
     Whether the policy lets them vote on one particular candidate is for loop/votes.py to say.
     """
     held = role_of(user)
-    return held is not None and any(held.holds(role) for role in project.gate_policy(gate).roles)
+    return held is not None and any(held.holds(Role(role)) for role in project.gate_policy(gate).roles)
 
 
 def people_with(roles: tuple[Role, ...] | list[Role]) -> QuerySet[User]:

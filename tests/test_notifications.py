@@ -373,10 +373,12 @@ def test_only_public_addresses_count_as_public(address: str, public: bool) -> No
     assert is_public(address) is public
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_called(hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_that_was_checked_is_the_one_that_is_called(
+    hook: Webhook, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A name service that answers with something else the second time changes nothing."""
     answers = iter([[(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", hook.port))]])
-    monkeypatch.setattr(outgoing.settings, "WEBHOOK_HOSTS", ["rebinding.example"])
+    settings.WEBHOOK_HOSTS = ["rebinding.example"]
     resolve = socket.getaddrinfo
 
     def lookup(host: str, *arguments: Any, **named: Any) -> Any:
@@ -394,9 +396,7 @@ def test_a_redirect_is_not_followed(hook: Webhook) -> None:
     assert refused.value.final and len(hook.posts) == 1
 
 
-def test_a_host_that_never_answers_holds_no_worker(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_host_that_never_answers_holds_no_worker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outgoing, "DEADLINE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.WEBHOOK_HOSTS = ["127.0.0.1"]

@@ -1,6 +1,6 @@
 """Notifications: how each person wants to hear that it is their turn, and what was sent to whom."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
@@ -49,7 +49,7 @@ class NotificationSettings(Leased):
             return Pace(self.email) if self.user.email else Pace.OFF
         return Pace(self.webhook) if self.webhook_url else Pace.OFF
 
-    def next_digest(self) -> timezone.datetime:
+    def next_digest(self) -> datetime:
         """When the next daily message is due."""
         now = timezone.now()
         today = now.replace(hour=self.digest_hour, minute=0, second=0, microsecond=0)

@@ -79,8 +79,8 @@ def revise(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 def _seen(request: HttpRequest) -> Seen:
     version = request.POST.get("policy_version", "")
-    hashes = [request.POST.get(name, "") for name in ("diff_hash", "base_commit", "evidence_hash")]
-    return Seen(*hashes, policy_version=int(version) if version.isdecimal() and len(version) < 10 else 0)
+    diff, base, evidence = (request.POST.get(name, "") for name in ("diff_hash", "base_commit", "evidence_hash"))
+    return Seen(diff, base, evidence, int(version) if version.isdecimal() and len(version) < 10 else 0)
 
 
 def _decide(request: HttpRequest, slug: str, number: int, act: Callable[[Candidate, User, str], object]) -> HttpResponse:
