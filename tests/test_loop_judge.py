@@ -7,6 +7,7 @@ import pytest
 from research_app.loop import check, propose
 from research_app.loop.projects import ProjectRefused, configure
 from research_app.loop.review import ReviewRefused, Seen, approve
+from research_app.loop.train import queue_run
 from research_app.models import Candidate, Event, Project, Purpose, Run, Stage, Verdict
 from research_app.project_file import ProjectFile
 from tests.small_project import BETTER, TRAIN, WORSE, approver, drain, patch, small_project, submit
@@ -133,6 +134,12 @@ def test_screenings_keep_their_share_while_confirmations_wait(project: Project) 
         )  # fmt: skip
     assert Run.objects.queued_for(screen.queue).first() != screen, "confirmations are worth more"
     assert Run.objects.queued_for(screen.queue).fairly().first() == screen, "but none of the last runs was a screening"
+
+
+def test_what_a_confirmation_waits_for_comes_before_new_screenings(project: Project) -> None:
+    curve = queue_run(project, project.tip(), None, Purpose.CURVE, 1, budget_share=0.8)
+    screening = queue_run(project, project.tip(), None, Purpose.SCREEN, 901)
+    assert list(Run.objects.queued_for(curve.queue)) == [curve, screening]
 
 
 def test_a_verdict_needs_no_second_look_at_a_discarded_candidate(project: Project) -> None:

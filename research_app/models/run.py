@@ -26,11 +26,11 @@ class Purpose(models.TextChoices):
     REJUDGE = "rejudge", "judge again before landing"
     BANK = "bank", "baseline bank"
     CONFIRM = "confirm", "confirmation"
+    CURVE = "curve", "baseline at another budget"  # once a version; a confirmation waits for it
     SCALE_UP = "scale_up", "scale-up"
     STACK = "stack", "stack check"
     REPLICATE = "replicate", "replication"
     SCREEN = "screen", "screening"
-    CURVE = "curve", "baseline at another budget"
     TARGET = "target", "time to the first baseline"
 
 
@@ -57,7 +57,7 @@ class RunQuerySet(models.QuerySet["Run"]):
     def fairly(self) -> Self:
         """The same runs, screenings before confirmations while these took more than their share of the last runs."""
         head = self.select_related("project").first()
-        if head is None or head.purpose not in (Purpose.CONFIRM, Purpose.SCALE_UP, Purpose.REPLICATE):
+        if head is None or head.purpose not in (Purpose.CONFIRM, Purpose.CURVE, Purpose.SCALE_UP, Purpose.REPLICATE):
             return self
         last = Run.objects.filter(project=head.project_id, started_at__isnull=False).order_by("-started_at")[:SHARE_OVER]
         purposes = list(last.values_list("purpose", flat=True))
@@ -130,7 +130,9 @@ class Run(Leased):
         indexes = [
             models.Index(fields=["queue", "state", "priority", "id"], name="run_dispatch"),  # a device's next run
             models.Index(fields=["project", "state"], name="run_live"),  # live runs on the project page
-            models.Index(fields=["project", "-finished_at"], name="run_ended"),  # what changed since, for figures kept in memory
+            models.Index(
+                fields=["project", "-finished_at"], name="run_ended"
+            ),  # what changed since, for figures kept in memory
         ]
 
     def __str__(self) -> str:
