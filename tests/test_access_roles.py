@@ -100,9 +100,7 @@ def test_roles_are_given_and_taken_and_the_log_says_so(capsys: pytest.CaptureFix
     assert "ada\toperator" in capsys.readouterr().out
 
 
-def test_taking_a_role_warns_of_gates_that_nobody_can_pass_now(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_taking_a_role_warns_of_gates_that_nobody_can_pass_now(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     make_user("ada")
     call_command("person", "off", "ada")
     said = capsys.readouterr().err
