@@ -55,9 +55,10 @@ def rows_of(names: Sequence[str], folded: bool) -> tuple[StackDesign, list[froze
     return plan, rows if frozenset() in rows else [*rows, frozenset()]
 
 
-def seeds_of(row: frozenset[str], members: int) -> int:
-    """How many runs a row gets."""
-    return BUNDLE_SEEDS if len(row) in (0, members) else 1
+def repeats_of(rows: Sequence[frozenset[str]], members: int) -> list[int]:
+    """How many runs each row gets; small designs have the whole bundle in more than one, of which the first is repeated."""
+    first = {size: next((n for n, row in enumerate(rows) if len(row) == size), None) for size in (0, members)}
+    return [BUNDLE_SEEDS if n in first.values() else 1 for n in range(len(rows))]
 
 
 def check_price(project: Project, candidates: Sequence[Candidate], folded: bool) -> Price:
@@ -65,7 +66,7 @@ def check_price(project: Project, candidates: Sequence[Candidate], folded: bool)
     refuse_unfit(project, candidates)
     _, rows = rows_of([str(candidate.number) for candidate in candidates], folded)
     rung = project.file.rung(SMALLEST)
-    return price_of(rung, pace_of(project, rung), [1.0] * sum(seeds_of(row, len(candidates)) for row in rows))
+    return price_of(rung, pace_of(project, rung), [1.0] * sum(repeats_of(rows, len(candidates))))
 
 
 def refuse_unfit(project: Project, candidates: Sequence[Candidate]) -> None:
@@ -142,10 +143,11 @@ def build(check: StackCheck, lease: Lease) -> None:
         project.repository.keep(f"stacks/{check.pk}/{number}", commit)
     with transaction.atomic():
         lease.write(lease_until=None, leased_by="", attempts=0, reason=f"{len(rows)} trees are trained.")
+        repeats = repeats_of(rows, len(members))
         for number, (row, commit) in enumerate(zip(rows, commits, strict=True)):
             on = sorted(int(name) for name in row)
             cell = StackCell.objects.create(check_of=check, row=number, on=on, commit=commit)
-            for repeat in range(seeds_of(row, len(members))):
+            for repeat in range(repeats[number]):
                 queue_cell(check, cell, FIRST_SEED + 1000 * check.pk + 10 * number + repeat)
 
 
@@ -229,12 +231,12 @@ def bundle_of(
     confirmed = {m.number: m.evidence.numbers.get("confirmation") for m in members if m.evidence}
     if lacking := [str(member) for member in members if not confirmed.get(member.number)]:
         return {"sentence": f"{', '.join(lacking)} has no confirmed effect of its own, so there is no sum to compare with."}
-    cells = {frozenset(cell.on): cell.row for cell in check.cells.all()}
-    whole, bare = cells[frozenset(member.number for member in members)], cells[frozenset()]
-    if not scores.get(whole) or not scores.get(bare):
+    whole = [score for cell in check.cells.all() if len(cell.on) == len(members) for score in scores.get(cell.row, [])]
+    bare = [score for cell in check.cells.all() if not cell.on for score in scores.get(cell.row, [])]
+    if not whole or not bare:
         return {"sentence": "The runs of the whole bundle, or of the tree without it, did not end with a score."}
     singles = [(confirmed[m.number]["effect"], confirmed[m.number]["standard_error"]) for m in members]
-    return asdict(check_bundle(singles, noise.sigma, scores[bare], scores[whole], lower))
+    return asdict(check_bundle(singles, noise.sigma, bare, whole, lower))
 
 
 def end(check: StackCheck, lease: Lease, state: CheckState, why: str, result: dict[str, Any]) -> None:
