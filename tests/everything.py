@@ -1,0 +1,111 @@
+"""One project in which everything occurs: a candidate at every stage, votes, landings, trouble, runs that train, comments."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from research_app.ladder import DEFAULT_LADDER
+from research_app.loop.review import Seen
+from research_app.models import (
+    Candidate,
+    Decision,
+    Gate,
+    LandingState,
+    Project,
+    Review,
+    Round,
+    SavedView,
+    Stage,
+    State,
+    Thread,
+    Verdict,
+)
+from tests.factories import make_candidate, make_device, make_landing, make_project, make_run, make_user, record
+from training.spec import Outcome
+
+DEEPER = [("train.py", "LAYERS = 3", "LAYERS = 4")]
+WIDER = [("train.py", "WIDTH = 96", "WIDTH = 128")]
+FASTER = [("train.py", "LEARNING_RATE = 3e-3", "LEARNING_RATE = 4e-3")]
+
+
+def make_everything(slug: str = "demo") -> Project:
+    """The project. The people in it are grace and linus, both approvers; whoever looks is somebody else."""
+    project = make_project(slug, ladder=[rung.model_dump(mode="json") for rung in DEFAULT_LADDER])
+    grace, linus = make_user("grace"), make_user("linus")
+    landed = make_candidate(
+        project, edits=DEEPER, hypothesis="Deeper", stage=Stage.LANDED, effect=0.03, runs=3, verdict=Verdict.SOLID
+    )
+    make_vote(landed, grace)
+    make_landing(landed, LandingState.LANDED)
+    shown = make_candidate(project, effect=0.033, runs=3, verdict=Verdict.SOLID, expected_effect="Less warm-up, more training.")
+    make_vote(shown, linus, voided_at=timezone.now(), void_reason="Its evidence changed: it was judged again.")
+    assert shown.patch_set
+    shown.patch_set.flags = [
+        {
+            "detector": "edit near the budget",
+            "level": "warning",
+            "sentence": "WARMUP is near the budget",
+            "path": "train.py",
+            "line": 8,
+        }
+    ]
+    shown.patch_set.save()
+    Thread.objects.begin(shown.patch_set, "train.py", 8, "Does it hold with more text?", linus, quoted="WARMUP = 0.02")
+    make_candidate(
+        project, edits=WIDER, hypothesis="Wider", stage=Stage.SHORTLISTED, effect=0.02, runs=3, verdict=Verdict.SOLID
+    )
+    queued = make_candidate(
+        project, edits=FASTER, hypothesis="Faster", stage=Stage.LANDING, effect=0.025, verdict=Verdict.SOLID
+    )
+    make_landing(queued, reason="It waits for the one before it.")
+    for number, (stage, verdict) in enumerate(OTHERS.items()):
+        warm = [("train.py", "WARMUP = 0.05", f"WARMUP = 0.{number + 11}")]
+        words = {"hypothesis": f"Warm-up, {stage.label}", "why": f"It is {stage.label}."}
+        away = timezone.now() if number == 0 else None
+        effect = 0.004 * number - 0.012
+        make_candidate(project, edits=warm, stage=stage, effect=effect, verdict=verdict, archived_at=away, **words)
+    make_trouble(project)
+    make_work(project)
+    SavedView.objects.create(user=grace, project=project, name="What is solid", query="verdict=solid", shared=True)
+    return project
+
+
+OTHERS = {
+    Stage.DROPPED: Verdict.DROP,
+    Stage.INVALID: Verdict.INVALID,
+    Stage.INCONCLUSIVE: Verdict.INCONCLUSIVE,
+    Stage.CHANGES: None,
+    Stage.REJECTED: None,
+    Stage.NO_TRANSFER: None,
+    Stage.CONFIRMING: None,
+}
+
+
+def make_trouble(project: Project) -> None:
+    """A candidate whose machine gave up, one whose run crashed, and a device that refuses work."""
+    make_candidate(
+        project, edits=(), effect=None, stage=Stage.CHECKING, needs_attention="The repository is gone. Bring it back."
+    )
+    crashed = make_candidate(project, edits=[("train.py", "WIDTH = 96", "WIDTH = 9600")], stage=Stage.CRASHED, effect=None)
+    make_run(project.tip(), patch_set=crashed.patch_set, outcome=Outcome.crashed, reason="Killed: it wanted 40 GB of memory.")
+    make_device("box/train.cpu.1", sandbox_level="basic", refusal="Project demo needs the sandbox level strong.")
+
+
+def make_work(project: Project) -> None:
+    """A run that trains on a device, one that waits, and a round that goes on."""
+    device = make_device(sandbox_level="strong")
+    candidate = make_candidate(project, edits=[("train.py", "WIDTH = 96", "WIDTH = 64")], stage=Stage.SCREENING, effect=None)
+    make_run(project.tip(), patch_set=candidate.patch_set, state=State.RUNNING, progress=0.43, device=device)
+    make_run(project.tip(), patch_set=candidate.patch_set, state=State.QUEUED, seed=2)
+    Round.objects.create(project=project, proposers=["knobs"], wanted=12, opened_by="ada")
+    record("round opened", project, project, "ada", wanted=12, opened=str(timezone.now() - timedelta(minutes=3)))
+
+
+def make_vote(candidate: Candidate, reviewer: object, **fields: object) -> Review:
+    """An approval for the baseline, of what there is now."""
+    seen = Seen.of(candidate)
+    return Review.objects.create(
+        candidate=candidate, patch_set=candidate.revision, gate=Gate.BASELINE, reviewer=reviewer, decision=Decision.APPROVE,
+        diff_hash=seen.diff_hash, base_commit=seen.base_commit, evidence_hash=seen.evidence_hash,
+        policy_version=seen.policy_version, **fields,
+    )  # fmt: skip
