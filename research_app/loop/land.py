@@ -79,15 +79,10 @@ def take_on(landing: Landing, lease: Lease) -> None:
         step(landing, lease, tip, fence)
         return
     why = f"Landing failed {MAX_ATTEMPTS} times; the last time: {landing.last_error or 'its worker was killed'}"
-    if is_batch(landing):
+    if batch.is_batch(landing):
         batch.dissolve(landing, Stage.INCONCLUSIVE, why, smaller=True, lease=lease)
     else:
         give_back(landing, lease, Stage.READY, why)
-
-
-def is_batch(landing: Landing) -> bool:
-    """Whether this is the landing of several entries at once (one query)."""
-    return landing.batched.filter(state=LandingState.BATCHED).exists()
 
 
 def recovered(landing: Landing, lease: Lease, tip: str) -> bool:

@@ -10,7 +10,7 @@ from research_app.models import Event
 from tests.faults.landing_crashes import KINDS, Scene, check, crash, points_of, recover, without_broker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
-KILLS = 3  # of each kind of landing
+KILLS = 2  # of each kind of landing
 
 
 @pytest.fixture(autouse=True)
