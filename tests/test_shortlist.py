@@ -246,6 +246,8 @@ def test_candidates_that_change_the_same_constant_or_lines_are_named_as_conflict
     assert clash.other == two and clash.constants == ("WARMUP",)
     assert [place.split(":")[0] for place in clash.lines] == ["train.py"]
     assert found[other.pk] == []
+    [beside] = conflicts([fresh(other), fresh(listed(project, "LAYERS", "4"))])[other.pk]
+    assert beside.constants == () and beside.lines, "lines next to each other cannot be merged"
 
 
 def test_the_old_lines_of_a_diff_are_those_that_it_removes_or_adds_behind() -> None:

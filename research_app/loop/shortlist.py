@@ -169,12 +169,17 @@ def conflicts(listed: Sequence[Candidate]) -> dict[int, list[Conflict]]:
     for one, other in itertools.combinations(listed, 2):
         both = sorted(constants[one.pk] & constants[other.pk])
         same = one.revision.base_commit == other.revision.base_commit
-        at = sorted(lines[one.pk] & lines[other.pk]) if same else []
+        at = sorted(lines[one.pk] & beside(lines[other.pk])) if same else []
         if both or at:
             places = [f"{path}:{line}" for path, line in at[:3]]
             found[one.pk].append(Conflict(other, tuple(both), tuple(places)))
             found[other.pk].append(Conflict(one, tuple(both), tuple(places)))
     return found
+
+
+def beside(lines: set[tuple[str, int]]) -> set[tuple[str, int]]:
+    """These lines and their neighbours: two changes of lines next to each other cannot be merged."""
+    return {(path, line + step) for path, line in lines for step in (-1, 0, 1)}
 
 
 def old_lines(diff: str) -> set[tuple[str, int]]:

@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
@@ -25,7 +24,7 @@ from research_app.web.access import get_candidate, operator, researcher
 from research_app.web.candidate import chart_version
 from research_app.web.effects import Effect, effect_of
 from research_app.web.gain import Mark, gain_chart
-from research_app.web.shortlist import climb_of
+from research_app.web.shortlist import climb_of, gone_to, refusal
 from research_app.web.verdict import Saving
 
 FRAGMENTS = {
@@ -183,7 +182,7 @@ def stop_scale_up(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     except (ScaleUpRefused, StageMoved) as error:
         return _refused(request, shown, str(error))
     messages.info(request, "Stopped. Its runs end within seconds; what they spent is kept.")
-    return redirect("scale-up", slug, number)
+    return gone_to(request, reverse("scale-up", args=[slug, number]))
 
 
 @operator
@@ -197,10 +196,12 @@ def climb_on(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     except (ReviewRefused, StageMoved) as error:
         return _refused(request, shown, str(error))
     messages.info(request, f"{shown} is on the shortlist: pick its next rung.")
-    return redirect("shortlist", slug)
+    return gone_to(request, reverse("shortlist", args=[slug]))
 
 
 def _refused(request: HttpRequest, shown: Candidate, why: str) -> HttpResponse:
+    if answer := refusal(request, why, stale=True):
+        return answer
     response = live.page(request, "scale_up.html", FRAGMENTS, context_of(request, shown, refused=why))
     response.status_code = 409
     return response

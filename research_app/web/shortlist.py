@@ -11,6 +11,8 @@ from django.contrib.auth.models import User
 from django.db.models import Count, Q, Sum
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
@@ -27,6 +29,7 @@ from research_app.web import figures, live
 from research_app.web.access import get_candidate, get_project, operator, require_vote, researcher, reviewer
 from research_app.web.effects import Row
 from research_app.web.resources import Constant, constants_of
+from research_app.web.text import visible
 from research_app.web.verdict import GuardRow, Saving, guard_row
 from research_app.web.waiting import waiting_for
 
@@ -118,7 +121,9 @@ def context_of(request: HttpRequest, project: Project, **more: Any) -> dict[str,
 def items_of(request: HttpRequest, project: Project, rungs: Sequence[Rung], paces: Mapping[str, Pace]) -> list[Item]:
     """The shortlist, who waited longest first."""
     waiting = (
-        project.candidates.filter(stage=Stage.SHORTLISTED, archived_at=None).with_evidence().select_related("patch_set__base")
+        project.candidates.filter(stage=Stage.SHORTLISTED, archived_at=None, patch_set__isnull=False)
+        .with_evidence()
+        .select_related("patch_set__base")
     )
     listed = list(waiting.order_by("stage_since")[:MOST])
     assert isinstance(request.user, User)
@@ -207,7 +212,7 @@ def approve(request: HttpRequest, slug: str) -> HttpResponse:
     if len(begun) < len(picks):
         said.append("Your approval is on record; the others that the policy wants are still missing.")
     messages.info(request, " ".join(said))
-    return redirect("shortlist", slug)
+    return gone_to(request, reverse("shortlist", args=[slug]))
 
 
 @reviewer
@@ -224,7 +229,7 @@ def skip(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     except (ReviewRefused, StageMoved) as error:
         return _refused(request, project, str(error), stale=isinstance(error, StalePage | StageMoved))
     messages.info(request, f"{shown} is at gate 2 now." if went else f"{shown}: on record; other approvals are still missing.")
-    return redirect("shortlist", slug)
+    return gone_to(request, reverse("shortlist", args=[slug]))
 
 
 @operator
@@ -239,7 +244,7 @@ def stack(request: HttpRequest, slug: str) -> HttpResponse:
     except NoStack as error:
         return _refused(request, project, str(error), stale=False)
     messages.info(request, f"{made} is the stack of {', '.join(map(str, members))}. It is judged at S first, then it is here.")
-    return redirect("shortlist", slug)
+    return gone_to(request, reverse("shortlist", args=[slug]))
 
 
 def read(project: Project, sent: QueryDict) -> list[Pick]:
@@ -275,7 +280,24 @@ def seen_of(words: str) -> Seen:
     return Seen(parts[0], parts[1], parts[2], int(parts[3]) if parts[3].isdigit() else 0)
 
 
+def gone_to(request: HttpRequest, address: str) -> HttpResponse:
+    """It was done: on to a page, whether a script or a plain form asked."""
+    if not request.headers.get("HX-Request"):
+        return redirect(address)
+    return HttpResponse(status=204, headers={"HX-Redirect": address})
+
+
+def refusal(request: HttpRequest, why: str, *, stale: bool) -> HttpResponse | None:
+    """Why it was not done, for the place beside the buttons, so that what was picked and typed stays; None for a plain form."""
+    if not request.headers.get("HX-Request"):
+        return None
+    html = format_html('<p class="refused">{}</p>', visible(why))
+    return HttpResponse(html, status=409 if stale else 422)
+
+
 def _refused(request: HttpRequest, project: Project, why: str, *, stale: bool) -> HttpResponse:
+    if answer := refusal(request, why, stale=stale):
+        return answer
     response = live.page(request, "shortlist.html", FRAGMENTS, context_of(request, project, refused=why))
     response.status_code = 409 if stale else 422
     return response

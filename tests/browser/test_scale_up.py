@@ -7,9 +7,9 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from research_app.access import Role, set_role
-from research_app.models import Candidate, Project, Run, ScaleUp, Stage, State
+from research_app.models import Candidate, Project, Run, ScaleUp, Stage, State, Verdict
 from tests.browser.conftest import NARROW, SignIn
-from tests.factories import make_project
+from tests.factories import make_candidate, make_project
 from tests.ladder_project import CONFIG, fresh
 from tests.test_shortlist import listed
 
@@ -37,7 +37,7 @@ def test_a_shortlist_of_five_is_priced_as_it_is_picked_and_approved_with_one_key
     page = sign_in(approver())
     page.goto("/projects/gates/shortlist/")
     expect(page.locator(".pick")).to_have_count(5)
-    expect(page.get_by_text(re.compile("conflicts with"))).to_have_count(2)
+    expect(page.locator(f"#pick-{five[0].number}").get_by_text("conflicts with").first).to_be_visible()
     expect(page.get_by_role("button", name="Approve the spend")).to_be_disabled()
     tick(page, five[0])
     expect(page.locator("#price")).to_contain_text("12 runs")
@@ -55,7 +55,9 @@ def test_a_shortlist_of_five_is_priced_as_it_is_picked_and_approved_with_one_key
 
 
 def test_three_are_stacked_into_one_candidate(sign_in: SignIn, project: Project) -> None:
-    three = [listed(project, constant, to) for constant, to in (CONSTANTS[0], CONSTANTS[2], CONSTANTS[3])]
+    three = [listed(project, constant, to) for constant, to in (CONSTANTS[0], CONSTANTS[3])]
+    apart = ("train.py", "return nn.Sequential(*blocks)", "return nn.Sequential(*blocks[::-1])")
+    three.append(make_candidate(project, edits=[apart], stage=Stage.SHORTLISTED, verdict=Verdict.SOLID))
     page = sign_in(approver())
     page.goto("/projects/gates/shortlist/")
     for candidate in three:
@@ -63,6 +65,17 @@ def test_three_are_stacked_into_one_candidate(sign_in: SignIn, project: Project)
     page.get_by_role("button", name="Stack them").click()
     expect(page.get_by_text(re.compile(r"C-4 is the stack of C-1, C-2, C-3"))).to_be_visible()
     assert Candidate.objects.get(number=4).members.count() == 3
+
+
+def test_a_refusal_is_said_beside_the_buttons_and_leaves_the_picks(sign_in: SignIn, project: Project) -> None:
+    one, two = listed(project), listed(project, "WARMUP", "0.1")
+    page = sign_in(approver())
+    page.goto("/projects/gates/shortlist/")
+    tick(page, one)
+    tick(page, two)
+    page.get_by_role("button", name="Stack them").click()
+    expect(page.locator("#why-not")).to_contain_text("alters the same lines of train.py as C-1")
+    expect(page.locator(f"#pick-{one.number} [name=pick]")).to_be_checked()
 
 
 def test_what_a_person_picked_stays_when_the_list_changes_and_they_are_told(sign_in: SignIn, project: Project) -> None:
