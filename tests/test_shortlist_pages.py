@@ -219,7 +219,7 @@ def test_the_page_tells_what_transfers_from_what_does_not(project: Project) -> N
     assert fresh(holds).stage == Stage.READY and "the gain holds at larger scale" in good and "✓ passes" in good
     assert fresh(does_not).stage == Stage.NO_TRANSFER and "the gain does not hold at larger scale" in bad
     assert "! does not pass" in bad and "within the noise of this rung" in bad
-    assert "0.10 h" in good and "0.20 EUR" in good, "what the runs of M took, and its price"
+    assert "0.30 h" in good and "0.61 EUR" in good, "what the runs of both arms took at M, and its price"
     assert client.get(f"{holds.get_absolute_url()}curves.json?scale=M").json()["scale"] == "M"
 
 
