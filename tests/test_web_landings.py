@@ -22,6 +22,7 @@ from research_app.models import (
     PushState,
     StackCheck,
     Stage,
+    State,
 )
 from tests.factories import BASE_SCORE, make_candidate, make_landing, make_many, make_project, make_run, make_user
 
@@ -61,7 +62,7 @@ def test_each_entry_says_what_it_waits_for(client: Client, project: Project) -> 
     assert "no space left on device. Make room." in text(client, QUEUE)
     Landing.objects.filter(pk=first.pk).update(trouble="", state=LandingState.REJUDGING, reason="Judged again on baseline 1.")
     make_run(project.tip(), patch_set=first.patch_set, purpose=Purpose.REJUDGE, seed=2000)
-    make_run(project.tip(), patch_set=first.patch_set, purpose=Purpose.REJUDGE, seed=2001, state="queued")
+    make_run(project.tip(), patch_set=first.patch_set, purpose=Purpose.REJUDGE, seed=2001, state=State.QUEUED)
     shown = text(client, QUEUE)
     assert "Judged again on baseline 1." in shown and "1 of 2 runs, about 15 s left" in shown
     assert second.candidate.hypothesis[:20] in shown

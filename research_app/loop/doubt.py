@@ -20,7 +20,10 @@ def doubt_by_check(check: StackCheck, result: Mapping[str, Any]) -> None:
         if confirmed["effect"] - found["effect"] > CONTRADICTS * error:
             low, high = found["interval"]
             measured = f"{found['effect']:+.5f} ({low:+.5f} to {high:+.5f})"
-            flag(landing, f"Stack check {check.pk} on baseline {check.version.number} measured {measured} for it, not a gain.")
+            flag(
+                landing,
+                f"Stack check {check.pk} on baseline {check.version.number} found {measured} of its gain of {confirmed['effect']:+.5f}.",
+            )
 
 
 def doubt_by_aa(candidate: Candidate, evidence: Evidence) -> None:
