@@ -68,7 +68,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 else:
     # Pooled by psycopg: a new connection per request would cost more than most of our pages.
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 8, "timeout": 10}}
+    # At most three for each proposer at work (research_app/services.py): its own, and the heartbeats of turn and conversation.
+    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 24, "timeout": 10}}
 
 AUTH_USER_MODEL = "auth.User"
 LOGIN_URL = "sign-in"
