@@ -19,11 +19,9 @@ def doubt_by_check(check: StackCheck, result: Mapping[str, Any]) -> None:
         error = math.hypot(confirmed["standard_error"], found["standard_error"])
         if confirmed["effect"] - found["effect"] > CONTRADICTS * error:
             low, high = found["interval"]
-            measured = f"{found['effect']:+.5f} ({low:+.5f} to {high:+.5f})"
-            flag(
-                landing,
-                f"Stack check {check.pk} on baseline {check.version.number} found {measured} of its gain of {confirmed['effect']:+.5f}.",
-            )
+            where = f"Stack check {check.pk} on baseline {check.version.number}"
+            again = f"{found['effect']:+.5f} ({low:+.5f} to {high:+.5f}) of the {confirmed['effect']:+.5f}"
+            flag(landing, f"{where} found {again} that it was approved on.")
 
 
 def doubt_by_aa(candidate: Candidate, evidence: Evidence) -> None:
