@@ -41,6 +41,7 @@ def bubblewrap(
         program,
         *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", *rights),
         *("--die-with-parent", "--new-session", "--hostname", "sandbox"),
+        *(("--perms", "0755", "--dir", "/etc") if etc else ()),
         *(option for path in system for option in _as_it_is(path)),
         *(option for path in etc for option in ("--ro-bind", str(path), f"/etc/{path.name}")),
         *("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(shared_memory), "--tmpfs", "/dev/shm"),
