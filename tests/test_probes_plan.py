@@ -105,7 +105,7 @@ def verdicts_with(**worst: float) -> dict[str, bool]:
         ({"neighbours": 0.1, "late": 0.1}, {"determinism", "state", "causality"}),
         ({"row": 0.1}, {"determinism"}),
     ],
-    ids=str,
+    ids=lambda words: ", ".join(sorted(words)),  # in one order, so that two test processes call them the same
 )
 def test_a_probe_fails_by_what_differs_and_one_that_cannot_be_judged_does_not_pass(
     worst: dict[str, float], failed: set[str]
