@@ -291,15 +291,14 @@ def main(arguments: Sequence[str]) -> int:
         for turn in range(options.kills):
             for point, places in chance.sample(sorted(plan.items()), k=len(plan)):
                 if time.monotonic() - begun > 60 * options.minutes:
-                    break
+                    return report(took, killed, plan)
                 scene, hits = places[turn % len(places)]
                 crash(scene, point, chance.randint(1, hits), chance)
                 recover([scene], travel=True)
                 check(scene)
                 killed[point] += 1
             print(f"turn {turn + 1}: {killed.total()} kills after {time.monotonic() - begun:.0f} s", flush=True)
-        report(took, killed, plan)
-    return 0
+        return report(took, killed, plan)
 
 
 def timed_kills(plan: dict[str, list[tuple[Scene, int]]], count: int, chance: random.Random) -> list[float]:
@@ -319,7 +318,8 @@ def timed_kills(plan: dict[str, list[tuple[Scene, int]]], count: int, chance: ra
     return took
 
 
-def report(took: Sequence[float], killed: Counter[str], plan: dict[str, list[tuple[Scene, int]]]) -> None:
+def report(took: Sequence[float], killed: Counter[str], plan: dict[str, list[tuple[Scene, int]]]) -> int:
+    """Print the figures as one line of JSON. Returns the exit status: 1 where a recovery took longer than it may."""
     from django.db import connection
 
     from research_app.models import Event
@@ -329,7 +329,7 @@ def report(took: Sequence[float], killed: Counter[str], plan: dict[str, list[tup
     told = {"database": connection.vendor, "points": len(plan), "kills": killed.total() + len(took), "each_at_least": least}
     told |= {"lost": 0, "double": 0, "timed": len(took), "lease": LEASE_SECONDS, "slowest_recovery": round(slowest, 1)}
     print(json.dumps(told))
-    assert slowest <= LEASE_SECONDS + ALLOWANCE, f"recovery took {slowest:.1f} s"
+    return int(slowest > LEASE_SECONDS + ALLOWANCE)
 
 
 def prepared_database() -> None:
