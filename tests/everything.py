@@ -4,10 +4,13 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from agent.failure import Failure
 from research_app.ladder import DEFAULT_LADDER
 from research_app.loop.review import Seen
 from research_app.models import (
     Candidate,
+    Conversation,
+    ConversationState,
     Decision,
     Gate,
     LandingState,
@@ -15,6 +18,7 @@ from research_app.models import (
     Review,
     Round,
     SavedView,
+    StackCheck,
     Stage,
     State,
     Thread,
@@ -66,6 +70,10 @@ def make_everything(slug: str = "demo") -> Project:
         make_candidate(project, edits=warm, stage=stage, effect=effect, verdict=verdict, archived_at=away, **words)
     make_trouble(project)
     make_work(project)
+    check = StackCheck.objects.create(project=project, version=project.tip(), asked_by="grace")
+    check.candidates.set([landed, shown])
+    program = {"project": project, "base": project.tip(), "model": "claude-sonnet-4-5", "category": "schedule"}
+    Conversation.objects.create(**program, state=ConversationState.FAILED, failure=Failure.GAVE_UP, reason="Nothing helps.")
     SavedView.objects.create(user=grace, project=project, name="What is solid", query="verdict=solid", shared=True)
     return project
 

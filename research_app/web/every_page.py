@@ -46,7 +46,8 @@ KEYS: Mapping[str, Callable[[Project], QuerySet[Any]]] = {
     "stacks/": lambda project: project.stack_checks.all(),
     "views/": lambda project: project.saved_views.all(),
     "threads/": lambda project: Thread.objects.filter(candidate=shown_candidate(project)),
-    "conversations/": lambda project: project.conversations.all(),
+    "agents/": lambda project: project.conversations.all(),
+    "notes/": lambda project: project.notes.all(),
     "tokens/": lambda project: project.candidates.none(),  # of a person, and nothing but to be revoked
 }
 WORDS = {"token": "none", "channel": "email", "path": "nothing"}

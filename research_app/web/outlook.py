@@ -84,9 +84,9 @@ def now_of(work: Work) -> str:
 def expected_of(work: Work) -> str:
     """When somebody may be asked, as far as it can be told."""
     if soonest := work.soonest():
-        return (
-            f"C-{soonest[0]} is being confirmed: expected in about {figures.duration(max(soonest[1], 1))}, if its seeds hold."
-        )
+        number, seconds = soonest
+        when = f"expected in about {calm(seconds)}" if seconds else "its judgement is due"
+        return f"C-{number} is being confirmed: {when}, if its seeds hold."
     if work.solid and work.since:
         every = figures.duration(work.since / work.solid)
         return f"{work.solid} of {work.tried} came to a gate so far, about one every {every}."

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 # Playwright's synchronous interface runs an event loop in this thread, in which Django would refuse to use its database.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -11,7 +12,7 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from research_app.web import live
@@ -19,6 +20,10 @@ from tests.factories import make_user
 
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 375, "height": 800}
 SignIn = Callable[..., Page]
+FAULTS: list[str] = []
+"""What went wrong in any window since the test began."""
+VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) => console.error(
+    `content-security policy: ${event.effectiveDirective} forbids ${event.blockedURI}, line ${event.lineNumber}`))"""
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +35,32 @@ def browser() -> Iterator[Browser]:
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        make_context = browser.new_context
+
+        def watched_context(**options: Any) -> BrowserContext:
+            context = make_context(**options)
+            watch(context)
+            return context
+
+        browser.new_context = watched_context  # type: ignore[method-assign]
         yield browser
         browser.close()
+
+
+def watch(context: BrowserContext) -> None:
+    """Note everything that goes wrong in the windows of this context, whoever opens them."""
+    context.add_init_script(VIOLATIONS)
+    context.on("weberror", lambda error: FAULTS.append(f"{error.error}"))
+    context.on("console", lambda message: FAULTS.extend(complaints(message)))
+    context.on("response", lambda response: FAULTS.extend(refusals(response)))
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_wrong_in_a_window() -> Iterator[None]:
+    """Fails a test on a violation of the content-security policy, a script error, a complaint or a broken answer."""
+    FAULTS.clear()
+    yield
+    assert FAULTS == []
 
 
 @pytest.fixture
@@ -40,7 +69,6 @@ def sign_in(browser: Browser, live_server: LiveServer, monkeypatch: pytest.Monke
     expect.set_options(timeout=8_000)
     monkeypatch.setattr(live, "EVERY", "400ms")  # the pulse of pages: tests need not wait for long
     contexts: list[BrowserContext] = []
-    faults: list[str] = []
 
     def open_window(user: User | str = "ada", **options: object) -> Page:
         person = user if isinstance(user, User) else User.objects.filter(username=user).first() or make_user(user)
@@ -50,19 +78,22 @@ def sign_in(browser: Browser, live_server: LiveServer, monkeypatch: pytest.Monke
         client.force_login(person)
         cookies = [{"name": name, "value": morsel.value, "url": live_server.url} for name, morsel in client.cookies.items()]
         context.add_cookies(cookies)  # type: ignore[arg-type]
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
-        page.on("console", lambda message: faults.extend(complaints(message)))
-        return page
+        return context.new_page()
 
     yield open_window
     for context in contexts:
         context.close()
-    assert faults == []
 
 
 def complaints(message: ConsoleMessage) -> list[str]:
-    """What the browser complains about; answers with 4xx are part of some tests and are looked at there."""
-    if message.type not in ("error", "warning") or re.search(r"status of 4|Status Error Code 4", message.text):
+    """What the browser complains about; answers with 4xx and requests that a test cuts off are looked at there."""
+    expected = r"status of 4|Status Error Code 4|net::ERR_FAILED|Send Error"
+    if message.type not in ("error", "warning") or re.search(expected, message.text):
         return []
-    return [message.text]
+    return [f"{message.location.get('url', '')}: {message.text}"]
+
+
+def refusals(response: Response) -> list[str]:
+    """An answer that broke, or a script or style sheet that is not there."""
+    missing = response.status >= 400 and "/static/" in response.url
+    return [f"{response.status} from {response.url}"] if response.status >= 500 or missing else []
