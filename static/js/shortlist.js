@@ -13,6 +13,8 @@ document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
   notice.hidden = false;
 });
 
+notice.querySelector("button").addEventListener("click", () => location.reload());
+
 // Ticking a candidate is meant for all of its rungs that are ticked; a rung alone picks its candidate.
 form.addEventListener("change", (event) => {
   const option = event.target.closest(".option");
