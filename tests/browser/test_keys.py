@@ -11,7 +11,7 @@ from tests.factories import make_candidate, make_project
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGES = {"p": "/projects/demo/", "c": "/projects/demo/candidates/", "s": "/projects/demo/shortlist/", "i": "/"}
-PAGES |= {"l": "/projects/demo/landings/", "b": "/projects/demo/baseline/", "h": "/projects/demo/history/", "f": "/fleet/"}
+PAGES |= {"q": "/projects/demo/landings/", "b": "/projects/demo/baseline/", "h": "/projects/demo/history/", "f": "/fleet/"}
 
 
 @pytest.fixture
