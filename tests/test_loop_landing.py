@@ -160,7 +160,7 @@ def test_a_gain_that_is_gone_on_the_new_baseline_goes_back_to_the_reviewers(proj
 
 
 def test_a_conflict_leaves_the_queue_with_the_paths_and_does_not_hold_up_the_next(project: Project) -> None:
-    first, second = submit(project, BETTER), submit(project, ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.019"))
+    first, second = submit(project, BETTER), submit(project, ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.015"))
     third = submit(project, WIDER)
     for candidate in (first, second, third):
         approve(candidate, approver(), Seen.of(candidate))
