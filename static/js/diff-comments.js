@@ -145,9 +145,7 @@ const count = () => {
 const renew = async (id) => {
   const answer = await fetch(`${desk().dataset.threadsAt}${id}/?${desk().dataset.query}`);
   if (answer.status !== 200) return;
-  const holder = document.createElement("template");
-  holder.innerHTML = await answer.text();
-  const fresh = holder.content.querySelector(".thread");
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".thread");
   const old = document.getElementById(`thread-${id}`);
   if (!fresh || old?.dataset.version === fresh.dataset.version) return;
   const field = old?.querySelector("textarea");
