@@ -71,6 +71,12 @@ document.addEventListener("change", (event) => {
   countViewed();
 });
 
+// The file of the change or thread that one went to is the one that ] and [ go on from.
+document.addEventListener("signoff:moved", (event) => {
+  const section = event.target.closest("[data-file]");
+  if (section) document.querySelectorAll("[data-file]").forEach((each) => each.classList.toggle("on", each === section));
+});
+
 // Side by side, a selection stays on the side where it began.
 document.addEventListener("mousedown", (event) => {
   const code = event.target.closest(".diff.split td.code");

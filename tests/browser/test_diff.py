@@ -164,7 +164,8 @@ def test_what_is_typed_survives_a_live_update_and_a_reload(sign_in: SignIn, cand
     candidate.save()
     expect(page.locator(".thread .said")).to_contain_text("Nobody answers")
     expect(page.locator("#runs")).to_contain_text("seed 9")
-    typed = [page.get_by_label("Reply"), page.get_by_label("Comment", exact=True)]
+    reply = page.locator(".thread").filter(has_text="Why?").get_by_label("Reply")
+    typed = [reply, page.get_by_label("Comment", exact=True)]
     for _ in range(2):
         expect(typed[0]).to_have_value("Half a rep")
         expect(typed[1]).to_have_value("Half a comm")
