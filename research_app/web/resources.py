@@ -1,6 +1,6 @@
 """What a change resolves to: measured facts of both arms side by side, and the constants whose value changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -67,16 +67,18 @@ class Constant:
 
 
 def constants_of(patch_set: PatchSet | None) -> list[Constant]:
-    """The constants that a change moves, read off its diff: nobody's word is taken for it."""
-    return [constant_in(patch_set.diff, name) for name in patch_set.touched.split()] if patch_set else []
+    """The constants that a change moves, read off its diff: nobody's word is taken for it. Those that it adds come last."""
+    found = constants_in(patch_set.diff, patch_set.touched.split()) if patch_set else []
+    return sorted(found, key=lambda constant: not constant.before)
 
 
-def constant_in(diff: str, name: str) -> Constant:
-    """Where a diff moves one constant."""
-    values = {"-": "", "+": ""}
+def constants_in(diff: str, names: Iterable[str]) -> list[Constant]:
+    """Where a diff moves some constants, in the order of their names. One pass over the diff."""
+    values: dict[str, dict[str, str]] = {name: {"-": "", "+": ""} for name in names}
     for line in diff.splitlines():
-        match = ASSIGNMENT.match(line, 1) if line[:1] in values and not line.startswith(("---", "+++")) else None
-        if match and match["name"] == name and not values[line[0]]:
+        sign = line[:1]
+        match = ASSIGNMENT.match(line, 1) if sign in ("-", "+") and not line.startswith(("---", "+++")) else None
+        if match and match["name"] in values and not values[match["name"]][sign]:
             value = line[match.end() :].split("  #")[0].strip()
-            values[line[0]] = value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
-    return Constant(name, values["-"], values["+"])
+            values[match["name"]][sign] = value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
+    return [Constant(name, told["-"], told["+"]) for name, told in values.items()]

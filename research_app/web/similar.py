@@ -13,9 +13,11 @@ from research_app.models import Candidate
 from research_app.models.candidate import CandidateQuerySet
 from research_app.web.access import get_candidate, researcher
 from research_app.web.effects import Row, rows
-from research_app.web.resources import Constant, constant_in
+from research_app.web.resources import Constant, constants_in
 
 SHOWN = 6
+MAX_CONSTANTS = 8  # of one candidate
+MAX_NAMES = 50  # of this one: more would be a table, not knobs
 LOOKED_AT = 200  # newest ones, of all that share something
 # What git names after the @@ of a hunk: only functions and classes tell that two changes are about the same thing.
 _PART = re.compile(r"^@@ [^@]* @@ ((?:async )?(?:def|class) .+)$", re.MULTILINE)
@@ -53,7 +55,7 @@ def alike(candidate: Candidate) -> list[Similar]:
     mine = candidate.patch_set
     if mine is None:
         return []
-    names, parts = set(mine.touched.split()), set(_PART.findall(mine.diff))
+    names, parts = set(mine.touched.split()[:MAX_NAMES]), set(_PART.findall(mine.diff)[:MAX_NAMES])
     shares = Q(patch_set__syntax_hash=mine.syntax_hash)
     for name in names:
         shares |= Q(patch_set__touched__contains=f"\n{name}\n")
@@ -69,4 +71,4 @@ def _similar(row: Row, syntax_hash: str, names: set[str], parts: set[str]) -> Si
     theirs = row.candidate.revision
     shared = [name for name in theirs.touched.split() if name in names]
     same = [] if shared else sorted(parts & set(_PART.findall(theirs.diff)))
-    return Similar(row, theirs.syntax_hash == syntax_hash, [constant_in(theirs.diff, name) for name in shared], same)
+    return Similar(row, theirs.syntax_hash == syntax_hash, constants_in(theirs.diff, shared[:MAX_CONSTANTS]), same)
