@@ -84,7 +84,8 @@ def build(candidates: int, seeds: int, metrics: int, steps: int) -> Project:
     at, rng = np.arange(steps, dtype=float), np.random.default_rng(0)
     fall = 2.0 + 4.0 * np.exp(-at / (steps * 0.07))
     for run in Run.objects.all():
-        rows = [Series.of(run.pk, name, at, np.round(fall + rng.normal(scale=0.05, size=steps), 5)) for name in NAMES[:metrics]]
+        noisy = {name: np.round(fall + rng.normal(scale=0.05, size=steps), 5).tolist() for name in NAMES[:metrics]}
+        rows = [Series.of(run.pk, name, at.tolist(), values) for name, values in noisy.items()]
         Series.objects.bulk_create(rows)
     return project
 

@@ -52,9 +52,7 @@ class Rung(BaseModel):
     @model_validator(mode="after")
     def _devices_fit(self) -> "Rung":
         if self.devices > 1 and self.queue in ("train.cpu", "train.cuda"):
-            raise ValueError(
-                f'{self.devices} devices need queue = "scale_up": workers of {self.queue} have one each'
-            )
+            raise ValueError(f'{self.devices} devices need queue = "scale_up": workers of {self.queue} have one each')
         return self
 
     @property

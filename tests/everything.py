@@ -1,7 +1,9 @@
 """One project in which everything occurs: a candidate at every stage, votes, landings, trouble, runs that train, comments."""
 
 from datetime import timedelta
+from typing import Any
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from agent.failure import Failure
@@ -64,7 +66,7 @@ def make_everything(slug: str = "demo") -> Project:
     make_landing(queued, reason="It waits for the one before it.")
     for number, (stage, verdict) in enumerate(OTHERS.items()):
         warm = [("train.py", "WARMUP = 0.05", f"WARMUP = 0.{number + 11}")]
-        words = {"hypothesis": f"Warm-up, {stage.label}", "why": f"It is {stage.label}."}
+        words: dict[str, Any] = {"hypothesis": f"Warm-up, {stage.label}", "why": f"It is {stage.label}."}
         away = timezone.now() if number == 0 else None
         effect = 0.004 * number - 0.012
         make_candidate(project, edits=warm, stage=stage, effect=effect, verdict=verdict, archived_at=away, **words)
@@ -109,7 +111,7 @@ def make_work(project: Project) -> None:
     record("round opened", project, project, "ada", wanted=12, opened=str(timezone.now() - timedelta(minutes=3)))
 
 
-def make_vote(candidate: Candidate, reviewer: object, **fields: object) -> Review:
+def make_vote(candidate: Candidate, reviewer: User, **fields: Any) -> Review:
     """An approval for the baseline, of what there is now."""
     seen = Seen.of(candidate)
     return Review.objects.create(

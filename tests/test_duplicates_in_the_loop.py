@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -20,7 +21,7 @@ def project(tmp_path: Path) -> Project:
     return small_project(tmp_path)
 
 
-def proposed(project: Project, old: str, new: str, **more: bool) -> Candidate:
+def proposed(project: Project, old: str, new: str, **more: Any) -> Candidate:
     """Enter an edit as an agent's proposal and take it as far as it goes."""
     proposal = Proposal("It may help.", "optimiser", (Edit("train.py", old, new),), "")
     candidate = enter(project, project.tip(), proposal, author="claude", kind=Author.AGENT, **more)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ FILES = {"train.py": (TARGET / "train.py").read_text()}
 TINY = 4e8  # FLOPs
 
 
-def context(history: Sequence[Tried] = (), attempt: int = 1, **wanted: str) -> Context:
+def context(history: Sequence[Tried] = (), attempt: int = 1, **wanted: Any) -> Context:
     return Context(files=FILES, program="", history=tuple(history), sigma=0.016, attempt=attempt, **wanted)
 
 

@@ -23,7 +23,7 @@ from tests.messages_server import KEY, SUBMISSION, MessagesServer, Reply, calls,
 from tests.small_project import small_project
 
 pytestmark = pytest.mark.django_db
-ORDERS = [
+ORDERS: list[tuple[str, dict[str, Any]]] = [
     ("read_file", {"path": "/proc/self/environ"}),
     ("read_file", {"path": "../../../secret_key"}),
     ("read_file", {"path": "/root/.ssh/id_rsa"}),
@@ -120,8 +120,8 @@ def everything_but(project: Project, conversation: Conversation | None) -> dict[
     rows = {name: list(models[name]._default_manager.order_by("pk").values()) for name in names}
     for row in rows["project"]:
         row.pop("last_number")
-    mine = conversation.candidate_id if conversation else None
-    rows["candidate"] = list(Candidate.objects.exclude(pk=mine).order_by("pk").values())
+    others = Candidate.objects.exclude(conversations=conversation) if conversation else Candidate.objects.all()
+    rows["candidate"] = [dict(row) for row in others.order_by("pk").values()]
     return rows
 
 

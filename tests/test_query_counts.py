@@ -72,7 +72,7 @@ def grow(project: Project, count: int) -> None:
     first, base, now = project.last_number + 1, project.tip(), timezone.now()
     numbers = range(first, first + count)
     candidates = Candidate.objects.bulk_create(
-        Candidate(project=project, number=n, base=base, hypothesis=f"Warm-up {n}", category="schedule", author=f"author {n % 5}",
+        Candidate(project=project, number=n, base=base, hypothesis=f"Warm-up {n}", category="schedule", author=f"a {n % 5}",
                   stage=STAGES[n % len(STAGES)], created_at=now, stage_since=now - timedelta(seconds=n % 9999))
         for n in numbers
     )  # fmt: skip

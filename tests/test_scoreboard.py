@@ -48,7 +48,7 @@ def score_of(project: Project, author: str) -> Score:
 def moved(candidate: Candidate, **constants: tuple[float, float]) -> Candidate:
     """Say that nothing but constants differs in a candidate."""
     values = {f"train.py:{name}": list(pair) for name, pair in constants.items()}
-    PatchSet.objects.filter(pk=candidate.patch_set_id).update(moved=values)
+    PatchSet.objects.filter(current_of=candidate).update(moved=values)
     return candidate
 
 

@@ -125,11 +125,9 @@ def test_a_thread_is_answered_resolved_and_opened_again(client: Client, candidat
     assert Event.objects.filter(kind="thread resolved").count() == 1
     reply(client, thread, then="reopen")
     assert "Done." in reply(client, thread, then="done")
-    thread.refresh_from_db()
-    assert thread.resolved
+    assert Thread.objects.get(pk=thread.pk).resolved
     reply(client, thread, text="Not quite")  # saying more opens it
-    thread.refresh_from_db()
-    assert not thread.resolved
+    assert not Thread.objects.get(pk=thread.pk).resolved
     assert "Write something first." in reply(client, thread, text="", then="")
     said = list(thread.comments.values_list("text", flat=True))
     assert said == ["Why so short?", "Because it is enough", "Done.", "Not quite"]

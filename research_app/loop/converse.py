@@ -370,6 +370,7 @@ def close(lease: Lease, candidate: Candidate) -> None:
 
 def answer_changes(row: Conversation, lease: Lease, proposal: Proposal) -> None:
     """Bring patch set 2 of a conversation's own candidate, and say in the open threads what was answered."""
+    assert row.candidate_id is not None  # it is one of a candidate
     candidate = Candidate.objects.with_evidence().get(pk=row.candidate_id)
     answer = str(proposal.details.get("answer", ""))
     try:

@@ -80,7 +80,7 @@ def left_of(project: Project, scope: Scope, conversation: Conversation | None = 
         return Left(name)
     used, cost = spent(project, scope, conversation)
     if scope != "proposal":
-        others = project.conversations.exclude(pk=conversation.pk if conversation else None)
+        others = project.conversations.exclude(pk=conversation.pk) if conversation else project.conversations.all()
         set_aside, set_aside_cost = others.reserved()
         used, cost = used + set_aside, cost + set_aside_cost
     return Left(name, None if tokens is None else tokens - used, None if dollars is None else dollars - cost)

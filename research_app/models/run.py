@@ -278,8 +278,9 @@ def arrays_of(run_ids: Sequence[int], names: Iterable[str] | None = None) -> dic
     packed = Series.objects.filter(run_id__in=run_ids)
     if names is not None:
         packed = packed.filter(name__in=list(names))
-    for run_id, name, steps, values in packed.values_list("run_id", "name", "steps", "values").iterator():
-        found[run_id][name] = np.frombuffer(steps, dtype=PACKED), np.frombuffer(values, dtype=PACKED)
+    for run_id, name, *columns in packed.values_list("run_id", "name", "steps", "values").iterator():
+        at, logged = (np.frombuffer(column, dtype=PACKED) for column in columns)
+        found[run_id][name] = at, logged
     return found
 
 

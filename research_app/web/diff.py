@@ -115,8 +115,8 @@ def ignore_space(hunk: Hunk) -> None:
 def _respaced(block: Sequence[Line]) -> Iterator[Line]:
     """A block of changed lines without those that are the same but for white space."""
     before, after = ([line for line in block if line.kind == kind] for kind in ("removed", "added"))
-    keys = [[_SPACE.sub("", line.text) for line in side] for side in (before, after)]
-    for tag, i, j, k, m in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
+    old_keys, new_keys = ([_SPACE.sub("", line.text) for line in side] for side in (before, after))
+    for tag, i, j, k, m in SequenceMatcher(None, old_keys, new_keys, autojunk=False).get_opcodes():
         if tag == "equal":
             for old, new in zip(before[i:j], after[k:m], strict=True):
                 yield Line("context", new.text, old=old.old, new=new.new, respaced=old.text != new.text)

@@ -6,7 +6,7 @@ from typing import Any
 
 from research_app.models import PatchSet, Run
 from research_app.web.curves import TITLES
-from research_app.web.diff import FileDiff, Line
+from research_app.web.lines import FileDiff, Line
 
 LEVELS = {"invalid": ("bad", "!"), "warning": ("warn", "!"), "info": ("mute", "i")}  # the worst first
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}

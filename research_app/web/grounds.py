@@ -49,7 +49,7 @@ class Grounds:
 def device_time(project: Project) -> list[Spent]:
     """Training time of the runs that ended in the last day, by what they were for, in the order of their worth. One query."""
     ended = project.runs.filter(state=State.FINISHED, finished_at__gt=timezone.now() - LATELY)
-    rows = ended.values_list("purpose").annotate(seconds=Sum("train_seconds")).order_by()
+    rows = ended.values_list("purpose").annotate(taken=Sum("train_seconds")).order_by()
     by_purpose = {purpose: seconds or 0.0 for purpose, seconds in rows}
     total = sum(by_purpose.values())
     return [Spent(p, by_purpose[p], by_purpose[p] / total if total else 0.0) for p in Purpose if p in by_purpose]

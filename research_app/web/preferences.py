@@ -3,6 +3,7 @@
 from urllib.parse import parse_qsl, urlencode
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -17,13 +18,19 @@ from research_app.web.candidates import bare_query
 LONGEST = 60  # of a view's name
 
 
+def person_of(request: HttpRequest) -> User:
+    """Who signed in; the decorator lets nobody else come here."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
 @researcher
 @require_POST
 def columns(request: HttpRequest, slug: str) -> HttpResponse:
     """Remember the columns and show them; they stand in the address too, so that a link shows what its sender saw."""
     get_project(request, slug)
     kept = [column.key for column in list_columns.COLUMNS if column.key in request.POST.getlist("column")]
-    Preferences.objects.update_or_create(user_id=request.user.pk, defaults={"columns": kept})
+    Preferences.objects.update_or_create(user=person_of(request), defaults={"columns": kept})
     rest = [(key, value) for key, value in parse_qsl(bare_query(request.POST.get("query", ""))) if key != "columns"]
     return redirect(f"{reverse('candidates', args=[slug])}?{urlencode([*rest, ('columns', ','.join(kept))] if kept else rest)}")
 
@@ -40,7 +47,7 @@ def save_view(request: HttpRequest, slug: str) -> HttpResponse:
         messages.warning(request, "The search is too long to be kept.")
     else:
         fields = {"query": query, "shared": "shared" in request.POST}
-        SavedView.objects.update_or_create(user_id=request.user.pk, project=project, name=name, defaults=fields)
+        SavedView.objects.update_or_create(user=person_of(request), project=project, name=name, defaults=fields)
     return redirect(f"{reverse('candidates', args=[slug])}?{query}")
 
 
@@ -49,7 +56,7 @@ def save_view(request: HttpRequest, slug: str) -> HttpResponse:
 def forget_view(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Forget a view of one's own; another person's is not found."""
     get_project(request, slug)
-    get_object_or_404(SavedView, pk=pk, project__slug=slug, user_id=request.user.pk).delete()
+    get_object_or_404(SavedView, pk=pk, project__slug=slug, user=person_of(request)).delete()
     return redirect(reverse("candidates", args=[slug]))
 
 
@@ -58,7 +65,7 @@ def forget_view(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def keys(request: HttpRequest) -> HttpResponse:
     """Single keys on or off, for those who dictate, or whose tools use the same keys."""
     off = request.POST.get("keys") == "off"
-    Preferences.objects.update_or_create(user_id=request.user.pk, defaults={"keys_off": off})
+    Preferences.objects.update_or_create(user=person_of(request), defaults={"keys_off": off})
     back = request.POST.get("back", "")
     safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
     return redirect(back if safe else "inbox")

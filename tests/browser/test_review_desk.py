@@ -243,6 +243,7 @@ def test_landing_is_followed_without_reloading(sign_in: SignIn, project: Project
     page = sign_in()
     page.goto(DESK)
     landing = review.approve(first(), make_user("grace"), Seen.of(first()))
+    assert landing
     expect(page.locator(".landing .now")).to_have_text("queued")
     landing.state, landing.reason = LandingState.REJUDGING, "The baseline moved to version 1."
     landing.save()
