@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 TMP_SIZE = 64 << 20  # bytes of /tmp; TMPDIR names the run's own folder, which is larger
+OPEN = ("/etc", "/sys", "/sys/class", "/sys/class/net")  # folders that a run with a network looks into, Gloo for one
 MASK_SIZE = 4096  # bytes of the empty folder over a hidden one
 
 
@@ -41,7 +42,7 @@ def bubblewrap(
         program,
         *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", *rights),
         *("--die-with-parent", "--new-session", "--hostname", "sandbox"),
-        *(("--perms", "0755", "--dir", "/etc") if etc else ()),
+        *(option for path in (OPEN if etc else ()) for option in ("--perms", "0755", "--dir", path)),
         *(option for path in system for option in _as_it_is(path)),
         *(option for path in etc for option in ("--ro-bind", str(path), f"/etc/{path.name}")),
         *("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(shared_memory), "--tmpfs", "/dev/shm"),
