@@ -152,9 +152,8 @@ class MessagesServer:
             with self.lock:
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
-                reply = self.next(body)
             try:
-                self.answer(http, body, reply)
+                self.answer(http, body, self.next(body))
             except (BrokenPipeError, ConnectionResetError):
                 http.close_connection = True
             finally:
@@ -162,15 +161,14 @@ class MessagesServer:
                     self.at_once -= 1
 
     def next(self, body: dict[str, Any]) -> Reply:
-        self.requests.append(body)
-        if callable(self.model):
-            reply = self.model(body)
-        else:
-            used = len(self.answered)
-            assert used < len(self.model), f"the model of this test has {len(self.model)} replies, one more was asked for"
-            reply = self.model[used]
-        self.answered.append(reply)
-        return reply
+        with self.lock:
+            self.requests.append(body)
+            if not callable(self.model):
+                used = len(self.answered)
+                assert used < len(self.model), f"the model of this test has {len(self.model)} replies, one more was asked for"
+                self.answered.append(self.model[used])
+                return self.answered[-1]
+        return self.model(body)  # outside the lock: it may wait for another request
 
     def answer(self, http: BaseHTTPRequestHandler, body: dict[str, Any], reply: Reply) -> None:
         if isinstance(reply, Fail):
