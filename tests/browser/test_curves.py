@@ -131,7 +131,9 @@ def test_several_panels_share_one_crosshair_and_one_window(sign_in: SignIn, proj
     assert first == pytest.approx(second, abs=3)  # steps
     panels.nth(0).press("+")
     expect(page).to_have_url(re.compile("from="))
-    page.wait_for_function(f"new Set(Array.from(document.querySelectorAll('#curves .plot'), {END}).slice(0, 2)).size === 1")
+    page.wait_for_function(
+        f"() => new Set(Array.from(document.querySelectorAll('#curves .plot'), {END}).slice(0, 2)).size === 1"
+    )
 
 
 def test_a_chart_is_read_by_keys_and_by_screen_readers(sign_in: SignIn, project: Project) -> None:
