@@ -158,7 +158,7 @@ def test_filters_leave_out_of_the_address_what_is_not_used_and_columns_stay(sign
     warm_up(project, 2, stage=Stage.DROPPED, effect=-0.02)
     page = sign_in()
     page.goto("/projects/demo/candidates/?columns=author,effect")
-    page.get_by_label("Stage").select_option("dropped")
+    page.get_by_label("Stage", exact=True).select_option("dropped")
     expect(page.locator("tr.row")).to_have_count(1)
     expect(page).to_have_url(re.compile(r"/candidates/\?stage=dropped&columns=author(,|%2C)effect$"))
     expect(page.locator("th.author")).to_be_visible()
