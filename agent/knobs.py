@@ -94,7 +94,7 @@ class KnobsProposer:
         chance = random.Random(f"knobs {context.attempt}")
         study = _study(knobs, past, seed=chance.getrandbits(32))
         is_pair = len(knobs) > 1 and chance.random() < PAIRS
-        move = _suggested(study, knobs, tried, is_pair) or _untried(knobs, tried, chance)
+        move = _suggested(study, knobs, tried, is_pair, context.category) or _untried(knobs, tried, chance)
         if move is None:
             raise NothingToPropose(
                 "Every value of every constant in the editable files was tried on this baseline, alone and in pairs "
@@ -203,12 +203,13 @@ def _mapping(tried: Tried, key: str) -> dict[str, JSON]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _suggested(study: optuna.Study, knobs: Mapping[str, Knob], tried: set[Move], is_pair: bool) -> Move | None:
-    """A move that the study suggests; None when it only suggests moves that cannot be used.
+def _suggested(study: optuna.Study, knobs: Mapping[str, Knob], tried: set[Move], is_pair: bool, category: str) -> Move | None:
+    """A move that the study suggests, in the category that is wanted if it suggests one there; None when none can be used.
 
     A suggestion that is refused stays in the study as running: the next one keeps away from it.
     """
     groups = _groups(knobs)
+    spare: Move | None = None
     for _ in range(ASKS):
         trial = study.ask()
         places: dict[str, int] = {}
@@ -221,9 +222,12 @@ def _suggested(study: optuna.Study, knobs: Mapping[str, Knob], tried: set[Move],
             else:
                 places[name] = cast(int, trial.suggest_categorical(name, distribution.choices))
         move = frozenset(places.items())
-        if move not in tried and all(place != knobs[name].now for name, place in move):
+        if move in tried or any(place == knobs[name].now for name, place in move):
+            continue
+        if not category or any(category_of(knobs[name].constant.label) == category for name, _ in move):
             return move
-    return None
+        spare = spare or move
+    return spare
 
 
 def _untried(knobs: Mapping[str, Knob], tried: set[Move], chance: random.Random) -> Move | None:

@@ -212,3 +212,11 @@ def test_a_training_script_of_another_kind_is_searched_until_forty_different_cha
     for attempt in range(40):
         history.append(tried(attempt, propose(files, history, attempt), 0.1 * (attempt % 3 - 1)))
     assert len({earlier.hypothesis.split(":")[0] for earlier in history}) == 40
+
+
+def test_the_category_that_is_wanted_is_moved_more_often_than_without_a_wish() -> None:
+    def of_schedule(category: str) -> int:
+        wanted = [replace(context({"train.py": GPT2}, [], attempt), category=category) for attempt in range(20)]
+        return sum(KnobsProposer().propose(each).category == "schedule" for each in wanted)
+
+    assert of_schedule("schedule") > of_schedule("") + 5
