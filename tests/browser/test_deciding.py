@@ -32,8 +32,17 @@ def now(number: int = 1) -> Candidate:
 
 def at_desk(page: Page, address: str = DESK) -> Page:
     page.goto(address)
-    expect(page.locator("#decide")).to_be_visible()
+    expect(page.locator("#decide footer")).to_be_visible()
     return page
+
+
+def until(page: Page, truth: str) -> None:
+    """Wait for a truth of the page; Playwright's own way to wait would need a weaker content-security policy."""
+    for _ in range(80):
+        if page.evaluate(truth):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"It never came true: {truth}")
 
 
 def test_two_people_decide_at_once_and_each_is_told_what_happened(sign_in: SignIn, project: Project) -> None:
@@ -251,10 +260,10 @@ def test_notices_of_the_browser_come_for_new_turns_only(sign_in: SignIn, project
     )
     page.goto("/settings/notifications/")
     page.get_by_label("Show a notice when it is my turn").check()
-    page.wait_for_function("localStorage.getItem('turns seen') !== null")
+    until(page, "localStorage.getItem('turns seen') !== null")
     assert page.evaluate("window.told") == []  # what waited before is no news
     make_candidate(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")], verdict=Verdict.SOLID)
-    page.wait_for_function("window.told.length > 0")
+    until(page, "window.told.length > 0")
     page.wait_for_timeout(500)
     assert [title for title, _ in page.evaluate("window.told")] == ["C-2 of demo waits at gate 2"]
     page.get_by_label("Show a notice when it is my turn").uncheck()
