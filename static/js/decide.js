@@ -34,6 +34,10 @@ document.addEventListener("signoff:outdated", (event) => {
   place.querySelector(".refused:not(.stale)")?.remove();
 });
 
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target?.id === "decide") fresh = null; // the answer to a click is newer
+});
+
 document.addEventListener("click", (event) => {
   if (!bar()?.contains(event.target) || !event.target.closest("[data-reload]")) return;
   event.preventDefault();
