@@ -5,7 +5,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,12 @@ def over_stdio(site: str, token: str) -> Callable[[], Any]:
     return lambda: StdioServerParameters(command=sys.executable, args=arguments, env=environment)
 
 
+def in_a_loop(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run it in a thread of its own: the browser of other tests keeps an event loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 async def research(server: Any, change: tuple[str, str]) -> dict[str, Any]:
     """What an agent does: look, propose, wait, read."""
     async with Client(server) as client:
@@ -99,7 +106,7 @@ async def research(server: Any, change: tuple[str, str]) -> dict[str, Any]:
 def test_an_mcp_client_proposes_waits_and_reads_the_evidence(
     connect: Callable[[str, str], Callable[[], Any]], site: str, token: str, working: None
 ) -> None:
-    found = asyncio.run(research_with(connect(site, token)))
+    found = in_a_loop(research_with(connect(site, token)))
     assert found["candidate"]["stage"] in ("ready", "shortlisted")
     assert found["evidence"]["verdict"] == "solid"
     assert Candidate.objects.get().author == "outsider"
@@ -140,7 +147,7 @@ def test_a_token_that_only_reads_submits_nothing_over_mcp(site: str, project: Pr
             arguments = {"project": "small", "hypothesis": "x", "category": "data", "edits": [edit]}
             return await client.call_tool("submit_candidate", arguments)
 
-    result = asyncio.run(attempt())
+    result = in_a_loop(attempt())
     assert result.is_error
     assert "scope" in result.content[0].text
     assert not Candidate.objects.exists()

@@ -21,7 +21,7 @@ class Watch:
     def see(self, points: Iterable[Point]) -> None:
         """The next points, in order. Losses that are not above zero have no ratio and are left alone."""
         for point in points:
-            loss = point.values.get(TRAIN_LOSS)
+            loss = point.values.get(TRAIN_LOSS, point.values.get("loss"))  # what code that reports itself may call it
             if loss is None or self.catastrophe:
                 continue
             self.last.append(loss)
