@@ -27,7 +27,7 @@ from research_app.models import (
 )
 from research_app.web.every_page import every_address
 from tests.everything import make_everything, make_vote
-from tests.factories import BASE_SCORE, SIGMA, make_user
+from tests.factories import BASE_SCORE, SIGMA, make_candidate, make_landing, make_user
 from training.spec import Outcome
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +69,9 @@ def grow(project: Project, count: int) -> None:
     """So many more candidates with patch set, evidence, a run, an event; versions and landings for those that landed."""
     pattern = project.candidates.select_related("patch_set", "evidence").get(number=2)
     assert pattern.patch_set and pattern.evidence
+    last = make_candidate(
+        project, edits=[(f"more_{count}.py", "", "MORE = 1\n")], stage=Stage.LANDED
+    )  # the tip is a real commit
     first, base, now = project.last_number + 1, project.tip(), timezone.now()
     numbers = range(first, first + count)
     candidates = Candidate.objects.bulk_create(
@@ -96,6 +99,7 @@ def grow(project: Project, count: int) -> None:
         for p in patch_sets
     )  # fmt: skip
     grow_the_rest(project, candidates)
+    make_landing(last, LandingState.LANDED)
     Project.objects.filter(pk=project.pk).update(last_number=first + count - 1)
 
 

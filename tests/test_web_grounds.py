@@ -111,7 +111,7 @@ def test_within_noise_lists_small_effects_either_way_and_leads_to_reopening(clie
     make_candidate(project, edits=LAYERS, stage=Stage.READY, effect=0.004)
     page = text(client, "/projects/demo/candidates/?stage=within-noise")
     assert [n for n in (1, 2, 3, 4) if f'<span class="number">C-{n}</span>' in page] == [1, 2]
-    assert "choose Reopen" in page
+    assert "bring them back to the gate" in page
     assert "<b>2</b> of them within noise" in text(client)
     assert ">Reopen</button>" in text(client, "/projects/demo/candidates/1/")
 
