@@ -96,7 +96,7 @@ def test_a_risky_edit_stands_below_its_line_and_on_top_of_the_diff(client: Clien
     assert page.index("Risky edits") < page.index('class="card diff-file"')
     assert 'href="#flag-2"' in page
     row = page[: page.index('id="flag-2"')].rpartition('<tr class="added">')[2]
-    assert '<td class="n">8</td>' in row
+    assert '<td class="n a">8</td>' in row
     assert row.count("<tr") == 1  # the flag's own
 
 

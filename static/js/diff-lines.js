@@ -44,5 +44,5 @@ export const loaded = async (section, line) => {
   const lines = section.querySelector(".lines");
   if (!line && !lines.matches(".waiting")) return;
   const address = section.dataset.address + (line ? `&line=${line}` : "");
-  await htmx.ajax("GET", address, { source: section, target: lines, swap: "outerHTML" });
+  await htmx.ajax("GET", address, { source: lines, target: lines }); // its hx-swap says how
 };
