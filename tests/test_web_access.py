@@ -71,8 +71,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "withdraw-note": ("post", "operator"),
     "shortlist": ("get", "viewer"),
     "shortlist-price": ("get", "viewer"),
-    "approve-scale-ups": ("post", "reviewer"),  # and whom the policy of gate 1 names, see test_gate_policy.py
-    "skip-scale-up": ("post", "reviewer"),
+    "approve-scale-ups": ("post", "approver"),  # or whom the policy of gate 1 names, see test_gate_policy.py
+    "skip-scale-up": ("post", "approver"),
     "form-stack": ("post", "operator"),
     "candidate": ("get", "viewer"),
     "change-diff": ("get", "viewer"),

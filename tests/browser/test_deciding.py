@@ -246,7 +246,7 @@ def test_every_state_of_the_bar_fits(sign_in: SignIn, project: Project, viewport
         at_desk(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         height = page.locator("#decide footer").bounding_box()
-        assert height and height["height"] < viewport["height"] / 3
+        assert height and height["height"] < viewport["height"] * 0.35
 
 
 def test_notices_of_the_browser_come_for_new_turns_only(sign_in: SignIn, project: Project) -> None:

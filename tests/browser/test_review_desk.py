@@ -95,8 +95,8 @@ def test_curves_are_drawn_with_band_and_tabs_and_described_in_words(sign_in: Sig
     expect(page.locator("#curves-text")).to_contain_text("Validation loss over step")
     page.locator("#curves").hover()
     expect(page.locator("#curves .hoverlayer")).to_contain_text("C-1 : ")
-    page.get_by_role("button", name="Grad norm").click()
-    expect(page.get_by_role("button", name="Grad norm")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Gradient norm").click()
+    expect(page.get_by_role("button", name="Gradient norm")).to_have_attribute("aria-pressed", "true")
     page.get_by_label("Horizontal axis").select_option("by FLOPs")
     expect(page.locator("#curves-text")).to_contain_text("over training FLOPs")
 
@@ -318,7 +318,7 @@ def test_filters_stand_in_the_address_and_survive_going_back(sign_in: SignIn, pr
     page.get_by_label("Stage", exact=True).select_option("dropped")
     expect(page.locator(".row")).to_have_count(1)
     assert "stage=dropped" in page.url
-    page.locator(".row a.open").click()
+    page.locator(".row a.open").first.click()
     page.wait_for_url("**/candidates/2/")
     page.go_back()
     expect(page.locator(".row")).to_have_count(1)
