@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from research_app.models import (
+    Author,
     BaselineVersion,
     Candidate,
     Event,
@@ -75,8 +76,8 @@ def grow(project: Project, count: int) -> None:
     first, base, now = project.last_number + 1, project.tip(), timezone.now()
     numbers = range(first, first + count)
     candidates = Candidate.objects.bulk_create(
-        Candidate(project=project, number=n, base=base, hypothesis=f"Warm-up {n}", category="schedule", author=f"a {n % 5}",
-                  stage=STAGES[n % len(STAGES)], created_at=now, stage_since=now - timedelta(seconds=n % 9999))
+        Candidate(project=project, number=n, base=base, hypothesis=f"Warm-up {n}", category="schedule",
+                  author=f"a {n % 5}", author_kind=Author.AGENT, stage=STAGES[n % len(STAGES)], created_at=now, stage_since=now - timedelta(seconds=n % 9999))
         for n in numbers
     )  # fmt: skip
     patch_sets = PatchSet.objects.bulk_create(
@@ -100,7 +101,8 @@ def grow(project: Project, count: int) -> None:
     )  # fmt: skip
     grow_the_rest(project, candidates)
     make_landing(last, LandingState.LANDED)
-    Project.objects.filter(pk=project.pk).update(last_number=first + count - 1)
+    project.last_number = first + count - 1
+    project.save(update_fields=["last_number"])
 
 
 def grow_the_rest(project: Project, candidates: list[Candidate]) -> None:

@@ -212,7 +212,7 @@ class Model:
                 rest = rest[os.write(fd, rest) :]
             except BlockingIOError:
                 self._check()
-                select.select([], [fd], [], POLL_SECONDS / 10)
+                _ready(fd, select.POLLOUT, POLL_SECONDS / 10)
                 self.process.pump(0)  # it may be waiting for us to take what it prints
             except BrokenPipeError:
                 self._ended()
@@ -238,7 +238,7 @@ class Model:
     def _check(self) -> None:
         """While an answer is awaited: is it worth waiting for?"""
         first, second = self.lines
-        if first.requests in self.open and select.select([second.replies], [], [], 0)[0]:
+        if first.requests in self.open and _ready(second.replies, select.POLLIN):
             self._ended()  # before its requests did: there is word on the second line already
         self._check_limits()
 
@@ -301,6 +301,13 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def _ready(fd: int, event: int, seconds: float = 0.0) -> bool:
+    """Whether this happened to a file, or it was closed at the other end. Unlike select(), for any number of open files."""
+    poll = select.poll()
+    poll.register(fd, event)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _widen(pipe: int) -> None:
