@@ -27,6 +27,7 @@ from research_app.models import (
     Verdict,
 )
 from research_app.web.every_page import every_address
+from research_app.web.kept import _kept
 from tests.everything import make_everything, make_vote
 from tests.factories import BASE_SCORE, SIGMA, make_candidate, make_landing, make_user
 from training.spec import Outcome
@@ -61,6 +62,8 @@ def lists(project: Project, client: Client) -> dict[str, str]:
 
 
 def queries(client: Client, address: str) -> list[str]:
+    """What a page asks for that no process has seen before."""
+    _kept.clear()
     with CaptureQueriesContext(connection) as captured:
         assert client.get(address).status_code == 200
     return [query["sql"] for query in captured.captured_queries]
@@ -77,7 +80,8 @@ def grow(project: Project, count: int) -> None:
     numbers = range(first, first + count)
     candidates = Candidate.objects.bulk_create(
         Candidate(project=project, number=n, base=base, hypothesis=f"Warm-up {n}", category="schedule",
-                  author=f"a {n % 5}", author_kind=Author.AGENT, stage=STAGES[n % len(STAGES)], created_at=now, stage_since=now - timedelta(seconds=n % 9999))
+                  author=f"a {n % 5}", author_kind=Author.AGENT, stage=STAGES[n % len(STAGES)], created_at=now,
+                  stage_since=now - timedelta(seconds=n % 9999))
         for n in numbers
     )  # fmt: skip
     patch_sets = PatchSet.objects.bulk_create(

@@ -80,9 +80,7 @@ def queue_of(project: Project) -> list[Entry]:
     rows = (
         Landing.objects.active()
         .filter(project=project)
-        .select_related(
-            "candidate__project", "candidate__evidence", "patch_set", "batch__candidate__project", "batch__patch_set"
-        )
+        .select_related("candidate__project", "candidate__evidence", "batch__candidate__project")
     )
     found = list(rows.prefetch_related(Prefetch("candidate__reviews", approvals, to_attr="approvals")))
     wholes = {entry.batch_id for entry in found if entry.batch_id}
