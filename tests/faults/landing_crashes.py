@@ -25,7 +25,7 @@ from typing import Any
 
 LEASE_SECONDS = 4.0
 ALLOWANCE = 10.0  # seconds after the lease until everything has landed
-ROTATE = 24  # constants of a project that are used before the next project is made
+ROTATE = 190  # constants of a project that are used before the next project is made: the reconciler looks at every project
 
 
 def watched() -> dict[str, frozenset[str] | None]:
@@ -105,7 +105,7 @@ class Scene:
         self.made, self.used = self.made + 1, 0
         slug = f"{self.kind}-{self.made}-{os.getpid()}"
         penalty = 0.5 if self.kind == "lost" else 0.0
-        self.project = knobs_project(self.folder, slug, penalty=penalty, pairs=30, batch=3 if self.kind == "batch" else 1)
+        self.project = knobs_project(self.folder, slug, penalty=penalty, pairs=100, batch=3 if self.kind == "batch" else 1)
 
 
 KINDS = ("fresh", "moved", "lost", "conflict", "batch")
