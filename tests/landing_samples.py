@@ -34,7 +34,8 @@ SEED = int(os.environ["SIGNOFF_SEED"])
 '''
 TAIL = """
 # What is measured.
-on = [value for _, _, value in sorted((len(name), name, value) for name, value in globals().items() if name.startswith("KNOB_"))]
+names = [name for name in globals() if name.startswith("KNOB_")]
+on = [globals()[name] for name in sorted(names, key=lambda name: (len(name), name))]
 noise = random.Random(SEED * 7919 + sum(2 * value + place for place, value in enumerate(on))).gauss(0, 0.001)
 pairs = sum(on[first] and on[first + 1] for first in range(0, 2 * PAIRS, 2))
 score = 3 - 0.01 * sum(on) + PENALTY * pairs + noise

@@ -53,9 +53,7 @@ def test_it_prints_a_line_for_each_service_and_then_how_to_get_in(signoff: Insta
 def test_the_first_start_makes_an_administrator_with_a_random_password(signoff: Installation) -> None:
     assert re.search(r"First start: user admin, password \S{16} ", signoff.first_output)
     assert number(signoff, "SELECT count(*) FROM auth_user WHERE is_superuser") == 1
-    assert number(
-        signoff, "SELECT count(*) FROM auth_user_groups JOIN auth_group g ON g.id = group_id AND g.name = 'approver'"
-    )
+    assert number(signoff, "SELECT count(*) FROM auth_user_groups JOIN auth_group g ON g.id = group_id AND g.name = 'approver'")
 
 
 def test_the_first_start_makes_the_demo_project(signoff: Installation) -> None:
