@@ -24,7 +24,7 @@ from research_app.project_file import ProjectFile
 from tests.small_project import FILE, approver, source_repository
 from training.spec import Outcome, RunResult
 
-KNOBS = 200
+KNOBS = 60
 HEAD = '''"""Nothing is learned here: the score follows from the constants and the seed."""
 
 import os
