@@ -87,7 +87,7 @@ def test_a_loss_that_does_not_fall_with_the_budget_is_refused() -> None:
 def test_bad_curve_input_is_named() -> None:
     with pytest.raises(TooFewRuns, match="loss against budget: 2 of 3"):
         fit_loss_curve([0.9, 1.0], [2.0, 1.9], SIGMA)
-    with pytest.raises(BadDesign, match="3 different positive shares"):
+    with pytest.raises(BadDesign, match="3 or more shares of the budget"):
         fit_loss_curve([1.0, 1.0, 1.3], [2.0, 2.0, 1.9], SIGMA)
     with pytest.raises(BadDesign, match="5 budget shares and 3 scores"):
         fit_loss_curve(BUDGET_SHARES, [2.0, 1.9, 1.8], SIGMA)

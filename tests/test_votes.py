@@ -97,6 +97,18 @@ def test_what_was_not_seen_is_not_voted_on(candidate: Candidate, field: str, wor
     assert not Review.objects.exists() and not Landing.objects.exists()
 
 
+def test_a_page_that_did_not_show_what_a_larger_rung_said_is_not_voted_on(candidate: Candidate) -> None:
+    before, evidence = Seen.of(candidate), candidate.evidence
+    assert evidence
+    evidence.pk, evidence.scale = None, "M"
+    evidence.content_hash = evidence.compute_hash()
+    evidence.save()
+    with pytest.raises(StalePage, match="its evidence changed"):
+        approve(candidate, approver(), before)
+    assert approve(candidate, approver(), Seen.of(now(candidate)))
+    assert Review.objects.get().evidence_hash not in ("", before.evidence_hash, evidence.content_hash)
+
+
 def test_an_approval_is_taken_back_while_its_landing_waits_unclaimed(candidate: Candidate) -> None:
     ada = approver("ada")
     landing = approve(candidate, ada, Seen.of(candidate))

@@ -84,7 +84,8 @@ def fit_loss_curve(shares: Sequence[float], scores: Sequence[float], sigma: floa
     if len(shares) != len(scores):
         raise BadDesign(f"{len(shares)} budget shares and {len(scores)} scores: give one share for each score")
     if not all(0 < share < math.inf for share in shares) or len(set(shares)) < 3:
-        raise BadDesign(f"budget shares {sorted(set(shares))}: at least 3 different positive shares are needed")
+        listed = ", ".join(f"{share:g}" for share in sorted(set(shares)))
+        raise BadDesign(f"a loss curve needs runs at 3 or more shares of the budget above 0, and there are runs at {listed}")
     rows = np.column_stack([np.ones(len(shares)), np.log(shares)])
     scatter = np.linalg.inv(rows.T @ rows)
     intercept, slope = (scatter @ rows.T @ np.asarray(scores, dtype=float)).tolist()

@@ -89,7 +89,7 @@ def redactor() -> Redactor:
 def unavailable(project: Project) -> str:
     """Why no conversation can begin here now; empty when one can."""
     if not has_key():
-        return "There is no key: set ANTHROPIC_API_KEY in the environment of `make up`, then start it again."
+        return "There is no key: set ANTHROPIC_API_KEY in the environment that make up is called in, and start it again."
     return nothing_left(project)
 
 

@@ -32,11 +32,11 @@ class Seen:
     @classmethod
     def of(cls, candidate: Candidate) -> "Seen":
         """What a page of this candidate shows now."""
-        patch_set, evidence = candidate.patch_set, candidate.evidence
+        patch_set = candidate.patch_set
         return cls(
             patch_set.diff_hash if patch_set else "",
             patch_set.base_commit if patch_set else "",
-            evidence.content_hash if evidence else "",
+            candidate.evidence_hash,
             candidate.project.policy_version,
         )
 

@@ -1,5 +1,6 @@
 """A candidate: one proposed change under review, and the stages of its way."""
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
@@ -166,6 +167,15 @@ class Candidate(Leased):
         if self.evidence is None or self.evidence.verdict != "solid":
             return "The evidence does not say “solid”: approving needs a reason."
         return "The evidence is in quarantine: approving needs a reason." if self.evidence.quarantined else ""
+
+    @property
+    def evidence_hash(self) -> str:
+        """What a vote binds to: the hash of its evidence; at gate 2 that of every larger rung too (then one query)."""
+        if self.evidence is None or self.stage != Stage.READY:
+            return self.evidence.content_hash if self.evidence else ""
+        rungs = self.revision.evidence.exclude(scale=self.evidence.scale).order_by("pk")
+        hashes = [self.evidence.content_hash, *rungs.values_list("content_hash", flat=True)]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
     @property
     def waits_for_person(self) -> bool:

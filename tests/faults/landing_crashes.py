@@ -3,6 +3,9 @@
 Every statement of the protocol's modules that a landing passes is a crash point with a name, and so is every git command while
 it runs. Points are found by tracing a landing, so a new statement is a new point. For each kill a process is forked that lands
 and kills itself there; then all messages are lost, the lease runs out, and the reconciler finds what stopped.
+
+Where nothing was committed since the point before, a kill leaves behind what it left there: such points are killed less often
+(--everywhere) than those just before and just after a commit to the database, and during a git command (--kills).
 """
 
 import argparse
@@ -17,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -46,6 +49,7 @@ class Tracer:
         self.point, self.hit, self.patience = point, hit, patience
         self.files = watched()
         self.seen: Counter[str] = Counter()
+        self.last, self.committed, self.around_commits = "", False, set[str]()
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         functions = self.files.get(frame.f_code.co_filename, frozenset())
@@ -54,10 +58,33 @@ class Tracer:
     def line(self, frame: FrameType, event: str, argument: Any) -> Any:
         if event == "line" and (name := name_of(frame)):
             self.seen[name] += 1
+            if self.committed or name.startswith("git "):
+                self.around_commits |= {self.last, name}
+            self.last, self.committed = name, False
             if name == self.point and self.seen[name] == self.hit:
                 time.sleep(self.patience)
                 os.kill(os.getpid(), signal.SIGKILL)
         return self.line
+
+    @contextlib.contextmanager
+    def sees_commits(self) -> Iterator[None]:
+        """Notice when others can see a change of the database: at a commit."""
+        from unittest import mock
+
+        from django.db import connection
+
+        commit = connection.commit
+
+        def noticed() -> None:
+            self.committed = True
+            commit()
+
+        def executed(execute: Any, sql: str, *rest: Any) -> Any:
+            self.committed |= not connection.in_atomic_block and not sql.lstrip().upper().startswith("SELECT")
+            return execute(sql, *rest)
+
+        with mock.patch.object(connection, "commit", noticed), connection.execute_wrapper(executed):
+            yield
 
 
 def name_of(frame: FrameType) -> str:
@@ -157,8 +184,8 @@ def train_now(run_id: int) -> None:
         train.record(run, lease, executed(run))
 
 
-def forked(project_id: int, tracer: Tracer) -> dict[str, int] | None:
-    """Land in a process of its own, traced; what it passed, or None where it was killed."""
+def forked(project_id: int, tracer: Tracer) -> tuple[dict[str, int], set[str]] | None:
+    """Land in a process of its own, traced; points with how often it passed them, and those around commits. None if killed."""
     from django.db import connection, connections
 
     connections.close_all()
@@ -170,10 +197,11 @@ def forked(project_id: int, tracer: Tracer) -> dict[str, int] | None:
         status = 1
         with contextlib.suppress(BaseException):
             os.close(reader)
-            sys.settrace(tracer)
-            take_to_end(project_id)
-            sys.settrace(None)
-            os.write(writer, json.dumps(tracer.seen).encode())
+            with tracer.sees_commits():
+                sys.settrace(tracer)
+                take_to_end(project_id)
+                sys.settrace(None)
+            os.write(writer, json.dumps([tracer.seen, sorted(tracer.around_commits)]).encode())
             status = 0
         os._exit(status)
     os.close(writer)
@@ -183,17 +211,17 @@ def forked(project_id: int, tracer: Tracer) -> dict[str, int] | None:
     if os.WIFSIGNALED(ended):
         return None
     assert ended == 0, f"the landing failed by itself at {tracer.point or 'no point'}"
-    found: dict[str, int] = json.loads(told)
-    return found
+    seen, around_commits = json.loads(told)
+    return seen, set(around_commits)
 
 
-def points_of(scene: Scene) -> dict[str, int]:
-    """The crash points of this kind of landing, with how often one is passed."""
+def points_of(scene: Scene) -> tuple[dict[str, int], set[str]]:
+    """The crash points of this kind of landing, with how often one is passed, and those around commits."""
     scene.prepare()
-    seen = forked(scene.project.pk, Tracer())
-    assert seen
+    found = forked(scene.project.pk, Tracer())
+    assert found
     recover([scene], travel=True)
-    return seen
+    return found
 
 
 def crash(scene: Scene, point: str, hit: int, chance: random.Random, *, broker_too: bool = True) -> float:
@@ -274,7 +302,8 @@ def without_broker() -> Iterator[None]:
 def main(arguments: Sequence[str]) -> int:
     """Time some recoveries, waiting for the lease; then kill every point so many times, in all kinds of landing by turns."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, help="of each crash point")
+    parser.add_argument("--kills", type=int, default=20, help="of each crash point around a commit")
+    parser.add_argument("--everywhere", type=int, default=2, help="kills of every other crash point")
     parser.add_argument("--timed", type=int, default=25, help="kills whose recovery is waited for and timed")
     parser.add_argument("--minutes", type=float, default=600, help="stop after so long and say how far that was")
     parser.add_argument("--seed", type=int, default=1)
@@ -283,24 +312,29 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="signoff-crashes-"))
     with without_broker():
         scenes, plan = [Scene(kind, folder) for kind in KINDS], defaultdict[str, list[tuple[Scene, int]]](list)
+        around_commits: set[str] = set()
         for scene in scenes:
-            for point, hits in points_of(scene).items():
+            seen, around = points_of(scene)
+            around_commits |= around & set(seen)
+            for point, hits in seen.items():
                 plan[point].append((scene, hits))
-        print(f"{len(plan)} crash points in {len(KINDS)} kinds of landing", flush=True)
+        print(f"{len(plan)} crash points in {len(KINDS)} kinds of landing, {len(around_commits)} around commits", flush=True)
         took = timed_kills(plan, options.timed, chance)
         killed: Counter[str] = Counter()
         for turn in range(options.kills):
             begin_anew(scenes)
-            for point, places in chance.sample(sorted(plan.items()), k=len(plan)):
+            due = sorted(plan if turn < options.everywhere else around_commits)
+            for point in chance.sample(due, k=len(due)):
+                places = plan[point]
                 if time.monotonic() - begun > 60 * options.minutes:
-                    return report(took, killed, plan)
+                    return report(took, killed, plan, around_commits)
                 scene, hits = places[turn % len(places)]
                 crash(scene, point, chance.randint(1, hits), chance)
                 recover([scene], travel=True)
                 check(scene)
                 killed[point] += 1
             print(f"turn {turn + 1}: {killed.total()} kills after {time.monotonic() - begun:.0f} s", flush=True)
-        return report(took, killed, plan)
+        return report(took, killed, plan, around_commits)
 
 
 def begin_anew(scenes: Sequence[Scene]) -> None:
@@ -337,15 +371,17 @@ def timed_kills(plan: dict[str, list[tuple[Scene, int]]], count: int, chance: ra
     return took
 
 
-def report(took: Sequence[float], killed: Counter[str], plan: dict[str, list[tuple[Scene, int]]]) -> int:
+def report(took: Sequence[float], killed: Counter[str], points: Collection[str], around_commits: Collection[str]) -> int:
     """Print the figures as one line of JSON. Returns the exit status: 1 where a recovery took longer than it may."""
     from django.db import connection
 
     from research_app.models import Event
 
     assert list(Event.objects.faults()) == []
-    slowest, least = max(took, default=0.0), min(killed[point] for point in plan)
-    told = {"database": connection.vendor, "points": len(plan), "kills": killed.total() + len(took), "each_at_least": least}
+    slowest, kills = max(took, default=0.0), killed.total() + len(took)
+    told: dict[str, Any] = {"database": connection.vendor, "points": len(points), "kills": kills}
+    told |= {"each_at_least": min(killed[point] for point in points)}
+    told |= {"around_commits": len(around_commits), "each_of_these_at_least": min(killed[point] for point in around_commits)}
     told |= {"lost": 0, "double": 0, "timed": len(took), "lease": LEASE_SECONDS, "slowest_recovery": round(slowest, 1)}
     print(json.dumps(told))
     return int(slowest > LEASE_SECONDS + ALLOWANCE)

@@ -23,7 +23,7 @@ def _without_broker() -> Iterator[None]:
 def test_a_landing_that_is_killed_anywhere_ends_as_it_would_have_ended(kind: str, tmp_path: Path) -> None:
     chance = random.Random(f"{kind} 3")
     scene = Scene(kind, tmp_path)
-    points = points_of(scene)
+    points, _ = points_of(scene)
     assert len(points) > 15 and any(point.startswith("git ") for point in points), "every statement is a point"
     for point, hits in chance.sample(sorted(points.items()), k=KILLS):
         crash(scene, point, chance.randint(1, hits), chance)
