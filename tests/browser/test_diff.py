@@ -244,7 +244,9 @@ def test_patch_sets_are_compared_with_the_selects(sign_in: SignIn, candidate: Ca
     page.get_by_label("Right side").select_option("patch set 1")
     expect(page.get_by_text("You look at patch set 1, an earlier one.")).to_be_visible()
     expect(page.locator("tr.added").filter(has_text="LAYERS")).to_have_count(0)
+    expect(page.get_by_role("button", name="Reject")).to_be_hidden()  # a vote is about what is current
     page.get_by_role("link", name="Show patch set 2").click()
+    expect(page.get_by_role("button", name="Reject")).to_be_visible()
     expect(page.locator("tr.added").filter(has_text="LAYERS")).to_have_count(1)
 
 
