@@ -1,6 +1,6 @@
 # make up      set everything up and start it (PORT=8000, SIGNOFF_HOME=var)
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
-# make test-faults, make test-escape    the long suites: killed processes, attempts to get out of the sandbox
+# make test-faults, make test-escape    the long suites: killed processes and every idea trained, attempts to get out
 # make test-crash                       kill -9 at every statement of a landing, 20 times each, on both databases (an hour for each)
 # make bench-policy                     the error rates of the decision policy, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
@@ -63,7 +63,7 @@ test-postgresql:
 
 test-faults:
 	$(call install,requirements-dev.txt)
-	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME FAULT_SEEDS=$${FAULT_SEEDS:-10} $(RUN) -m pytest tests/faults $(ARGS)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME FAULT_SEEDS=$${FAULT_SEEDS:-10} EVERY_IDEA=yes $(RUN) -m pytest tests/faults tests/test_playbook.py $(ARGS)
 
 test-crash:
 	$(call install,requirements-dev.txt)

@@ -13,7 +13,7 @@ import pytest
 from tests.installation import Installation, carrying, wait_until
 from tests.small_project import NUMBER, source_repository
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.skipif("FAULT_SEEDS" not in os.environ, reason="long: make test-faults")]
 MARK = "SIGNOFF_TEST_MARK"
 TRAIN = '''"""Count to eighty at M, slowly, and say at the end where this attempt began."""
 
