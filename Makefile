@@ -1,7 +1,7 @@
 # make up      set everything up and start it (PORT=8000, SIGNOFF_HOME=var)
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
 # make test-faults, make test-escape    the long suites: killed processes and every idea trained, attempts to get out
-# make test-crash                       kill -9 at every statement of a landing, 20 times each, on both databases (an hour for each)
+# make test-crash                       kill -9 all through a landing, 20 times around each commit, on both databases (an hour)
 # make bench-policy                     the error rates of the decision policy, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)

@@ -132,6 +132,16 @@ def test_changes_are_asked_of_the_person_who_submitted_and_never_of_an_agent() -
     assert "Changes are asked" not in inbox(make_user("grace"))
 
 
+def test_a_conflict_goes_back_to_the_person_who_submitted_until_it_is_archived() -> None:
+    project, ada = make_project(), make_user("ada")
+    candidate = make_candidate(project, stage=Stage.CONFLICT, submitted_by=ada, why="It conflicts with baseline 3: train.py")
+    assert "It conflicts with baseline 3: train.py" in inbox(ada)
+    assert "It conflicts" not in inbox(make_user("grace"))
+    candidate.archived_at = timezone.now()
+    candidate.save()
+    assert "It conflicts" not in inbox(ada)
+
+
 def test_what_a_machine_gave_up_on_is_listed_and_tried_again() -> None:
     project, ada = make_project(), make_user("ada")
     make_candidate(project, edits=(), effect=None, stage=Stage.CHECKING, needs_attention="The repository is gone.")

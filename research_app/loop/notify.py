@@ -27,7 +27,7 @@ from research_app.models import (
     Stage,
     Verdict,
 )
-from research_app.models.candidate import A_PERSONS_TURN
+from research_app.models.candidate import A_PERSONS_TURN, TO_ANSWER
 from research_app.models.notification import MAX_SENDING
 
 FIRST_PAUSE = timedelta(seconds=30)
@@ -38,7 +38,7 @@ def whose_turn(candidate: Candidate) -> list[User]:
     """The people a candidate waits for: who may still approve it at its gate, or the person who should change it."""
     if gate := gate_of(candidate):
         return list(tally(candidate, gate).missing)
-    if candidate.stage != Stage.CHANGES:
+    if candidate.stage not in TO_ANSWER:
         return []
     latest = candidate.patch_set.submitted_by if candidate.patch_set else None
     author = latest or candidate.submitted_by
@@ -162,11 +162,15 @@ def wake_notifications() -> None:
 
 def item_of(candidate: Candidate) -> Item:
     """What a person is told: where it waits, the hypothesis, the evidence in a line, the address. No secret is in it."""
-    where = f"waits at gate {gate.value}" if (gate := gate_of(candidate)) else "should be changed"
+    where = "conflicts with the baseline" if candidate.stage == Stage.CONFLICT else "should be changed"
+    if gate := gate_of(candidate):
+        where = f"waits at gate {gate.value}"
     words = " ".join(candidate.hypothesis.split())
     lines = [words if len(words) <= 200 else f"{words[:199]}…", evidence_line(candidate)]
     if candidate.stage == Stage.CHANGES:
         lines.append(f"Asked for: {' '.join(candidate.why.split())[:300]}")
+    elif candidate.stage == Stage.CONFLICT:
+        lines.append(" ".join(candidate.why.split())[:300])
     url = settings.SITE_URL.rstrip("/") + candidate.get_absolute_url()
     return Item(f"{candidate} of {candidate.project.slug} {where}", [line for line in lines if line], url)
 

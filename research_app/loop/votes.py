@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from research_app.access import Role, people_with, role_of
 from research_app.models import Candidate, Comment, Conversation, Decision, Event, Gate, Note, PatchSet, Project, Review, Stage
-from research_app.models.candidate import CandidateQuerySet
+from research_app.models.candidate import TO_ANSWER, CandidateQuerySet
 from research_app.project_file import GatePolicy, Gates
 
 GATE_OF = {Stage.SHORTLISTED: Gate.SHORTLIST, Stage.READY: Gate.BASELINE}
@@ -153,13 +153,13 @@ def unsatisfiable(gates: Gates) -> list[str]:
 
 
 def turns_of(user: User) -> CandidateQuerySet:
-    """The candidates that wait for this person: to approve them at a gate, or to answer a request for changes.
+    """The candidates that wait for this person: to approve them at a gate, or to answer with another patch set.
 
     A query set; making it costs two queries.
     """
     held = role_of(user)
     mine = Q(patch_set__submitted_by=user) | Q(patch_set__submitted_by=None, submitted_by=user)
-    wanted = Q(mine, stage=Stage.CHANGES)
+    wanted = Q(mine, stage__in=TO_ANSWER, archived_at=None)
     made = PatchSet.objects.filter(Q(submitted_by=user) | Q(author=user.get_username()))
     authored = Q(submitted_by=user) | Q(author=user.get_username()) | Q(pk__in=made.values("candidate"))
     said = Comment.objects.filter(

@@ -51,7 +51,8 @@ DISCARDED = (
     Stage.NO_TRANSFER,
     Stage.CONFLICT,
 )
-A_PERSONS_TURN = (*WAITING, Stage.CHANGES)
+TO_ANSWER = (Stage.CHANGES, Stage.CONFLICT)  # what goes on is another patch set, by the author
+A_PERSONS_TURN = (*WAITING, *TO_ANSWER)
 """Stages in which somebody is told that it is their turn: reviewers at a gate, the author of what should be changed."""
 
 RESTING = (*WAITING, Stage.CHANGES, Stage.LANDED, *DISCARDED)

@@ -15,7 +15,7 @@ from research_app.access import may_operate
 from research_app.loop.reconcile import retry_bank
 from research_app.loop.votes import turns_of
 from research_app.models import Candidate, Landing, Project, Run, Stage, State
-from research_app.models.candidate import RESTING, WAITING
+from research_app.models.candidate import RESTING, TO_ANSWER, WAITING
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
 from research_app.web.candidates import for_list, spent_on
@@ -76,7 +76,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
     mine = turns_of(request.user)
     here = {*mine.filter(pk__in=[c.pk for c in waiting]).values_list("pk", flat=True)}
     turns = waiting_for(request.user, here, waiting[:SHOWN], spent_on(waiting))
-    answers = for_list(mine.filter(stage=Stage.CHANGES))
+    answers = for_list(mine.filter(stage__in=TO_ANSWER))
     projects = cards()
     context = {
         "mine": [turn for turn in turns if turn.mine],
