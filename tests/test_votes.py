@@ -2,7 +2,7 @@
 
 import ast
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,17 @@ from research_app.loop.review import (
 from research_app.loop.revise import RevisionRefused, revise
 from research_app.models import Candidate, Event, Landing, LandingState, Project, Review, Stage, Thread
 from research_app.repository import PatchError
+from tests.landing_samples import training_at_once
 from tests.small_project import BETTER, WIDER, approver, drain, patch, small_project, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 NEARER = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.019")
+
+
+@pytest.fixture(autouse=True)
+def _runs_end_as_soon_as_they_begin() -> Iterator[None]:
+    with training_at_once():
+        yield
 
 
 @pytest.fixture
