@@ -63,7 +63,8 @@ test-postgresql:
 
 test-faults:
 	$(call install,requirements-dev.txt)
-	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME FAULT_SEEDS=$${FAULT_SEEDS:-10} EVERY_IDEA=yes $(RUN) -m pytest tests/faults tests/test_playbook.py $(ARGS)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME FAULT_SEEDS=$${FAULT_SEEDS:-10} EVERY_IDEA=yes EVERY_LOOK=yes APPROVALS=50 \
+	    $(RUN) -m pytest tests/faults tests/test_playbook.py tests/test_landing_queue.py tests/browser/test_accessibility.py $(ARGS)
 
 test-crash:
 	$(call install,requirements-dev.txt)
