@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.escape.users import ROOT, as_ordinary_user
+from tests.installation import alive
 from training.escape.stage import Stage
 from training.sandbox import Level
 
@@ -38,6 +41,24 @@ def test_without_a_sandbox_most_attempts_get_out_and_are_noticed() -> None:
     } <= out
     assert "another process was ended" in findings.harm
     assert len(out) > 40
+
+
+def test_what_the_attempts_are_aimed_at_ends_with_a_worker_that_is_killed() -> None:
+    staged = """if True:
+        from training.escape.stage import Stage
+        with Stage() as stage:
+            print(stage.victim.pid, stage.folder, flush=True)
+            input()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", staged], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout
+        pid, folder = worker.stdout.readline().split()
+        victim = psutil.Process(int(pid))
+        worker.kill()
+    shutil.rmtree(folder)
+    assert alive([victim]) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the tests above are this one when an ordinary user runs them")

@@ -36,6 +36,9 @@ const typedInto = (place) => {
   return texts.some((text) => text.value.trim()) || (texts.length > 0 && place.contains(document.activeElement));
 };
 
+const edited = (place) =>
+  [...place.querySelectorAll("details[open] :is(input, textarea)")].some(({ value, defaultValue }) => value !== defaultValue);
+
 // The decision bar binds to what was on the page. It is left alone when that changed under the reader: they must look first.
 const mustStay = (place, fresh) => {
   const before = place.querySelector("[data-seen]");
@@ -56,6 +59,7 @@ document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
   const fresh = event.detail.fragment.querySelector?.("[data-version]") || event.detail.fragment;
   if (place.dataset.version === fresh.dataset?.version) event.detail.shouldSwap = false;
   else if (place.id === "decide" && mustStay(place, fresh)) event.detail.shouldSwap = false;
+  else if (place.id !== "decide" && edited(place)) event.detail.shouldSwap = false;
   else if (place.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) event.detail.shouldSwap = false;
   else {
     const refusal = place.querySelector(".decide > .refused:not(.stale)"); // to be read in one's own time
@@ -67,6 +71,7 @@ document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
 const remembered = new Map();
 document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
   const place = event.detail.target;
+  remembered.delete(place.id); // htmx tells of the swap's end even when nothing was swapped
   if (event.detail.shouldSwap === false) return;
   remembered.set(place.id, {
     open: [...place.querySelectorAll("details")].map((each) => each.open),
@@ -79,6 +84,7 @@ document.body.addEventListener("htmx:oobAfterSwap", (event) => {
   const place = document.getElementById(event.detail.target.id);
   const state = remembered.get(place?.id);
   if (!state) return;
+  remembered.delete(place.id); // what a person opens or scrolls from here on is theirs
   place.querySelectorAll("details").forEach((each, i) => { each.open = state.open[i] ?? each.open; });
   place.querySelectorAll(".scroll, .reason").forEach((each, i) => { if (state.scrolled[i]) [each.scrollLeft, each.scrollTop] = state.scrolled[i]; });
   if (state.row) document.getElementById(state.row)?.classList.add("on");

@@ -1,9 +1,11 @@
 """Gate 1 and the scale-up page in a real browser: picking, pricing, approving, stopping, and what is never taken away."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from research_app.access import Role, set_role
@@ -130,6 +132,34 @@ def test_a_scale_up_shows_its_progress_and_is_stopped_by_a_person(sign_in: SignI
     page.get_by_role("button", name="Stop the scale-up").click()
     expect(page.get_by_text(re.compile("stopped by grace: Too dear today")).first).to_be_visible()
     assert not Run.objects.exclude(state=State.FINISHED).exists()
+
+
+def test_a_reason_that_is_being_written_outlives_what_changes_meanwhile(sign_in: SignIn, project: Project) -> None:
+    one = listed(project)
+    page = sign_in(approver())
+    page.goto("/projects/gates/shortlist/")
+    tick(page, one)
+    page.get_by_role("button", name="Approve the spend").click()
+    expect(page.get_by_text(f"{one}: scale-up approved.")).to_be_visible()
+    page.goto(f"{one.get_absolute_url()}scale-up/")
+    expect(page.get_by_text("0 of 12 ended at M")).to_be_visible()
+
+    def days_pass(days: int) -> None:
+        """Every part of the page is renewed, but for the one that is worked in."""
+        ScaleUp.objects.update(approved_at=timezone.now() - timedelta(days=days))
+        Run.objects.filter(pk=Run.objects.filter(scale="M", state=State.QUEUED).earliest("pk").pk).update(state=State.FINISHED)
+        expect(page.get_by_text(f"{days} of 12 ended at M")).to_be_visible()
+
+    days_pass(1)
+    expect(page.locator("#scale-up-head time").first).to_have_text("24 h")
+    page.get_by_text("Stop it …").click()
+    page.get_by_label("Why it is stopped").fill("Too dear today")
+    days_pass(2)
+    expect(page.get_by_role("button", name="Stop the scale-up")).to_be_visible()
+    page.keyboard.press("Tab")
+    days_pass(3)
+    page.get_by_role("button", name="Stop the scale-up").click()
+    expect(page.get_by_text(re.compile("stopped by grace: Too dear today")).first).to_be_visible()
 
 
 @pytest.mark.parametrize("size", [NARROW])

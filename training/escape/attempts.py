@@ -306,7 +306,7 @@ def other_environment(t: Targets) -> str | None:
 
 @attempt("read another process's command line")
 def other_command(t: Targets) -> str | None:
-    return holds(f"/proc/{t['victim']}/cmdline", "sleep")
+    return holds(f"/proc/{t['victim']}/cmdline", "cat")
 
 
 @attempt("read the worker's memory map")

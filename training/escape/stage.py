@@ -135,7 +135,10 @@ class Stage:
 
     def _process(self) -> None:
         """Another process of the worker's user, with a secret in its environment."""
-        victim = subprocess.Popen(["sleep", "300"], env={"SECRET": self.secret, "PATH": os.defpath}, start_new_session=True)
+        environment = {"SECRET": self.secret, "PATH": os.defpath}
+        victim = subprocess.Popen(["cat"], env=environment, stdin=subprocess.PIPE, start_new_session=True)
+        assert victim.stdin
+        self.stack.callback(victim.stdin.close)  # as when this process is killed: nobody else holds its input open
         self.stack.callback(victim.wait)
         self.stack.callback(victim.kill)  # called first
         self.victim = victim
