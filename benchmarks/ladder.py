@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 import time
+from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,16 +29,18 @@ if TYPE_CHECKING:
 
 NAME = "ladder"
 HERE = Path(__file__).parent
-HOLDS = "a-table-of-its-own-for-the-previous-byte"
+HOLDS = "rotary positions"
 DOES_NOT_HOLD = "one-block-at-any-scale"
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--home", type=Path, help="folder of the installation that is made for this (default: a new one)")
-    options.add_argument("--patches", nargs="+", default=[HOLDS, DOES_NOT_HOLD], metavar="NAME", help="of benchmarks/")
+    named = "patches of benchmarks/, or ideas of the playbook"
+    options.add_argument("--patches", nargs="+", default=[HOLDS, DOES_NOT_HOLD], metavar="NAME", help=named)
     options.add_argument("--seed", type=int, default=0, help="another number draws other seeds for the confirmations")
     chosen = options.parse_args()
+    patches = {name: patch_of(name) for name in chosen.patches}
     os.environ["SIGNOFF_HOME"] = str(chosen.home or tempfile.mkdtemp(prefix="ladder-"))
     os.environ["DJANGO_SETTINGS_MODULE"] = "research_app.settings"
     import django
@@ -48,8 +51,8 @@ def main() -> None:
     begun = time.monotonic()
     with set_up.hold_home("a benchmark"):
         project = prepare(chosen.seed)
-        for name in chosen.patches:
-            enter(project, name)
+        for name, patch in patches.items():
+            enter(project, name, patch)
         train_until("candidates decided at S", candidates_at_rest(project))
         scale_up_all(project)
         train_until("scale-ups ended", candidates_at_rest(project))
@@ -82,14 +85,29 @@ def person() -> User:
     return user
 
 
-def enter(project: Project, name: str) -> None:
+def enter(project: Project, name: str, patch: str) -> None:
     """Submit one patch, once."""
     from research_app.loop.check import submit
 
     if project.candidates.filter(hypothesis=name).exists():
         return
-    [path] = [path for folder in (HERE, IMPROVEMENTS) if (path := folder / f"{name}.patch").is_file()]
-    submit(project, path.read_text(), name, category="architecture", author="benchmark")
+    submit(project, patch, name, category="architecture", author="benchmark")
+
+
+def patch_of(name: str) -> str:
+    """A patch of benchmarks/, or an idea of the playbook on the default target."""
+    from agent.ideas import BY_NAME
+    from training.targets import DEFAULT
+
+    if idea := BY_NAME.get(name):
+        text = (DEFAULT / "train.py").read_text()
+        new = idea.applied(text, idea.dials[0])
+        return "".join(unified_diff(text.splitlines(True), new.splitlines(True), "a/train.py", "b/train.py"))
+    for folder in (HERE, IMPROVEMENTS):
+        if (path := folder / f"{name}.patch").is_file():
+            return path.read_text()
+    ideas = ", ".join(sorted(BY_NAME))
+    raise SystemExit(f"{name!r} is neither a patch in benchmarks/ nor an idea of the playbook. Its ideas: {ideas}.")
 
 
 def scale_up_all(project: Project) -> None:
