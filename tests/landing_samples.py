@@ -124,9 +124,12 @@ def approved(project: Project, *edits: tuple[str, str, str], **fields: Any) -> C
 
 def executed(run: Run, *_: Any) -> RunResult:
     """What `train.execute` gives, without a process: the run's own code is executed here."""
+    file = run.project.file
     text = run.project.repository.read(run.commit, "train.py").decode()
+    budget = file.run_budget(run.budget_share, run.scale).amount
+    environment = {"SIGNOFF_SEED": str(run.seed), "SIGNOFF_BUDGET": str(budget), **file.rung(run.scale).environment}
     out, begun = io.StringIO(), time.time()
-    with mock.patch.dict(os.environ, {"SIGNOFF_SEED": str(run.seed)}), contextlib.redirect_stdout(out):
+    with mock.patch.dict(os.environ, environment), contextlib.redirect_stdout(out):
         exec(compile(text, "train.py", "exec"), {"__name__": "__main__"})
     score = float(out.getvalue().split("score=")[1])
     return RunResult(Outcome.completed, "", score, {}, True, {"steps": 1}, out.getvalue(), "none", begun, time.time(), 0.1, 0)

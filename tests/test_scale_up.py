@@ -1,5 +1,6 @@
 """Scale-up: both arms on larger rungs, the verdict whether the gain transfers, and what can stop on the way."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from research_app.models import (
     Verdict,
 )
 from tests.ladder_project import DOES_NOT_HOLD, HOLDS, approve, fresh, ladder_project, submit
+from tests.landing_samples import training_at_once
 from tests.small_project import approver, drain
 from training.spec import Outcome
 
@@ -33,7 +35,15 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_database
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> Iterator[Project]:
+    """Its runs end as soon as they begin."""
+    with training_at_once():
+        yield ladder_project(tmp_path)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Project:
+    """Its runs are processes of their own."""
     return ladder_project(tmp_path)
 
 
@@ -58,8 +68,8 @@ def test_a_solid_candidate_waits_on_the_shortlist_and_trains_nothing_larger(proj
     assert not project.runs.exclude(scale="S").exists()
 
 
-def test_a_gain_that_holds_passes_the_rung_and_goes_to_gate_two(project: Project) -> None:
-    candidate = submit(project, HOLDS)
+def test_a_gain_that_holds_passes_the_rung_and_goes_to_gate_two(trained: Project) -> None:
+    candidate = submit(trained, HOLDS)
     approve(candidate, approver())
     assert fresh(candidate).stage == Stage.SCALING_UP
     drain()
@@ -150,8 +160,8 @@ def test_compute_is_that_of_the_flops_that_were_counted_and_else_of_the_budget(p
     assert compute_of(project, "M", larger) == 8.0
 
 
-def test_a_candidate_that_crashes_on_a_larger_rung_does_not_transfer_and_says_why(project: Project) -> None:
-    candidate = submit(project, DOES_NOT_HOLD, ("NOISE = 0.001  # not a knob", "NOISE = 0.001 / (SIZE < 2)"))
+def test_a_candidate_that_crashes_on_a_larger_rung_does_not_transfer_and_says_why(trained: Project) -> None:
+    candidate = submit(trained, DOES_NOT_HOLD, ("NOISE = 0.001  # not a knob", "NOISE = 0.001 / (SIZE < 2)"))
     approve(candidate, approver())
     drain()
     candidate = fresh(candidate)

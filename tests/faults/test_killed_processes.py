@@ -25,7 +25,7 @@ from tests.small_project import PATTERN, TRAIN, source_repository
 
 pytestmark = pytest.mark.slow
 MARK = "SIGNOFF_TEST_MARK"
-EXPERIMENTS = 12
+EXPERIMENTS = 12 if "FAULT_SEEDS" in os.environ else 6
 KINDS = ("train.cpu", "orchestrate", "broker")
 SEEDS = range(int(os.environ.get("FAULT_SEEDS", "1")))
 SLOW_TRAIN = TRAIN.replace("for step in STEPS:\n", "for step in STEPS:\n    time.sleep(0.05)\n").replace(
