@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
@@ -19,13 +19,10 @@ from django.utils import timezone
 
 from agent.briefing import Facts, briefing, system
 from agent.budget import BudgetSpent
-from agent.claude import Conversation as Talk
-from agent.claude import Said, Settings
 from agent.failure import ConversationFailed, Failure
 from agent.prices import Usage
 from agent.proposal import Context, Edit, Proposal
 from agent.quote import Redactor, quoted
-from agent.request import Patience, connect
 from agent.tools import Workbench
 from research_app.loop import propose
 from research_app.loop.bench import ProjectBench
@@ -55,6 +52,9 @@ from research_app.models import (
 )
 from research_app.models.lease import MAX_ATTEMPTS
 from research_app.repository import RepositoryError
+
+if TYPE_CHECKING:
+    from agent.claude import Said
 
 logger = logging.getLogger(__name__)
 NAME = "claude"
@@ -232,6 +232,10 @@ def hold(row: Conversation, lease: Lease) -> Proposal:
 
     Raises ConversationFailed, WorkerStops, LeaseLost.
     """
+    from agent.claude import Conversation as Talk  # the SDK takes a second to import, and only who talks needs it
+    from agent.claude import Settings
+    from agent.request import Patience, connect
+
     began = time.monotonic()
     agents, project = row.project.file.agents, row.project
     purse = RowPurse(row, lease, agents.price_of(row.model))
@@ -295,7 +299,7 @@ class Journal:
         self.purse = purse
         self.clean = redactor()
 
-    def write(self, said: Said, edits: Sequence[Edit]) -> None:
+    def write(self, said: "Said", edits: Sequence[Edit]) -> None:
         answer = said.answer
         told: dict[str, Any] = {}
         if answer is not None:
