@@ -20,6 +20,12 @@ def test_a_gain_that_holds_passes_the_rung() -> None:
     assert verdict.sentence.startswith("saves 8.0% here, 9.0% expected")
 
 
+def test_a_gain_far_beyond_the_noise_has_a_small_p_value_and_not_none() -> None:
+    verdict = judge_rung(0.01, [2.0] * 4, [1.75] * 4, saved=0.42, saved_below=0.62)
+    assert 0 < verdict.p_value < 1e-200
+    assert judge_rung(0.01, [2.0] * 4, [1.95] * 4, 0.42, 0.62).p_value == pytest.approx(math.erfc(5) / 2, rel=1e-9)
+
+
 def test_a_gain_within_the_noise_of_the_rung_does_not_pass() -> None:
     verdict = judge_rung(0.1, [2.0] * 4, [1.95] * 4, saved=0.08, saved_below=0.09)
     assert not verdict.passed

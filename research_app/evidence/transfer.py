@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import ndtr
 
 from research_app.evidence.errors import BadDesign, BadSigma, require_finite, require_runs, require_sigma
 from research_app.evidence.policy import measured_effect
@@ -78,7 +79,7 @@ def judge_rung(
     """
     effect, error = measured_effect(sigma, baseline, candidate, lower_is_better)
     require_finite([saved, saved_below], "saving")
-    p_value = _NORMAL.cdf(-effect / error)
+    p_value = float(ndtr(-effect / error))  # accurate far out, where 1 + erf is 0
     reasons = []
     if p_value >= TRANSFER_ALPHA:
         reasons.append(f"the gain is within the noise of this rung (p = {p_value:.2g})")
