@@ -11,7 +11,9 @@ SLOW = {"torch", "anthropic", "plotly", "pandas", "libcst"}
 STARTED = "import django, sys; django.setup(); import research_app.urls, research_app.asgi; print(*sys.modules)"
 
 
-@pytest.mark.parametrize("started", [STARTED, STARTED.replace("research_app.urls, research_app.asgi", "research_app.loop.tasks")])
+@pytest.mark.parametrize(
+    "started", [STARTED, STARTED.replace("research_app.urls, research_app.asgi", "research_app.loop.tasks")]
+)
 def test_pages_and_workers_start_without_what_only_some_of_them_need(started: str) -> None:
     command = [sys.executable, "-c", started]
     environment = {"DJANGO_SETTINGS_MODULE": "research_app.settings", "PATH": "/usr/bin:/bin"}

@@ -2,6 +2,9 @@
 const pulse = document.getElementById("pulse");
 const connection = document.getElementById("connection");
 let etag = "";
+let done = 0; // requests of a person that were answered
+let asked = 0; // how many of them, when the pulse last asked
+let late = false; // its answer is older than what that person did since
 
 const say = (words) => {
   connection.textContent = words;
@@ -10,7 +13,14 @@ const say = (words) => {
 
 if (pulse) {
   document.body.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.detail.elt === pulse && document.hidden) event.preventDefault(); // a hidden tab costs nothing
+    if (event.detail.elt !== pulse) return;
+    if (document.hidden) event.preventDefault(); // a hidden tab costs nothing
+    [asked, late] = [done, false];
+  });
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.requestConfig.elt !== pulse) return;
+    late = asked !== done;
+    if (late) event.detail.shouldSwap = false;
   });
   document.body.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.elt !== pulse) return;
@@ -18,9 +28,10 @@ if (pulse) {
     if (etag) event.detail.headers["If-None-Match"] = etag;
   });
   document.body.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.elt !== pulse) done += 1;
     if (event.detail.elt !== pulse || !event.detail.xhr) return;
     const { status } = event.detail.xhr;
-    if (status === 200) etag = event.detail.xhr.getResponseHeader("ETag") || "";
+    if (status === 200 && !late) etag = event.detail.xhr.getResponseHeader("ETag") || "";
     if (status === 200 || status === 304) say("");
     else if (status === 401) say("You are signed out. Reload the page to sign in again.");
     else if (status) say(`The server answered with error ${status}; what you see may be old.`);
@@ -67,7 +78,13 @@ document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
   }
 });
 
-// Open details stay open, scrolled boxes stay scrolled, and the chosen row stays chosen when their fragment is renewed.
+// A way to find the same element again in what takes its place.
+const way = (element) => {
+  const attribute = ["id", "data-key", "href", "name"].find((each) => element.hasAttribute(each));
+  return attribute && `${element.localName}[${attribute}="${CSS.escape(element.getAttribute(attribute))}"]`;
+};
+
+// Open details stay open, scrolled boxes stay scrolled, the chosen row stays chosen and the focus where it is when their fragment is renewed.
 const remembered = new Map();
 document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
   const place = event.detail.target;
@@ -77,7 +94,7 @@ document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
     open: [...place.querySelectorAll("details")].map((each) => each.open),
     scrolled: [...place.querySelectorAll(".scroll, .reason")].map((each) => [each.scrollLeft, each.scrollTop]),
     row: place.querySelector("[data-row].on")?.id,
-    focus: place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null,
+    focus: place.contains(document.activeElement) && way(document.activeElement),
   });
 });
 document.body.addEventListener("htmx:oobAfterSwap", (event) => {
@@ -88,7 +105,7 @@ document.body.addEventListener("htmx:oobAfterSwap", (event) => {
   place.querySelectorAll("details").forEach((each, i) => { each.open = state.open[i] ?? each.open; });
   place.querySelectorAll(".scroll, .reason").forEach((each, i) => { if (state.scrolled[i]) [each.scrollLeft, each.scrollTop] = state.scrolled[i]; });
   if (state.row) document.getElementById(state.row)?.classList.add("on");
-  if (state.focus) place.querySelector(`a[href="${CSS.escape(state.focus)}"]`)?.focus({ preventScroll: true });
+  if (state.focus) place.querySelector(state.focus)?.focus({ preventScroll: true });
   document.dispatchEvent(new CustomEvent("signoff:changed", { detail: place.id }));
 });
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from research_app.loop import land
 from research_app.loop.review import Seen, approve, request_changes, withdraw
@@ -108,6 +108,34 @@ def test_with_two_approvals_needed_the_bar_says_who_approved_and_who_is_missing(
     grace.get_by_role("button", name="Approve for baseline").click()
     expect(page.locator("#decide")).to_contain_text("queued")
     assert now().why.startswith("Approved by ada and grace")
+
+
+def test_an_answer_from_before_a_persons_action_is_not_shown_after_it(sign_in: SignIn, project: Project) -> None:
+    page = at_desk(sign_in())
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        """The first renewal is answered by the server at once, and comes when it is let go."""
+        asked = {name: value for name, value in route.request.headers.items() if name != "if-none-match"}
+        if held or asked.get("hx-trigger") != "pulse":
+            route.continue_()
+        else:
+            held.append((route, route.fetch(headers=asked)))
+
+    page.get_by_label("Reason", exact=True).fill("Looks like seed noise")
+    page.get_by_role("button", name="Reject").click()
+    expect(page.get_by_role("button", name="Undo my rejection")).to_be_visible()
+    page.route(f"**{now().get_absolute_url()}", hold)
+    while not held:
+        page.wait_for_timeout(50)
+    page.get_by_role("button", name="Undo my rejection").click()
+    expect(page.get_by_role("button", name="Approve for baseline")).to_be_visible()
+    route, old = held[0]
+    assert "Undo my rejection" in old.text()
+    with page.expect_response(lambda answer: answer.request == route.request):
+        route.fulfill(response=old)
+    assert page.evaluate("document.getElementById('decide').innerText").count("Undo") == 0
+    expect(page.get_by_role("button", name="Approve for baseline")).to_be_visible()
 
 
 def test_a_page_that_is_out_of_date_says_what_changed_and_goes_on_with_what_was_typed(
