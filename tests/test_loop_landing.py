@@ -1,6 +1,7 @@
 """Landing: once, in order, only what was judged, whatever happens meanwhile (invariants 4 and 5)."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,14 +16,17 @@ from research_app.loop.reconcile import reconcile
 from research_app.loop.review import ReviewRefused, Seen, StalePage, approve, reject, reopen, withdraw
 from research_app.models import Candidate, Event, Landing, LandingState, Lease, Message, Project, Run, Stage
 from research_app.repository import Repository
+from tests.landing_samples import training_at_once
 from tests.small_project import BAD_WHEN_WIDE, BETTER, TRAIN, WIDER, WORSE, approver, drain, git, small_project, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return small_project(tmp_path)
+def project(tmp_path: Path) -> Iterator[Project]:
+    """Its runs end as soon as they begin."""
+    with training_at_once():
+        yield small_project(tmp_path)
 
 
 def landed(project: Project) -> list[str]:
