@@ -87,7 +87,7 @@ def sign_in(browser: Browser, live_server: LiveServer, monkeypatch: pytest.Monke
 
 def complaints(message: ConsoleMessage) -> list[str]:
     """What the browser complains about; answers with 4xx and requests that were cut off are looked at where they belong."""
-    expected = r"status of 4|Status Error Code 4|net::ERR_|Send Error|htmx:(afterRequest|sendError|sendAbort),"
+    expected = r"status of 4|Status Error Code 4|net::ERR_(FAILED|ABORTED|CONNECTION_)|Send Error|htmx:(afterRequest|sendError|sendAbort),"
     if message.type not in ("error", "warning") or re.search(expected, message.text):
         return []
     if not message.location.get("url") and re.search(r"forbids eval|Evaluating a string", message.text):
