@@ -87,8 +87,9 @@ def sign_in(browser: Browser, live_server: LiveServer, monkeypatch: pytest.Monke
 
 def complaints(message: ConsoleMessage) -> list[str]:
     """What the browser complains about; answers with 4xx and requests that were cut off are looked at where they belong."""
-    expected = r"status of 4|Status Error Code 4|net::ERR_(FAILED|ABORTED|CONNECTION_)|Send Error|htmx:(afterRequest|sendError|sendAbort),"
-    if message.type not in ("error", "warning") or re.search(expected, message.text):
+    answered = r"status of 4|Status Error Code 4"
+    cut_off = r"net::ERR_(FAILED|ABORTED|CONNECTION_)|Send Error|htmx:(afterRequest|sendError|sendAbort),"
+    if message.type not in ("error", "warning") or re.search(f"{answered}|{cut_off}", message.text):
         return []
     if not message.location.get("url") and re.search(r"forbids eval|Evaluating a string", message.text):
         return []  # Playwright's own wait_for_function; a script of ours would be named

@@ -34,6 +34,18 @@ def tick(page: Page, candidate: Candidate) -> None:
     page.locator(f"#pick-{candidate.number}").get_by_role("checkbox", name=str(candidate)).first.check()
 
 
+def scaling_up(sign_in: SignIn, candidate: Candidate) -> Page:
+    """The page of a scale-up that was just approved."""
+    page = sign_in(approver())
+    page.goto("/projects/gates/shortlist/")
+    tick(page, candidate)
+    page.get_by_role("button", name="Approve the spend").click()
+    expect(page.get_by_text(f"{candidate}: scale-up approved.")).to_be_visible()
+    page.get_by_role("link", name=re.compile(f"^{candidate} ")).last.click()
+    expect(page.get_by_role("heading", name=re.compile("scaling up"))).to_be_visible()
+    return page
+
+
 def test_a_shortlist_of_five_is_priced_as_it_is_picked_and_approved_with_one_key(sign_in: SignIn, project: Project) -> None:
     five = [listed(project, constant, to) for constant, to in CONSTANTS]
     page = sign_in(approver())
@@ -115,13 +127,7 @@ def test_one_goes_to_gate_two_with_a_written_reason(sign_in: SignIn, project: Pr
 
 
 def test_a_scale_up_shows_its_progress_and_is_stopped_by_a_person(sign_in: SignIn, project: Project) -> None:
-    one = listed(project)
-    page = sign_in(approver())
-    page.goto("/projects/gates/shortlist/")
-    tick(page, one)
-    page.get_by_role("button", name="Approve the spend").click()
-    page.get_by_role("link", name=re.compile(f"^{one} ")).last.click()
-    expect(page.get_by_role("heading", name=re.compile("scaling up"))).to_be_visible()
+    page = scaling_up(sign_in, one := listed(project))
     expect(page.get_by_text("0 of 12 ended at M")).to_be_visible()
     run = Run.objects.filter(scale="M", patch_set=one.patch_set).order_by("pk").first()
     assert run is not None
@@ -135,13 +141,7 @@ def test_a_scale_up_shows_its_progress_and_is_stopped_by_a_person(sign_in: SignI
 
 
 def test_a_reason_that_is_being_written_outlives_what_changes_meanwhile(sign_in: SignIn, project: Project) -> None:
-    one = listed(project)
-    page = sign_in(approver())
-    page.goto("/projects/gates/shortlist/")
-    tick(page, one)
-    page.get_by_role("button", name="Approve the spend").click()
-    expect(page.get_by_text(f"{one}: scale-up approved.")).to_be_visible()
-    page.goto(f"{one.get_absolute_url()}scale-up/")
+    page = scaling_up(sign_in, listed(project))
     expect(page.get_by_text("0 of 12 ended at M")).to_be_visible()
 
     def days_pass(days: int) -> None:
