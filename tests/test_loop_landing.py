@@ -143,6 +143,7 @@ def test_when_the_baseline_moved_the_vote_stands_and_the_change_is_judged_again_
     assert [patch_set.number for patch_set in second.patch_sets.all()] == [1, 2]
     assert second.patch_set is not None and second.patch_set.rebased
     assert second.patch_set.base.number == 1, "judged on the baseline that the first landing made"
+    assert second.patch_set.moved == {"train.py:WIDTH": [64, 128]}, "it still does nothing but turn a constant"
     [entry, *_] = project.repository.log(1)
     assert project.repository.tree_of(entry.commit) == second.patch_set.tree, "what landed is what was judged"
     text = project.repository.read(entry.commit, "train.py").decode()

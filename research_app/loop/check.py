@@ -146,7 +146,7 @@ def record_patch_set(
     candidate: Candidate,
     base: BaselineVersion,
     change: Change,
-    known_by: Fingerprint | str,
+    found: Fingerprint,
     flags: list[dict[str, Any]],
     *,
     number: int,
@@ -154,7 +154,6 @@ def record_patch_set(
 ) -> PatchSet:
     """The immutable row of one revision; who made it and why stands beside what was proposed."""
     told = candidate.proposed
-    found = known_by if isinstance(known_by, Fingerprint) else Fingerprint(known_by, "", {})
     return PatchSet.objects.create(
         candidate=candidate,
         number=number,

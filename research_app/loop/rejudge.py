@@ -12,6 +12,7 @@ from django.utils import timezone
 from research_app.ladder import SMALLEST
 from research_app.loop import batch
 from research_app.loop.check import record_patch_set
+from research_app.loop.duplicates import fingerprint_of
 from research_app.loop.examine import flags_of
 from research_app.loop.queue import UNCLAIMED, give_back, name_of, queue_fresh_runs
 from research_app.loop.votes import void_votes
@@ -31,7 +32,7 @@ from research_app.models import (
     Stage,
     Verdict,
 )
-from research_app.repository import Change, ConflictError, PatchError, check_paths, normalised_syntax_hash
+from research_app.repository import Change, ConflictError, PatchError, check_paths
 
 
 def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> None:
@@ -72,12 +73,12 @@ def judge_here(landing: Landing, lease: Lease, version: BaselineVersion) -> None
 def enter_rebased(landing: Landing, lease: Lease, version: BaselineVersion, change: Change, number: int) -> None:
     """Write the rebased patch set down and say what it waits for: runs, a vote, or nothing any more."""
     project, candidate = landing.project, landing.candidate
-    syntax = normalised_syntax_hash(project.repository.texts(change.commit, project.file.edit.editable))
+    found = fingerprint_of(project, version, change)
     flags = flags_of(project, change)
     same_diff = change.diff_hash == landing.patch_set.diff_hash
     before = candidate.evidence
     with transaction.atomic():
-        patch_set = record_patch_set(candidate, version, change, syntax, flags, number=number, rebased=True)
+        patch_set = record_patch_set(candidate, version, change, found, flags, number=number, rebased=True)
         known = judged_before(project, version, patch_set)
         if same_diff and known:
             reuse(landing, lease, patch_set, known, before)

@@ -8,10 +8,11 @@ from django.db import transaction
 from django.db.models import F
 
 from research_app.loop.check import FIRST_SEED, record_patch_set
+from research_app.loop.duplicates import Fingerprint, fingerprint_of
 from research_app.loop.examine import flags_of
 from research_app.loop.train import queue_run
 from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, Project, Purpose, Stage
-from research_app.repository import Change, ConflictError, Limits, check_paths, normalised_syntax_hash
+from research_app.repository import Change, ConflictError, Limits, check_paths
 
 
 class NoStack(ValueError):
@@ -27,7 +28,7 @@ class Draft:
     members: Sequence[Candidate]
     number: int
     change: Change
-    syntax: str
+    found: Fingerprint
     flags: list[dict[str, Any]]
 
 
@@ -67,8 +68,8 @@ def draft_stack(project: Project, version: BaselineVersion, members: Sequence[Ca
     limits = Limits(max_files=edit.max_files * len(members), max_changed_lines=edit.max_changed_lines * len(members))
     change = repository.as_change(version.commit, commit, f"{project.slug} C-{number}", actor, limits)
     repository.keep(f"candidates/{number}/1", change.commit)
-    syntax = normalised_syntax_hash(repository.texts(change.commit, edit.editable))
-    return Draft(project, version, members, number, change, syntax, flags_of(project, change))
+    found = fingerprint_of(project, version, change)
+    return Draft(project, version, members, number, change, found, flags_of(project, change))
 
 
 def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
@@ -89,7 +90,7 @@ def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
         proposed={"patch": draft.change.diff},
     )
     stack.members.set(members)
-    patch_set = record_patch_set(stack, draft.version, draft.change, draft.syntax, draft.flags, number=1)
+    patch_set = record_patch_set(stack, draft.version, draft.change, draft.found, draft.flags, number=1)
     Candidate.objects.filter(pk=stack.pk).update(patch_set=patch_set)
     stack.patch_set = patch_set
     Event.objects.record("stack formed", stack, actor, project, members=[str(member) for member in members])

@@ -120,4 +120,4 @@ class Round(models.Model):
     objects = RoundQuerySet.as_manager()
 
     def __str__(self) -> str:
-        return f"round {self.pk} of {self.project_id}"
+        return f"round {self.pk}"
