@@ -17,6 +17,7 @@ from django.db import transaction
 
 from research_app.loop import train
 from research_app.loop.check import record_patch_set
+from research_app.loop.duplicates import Fingerprint
 from research_app.loop.projects import create_project
 from research_app.loop.review import Seen, approve
 from research_app.models import Author, Candidate, Evidence, Landing, Project, Run, Stage, Verdict
@@ -88,7 +89,7 @@ def ready(project: Project, *edits: tuple[str, str, str], effect: float = 0.01, 
     repository = project.repository
     change = repository.change_from_edits(version.commit, edits, f"{project.slug} {candidate}", "ada")
     repository.keep(f"candidates/{number}/1", change.commit)
-    patch_set = record_patch_set(candidate, version, change, change.diff_hash, [], number=1)
+    patch_set = record_patch_set(candidate, version, change, Fingerprint(change.diff_hash, "", {}), [], number=1)
     confirmation = {"effect": effect, "standard_error": 0.0007, "solid": True}
     evidence = Evidence(
         patch_set=patch_set,
