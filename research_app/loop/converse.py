@@ -8,9 +8,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -20,13 +19,13 @@ from django.utils import timezone
 from agent.briefing import Facts, briefing, system
 from agent.budget import BudgetSpent
 from agent.failure import ConversationFailed, Failure
-from agent.prices import Usage
 from agent.proposal import Context, Edit, Proposal
 from agent.quote import Redactor, quoted
 from agent.tools import Workbench
 from research_app.loop import propose
 from research_app.loop.bench import ProjectBench
 from research_app.loop.check import CheckFailed
+from research_app.loop.journal import Journal, said_so_far
 from research_app.loop.purse import RowPurse, midnight, nothing_left
 from research_app.loop.revise import RevisionRefused, revise
 from research_app.loop.train import stopping
@@ -52,9 +51,6 @@ from research_app.models import (
 )
 from research_app.models.lease import MAX_ATTEMPTS
 from research_app.repository import RepositoryError
-
-if TYPE_CHECKING:
-    from agent.claude import Said
 
 logger = logging.getLogger(__name__)
 NAME = "claude"
@@ -239,7 +235,7 @@ def hold(row: Conversation, lease: Lease) -> Proposal:
     began = time.monotonic()
     agents, project = row.project.file.agents, row.project
     purse = RowPurse(row, lease, agents.price_of(row.model))
-    journal = Journal(row, lease, purse)
+    journal = Journal(row, lease, purse, redactor())
     journal.charge_what_was_lost()
     with lease.heartbeat() as lost:
         patience = Patience(time.monotonic() + agents.seconds, Stop(row, lost.is_set))
@@ -288,61 +284,6 @@ class Stop:
             self.looked_at = time.monotonic()
             self.wanted = Conversation.objects.filter(pk=self.row.pk, wants_stop=True).exists()
         return "A person stopped it." if self.wanted else None
-
-
-class Journal:
-    """Implements `agent.claude.Journal`: each utterance with its bill and the change as it stands, in one transaction."""
-
-    def __init__(self, row: Conversation, lease: Lease, purse: RowPurse) -> None:
-        self.row = row
-        self.lease = lease
-        self.purse = purse
-        self.clean = redactor()
-
-    def write(self, said: "Said", edits: Sequence[Edit]) -> None:
-        answer = said.answer
-        told: dict[str, Any] = {}
-        if answer is not None:
-            told = {"stop_reason": answer.stop_reason[:40], "request_id": answer.request_id[:100], "seconds": answer.seconds}
-            told |= {"problem": self.clean(" ".join(filter(None, [answer.reason, answer.refusal])))}
-        with transaction.atomic():
-            if said.usage is not None:
-                told |= {"cost": self.purse.charge(said.usage), "bound": said.bound}
-                told |= {f"{name}_tokens": count for name, count in asdict(said.usage).items()}
-            progress = {"attempts": 0} if said.role == "assistant" and said.sent else {}
-            self.lease.write(edits=[[e.path, e.old, e.new] for e in edits], changed_at=timezone.now(), **progress)
-            Utterance.objects.create(
-                conversation=self.row,
-                number=1 + self.row.utterances.count(),
-                role=said.role,
-                content=list(said.blocks),
-                sent=said.sent,
-                **told,
-            )
-
-    def charge_what_was_lost(self) -> None:
-        """A worker died in the middle of a request: it counts in full, because nobody knows how far it came."""
-        row = Conversation.objects.get(pk=self.row.pk)
-        if not row.reserved_tokens:
-            return
-        with transaction.atomic():
-            self.purse.charge(Usage(input=row.reserved_tokens), cost=row.reserved_cost)
-            Utterance.objects.create(
-                conversation=row,
-                number=1 + row.utterances.count(),
-                role="assistant",
-                content=[],
-                sent=False,
-                bound=True,
-                problem="The worker was lost during this request.",
-                input_tokens=row.reserved_tokens,
-                cost=row.reserved_cost,
-            )
-
-
-def said_so_far(row: Conversation) -> list[dict[str, Any]]:
-    """The messages of a conversation, as they were sent and as they go out again."""
-    return [{"role": each.role, "content": each.content} for each in row.utterances.filter(sent=True).order_by("number")]
 
 
 def hand_in(row: Conversation, lease: Lease, proposal: Proposal) -> None:
