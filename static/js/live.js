@@ -78,13 +78,7 @@ document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
   }
 });
 
-// A way to find the same element again in what takes its place.
-const way = (element) => {
-  const attribute = ["id", "data-key", "href", "name"].find((each) => element.hasAttribute(each));
-  return attribute && `${element.localName}[${attribute}="${CSS.escape(element.getAttribute(attribute))}"]`;
-};
-
-// Open details stay open, scrolled boxes stay scrolled, the chosen row stays chosen and the focus where it is when their fragment is renewed.
+// Open details stay open, scrolled boxes stay scrolled, and the chosen row stays chosen when their fragment is renewed.
 const remembered = new Map();
 document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
   const place = event.detail.target;
@@ -94,7 +88,7 @@ document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
     open: [...place.querySelectorAll("details")].map((each) => each.open),
     scrolled: [...place.querySelectorAll(".scroll, .reason")].map((each) => [each.scrollLeft, each.scrollTop]),
     row: place.querySelector("[data-row].on")?.id,
-    focus: place.contains(document.activeElement) && way(document.activeElement),
+    focus: place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null,
   });
 });
 document.body.addEventListener("htmx:oobAfterSwap", (event) => {
@@ -105,7 +99,7 @@ document.body.addEventListener("htmx:oobAfterSwap", (event) => {
   place.querySelectorAll("details").forEach((each, i) => { each.open = state.open[i] ?? each.open; });
   place.querySelectorAll(".scroll, .reason").forEach((each, i) => { if (state.scrolled[i]) [each.scrollLeft, each.scrollTop] = state.scrolled[i]; });
   if (state.row) document.getElementById(state.row)?.classList.add("on");
-  if (state.focus) place.querySelector(state.focus)?.focus({ preventScroll: true });
+  if (state.focus) place.querySelector(`a[href="${CSS.escape(state.focus)}"]`)?.focus({ preventScroll: true });
   document.dispatchEvent(new CustomEvent("signoff:changed", { detail: place.id }));
 });
 

@@ -136,9 +136,10 @@ class Stage:
     def _process(self) -> None:
         """Another process of the worker's user, with a secret in its environment."""
         environment = {"SECRET": self.secret, "PATH": os.defpath}
+        # It ends with this process, however that ends: nobody else holds its input open.
         victim = subprocess.Popen(["cat"], env=environment, stdin=subprocess.PIPE, start_new_session=True)
         assert victim.stdin
-        self.stack.callback(victim.stdin.close)  # as when this process is killed: nobody else holds its input open
+        self.stack.callback(victim.stdin.close)
         self.stack.callback(victim.wait)
         self.stack.callback(victim.kill)  # called first
         self.victim = victim
