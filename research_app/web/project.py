@@ -227,13 +227,13 @@ class Trying:
 
     @property
     def constants(self) -> list[Constant]:
-        return constants_of(self.candidate.details)
+        return constants_of(self.candidate.patch_set)
 
 
 def tried_now(project: Project) -> list[Trying]:
     """The newest candidates under way with their runs. Two queries."""
     under_way = project.candidates.exclude(stage__in=RESTING).filter(needs_attention="").select_related("patch_set", "project")
-    candidates = list(under_way.defer("patch_set__diff", "proposed").order_by("-number")[:TRYING])
+    candidates = list(under_way.defer("proposed").order_by("-number")[:TRYING])
     runs = Run.objects.filter(patch_set__in=[c.patch_set_id for c in candidates if c.patch_set_id]).order_by()
     ended = Count("pk", filter=Q(state=State.FINISHED))
     counted = runs.values_list("patch_set_id").annotate(asked=Count("pk"), ended=ended, mean=Avg("score"))
