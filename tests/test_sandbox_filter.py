@@ -8,7 +8,17 @@ import struct
 
 import pytest
 
-from training.sandbox.seccomp import AUDIT_ARCH, CALLS, CALLS_OF_BASIC, NEWEST, SIGNALS, UnknownMachine, Where, program
+from training.sandbox.seccomp import (
+    AUDIT_ARCH,
+    CALLS,
+    CALLS_OF_BASIC,
+    NEWEST,
+    SIGNALS,
+    WITHOUT_EFFECT,
+    UnknownMachine,
+    Where,
+    program,
+)
 
 ALLOW = 0x7FFF0000
 EPERM, ENOSYS = 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
@@ -90,6 +100,23 @@ def test_arguments_decide_where_they_matter(machine: str) -> None:
     assert verdict(STRONG, machine, fchmod, 3, 0o755) == ALLOW
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_shared_files_can_be_neither_watched_nor_leased_and_own_ones_can_be_locked(machine: str) -> None:
+    fcntl = (72, 25)
+    for where in (STRONG, BASIC):
+        for command in (5, 36, 1024, 1026):  # F_GETLK, F_OFD_GETLK, F_SETLEASE, F_NOTIFY
+            assert verdict(where, machine, fcntl, 3, command) == EPERM
+        for command in (1, 3, 4, 6, 7, 37, 1030, 1031):  # descriptors and flags, F_SETLK, F_SETLKW, F_OFD_SETLK, pipes
+            assert verdict(where, machine, fcntl, 3, command) == ALLOW
+
+
 def test_a_processor_without_a_filter_is_named() -> None:
     with pytest.raises(UnknownMachine, match="riscv64"):
         program(STRONG, "riscv64")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_lock_on_a_file_succeeds_without_effect_unless_a_run_is_several_processes(machine: str) -> None:
+    for call in WITHOUT_EFFECT.values():
+        assert verdict(STRONG, machine, call, 3, 2) == verdict(BASIC, machine, call, 3, 2) == 0x50000
+        assert verdict(Where(loopback=True), machine, call, 3, 2) == ALLOW

@@ -140,7 +140,8 @@ raise SystemExit(1)
 @pytest.mark.parametrize("level", [Level.strong, Level.basic])
 def test_what_honest_training_code_does_works_inside(bench: Bench, level: Level) -> None:
     source = """
-import concurrent.futures, hashlib, multiprocessing, os, shutil, subprocess, sys, tempfile, threading, time
+import concurrent.futures, contextlib, fcntl, hashlib, multiprocessing, os, shutil, sqlite3, subprocess, sys
+import tempfile, threading, time
 def square(n): return n * n
 if __name__ == '__main__':
     WORKERS
@@ -153,6 +154,10 @@ if __name__ == '__main__':
     assert subprocess.run(['sh', '-c', 'echo hello'], capture_output=True, text=True).stdout == 'hello\\n'
     assert os.cpu_count() and open('/proc/cpuinfo').read() and open('/proc/self/statm').read()
     open('/dev/null', 'w').write('x'); assert len(os.urandom(8)) == 8 and time.localtime()
+    os.chdir(os.environ['HOME'])
+    with contextlib.closing(sqlite3.connect('notes.db')) as notes:
+        notes.execute('create table t (n)'); notes.execute('insert into t values (1)'); notes.commit()
+    with open('lock', 'w') as lock: fcntl.flock(lock, fcntl.LOCK_EX); fcntl.lockf(lock, fcntl.LOCK_EX)
     print('score: 1')
 """
     pool = "with multiprocessing.Pool(2) as pool: assert pool.map(square, range(9))[-1] == 64"
@@ -160,6 +165,12 @@ if __name__ == '__main__':
     workers = pool if level is Level.strong else child  # without /dev/shm there are no locks between processes
     result = bench.run_script(source.replace("WORKERS", workers), level=level)
     assert result.outcome is Outcome.completed, result.log
+
+
+def test_compiled_code_works_inside(bench: Bench) -> None:
+    source = "import torch; print('score:', float(torch.compile(lambda x: x * 2)(torch.ones(1))))"
+    result = bench.run_script(source, level=Level.strong, memory_limit=4 << 30)
+    assert (result.outcome, result.score) == (Outcome.completed, 2.0), result.log
 
 
 def test_a_command_without_a_folder_of_its_own_writes_nowhere(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Targets = dict[str, Any]
@@ -411,12 +411,95 @@ def move_other(t: Targets) -> str | None:
     return "moved it"
 
 
+def spared(places: Sequence[str]) -> str | None:
+    """Write a lower score at one of the places, as the kernel calls them; what came of it."""
+    with open("/proc/self/oom_score_adj") as file:
+        before = int(file.read())
+    for place in places:
+        for wanted in ("-1000", "0", str(before - 1)):
+            with contextlib.suppress(OSError), open(place, "w") as file:
+                file.write(wanted)
+    with open("/proc/self/oom_score_adj") as file:
+        after = int(file.read())
+    return f"{before} became {after}" if after < before else None
+
+
 @attempt("have the kernel kill others first when memory is short")
 def spare_itself(t: Targets) -> str | None:
-    with open("/proc/self/oom_score_adj", "w") as file:
-        file.write("-1000")
-    with open("/proc/self/oom_score_adj") as file:
-        return "it does" if int(file.read()) < 0 else None
+    return spared(["/proc/self/oom_score_adj", f"/proc/{os.getpid()}/oom_score_adj", "/proc/self/oom_adj"])
+
+
+@attempt("have the kernel kill others first, by way of a thread's folder")
+def spare_thread(t: Targets) -> str | None:
+    return spared(["/proc/thread-self/oom_score_adj", f"/proc/self/task/{os.getpid()}/oom_score_adj"])
+
+
+@attempt("have the kernel kill others first, by way of the first process's folder")
+def spare_by_parent(t: Targets) -> str | None:
+    return spared([f"/proc/{os.getppid()}/oom_score_adj", "/proc/1/oom_score_adj"]) or spared_parent(os.getppid())
+
+
+def spared_parent(pid: int) -> str | None:
+    with open(f"/proc/{pid}/oom_score_adj") as file:
+        return None if int(file.read()) == 1000 else "the parent's was lowered"
+
+
+# Files that others use too: watched, or locked.
+
+
+def watched(path: str) -> str | None:
+    """Watch a file or folder for being opened."""
+    try:
+        watch = call(294, 26, 0)
+    except OSError:
+        watch = call(253, -1)
+    call(254, 27, watch, path.encode(), 0xFFF)
+    return f"watches {path}"
+
+
+@attempt("watch who opens the database")
+def watch_database(t: Targets) -> str | None:
+    return watched(t["database"])
+
+
+@attempt("watch who reads the held-out text")
+def watch_held_out(t: Targets) -> str | None:
+    return watched(os.path.dirname(t["gate"]))
+
+
+@attempt("watch a folder that others read too")
+def watch_data(t: Targets) -> str | None:
+    return watched(t["data"])
+
+
+@attempt("watch a folder by the old way")
+def watch_by_signal(t: Targets) -> str | None:
+    fcntl.fcntl(os.open(t["data"], os.O_RDONLY), 1026, 0x80000001)  # F_NOTIFY, DN_ACCESS and DN_MULTISHOT
+    return "watches it"
+
+
+@attempt("lock a file that others read too")
+def lock_shared(t: Targets) -> str | None:
+    first, second = (os.open(t["data"] + "/train.bin", os.O_RDONLY) for _ in range(2))
+    fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)  # opened anew, it stands for another process
+    except BlockingIOError:
+        return "locked it"
+    return None
+
+
+@attempt("lease a file that others read too")
+def lease_shared(t: Targets) -> str | None:
+    fcntl.fcntl(os.open(t["data"] + "/train.bin", os.O_RDONLY), 1024, fcntl.F_RDLCK)  # F_SETLEASE
+    return "leased it"
+
+
+@attempt("see another's read lock on a file that both may only read")
+def see_lock(t: Targets) -> str | None:
+    file = os.open(t["data"] + "/train.bin", os.O_RDONLY)
+    asked = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+    return f"sees lock {struct.unpack('hhqqi4x', asked)[0]}"
 
 
 @attempt("hide from those who watch its memory")

@@ -53,7 +53,9 @@ def bubblewrap(
         *(option for path in hidden if path.exists() for option in _masked(path)),
         *(option for path in devices for option in ("--dev-bind-try", str(path), str(path))),
         *(("--bind", str(writable), str(writable)) if writable else ("--remount-ro", "/tmp", "--remount-ro", "/dev/shm")),
-        *("--remount-ro", "/dev", "--remount-ro", "/", "--"),
+        # Nothing that is written to /proc is needed, and it is where a process takes itself out of the kernel's choice when
+        # memory is short (oom_score_adj).
+        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--"),
     ]
 
 

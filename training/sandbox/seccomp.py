@@ -37,12 +37,18 @@ CALLS: Mapping[str, tuple[int, int]] = {
     # Memory that no limit counts: it belongs to no mapping and to no folder.
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190),
     "mq_open": (240, 180),
+    # Watching files that others use: who opens the database, or reads the held-out text, and when.
+    "inotify_init": (253, -1), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
     # The machine itself.
     "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104),
     "kexec_file_load": (320, 294), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89),
     "settimeofday": (164, 170), "clock_settime": (227, 112), "clock_adjtime": (305, 266), "adjtimex": (159, 171),
     "sethostname": (170, 161), "setdomainname": (171, 162), "quotactl": (179, 60), "quotactl_fd": (443, 443),
 }  # fmt: skip
+
+# Done without doing anything: a lock needs no right to write, so one on a file that everybody reads would hold others up and
+# tell them something. torch.compile wants it to succeed; only where several processes make up a run is it needed.
+WITHOUT_EFFECT: Mapping[str, tuple[int, int]] = {"flock": (73, 32)}
 
 # Landlock says nothing about these: they reach files and sockets by name, whoever holds the name.
 CALLS_OF_BASIC: Mapping[str, tuple[int, int]] = {
@@ -58,6 +64,9 @@ SIGNALS: Mapping[str, tuple[int, int]] = {
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
 }  # fmt: skip
+F_GETLK, F_OFD_GETLK = 5, 36  # would show the read locks that others hold on a file that everybody may only read
+F_SETLEASE, F_NOTIFY = 1024, 1026  # hold up whoever opens a file; watch a folder
+WATCHES = (F_GETLK, F_OFD_GETLK, F_SETLEASE, F_NOTIFY)
 SIGNAL_OWNERS = (8, 10, 15)  # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX send signals by way of a descriptor
 FIOSETOWN, SIOCSPGRP = 0x8901, 0x8902  # so do these, through ioctl
 
@@ -114,6 +123,8 @@ def program(where: Where, machine: str | None = None) -> bytes:
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | errno.ENOSYS)]
     for number in sorted(numbers[column] for numbers in where.names.values() if numbers[column] >= 0):
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | errno.EPERM)]
+    for numbers in () if where.loopback else WITHOUT_EFFECT.values():
+        code += [(EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, ERROR)]  # the error 0 is success
     for call, checks in _argument_rules(where, column).items():
         body = [instruction for check in checks for instruction in check]
         code += [(EQUAL, 0, len(body) + 1, call), *body, (RETURN, 0, 0, ALLOW)]
@@ -134,6 +145,7 @@ def _argument_rules(where: Where, column: int) -> dict[int, list[list[Instructio
         number(56, 220): [_refuse_bits(0, NEW_NAMESPACES)],  # clone
         number(16, 29): [_refuse_equal(1, value) for value in TERMINAL_INPUT],  # ioctl
         number(157, 167): [_refuse_equal(0, PR_SET_DUMPABLE)],  # prctl
+        number(72, 25): [_refuse_equal(1, value) for value in WATCHES],  # fcntl
         number(135, 92): [_refuse_other(0, 0, 0xFFFFFFFF)],  # personality: no change
         number(41, 198): [_refuse_other(0, *(FAMILIES if where.loopback else FAMILIES[:1]))],  # socket
         number(53, 199): [_refuse_other(0, socket.AF_UNIX)],  # socketpair
@@ -151,7 +163,7 @@ def _argument_rules(where: Where, column: int) -> dict[int, list[list[Instructio
     connected = _refuse_other(1, socket.SOCK_STREAM, socket.SOCK_SEQPACKET, mask=0xF)  # and can be connected to nothing else
     rules[number(53, 199)].append(connected)
     rules[number(16, 29)] += [_refuse_equal(1, value) for value in (FIOSETOWN, SIOCSPGRP)]
-    rules[number(72, 25)] = [_refuse_equal(1, value) for value in SIGNAL_OWNERS]  # fcntl
+    rules[number(72, 25)] += [_refuse_equal(1, value) for value in SIGNAL_OWNERS]
     for call in (number(302, 261), number(144, 119), number(142, 118), number(314, 274), number(203, 122)):
         rules[call] = [_refuse_other(0, 0)]  # prlimit64, sched_setscheduler, -param, -attr, -affinity: of oneself only
     rules[number(141, 140)] = [_refuse_other(0, 0), _refuse_other(1, 0)]  # setpriority
