@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from research_app.ladder import SMALLEST, Rung
 from research_app.loop.scale_up import missing_bank
-from research_app.models import BaselineVersion, Project, Run, ScaleUp, State
+from research_app.models import BaselineVersion, Candidate, Project, Run, ScaleUp, State
 
 HOUR = 3600.0  # seconds
 MEASURED_BY = 40  # newest runs that tell how long one takes
@@ -90,6 +92,36 @@ def price_of(rung: Rung, pace: Pace, shares: Iterable[float]) -> Price:
     at_most = len(listed) * rung.wall_limit_seconds * rung.devices / HOUR
     hours = None if pace.seconds is None else pace.seconds * whole
     return Price(len(listed), hours, at_most, None if hours is None else hours * rung.price, at_most * rung.price)
+
+
+def device_seconds_of(candidates: Sequence[Candidate]) -> Mapping[int, Mapping[str, float]]:
+    """Device time of the runs of candidates, lost attempts included: {candidate: {rung: seconds}}. One query.
+
+    A run that trains now counts with what its earlier attempts took.
+    """
+    found: dict[int, dict[str, float]] = defaultdict(dict)
+    runs = Run.objects.filter(patch_set__candidate__in=[c.pk for c in candidates]).order_by()
+    taken = Sum((F("earlier_seconds") + Coalesce(F("train_seconds"), 0.0)) * F("devices"))
+    for pk, scale, seconds in runs.values_list("patch_set__candidate", "scale").annotate(taken=taken):
+        found[int(pk or 0)][scale] = float(seconds or 0.0)
+    return found
+
+
+def money_of(candidates: Sequence[Candidate]) -> dict[int, float]:
+    """What the runs of candidates cost, each hour at the price of its own rung. One query, and one file for each project."""
+    prices = {project.pk: prices_of(project) for project in {c.project for c in candidates}}
+    seconds = device_seconds_of(candidates)
+    return {c.pk: worth(seconds.get(c.pk, {}), prices[c.project_id]) for c in candidates}
+
+
+def prices_of(project: Project) -> dict[str, float]:
+    """The price of an hour of one device on each rung."""
+    return {rung.name: rung.price for rung in project.file.rungs}
+
+
+def worth(seconds: Mapping[str, float], prices: Mapping[str, float]) -> float:
+    """Device time by rung in money. A rung that the ladder no longer has counts as nothing: nobody knows its price."""
+    return sum(taken / HOUR * prices.get(scale, 0.0) for scale, taken in seconds.items())
 
 
 def shared_shares(base: BaselineVersion, rung: Rung, seeds: int) -> list[float]:

@@ -5,7 +5,7 @@ be read as time saved, which can be compared between rungs. A rung is passed whe
 least half of what the rung below promised; the first rung that is not ends the climb. See research_app/evidence/transfer.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from research_app.access import may_operate
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Prediction, RungSaving, judge_rung, predict, shrunken_saving
-from research_app.ladder import SMALLEST
+from research_app.ladder import SMALLEST, Rung
 from research_app.loop.train import CURVE_SEED, queue_run
 from research_app.loop.votes import void_votes
 from research_app.loop.weigh import Arms, begin, frozen, savings
@@ -206,6 +206,26 @@ def savings_by_rung(evidence: Iterable[Evidence]) -> list[RungSaving]:
     """The newest saving of each rung among the evidence of one patch set, in the order of its freezing; smallest rung first."""
     found = {saving.rung: saving for each in evidence if (saving := saving_of(each))}
     return sorted(found.values(), key=lambda rung: rung.compute)
+
+
+def passed_rungs(candidates: Iterable[Candidate]) -> dict[int, set[str]]:
+    """The rungs that each candidate has passed with the diff that it has now, by candidate (one query).
+
+    A rebased patch set whose diff reads the same has passed what the one before it passed.
+    """
+    found: dict[int, set[str]] = {candidate.pk: set() for candidate in candidates}
+    now = F("patch_set__candidate__patch_set__diff_hash")
+    held = Evidence.objects.filter(patch_set__candidate__in=found, patch_set__diff_hash=now, numbers__transfer__passed=True)
+    rows = held.exclude(verdict=Verdict.INVALID).order_by().values_list("patch_set__candidate", "scale")
+    for pk, scale in rows:
+        found[pk].add(scale)
+    return found
+
+
+def rungs_left(rungs: Sequence[Rung], passed: Container[str]) -> Sequence[Rung]:
+    """The rungs that a candidate can still climb to: those above the largest that it passed, smallest first."""
+    highest = max((place for place, rung in enumerate(rungs) if rung.name in passed), default=-1)
+    return rungs[highest + 1 :]
 
 
 def rung_below(step: ScaleUp) -> RungSaving | None:

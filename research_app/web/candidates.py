@@ -8,14 +8,15 @@ from urllib.parse import parse_qsl, urlencode
 
 from django import forms
 from django.core.paginator import Paginator
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from agent.proposal import CATEGORIES
 from research_app.access import may_operate
-from research_app.models import Candidate, Kind, Preferences, Project, Run, SavedView, Stage, Verdict
+from research_app.loop.price import device_seconds_of
+from research_app.models import Candidate, Kind, Preferences, Project, SavedView, Stage, Verdict
 from research_app.models.candidate import DISCARDED, RESTING, WAITING, CandidateQuerySet
 from research_app.web import columns, live
 from research_app.web.access import get_project, researcher
@@ -162,10 +163,8 @@ def views_of(request: HttpRequest, project: Project) -> list[tuple[SavedView, bo
 
 
 def spent_on(listed: Sequence[Candidate]) -> dict[int, float]:
-    """Seconds of training of these candidates' runs, by candidate. One query."""
-    runs = Run.objects.filter(patch_set__candidate__in=[c.pk for c in listed], train_seconds__isnull=False)
-    totals = runs.order_by().values_list("patch_set__candidate").annotate(total=Sum("train_seconds"))
-    return {pk: total or 0.0 for pk, total in totals}
+    """Device-seconds of these candidates' runs, lost attempts included, by candidate. One query."""
+    return {pk: sum(seconds.values()) for pk, seconds in device_seconds_of(listed).items()}
 
 
 def for_list(found: CandidateQuerySet) -> CandidateQuerySet:

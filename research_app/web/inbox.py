@@ -12,13 +12,14 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
+from research_app.loop.price import device_seconds_of
 from research_app.loop.reconcile import retry_bank
 from research_app.loop.votes import turns_of
 from research_app.models import Candidate, Landing, Project, Run, Stage, State
 from research_app.models.candidate import RESTING, TO_ANSWER, WAITING
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
-from research_app.web.candidates import for_list, spent_on
+from research_app.web.candidates import for_list
 from research_app.web.columns import SAVED
 from research_app.web.outlook import Outlook, outlooks
 from research_app.web.waiting import waiting_for
@@ -75,7 +76,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, User)  # the access check let nobody else through
     mine = turns_of(request.user)
     here = {*mine.filter(pk__in=[c.pk for c in waiting]).values_list("pk", flat=True)}
-    turns = waiting_for(request.user, here, waiting[:SHOWN], spent_on(waiting))
+    turns = waiting_for(request.user, here, waiting[:SHOWN], device_seconds_of(waiting))
     answers = for_list(mine.filter(stage__in=TO_ANSWER))
     projects = cards()
     context = {

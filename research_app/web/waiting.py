@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.db.models import Max
 
-from research_app.loop.price import pace_of, price_of
+from research_app.ladder import Rung
+from research_app.loop.price import pace_of, price_of, prices_of, worth
+from research_app.loop.scale_up import passed_rungs, rungs_left
 from research_app.loop.votes import GATE_OF
 from research_app.models import BaselineVersion, Candidate, Decision, Gate, Project, Review, Stage
 from research_app.project_file import GatePolicy, ProjectFile
@@ -44,25 +46,27 @@ class Votes:
 
 
 def waiting_for(
-    user: User, mine: Collection[int], candidates: Sequence[Candidate], spent: Mapping[int, float]
+    user: User, mine: Collection[int], candidates: Sequence[Candidate], spent: Mapping[int, Mapping[str, float]]
 ) -> list[Waiting]:
     """Everything that the inbox says of these candidates to this person; `mine`: keys of those that it is their turn on.
 
-    At most three queries, and two for each project with a shortlist, however many candidates there are.
+    `spent` is their device time by rung. At most four queries, and two for each rung that candidates on a shortlist can
+    climb to next, however many candidates there are.
     """
     if not candidates:
         return []
     votes, tips = votes_on(candidates), tips_of({c.project_id for c in candidates})
     projects = {c.project_id: c.project for c in candidates}
     files: dict[int, ProjectFile] = {pk: project.file for pk, project in projects.items()}
-    climbing = {c.project_id for c in candidates if c.stage == Stage.SHORTLISTED}
-    climbs = {pk: climb_of(projects[pk], files[pk]) for pk in climbing}
+    prices = {pk: prices_of(project) for pk, project in projects.items()}
+    climbs = climbs_of([c for c in candidates if c.stage == Stage.SHORTLISTED], files)
     found = []
-    for row in rows(candidates, spent):
+    for row in rows(candidates, {pk: sum(seconds.values()) for pk, seconds in spent.items()}):
         candidate = row.candidate
         gate, file = GATE_OF[Stage(candidate.stage)], files[candidate.project_id]
         notes = notes_on(user, candidate, file.gate.of(gate), votes[candidate.pk], candidate.pk in mine)
-        cost = cost_of(row, file, tips.get(candidate.project_id), climbs.get(candidate.project_id, ""))
+        paid = worth(spent.get(candidate.pk, {}), prices[candidate.project_id])
+        cost = cost_of(row, paid, file, tips.get(candidate.project_id), climbs.get(candidate.pk, ""))
         found.append(Waiting(row, gate, candidate.pk in mine, notes, cost))
     return found
 
@@ -117,21 +121,35 @@ def tips_of(projects: Iterable[int]) -> dict[int, tuple[int, int]]:
     return {project: (pk, number) for project, pk, number in newest.annotate(Max("pk"), Max("number"))}
 
 
-def climb_of(project: Project, file: ProjectFile) -> str:
-    """What a candidate's own runs on the next rung take, in words; empty for a project without one. At most two queries."""
-    if not file.upper_rungs:
-        return ""
-    rung = file.upper_rungs[0]
+def climbs_of(candidates: Sequence[Candidate], files: Mapping[int, ProjectFile]) -> dict[int, str]:
+    """What a candidate's own runs on its next rung take, in words, by candidate; empty where no rung is left above it.
+
+    One query, and two for each rung that somebody can climb to next.
+    """
+    if not candidates:
+        return {}
+    passed, told, found = passed_rungs(candidates), dict[tuple[int, str], str](), dict[int, str]()
+    for candidate in candidates:
+        left = rungs_left(files[candidate.project_id].upper_rungs, passed[candidate.pk])
+        if left:
+            key = candidate.project_id, left[0].name
+            if key not in told:
+                told[key] = climb_of(candidate.project, files[candidate.project_id], left[0])
+            found[candidate.pk] = told[key]
+    return found
+
+
+def climb_of(project: Project, file: ProjectFile, rung: Rung) -> str:
+    """What a candidate's own runs on a rung take, in words. At most two queries."""
     price = price_of(rung, pace_of(project, rung), [1.0] * rung.seeds)
     took = f"at most {figures.duration(price.at_most * 3600)}" if price.hours is None else figures.duration(price.hours * 3600)
-    worth = price.money_at_most if price.money is None else price.money
-    return f"{rung.name}: {price.runs} runs, {took}{_money(worth, file)}"
+    return f"{rung.name}: {price.runs} runs, {took}{_money(price.counted_money, file)}"
 
 
-def cost_of(row: Row, file: ProjectFile, tip: tuple[int, int] | None, climb: str) -> str:
-    """What it took so far, and what the next step takes."""
+def cost_of(row: Row, paid: float, file: ProjectFile, tip: tuple[int, int] | None, climb: str) -> str:
+    """What it took so far, and what the next step takes. `paid`: its runs in money, each at the price of its rung."""
     candidate = row.candidate
-    said = [f"{figures.duration(row.spent)} trained{_money(row.spent / 3600 * file.rungs[0].price, file)}"] if row.spent else []
+    said = [f"{figures.duration(row.spent)} trained{_money(paid, file)}"] if row.spent else []
     if candidate.stage == Stage.READY and candidate.patch_set and tip and candidate.patch_set.base_id != tip[0]:
         said.append(f"judged again first: the baseline is {tip[1]} now")
     if candidate.stage == Stage.SHORTLISTED and climb:
