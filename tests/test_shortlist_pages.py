@@ -219,14 +219,14 @@ def test_the_page_tells_what_transfers_from_what_does_not(project: Project) -> N
     assert fresh(holds).stage == Stage.READY and "the gain holds at larger scale" in good and "✓ passes" in good
     assert fresh(does_not).stage == Stage.NO_TRANSFER and "the gain does not hold at larger scale" in bad
     assert "! does not pass" in bad and "within the noise of this rung" in bad
-    assert "0.30 h" in good and "0.61 EUR" in good, "what the runs of both arms took at M, and its price"
+    assert "0.10 h 0.20 EUR" in good and "+ 0.20 h shared" in good, "its own runs at M with their price, and the baseline's"
     assert client.get(f"{holds.get_absolute_url()}curves.json?scale=M").json()["scale"] == "M"
 
 
 def test_costs_come_from_real_runs_and_are_missing_where_there_are_none(project: Project) -> None:
     candidate, client = listed(project), signed_in()
     address = f"{candidate.get_absolute_url()}scale-up/"
-    assert "no figure yet" in page(client, address)
+    assert "not tried" in page(client, address) and "device-hours" not in page(client, address)
     make_run(project.tip(), seed=1, scale="M", train_seconds=3600.0)
     shown = page(client, "/projects/gates/shortlist/")
     assert "measured on 1 run at M" in shown and "1.00 h" in shown and "2.00 EUR" in shown

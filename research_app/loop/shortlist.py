@@ -6,18 +6,23 @@ the budget that is left at that moment; runs of the baseline that several candid
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from django.contrib.auth.models import User
 from django.db import transaction
 
 from research_app.access import may_operate
+from research_app.ladder import SMALLEST
 from research_app.loop.price import Price, account_of, pace_of, price_of, shared_shares, total
 from research_app.loop.review import ReviewRefused, Seen, StalePage, cast, lock, locked
-from research_app.loop.scale_up import queue_rung
+from research_app.loop.scale_up import passed_rungs, queue_rung, rungs_left
+from research_app.loop.stack import open_stacks_of
 from research_app.loop.votes import void_votes
-from research_app.models import BaselineVersion, Candidate, Decision, Event, Gate, Project, ScaleUp, Stage
+from research_app.models import BaselineVersion, Candidate, Decision, Event, Gate, Project, Run, ScaleUp, Stage
+from research_app.models.scale_up import seeds_of
+from training.spec import Outcome
 
 HUNK = re.compile(r"@@ -(\d+)")
 
@@ -60,11 +65,22 @@ class Quote:
         return total([self.shared, *(price for plans in self.own for _, price in plans)])
 
 
-def quote(project: Project, picks: Sequence[tuple[BaselineVersion, Sequence[Plan]]]) -> Quote:
-    """The price of some climbs together, each from its base. A few queries for every rung and base."""
+def quote(
+    project: Project,
+    picks: Sequence[tuple[BaselineVersion, Sequence[Plan]]],
+    trained: Sequence[Mapping[str, set[int]]] = (),
+) -> Quote:
+    """The price of some climbs together, each from its base. A few queries for every rung and base.
+
+    `trained` holds, for each pick, the seeds of its own runs that are there already, by rung: they are not paid for again.
+    """
     rungs = {rung.name: rung for rung in project.file.upper_rungs}
     paces = {name: pace_of(project, rungs[name]) for name in {plan.rung for _, plans in picks for plan in plans}}
-    own = [[(plan, price_of(rungs[plan.rung], paces[plan.rung], [1.0] * plan.seeds)) for plan in plans] for _, plans in picks]
+    known = trained or [{}] * len(picks)
+    own = [
+        [(plan, price_of(rungs[plan.rung], paces[plan.rung], [1.0] * len(lacking(plan, there)))) for plan in plans]
+        for (_, plans), there in zip(picks, known, strict=True)
+    ]
     most: dict[tuple[int, str], tuple[BaselineVersion, int]] = {}
     for base, plans in picks:
         for plan in plans:
@@ -76,6 +92,23 @@ def quote(project: Project, picks: Sequence[tuple[BaselineVersion, Sequence[Plan
     return Quote(own, total(shared))
 
 
+def lacking(plan: Plan, trained: Mapping[str, set[int]]) -> set[int]:
+    """Seeds of a rung of which there is no run yet."""
+    return set(seeds_of(plan.seeds)) - trained.get(plan.rung, set())
+
+
+def trained_seeds(candidates: Sequence[Candidate]) -> list[Mapping[str, set[int]]]:
+    """For each candidate the seeds of its current patch set's runs on larger rungs, by rung (one query).
+
+    Those that a person stopped would be trained again, so they are left out.
+    """
+    found: dict[int, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    runs = Run.objects.filter(patch_set__in=[c.patch_set_id for c in candidates]).exclude(scale=SMALLEST)
+    for pk, scale, seed in runs.exclude(outcome=Outcome.cancelled).values_list("patch_set", "scale", "seed"):
+        found[int(pk or 0)][scale].add(seed)
+    return [found[c.patch_set_id or 0] for c in candidates]
+
+
 def approve_scale_ups(project: Project, picks: Sequence[Pick], reviewer: User, reason: str = "") -> list[ScaleUp]:
     """Approve climbs and queue their first rungs; those that still lack other people's approvals wait on the shortlist.
 
@@ -84,12 +117,16 @@ def approve_scale_ups(project: Project, picks: Sequence[Pick], reviewer: User, r
     """
     if not picks:
         raise ReviewRefused("Pick at least one candidate and one rung.")
+    passed = passed_rungs([pick.candidate for pick in picks])
     for pick in picks:
-        check_plans(pick)
+        check_plans(pick, passed[pick.candidate.pk])
     with transaction.atomic():
         project = Project.objects.select_for_update().get(pk=project.pk)  # two clicks at once must not spend the same money
         rows = [locked(pick.candidate, pick.seen, Gate.SHORTLIST) for pick in picks]
-        asked = quote(project, [(row.revision.base, pick.plans) for row, pick in zip(rows, picks, strict=True)])
+        refuse_paid_twice(rows)
+        asked = quote(
+            project, [(row.revision.base, pick.plans) for row, pick in zip(rows, picks, strict=True)], trained_seeds(rows)
+        )
         if excess := account_of(project).excess(asked.whole):
             raise ReviewRefused(excess)
         begun = []
@@ -99,8 +136,26 @@ def approve_scale_ups(project: Project, picks: Sequence[Pick], reviewer: User, r
     return begun
 
 
-def check_plans(pick: Pick) -> None:
-    """Raises ReviewRefused for rungs that the ladder does not have, are out of order or have too few seeds."""
+def refuse_paid_twice(rows: Sequence[Candidate]) -> None:
+    """Raises ReviewRefused for what is part of a stack that may still be scaled up, and for a stack of which a part climbs now.
+
+    At most four queries.
+    """
+    covered = open_stacks_of(rows)
+    for row in rows:
+        for stack in covered.get(row.pk, [])[:1]:
+            raise ReviewRefused(
+                f"{row} is covered by the stack {stack}, which is {stack.get_stage_display()}: both together would be paid for "
+                f"twice. Scale up {stack}, or reject it first to scale {row} up by itself."
+            )
+    climbing = Candidate.objects.filter(stacks__in=rows, stage=Stage.SCALING_UP).first()
+    if climbing:
+        raise ReviewRefused(f"{climbing}, which is part of the stack, is scaling up now. Wait for its end, or stop it first.")
+
+
+def check_plans(pick: Pick, passed: Container[str] = ()) -> None:
+    """Raises ReviewRefused for rungs that the ladder does not have, are out of order or below one that it passed, or have too
+    few seeds."""
     names = [rung.name for rung in pick.candidate.project.file.upper_rungs]
     chosen = [plan.rung for plan in pick.plans]
     if not chosen:
@@ -109,6 +164,12 @@ def check_plans(pick: Pick) -> None:
         raise ReviewRefused(f"The ladder has no rung {', '.join(unknown)}; it has {', '.join(names)}.")
     if [names.index(name) for name in chosen] != sorted({names.index(name) for name in chosen}):
         raise ReviewRefused(f"The rungs of {pick.candidate} must be in the ladder's order, each once.")
+    left = [rung.name for rung in rungs_left(pick.candidate.project.file.upper_rungs, passed)]
+    if behind := [name for name in chosen if name not in left]:
+        raise ReviewRefused(
+            f"{pick.candidate} is past {', '.join(behind)} already. "
+            + (f"Left to climb: {', '.join(left)}." if left else "No larger rung is left.")
+        )
     if any(not 2 <= plan.seeds <= 64 for plan in pick.plans):
         raise ReviewRefused("Each arm of a rung needs 2 to 64 seeds: a spread cannot be told from one.")
 
@@ -156,17 +217,29 @@ def back_to_shortlist(candidate: Candidate, actor: User) -> None:
             raise StalePage(f"{row} is {row.get_stage_display()} now: only what waits at gate 2 can go back to the shortlist.")
         if not row.project.file.upper_rungs:
             raise ReviewRefused("This project has no ladder: add [[ladder]] rungs to its project file first.")
+        passed = passed_rungs([row])[row.pk]
+        if not rungs_left(row.project.file.upper_rungs, passed):
+            raise ReviewRefused(f"{row} passed {row.project.file.rungs[-1].name}, the largest rung: no larger one is left.")
         why = f"Back on the shortlist: {actor.get_username()} wants to see it at a larger scale."
         void_votes(row, why)
         row.move(Stage.SHORTLISTED, why, actor=actor.get_username())
 
 
-def conflicts(listed: Sequence[Candidate]) -> dict[int, list[Conflict]]:
-    """Which of these candidates alter the same lines or constants, by the key of the candidate. No query."""
+def conflicts(
+    listed: Sequence[Candidate], covered: Mapping[int, Sequence[Candidate]] | None = None
+) -> dict[int, list[Conflict]]:
+    """Which of these candidates alter the same lines or constants, by the key of the candidate.
+
+    A stack alters what its members alter, which is no conflict; `covered` holds the open stacks of each candidate that is in
+    one (without it: at most three queries).
+    """
+    inside = open_stacks_of(listed) if covered is None else covered
     found: dict[int, list[Conflict]] = {candidate.pk: [] for candidate in listed}
     lines = {candidate.pk: old_lines(candidate.revision.diff) for candidate in listed}
     constants = {candidate.pk: set(candidate.revision.touched.split()) for candidate in listed}
     for one, other in itertools.combinations(listed, 2):
+        if other in inside.get(one.pk, ()) or one in inside.get(other.pk, ()):
+            continue
         both = sorted(constants[one.pk] & constants[other.pk])
         same = one.revision.base_commit == other.revision.base_commit
         at = sorted(lines[one.pk] & beside(lines[other.pk])) if same else []

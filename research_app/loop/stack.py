@@ -1,6 +1,6 @@
 """Stack: several candidates together as one candidate, whose diff is theirs together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from research_app.loop.duplicates import Fingerprint, fingerprint_of
 from research_app.loop.examine import flags_of
 from research_app.loop.train import queue_run
 from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, Project, Purpose, Stage
+from research_app.models.candidate import DISCARDED
 from research_app.repository import Change, ConflictError, Limits, check_paths
 
 
@@ -30,6 +31,42 @@ class Draft:
     change: Change
     found: Fingerprint
     flags: list[dict[str, Any]]
+
+
+def open_stacks_of(candidates: Sequence[Candidate]) -> dict[int, list[Candidate]]:
+    """The stacks that each candidate is part of and that may still land, oldest first, by candidate; others are left out.
+
+    Stacks of stacks count too. One query for each level, so two where stacks are made of single changes.
+    """
+    containing: dict[int, set[int]] = {}
+    level = {candidate.pk for candidate in candidates}
+    while level:
+        rows = Candidate.members.through.objects.filter(to_candidate__in=level).values_list("to_candidate", "from_candidate")
+        known = set(containing)
+        for member, stack in rows:
+            containing.setdefault(member, set()).add(stack)
+        level = {stack for stacks in containing.values() for stack in stacks} - known - level
+    if not containing:
+        return {}
+    wanted = {stack for stacks in containing.values() for stack in stacks}
+    alive = Candidate.objects.filter(pk__in=wanted).exclude(stage__in=(*DISCARDED, Stage.LANDED))
+    stacks = {stack.pk: stack for stack in alive.select_related("project")}
+    found = {}
+    for candidate in candidates:
+        above = [stacks[pk] for pk in _above(candidate.pk, containing) if pk in stacks]
+        if above:
+            found[candidate.pk] = sorted(above, key=lambda stack: stack.number)
+    return found
+
+
+def _above(member: int, containing: Mapping[int, set[int]]) -> set[int]:
+    """Keys of the stacks that hold a candidate, directly or through another stack."""
+    found: set[int] = set()
+    level = containing.get(member, set())
+    while level:
+        found |= level
+        level = {outer for stack in level for outer in containing.get(stack, set())} - found
+    return found
 
 
 def form_stack(project: Project, candidates: Sequence[Candidate], actor: str, *, stage: Stage = Stage.SCREENING) -> Candidate:

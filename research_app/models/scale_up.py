@@ -12,6 +12,11 @@ from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
 
 
+def seeds_of(count: int) -> range:
+    """The seeds of both arms of a rung."""
+    return range(1, count + 1)
+
+
 class ScaleUpState(models.TextChoices):
     """Where a scale-up stands."""
 
@@ -64,7 +69,7 @@ class ScaleUp(models.Model):
     @property
     def seeds(self) -> range:
         """The seeds of the candidate at its rung: the same as those of the baseline, so that data and order are shared."""
-        return range(1, int(self.step["seeds"]) + 1)
+        return seeds_of(int(self.step["seeds"]))
 
     @property
     def following(self) -> str | None:

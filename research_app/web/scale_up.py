@@ -1,6 +1,6 @@
 """/projects/<slug>/candidates/<number>/scale-up/ : whether a gain holds at larger scales, and what it cost to find out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from research_app.ladder import SMALLEST, Rung
 from research_app.loop import shortlist
 from research_app.loop.price import HOUR
 from research_app.loop.review import ReviewRefused
-from research_app.loop.scale_up import ScaleUpRefused, prediction, savings_by_rung, stop
+from research_app.loop.scale_up import ScaleUpRefused, passed_rungs, prediction, rungs_left, savings_by_rung, stop
 from research_app.models import Candidate, Evidence, PatchSet, Run, ScaleUpState, Stage, StageMoved, State
 from research_app.web import live
 from research_app.web.access import get_candidate, operator, researcher
@@ -52,7 +52,8 @@ class Level:
     saving: Saving | None
     prediction: Prediction | None
     mine: Sequence[Run]
-    theirs: Sequence[Run]
+    theirs: Sequence[Run]  # runs of the baseline, which other candidates may share; none on a rung that it was not tried on
+    approved: bool
 
     @property
     def transfer(self) -> dict[str, Any]:
@@ -71,13 +72,24 @@ class Level:
 
     @property
     def hours(self) -> float | None:
-        """Device-hours that its runs took; None before any did."""
-        taken = [run.seconds * run.devices for run in (*self.mine, *self.theirs) if run.seconds]
-        return sum(taken) / HOUR if taken else None
+        """Device-hours that its own runs took; None before any did."""
+        return hours_of(self.mine) or None
+
+    @property
+    def shared_hours(self) -> float | None:
+        """Device-hours of the baseline's runs that it is compared with; None before any did."""
+        return hours_of(self.theirs) or None
 
     @property
     def money(self) -> float | None:
         return None if self.hours is None or not self.rung.price else self.hours * self.rung.price
+
+    @property
+    def state(self) -> str:
+        """How far it is on a rung without a verdict, in words."""
+        if self.mine:
+            return f"{self.ended} of {len(self.mine) + len(self.theirs)} runs ended"
+        return "approved, not begun" if self.approved else "not tried"
 
     @property
     def expected(self) -> str:
@@ -86,6 +98,11 @@ class Level:
             return ""
         low, high = self.prediction.interval
         return f"{self.prediction.saved:.0%} ({low:.0%} … {high:.0%})".replace("-", "−")
+
+
+def hours_of(runs: Sequence[Run]) -> float:
+    """Device-hours of some runs so far."""
+    return sum(run.seconds * run.devices for run in runs) / HOUR
 
 
 @researcher
@@ -100,7 +117,8 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     steps = list(shown.scale_ups.select_related("approved_by", "patch_set", "candidate__project").order_by("-pk"))
     newest = steps[0] if steps else None
     patch_set = newest.patch_set if newest else shown.patch_set  # a landing may have rebased it since
-    levels = levels_of(shown, patch_set) if patch_set else []
+    approved = {rung["rung"] for rung in newest.rungs} if newest and newest.state == ScaleUpState.RUNNING else set[str]()
+    levels = levels_of(shown, patch_set, approved) if patch_set else []
     runs = [run for level in levels if level.rung.name != SMALLEST for run in (*level.mine, *level.theirs)]
     largest = next((level.rung.name for level in reversed(levels) if level.mine), SMALLEST)
     tone, sign = TONES[ScaleUpState(newest.state)] if newest else ("mute", "○")
@@ -116,17 +134,26 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "chart": gain_chart(marks_of(levels)),
         "training": [run for run in runs if run.state in (State.RUNNING, State.QUEUED, State.STUCK)],
         "currency": shown.project.file.scale_up.currency,
-        "spent": sum((run.seconds * run.devices for run in runs), 0.0) / HOUR,
+        "spent": hours_of([run for run in runs if run.patch_set_id]),
+        "shared": hours_of([run for run in runs if not run.patch_set_id]),
         "may_stop": newest is not None and newest.state == ScaleUpState.RUNNING and may_operate(request.user),
-        "may_climb_on": shown.stage == Stage.READY and bool(steps) and may_operate(request.user),
+        "may_climb_on": bool(steps) and bool(can_climb(shown)) and may_operate(request.user),
         "curves_source": f"{reverse('candidate-curves', args=[shown.project.slug, shown.number])}?scale={largest}",
         "chart_version": chart_version(runs),
         **more,
     }
 
 
-def levels_of(shown: Candidate, patch_set: PatchSet) -> list[Level]:
-    """The ladder, smallest rung first, with what is known of a patch set on each. Two queries."""
+def can_climb(shown: Candidate) -> bool:
+    """Whether it waits at gate 2 and a rung is left above those that it passed (one query)."""
+    return shown.stage == Stage.READY and bool(rungs_left(shown.project.file.upper_rungs, passed_rungs([shown])[shown.pk]))
+
+
+def levels_of(shown: Candidate, patch_set: PatchSet, approved: Collection[str]) -> list[Level]:
+    """The ladder, smallest rung first, with what is known of a patch set on each; `approved`: rungs of a running scale-up.
+
+    Two queries. Runs of the baseline on a rung that it was not tried on are another candidate's affair.
+    """
     evidence = list(Evidence.objects.filter(patch_set=patch_set).order_by("pk"))
     own, base = Q(patch_set=patch_set), Q(patch_set=None, cell=None, baseline=patch_set.base_id)
     runs = list(Run.objects.filter(own | base).select_related("baseline", "device", "patch_set").order_by("seed", "pk"))
@@ -135,7 +162,7 @@ def levels_of(shown: Candidate, patch_set: PatchSet) -> list[Level]:
     levels = []
     for rung in shown.project.file.rungs:
         here = [run for run in runs if run.scale == rung.name]
-        found = newest.get(rung.name)
+        found, mine = newest.get(rung.name), [run for run in here if run.patch_set_id]
         levels.append(
             Level(
                 rung=rung,
@@ -143,8 +170,9 @@ def levels_of(shown: Candidate, patch_set: PatchSet) -> list[Level]:
                 effect=effect_of(found, shown.project.sign),
                 saving=Saving.of(found.numbers.get("savings")) if found else None,
                 prediction=prediction(savings, rung.budget) if rung.name != SMALLEST else None,
-                mine=[run for run in here if run.patch_set_id],
-                theirs=[run for run in here if not run.patch_set_id],
+                mine=mine,
+                theirs=[run for run in here if not run.patch_set_id] if mine else [],
+                approved=rung.name in approved,
             )
         )
     return levels

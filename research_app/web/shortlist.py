@@ -21,9 +21,20 @@ from research_app.evidence.transfer import Prediction
 from research_app.ladder import Rung
 from research_app.loop.price import Pace, Price, account_of, pace_of, price_of
 from research_app.loop.review import ReviewRefused, Seen, StalePage
-from research_app.loop.scale_up import prediction, savings_by_rung
-from research_app.loop.shortlist import Conflict, Pick, Plan, Quote, approve_scale_ups, conflicts, quote, skip_scale_up
-from research_app.loop.stack import NoStack, form_stack
+from research_app.loop.scale_up import passed_rungs, prediction, rungs_left, savings_by_rung
+from research_app.loop.shortlist import (
+    Conflict,
+    Pick,
+    Plan,
+    Quote,
+    approve_scale_ups,
+    conflicts,
+    lacking,
+    quote,
+    skip_scale_up,
+    trained_seeds,
+)
+from research_app.loop.stack import NoStack, form_stack, open_stacks_of
 from research_app.models import Candidate, Evidence, Gate, Project, Run, ScaleUp, Stage, StageMoved, State
 from research_app.web import figures, live
 from research_app.web.access import get_candidate, get_project, operator, require_vote, researcher, reviewer
@@ -69,6 +80,8 @@ class Item:
     guards: Sequence[GuardRow]
     options: Sequence[Option]
     conflicts: Sequence[Conflict]
+    covered_by: Candidate | None  # the open stack that it is part of
+    covers: Sequence[Candidate]  # those on the list that are part of it
 
     @property
     def candidate(self) -> Candidate:
@@ -128,22 +141,20 @@ def items_of(request: HttpRequest, project: Project, rungs: Sequence[Rung], pace
     listed = list(waiting.order_by("stage_since")[:MOST])
     assert isinstance(request.user, User)
     mine = {c.pk for c in listed} if may_vote(request.user, project, Gate.SHORTLIST) else set()
-    clashes = conflicts(listed)
+    stacks = open_stacks_of(listed)
+    clashes = conflicts(listed, stacks)
     evidence: dict[int, list[Evidence]] = defaultdict(list)
     for each in Evidence.objects.filter(patch_set__in=[c.patch_set_id for c in listed]).order_by("pk"):
         evidence[each.patch_set_id].append(each)
+    passed, seeds = passed_rungs(listed), dict(zip([c.pk for c in listed], trained_seeds(listed), strict=True))
     items = []
     for turn in waiting_for(request.user, mine, listed, {}):
         candidate = turn.candidate
         numbers = candidate.evidence.numbers if candidate.evidence else {}
         savings = savings_by_rung(evidence[candidate.patch_set_id or 0])
-        passed = {saving.rung for saving in savings}
-        first = next((rung.name for rung in rungs if rung.name not in passed), "")
         options = [
-            Option(
-                rung, price_of(rung, paces[rung.name], [1.0] * rung.seeds), prediction(savings, rung.budget), rung.name == first
-            )
-            for rung in rungs
+            option_of(rung, paces[rung.name], prediction(savings, rung.budget), seeds[candidate.pk], chosen=place == 0)
+            for place, rung in enumerate(rungs_left(rungs, passed[candidate.pk]))
         ]
         items.append(
             Item(
@@ -155,9 +166,17 @@ def items_of(request: HttpRequest, project: Project, rungs: Sequence[Rung], pace
                 guards=[guard_row(row) for row in numbers.get("guards", [])],
                 options=options,
                 conflicts=clashes[candidate.pk],
+                covered_by=next(iter(stacks.get(candidate.pk, ())), None),
+                covers=[other for other in listed if candidate in stacks.get(other.pk, ())],
             )
         )
     return items
+
+
+def option_of(rung: Rung, pace: Pace, expected: Prediction | None, trained: Mapping[str, set[int]], *, chosen: bool) -> Option:
+    """One rung on offer, priced without the runs that are there already."""
+    missing = lacking(Plan(rung.name, rung.seeds), trained)
+    return Option(rung, price_of(rung, pace, [1.0] * len(missing)), expected, chosen)
 
 
 def climbs_of(project: Project) -> list[Climb]:
@@ -271,7 +290,8 @@ def quoted(project: Project, picks: Sequence[Pick]) -> Quote | None:
     known = {rung.name for rung in project.file.upper_rungs}
     if unknown := {plan.rung for pick in chosen for plan in pick.plans} - known:
         raise ReviewRefused(f"The ladder has no rung {', '.join(sorted(unknown))}: reload the page.")
-    return quote(project, [(pick.candidate.revision.base, pick.plans) for pick in chosen]) if chosen else None
+    trained = trained_seeds([pick.candidate for pick in chosen])
+    return quote(project, [(pick.candidate.revision.base, pick.plans) for pick in chosen], trained) if chosen else None
 
 
 def seen_of(words: str) -> Seen:
