@@ -61,7 +61,7 @@ def test_a_crash_is_a_named_outcome_with_the_last_log_lines(project: Project) ->
 
 def test_an_approved_candidate_is_the_tip_of_the_baseline_with_its_trailers(project: Project) -> None:
     candidate = submit(project, BETTER)
-    before = project.repository.tip()
+    before, noise = project.repository.tip(), project.noise()
     approve(candidate, approver("grace"), Seen.of(candidate))
     drain()
     candidate.refresh_from_db()
@@ -73,6 +73,9 @@ def test_an_approved_candidate_is_the_tip_of_the_baseline_with_its_trailers(proj
     assert trailers["Reviewed-by"] == "grace"
     assert candidate.evidence is not None
     assert trailers["Evidence"] == candidate.evidence.content_hash
+    told = propose.told_effect(candidate, noise)
+    assert told is not None and told > 0 and told != candidate.evidence.effect, "to half a sigma, positive where it is better"
+    assert trailers["Effect"] == f"{told:+.4g} loss, better (n=3, to half a sigma)"
     assert Event.objects.filter(hash=trailers["Audit-Head"]).exists()
     assert project.repository.read(entry.commit, "train.py").decode() == TRAIN.replace(*BETTER)
     assert project.tip().commit == entry.commit and project.tip().number == 1

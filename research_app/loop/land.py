@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from research_app.loop import batch
 from research_app.loop.moved import adopt
+from research_app.loop.propose import told_effect
 from research_app.loop.push import ask_for_push
 from research_app.loop.queue import TRAILER, entries_of, give_back, head_of, hold, name_of, standing_approvals
 from research_app.loop.rejudge import judge_again, judge_here
@@ -143,10 +144,18 @@ def message_of(landing: Landing, entries: list[Landing], approvals: list[Review]
         trailers.append(("Reverts", candidate.reverts.commit))
     trailers += [("Reviewed-by", name) for name in dict.fromkeys(vote.reviewer.get_username() for vote in approvals)]
     if evidence:
-        effect = "unknown" if evidence.effect is None else f"{evidence.effect:+.5g} {landing.project.file.metric.name}"
-        trailers += [("Evidence", evidence.content_hash), ("Effect", f"{effect} (n={evidence.candidate_n})")]
+        trailers += [("Evidence", evidence.content_hash), ("Effect", effect_as_told(candidate))]
     trailers.append(("Audit-Head", Event.objects.head()))
     return message_with_trailers(title if title == words else f"{title}\n\n{words}", trailers)
+
+
+def effect_as_told(candidate: Candidate) -> str:
+    """The effect as a clone of the baseline may carry it: what agents are told, to half a sigma; positive is better."""
+    effect, evidence = told_effect(candidate, candidate.project.noise()), candidate.evidence
+    if effect is None or evidence is None:
+        return "unknown"
+    side = "better" if effect > 0 else "worse" if effect < 0 else "no difference"
+    return f"{effect:+.4g} {candidate.project.file.metric.name}, {side} (n={evidence.candidate_n}, to half a sigma)"
 
 
 def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
