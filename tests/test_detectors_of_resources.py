@@ -86,6 +86,14 @@ def test_a_peak_above_the_baselines_is_information() -> None:
     assert (finding.level, finding.sentence) == ("info", "Peak memory is 0.44 GiB, 22% above the baseline's 0.36 GiB.")
 
 
+def test_the_peaks_of_a_small_model_do_not_both_read_nought() -> None:
+    usual, larger = (with_facts(honest(), peak_memory_bytes=size * 2**20) for size in (1.5, 2.0))
+
+    (finding,) = found(larger, "memory peak", Circumstances([usual]))
+
+    assert finding.sentence == "Peak memory is 2.00 MiB, 33% above the baseline's 1.50 MiB."
+
+
 @pytest.mark.parametrize(("kind", "fact"), [("train_flops", "flops"), ("tokens", "tokens")])
 def test_more_than_two_percent_over_the_budget_is_invalid(kind: str, fact: str) -> None:
     run = honest()

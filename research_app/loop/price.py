@@ -16,6 +16,7 @@ from statistics import fmean
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from research_app.evidence.apart import told_apart
 from research_app.ladder import SMALLEST, Rung
 from research_app.loop.scale_up import missing_bank
 from research_app.models import BaselineVersion, Candidate, Project, Run, ScaleUp, State
@@ -161,17 +162,34 @@ class Account:
         """Why this price cannot be approved, with the figures; empty where it can."""
         if self.hours_left is not None and price.counted > self.hours_left:
             bound = "at most " if price.hours is None else ""
+            needed, left = told_apart(price.counted, max(0.0, self.hours_left))
             return (
-                f"This needs {bound}{price.counted:.2f} device-hours, and {max(0.0, self.hours_left):.2f} of the project's "
-                f"{self.budget_hours:g} are left. Pick fewer candidates, rungs or seeds, or raise [scale_up] budget_hours."
+                f"This needs {bound}{needed} device-hours, and {left} of the project's {self.budget_hours:g} are left. "
+                "Pick fewer candidates, rungs or seeds, or raise [scale_up] budget_hours."
             )
         if self.money_left is not None and price.counted_money > self.money_left:
             bound = "at most " if price.money is None else ""
+            needed, left = told_apart(price.counted_money, max(0.0, self.money_left))
             return (
-                f"This costs {bound}{price.counted_money:.2f} {self.currency}, and {max(0.0, self.money_left):.2f} of the "
-                f"project's {self.budget_money:g} are left. Pick fewer, or raise [scale_up] budget_money."
+                f"This costs {bound}{needed} {self.currency}, and {left} of the project's {self.budget_money:g} are left. "
+                "Pick fewer, or raise [scale_up] budget_money."
             )
         return ""
+
+    @property
+    def hours_left_words(self) -> str:
+        """What is left beside what there was: "0.004 of 24 h", never "0.00" where something is; empty without a limit."""
+        return "" if self.hours_left is None else _left(self.hours_left, self.budget_hours or 0.0, "h")
+
+    @property
+    def money_left_words(self) -> str:
+        """The same of the money."""
+        return "" if self.money_left is None else _left(self.money_left, self.budget_money or 0.0, self.currency)
+
+
+def _left(amount: float, budget: float, unit: str) -> str:
+    left, _ = told_apart(abs(amount), budget)
+    return f"{left} of {budget:g} {unit}" if amount >= 0 else f"{left} {unit} more than the {budget:g} {unit} there were"
 
 
 def account_of(project: Project) -> Account:

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate, may_vote
+from research_app.evidence.apart import told_apart
 from research_app.evidence.transfer import Prediction
 from research_app.ladder import Rung
 from research_app.loop.price import Pace, Price, account_of, pace_of, price_of
@@ -211,7 +212,16 @@ def price(request: HttpRequest, slug: str) -> HttpResponse:
     except ReviewRefused as error:
         asked, refused, account = None, str(error), account_of(project)
     context = {"project": project, "quote": asked, "excess": refused, "account": account}
+    if asked:
+        context |= hours_beside(asked.whole.counted, account.hours_left)
     return render(request, "shortlist/_price.html", context | {"may_approve": may_vote(request.user, project, Gate.SHORTLIST)})
+
+
+def hours_beside(needed: float, left: float | None) -> dict[str, str]:
+    """The hours that picks need beside those that are left, told apart; the latter empty without a limit."""
+    if left is None:
+        return {"hours": told_apart(needed)[0], "hours_left": ""}
+    return dict(zip(("hours", "hours_left"), told_apart(needed, max(0.0, left)), strict=True))
 
 
 @reviewer

@@ -25,6 +25,7 @@ from training.detectors.record import (
 )
 from training.spec import GIB, Budget
 
+SIZES = ((GIB, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 BUDGET_TOLERANCE = 0.02  # the last step may end a little over; health says the same (research_app/evidence/health.py)
 COLLAPSE = 0.4  # of the run's own best half: a busy machine costs a run up to half of its speed
 TAIL = 10.0  # times the median step, in one step of a hundred
@@ -132,7 +133,9 @@ def memory_peak(run: RunRecord, circumstances: Circumstances) -> Iterator[Findin
     for fact, where in (("peak_memory_bytes", "memory"), ("device_peak_memory_bytes", "device memory")):
         own, usual = run.number(fact), _baseline(circumstances, lambda base, fact=fact: base.number(fact))  # type: ignore[misc]
         if own and usual and own > (1 + PEAK_MARGIN) * usual:
-            sentence = f"Peak {where} is {own / GIB:.2f} GiB, {own / usual - 1:.0%} above the baseline's {usual / GIB:.2f} GiB."
+            unit, name = next((each for each in SIZES if usual >= each[0] / 10), SIZES[-1])  # so that 10% more reads as more
+            peaks = f"{own / unit:.2f} {name}, {own / usual - 1:.0%} above the baseline's {usual / unit:.2f} {name}"
+            sentence = f"Peak {where} is {peaks}."
             yield Finding("memory peak", "info", sentence, MEMORY)
 
 
