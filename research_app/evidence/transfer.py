@@ -15,10 +15,12 @@ import numpy as np
 from scipy.special import ndtr
 
 from research_app.evidence.errors import BadDesign, BadSigma, require_finite, require_runs, require_sigma
+from research_app.evidence.noise import false_accept_rate
 from research_app.evidence.policy import measured_effect
 
 TRANSFER_ALPHA = 0.05
 LEAST_SHARE = 0.5  # of the shrunken saving at the rung below
+PREDICTED = 0.95  # of the measurements to come should lie inside the interval of their prediction
 SLOPE_SPREAD = 0.03
 
 _NORMAL = NormalDist()
@@ -56,6 +58,40 @@ class Prediction:
     slope: float
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """The saving that was predicted for a rung, with its 95% interval, and the one that was measured there afterwards."""
+
+    predicted: float
+    low: float
+    high: float
+    measured: float
+
+    @property
+    def inside(self) -> bool:
+        """Whether what came lies in the interval that was shown before."""
+        return self.low <= self.measured <= self.high
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of some forecasts held, beside the 95% that should; `low` and `high`: 95% interval of the share."""
+
+    inside: int
+    of: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.inside / self.of
+
+    @property
+    def too_narrow(self) -> bool:
+        """Whether fewer held than 95% intervals can explain."""
+        return self.high < PREDICTED
+
+
 def shrunken_saving(measured: RungSaving, tau: float) -> float:
     """The posterior mean of a saving under a normal prior with mean 0 and standard deviation `tau` (a share of
     time)."""
@@ -89,8 +125,13 @@ def judge_rung(
     return RungVerdict(not reasons, effect, error, p_value, "; ".join(reasons) or sentence)
 
 
-def predict(measured: Sequence[RungSaving], compute: float, slope_spread: float = SLOPE_SPREAD) -> Prediction:
+def predict(
+    measured: Sequence[RungSaving], compute: float, slope_spread: float = SLOPE_SPREAD, measured_with: float = 0.0
+) -> Prediction:
     """The saving at a larger scale: a line in ln(compute) through the rungs measured so far, weighted by 1/SE².
+
+    `measured_with` is the standard error that a measurement there will have: with it the interval is that of the saving which
+    will be measured, without it that of the true one.
 
     The slope has a normal prior with mean 0 and standard deviation `slope_spread` per e-fold of compute (0.03: over a
     step of 8 times a saving moves by some 6 percentage points); the level has none. One rung alone thus predicts its
@@ -110,6 +151,15 @@ def predict(measured: Sequence[RungSaving], compute: float, slope_spread: float 
     precision = rows.T @ (weights[:, None] * rows) + np.diag([0.0, slope_spread**-2])
     covariance = np.linalg.inv(precision)
     saved, slope = (covariance @ rows.T @ (weights * np.array([rung.saved for rung in measured]))).tolist()
-    error = math.sqrt(covariance[0, 0])
+    error = math.hypot(math.sqrt(covariance[0, 0]), measured_with)
     half = _NORMAL.inv_cdf(0.975) * error
     return Prediction(compute, saved, error, (saved - half, saved + half), slope)
+
+
+def coverage_of(forecasts: Sequence[Forecast]) -> Coverage | None:
+    """How many forecasts held, with the exact interval of their share (Clopper and Pearson 1934); None without any."""
+    if not forecasts:
+        return None
+    inside, of = sum(forecast.inside for forecast in forecasts), len(forecasts)
+    rate = false_accept_rate(inside, of)
+    return Coverage(inside, of, rate.low, rate.high)

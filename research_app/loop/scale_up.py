@@ -5,7 +5,7 @@ be read as time saved, which can be compared between rungs. A rung is passed whe
 least half of what the rung below promised; the first rung that is not ends the climb. See research_app/evidence/transfer.py.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from django.utils import timezone
 from research_app.access import may_operate
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise, prior_spread
-from research_app.evidence.transfer import Prediction, RungSaving, judge_rung, predict, shrunken_saving
+from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
 from research_app.ladder import SMALLEST, Rung
 from research_app.loop.train import CURVE_SEED, queue_run
 from research_app.loop.votes import void_votes
@@ -151,7 +151,7 @@ def weigh_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
     evidence = begin(patch_set, arms, noise, project.file.decision_policy(), step.rung)
     baseline, candidate = arms.scores()
     saved = savings(patch_set, arms, noise, step.rung)
-    below = rung_below(step)
+    below, expected = rung_below(step), expected_there(step)
     promised = shrunken_saving(below, tau_of(project)) if below else 0.0
     evidence.numbers["savings"] = saved
     verdict = judge_rung(noise.sigma, baseline, candidate, saved.get("saved", 0.0), promised, project.sign > 0)
@@ -172,6 +172,7 @@ def weigh_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
         "p_value": verdict.p_value,
         "promised": promised,
         "below": asdict(below) if below else None,
+        "predicted": expected,
         "compute": compute_of(project, step.rung, arms.baseline),
     }
     evidence.content_hash = evidence.compute_hash()
@@ -236,9 +237,46 @@ def rung_below(step: ScaleUp) -> RungSaving | None:
 
 
 def prediction(rungs: Sequence[RungSaving], compute: float) -> Prediction | None:
-    """The saving to be expected at more compute than any of these rungs; None before a saving was measured."""
+    """The saving to be measured at more compute than any of these rungs; None before a saving was measured.
+
+    A measurement there is taken to be as precise as the one on the largest of them.
+    """
     below = [rung for rung in rungs if rung.compute < compute * 0.99]
-    return predict(below, compute) if below else None
+    return predict(below, compute, measured_with=below[-1].standard_error) if below else None
+
+
+def expected_there(step: ScaleUp) -> dict[str, float] | None:
+    """What was predicted for the rung that it is on, as its evidence keeps it: {saved, low, high} (one query)."""
+    rung = step.project.file.rung(step.rung)
+    expected = prediction(measured(step.candidate), rung.budget)
+    return {"saved": expected.saved, "low": expected.interval[0], "high": expected.interval[1]} if expected else None
+
+
+def forecasts_of(project: Project) -> list[Forecast]:
+    """Every prediction of the project with what was measured afterwards, oldest first (one query).
+
+    Evidence that was frozen before predictions were kept has the rung below, from which the prediction is made again.
+    """
+    rows = Evidence.objects.filter(patch_set__candidate__project=project, numbers__has_key="transfer")
+    told = rows.exclude(scale=SMALLEST).exclude(verdict=Verdict.INVALID).order_by("pk")
+    newest = {
+        (patch_set, scale): forecast_of(transfer, savings)
+        for patch_set, scale, transfer, savings in told.values_list(
+            "patch_set", "scale", "numbers__transfer", "numbers__savings"
+        )
+    }
+    return [forecast for forecast in newest.values() if forecast]
+
+
+def forecast_of(transfer: Mapping[str, Any] | None, savings: Mapping[str, Any] | None) -> Forecast | None:
+    """The prediction for a rung beside what came, from the numbers of its evidence; None where there was neither."""
+    if not transfer or not savings or "saved" not in savings:
+        return None
+    expected = transfer.get("predicted")
+    if expected is None and (below := transfer.get("below")):
+        again = prediction([RungSaving(**below)], transfer.get("compute", 1.0))
+        expected = {"saved": again.saved, "low": again.interval[0], "high": again.interval[1]} if again else None
+    return Forecast(expected["saved"], expected["low"], expected["high"], savings["saved"]) if expected else None
 
 
 def tau_of(project: Project) -> float:

@@ -16,7 +16,10 @@ STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0)  # between two la
 
 @dataclass(frozen=True)
 class Mark:
-    """One rung: the saving with its 95% interval; `needed` is the least that passes there, where that is known."""
+    """One rung: the saving with its 95% interval; `needed` is the least that passes there, where that is known.
+
+    `expected` is the interval that was predicted for it before it was measured.
+    """
 
     rung: str
     compute: float
@@ -26,12 +29,16 @@ class Mark:
     tone: str  # "good", "bad" or "mute"
     predicted: bool = False
     needed: float | None = None
+    expected: tuple[float, float] | None = None
 
     @property
     def words(self) -> str:
         told = f"{self.rung}, {self.compute:.3g} times the compute: {share(self.saved)} of the time saved"
         told += f", 95% interval {share(self.low)} to {share(self.high)}"
         needed = "" if self.needed is None else f"; {share(self.needed)} would pass"
+        if self.expected:
+            low, high = self.expected
+            needed += f"; {share(low)} to {share(high)} was predicted"
         return f"{told}{' (predicted)' if self.predicted else ''}{needed}"
 
 
@@ -45,8 +52,9 @@ def gain_chart(marks: Sequence[Mark]) -> SafeString:
     if not any(not mark.predicted for mark in marks):
         return SafeString("")
     needs = [mark.needed for mark in marks if mark.needed is not None]
-    low = max(min(0.0, *(mark.low for mark in marks), *needs), min(mark.saved for mark in marks) - 0.6)
-    high = min(1.0, max(0.05, *(mark.high for mark in marks), *needs)) * 1.05
+    bounds = [bound for mark in marks for bound in (mark.low, mark.high, *(mark.expected or ()))]
+    low = max(min(0.0, *bounds, *needs), min(mark.saved for mark in marks) - 0.6)
+    high = min(1.0, max(0.05, *bounds, *needs)) * 1.05
     widest = max(math.log2(max(mark.compute, 1.0)) for mark in marks) or 1.0
 
     def x(compute: float) -> float:
@@ -81,6 +89,11 @@ def _drawn(mark: Mark, x: float, y: Callable[[float], float]) -> SafeString:
         needed = format_html(
             '<line class="needed" x1="{}" x2="{}" y1="{}" y2="{}"><title>{} passes</title></line>',
             x - 16, x + 16, y(mark.needed), y(mark.needed), share(mark.needed),
+        )  # fmt: skip
+    if mark.expected:
+        needed += format_html(
+            '<line class="expected" x1="{}" x2="{}" y1="{}" y2="{}"><title>{} to {} was predicted</title></line>',
+            x - 10, x - 10, y(mark.expected[0]), y(mark.expected[1]), share(mark.expected[0]), share(mark.expected[1]),
         )  # fmt: skip
     return format_html(
         '{}<g class="mark {}{}"><title>{}</title><line x1="{}" x2="{}" y1="{}" y2="{}"/><circle cx="{}" cy="{}" r="5"/></g>',

@@ -12,18 +12,28 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
-from research_app.evidence.transfer import LEAST_SHARE, Prediction
+from research_app.evidence.apart import percent_apart
+from research_app.evidence.transfer import LEAST_SHARE, Forecast, Prediction, coverage_of
 from research_app.ladder import SMALLEST, Rung
 from research_app.loop import shortlist
 from research_app.loop.price import HOUR
 from research_app.loop.review import ReviewRefused
-from research_app.loop.scale_up import ScaleUpRefused, passed_rungs, prediction, rungs_left, savings_by_rung, stop
-from research_app.models import Candidate, Evidence, PatchSet, Run, ScaleUpState, Stage, StageMoved, State
+from research_app.loop.scale_up import (
+    ScaleUpRefused,
+    forecast_of,
+    forecasts_of,
+    passed_rungs,
+    prediction,
+    rungs_left,
+    savings_by_rung,
+    stop,
+)
+from research_app.models import Candidate, Evidence, PatchSet, Run, ScaleUpState, Stage, StageMoved, State, Verdict
 from research_app.web import live
 from research_app.web.access import get_candidate, operator, researcher
 from research_app.web.candidate import chart_version
 from research_app.web.effects import Effect, effect_of
-from research_app.web.gain import Mark, gain_chart
+from research_app.web.gain import Mark, gain_chart, share
 from research_app.web.shortlist import climb_of, gone_to, refusal
 from research_app.web.verdict import Saving
 
@@ -49,7 +59,6 @@ class Level:
     rung: Rung
     evidence: Evidence | None
     effect: Effect | None
-    saving: Saving | None
     prediction: Prediction | None
     mine: Sequence[Run]
     theirs: Sequence[Run]  # runs of the baseline, which other candidates may share; none on a rung that it was not tried on
@@ -65,6 +74,21 @@ class Level:
         """The least saving that passes."""
         promised = self.transfer.get("promised")
         return None if promised is None else LEAST_SHARE * promised
+
+    @property
+    def needed_words(self) -> str:
+        """The least saving that passes, told apart from the one that was measured."""
+        return "" if self.needed is None else self._beside(self.needed)[1]
+
+    @property
+    def saved_words(self) -> str:
+        """The saving that was measured, told apart from the least that passes; empty without one of the two."""
+        if self.needed is None or "saved" not in self.savings:
+            return ""
+        return f"{self._beside(self.needed)[0]} {'less' if self.savings['saved'] >= 0 else 'more'} time"
+
+    def _beside(self, needed: float) -> tuple[str, ...]:
+        return percent_apart(abs(self.savings.get("saved", 0.0)), needed)
 
     @property
     def ended(self) -> int:
@@ -92,12 +116,32 @@ class Level:
         return "approved, not begun" if self.approved else "not tried"
 
     @property
+    def savings(self) -> dict[str, Any]:
+        """The time saved as its evidence keeps it; nothing where there is none, or where health hides it."""
+        if self.evidence is None or self.evidence.verdict == Verdict.INVALID:
+            return {}
+        return self.evidence.numbers.get("savings") or {}
+
+    @property
+    def saving(self) -> Saving | None:
+        return Saving.of(self.savings)
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """What was predicted beside what came; None before a rung was measured."""
+        return forecast_of(self.transfer, self.savings)
+
+    @property
     def expected(self) -> str:
-        """The prediction in words."""
-        if self.prediction is None:
-            return ""
-        low, high = self.prediction.interval
-        return f"{self.prediction.saved:.0%} ({low:.0%} … {high:.0%})".replace("-", "−")
+        """The prediction in words: 31% (12% … 50%)."""
+        if forecast := self.forecast:
+            return in_words(forecast.predicted, forecast.low, forecast.high)
+        return in_words(self.prediction.saved, *self.prediction.interval) if self.prediction else ""
+
+
+def in_words(saved: float, low: float, high: float) -> str:
+    """A predicted saving with its interval."""
+    return f"{share(saved)} ({share(low)} … {share(high)})"
 
 
 def hours_of(runs: Sequence[Run]) -> float:
@@ -132,6 +176,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "sign": sign,
         "levels": levels,
         "chart": gain_chart(marks_of(levels)),
+        "coverage": coverage_of(forecasts_of(shown.project)),
         "training": [run for run in runs if run.state in (State.RUNNING, State.QUEUED, State.STUCK)],
         "currency": shown.project.file.scale_up.currency,
         "spent": hours_of([run for run in runs if run.patch_set_id]),
@@ -168,7 +213,6 @@ def levels_of(shown: Candidate, patch_set: PatchSet, approved: Collection[str]) 
                 rung=rung,
                 evidence=found,
                 effect=effect_of(found, shown.project.sign),
-                saving=Saving.of(found.numbers.get("savings")) if found else None,
                 prediction=prediction(savings, rung.budget) if rung.name != SMALLEST else None,
                 mine=mine,
                 theirs=[run for run in here if not run.patch_set_id] if mine else [],
@@ -182,13 +226,14 @@ def marks_of(levels: Sequence[Level]) -> list[Mark]:
     """What is drawn: every rung that was measured, and the first that was not as predicted."""
     marks: list[Mark] = []
     for level in levels:
-        told = level.evidence.numbers.get("savings") if level.evidence else None
-        if told and "saved" in told:
+        told = level.savings
+        if "saved" in told:
             compute = level.transfer.get("compute", level.rung.budget)
             passed = level.transfer.get("passed")
             tone = "mute" if passed is None else "good" if passed else "bad"
             saved, low, high = told["saved"], told["low"], told["high"]
-            marks.append(Mark(level.rung.name, compute, saved, low, high, tone, needed=level.needed))
+            expected = (level.forecast.low, level.forecast.high) if level.forecast else None
+            marks.append(Mark(level.rung.name, compute, saved, low, high, tone, needed=level.needed, expected=expected))
         elif level.prediction:
             low, high = level.prediction.interval
             marks.append(Mark(level.rung.name, level.rung.budget, level.prediction.saved, low, high, "mute", predicted=True))

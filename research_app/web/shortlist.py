@@ -18,11 +18,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate, may_vote
 from research_app.evidence.apart import told_apart
-from research_app.evidence.transfer import Prediction
+from research_app.evidence.transfer import Prediction, coverage_of
 from research_app.ladder import Rung
 from research_app.loop.price import Pace, Price, account_of, pace_of, price_of
 from research_app.loop.review import ReviewRefused, Seen, StalePage
-from research_app.loop.scale_up import passed_rungs, prediction, rungs_left, savings_by_rung
+from research_app.loop.scale_up import forecasts_of, passed_rungs, prediction, rungs_left, savings_by_rung
 from research_app.loop.shortlist import (
     Conflict,
     Pick,
@@ -128,6 +128,7 @@ def context_of(request: HttpRequest, project: Project, **more: Any) -> dict[str,
         "may_approve": may_vote(request.user, project, Gate.SHORTLIST),
         "may_operate": may_operate(request.user),
         "quote": None,
+        "coverage": coverage_of(forecasts_of(project)),
         **more,
     }
 
