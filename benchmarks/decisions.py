@@ -107,14 +107,14 @@ def queue_measurements(project: Project, seeds: int) -> None:
     """The same fresh seeds for the baseline and for every improvement, once."""
     from django.db import transaction
 
-    from research_app.loop.train import queue_run
+    from research_app.loop.runs import request_run
     from research_app.models import Purpose
 
     patch_sets = [None, *(candidate.patch_set for candidate in improvements(project))]
     with transaction.atomic():
         for seed in range(MEASURE_SEED, MEASURE_SEED + seeds):
             for patch_set in patch_sets:
-                queue_run(project, project.tip(), patch_set, Purpose.SCREEN, seed)
+                request_run(project, project.tip(), patch_set, Purpose.SCREEN, seed)
 
 
 def improvements(project: Project) -> QuerySet[Candidate]:

@@ -146,16 +146,16 @@ def queue_measurements(project: Project) -> None:
     """Fresh seeds for both ends, once."""
     from django.db import transaction
 
-    from research_app.loop.train import queue_run
+    from research_app.loop.runs import request_run
     from research_app.models import Purpose
 
     first, last = ends(project)
     with transaction.atomic():
         for seed in range(FRESH_SEED, FRESH_SEED + FIRST_SEEDS):
-            queue_run(project, first, None, Purpose.TARGET, seed)
+            request_run(project, first, None, Purpose.TARGET, seed)
         for share in SHARES:
             for seed in range(FRESH_SEED, FRESH_SEED + SEEDS):
-                queue_run(project, last, None, Purpose.TARGET, seed, budget_share=share)
+                request_run(project, last, None, Purpose.TARGET, seed, budget_share=share)
 
 
 def ended(project: Project) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import pytest
 from research_app.loop import check, propose
 from research_app.loop.projects import ProjectRefused, configure
 from research_app.loop.review import ReviewRefused, Seen, approve
-from research_app.loop.train import queue_run
+from research_app.loop.runs import request_run
 from research_app.models import Candidate, Event, Project, Purpose, Run, Stage, Verdict
 from research_app.project_file import ProjectFile
 from tests.small_project import BETTER, TRAIN, WORSE, approver, drain, patch, small_project, submit
@@ -145,8 +145,8 @@ def test_screenings_keep_their_share_while_confirmations_wait(project: Project) 
 
 
 def test_what_a_confirmation_waits_for_comes_before_new_screenings(project: Project) -> None:
-    curve = queue_run(project, project.tip(), None, Purpose.CURVE, 1, budget_share=0.8)
-    screening = queue_run(project, project.tip(), None, Purpose.SCREEN, 901)
+    curve = request_run(project, project.tip(), None, Purpose.CURVE, 1, budget_share=0.8)
+    screening = request_run(project, project.tip(), None, Purpose.SCREEN, 901)
     assert list(Run.objects.queued_for(curve.queue)) == [curve, screening]
 
 

@@ -288,4 +288,4 @@ def test_device_time_of_lost_attempts_is_counted(project: Project) -> None:
     assert run.state == State.QUEUED and 70 < run.earlier_seconds < 100
     drain()
     run.refresh_from_db()
-    assert run.seconds == pytest.approx(run.earlier_seconds + (run.train_seconds or 0))
+    assert run.device_seconds == pytest.approx(run.earlier_seconds + (run.train_seconds or 0))

@@ -60,7 +60,7 @@ def test_a_decision_is_told_with_gate_evidence_wait_and_cost() -> None:
         "gate 2: into the baseline?",
         "−0.0",
         "n = 5 / 5",
-        "min trained",
+        "min of device time",
         "3 h</time>",
     ):
         assert words in mine

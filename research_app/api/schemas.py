@@ -84,6 +84,7 @@ class CandidateOut(TriedOut):
     resting: bool
     waits_for_person: bool
     needs_attention: str
+    device_seconds: float = Field(description="Of all its runs: lost attempts and all devices counted")
     patch_set: PatchSetOut | None
     address: str
 
@@ -130,6 +131,7 @@ class RunOut(Schema):
     started_at: datetime | None
     finished_at: datetime | None
     train_seconds: float | None
+    device_seconds: float = Field(description="Of all its attempts, on all its devices")
     facts: dict[str, float | int | str]
 
 

@@ -9,6 +9,7 @@ from agent.proposal import Tried
 from research_app.api import schemas
 from research_app.evidence.noise import Noise
 from research_app.loop.propose import told_effect, told_interval, tried
+from research_app.loop.runs import NOTHING, costs_of
 from research_app.models import Candidate, Evidence, PatchSet, Project, Run
 from research_app.models.run import arrays_of
 from research_app.web.curves import View, kept
@@ -44,13 +45,14 @@ def attempt(row: Tried) -> dict[str, Any]:
 
 
 def candidate(row: Candidate) -> schemas.CandidateOut:
-    """A candidate (two queries)."""
+    """A candidate (three queries)."""
     return schemas.CandidateOut(
         **attempt(tried(row.project, row)[0]),
         stage_since=row.stage_since,
         resting=row.resting,
         waits_for_person=row.waits_for_person,
         needs_attention=row.needs_attention,
+        device_seconds=round(costs_of([row]).get(row.pk, NOTHING).seconds, 1),
         patch_set=patch_set(row.patch_set) if row.patch_set else None,
         address=f"{settings.SITE_URL}{row.get_absolute_url()}",
     )
@@ -109,6 +111,7 @@ def run(row: Run, noise: Noise | None) -> schemas.RunOut:
         started_at=row.started_at,
         finished_at=row.finished_at,
         train_seconds=row.train_seconds,
+        device_seconds=round(row.device_seconds, 1),
         facts={name: value for name, value in row.facts.items() if name in TOLD_FACTS and isinstance(value, int | float | str)},
     )
 

@@ -11,7 +11,7 @@ from agent.proposal import Edit, Proposal
 from research_app.loop.duplicates import Fingerprint, fingerprint_of, tried_before
 from research_app.loop.examine import flags_of
 from research_app.loop.propose import enter
-from research_app.loop.train import queue_run
+from research_app.loop.runs import request_run
 from research_app.models import Author, BaselineVersion, Candidate, Kind, PatchSet, Project, Purpose, Stage
 from research_app.models.lease import MAX_ATTEMPTS, Lease
 from research_app.repository import Change, Limits, PatchError, check_paths, normalised_syntax_hash
@@ -138,7 +138,7 @@ def begin_screening(candidate: Candidate, lease: Lease, change: Change, found: F
         patch_set = record_patch_set(candidate, candidate.base, change, found, flags, number=number)
         # The same tree with the same seed scores the same: an A/A candidate needs seeds that the baseline never had.
         seed = AA_SEED + 100 * candidate.number if candidate.aa else FIRST_SEED
-        queue_run(candidate.project, candidate.base, patch_set, Purpose.SCREEN, seed)
+        request_run(candidate.project, candidate.base, patch_set, Purpose.SCREEN, seed)
         candidate.move(Stage.SCREENING, "Its first run is queued.", lease=lease, patch_set=patch_set)
 
 

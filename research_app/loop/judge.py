@@ -20,7 +20,7 @@ from research_app.evidence.policy import Decision, Policy, decide
 from research_app.ladder import SMALLEST as SCALE
 from research_app.loop.doubt import doubt_by_aa
 from research_app.loop.rejudge import judged_again, landing_waiting_for, still_good
-from research_app.loop.train import ensure_bank, ensure_curve, queue_run
+from research_app.loop.runs import ensure_bank, ensure_curve, request_run
 from research_app.loop.weigh import Arms, confirm, looks_of, weigh, weigh_confirmation
 from research_app.models import (
     BaselineVersion,
@@ -138,9 +138,9 @@ def go_on(
         freeze(candidate, evidence)
         ensure_bank(patch_set.base, bank)
         for seed in seeds:
-            queue_run(project, patch_set.base, patch_set, purpose, seed)
+            request_run(project, patch_set.base, patch_set, purpose, seed)
             if purpose == Purpose.CONFIRM:
-                queue_run(project, patch_set.base, None, purpose, seed)
+                request_run(project, patch_set.base, None, purpose, seed)
         if purpose == Purpose.CONFIRM:
             ensure_curve(patch_set.base)
         candidate.move(stage, evidence.reason, lease=lease, evidence=evidence)

@@ -19,7 +19,7 @@ from research_app.loop.propose import told_effect
 from research_app.loop.push import ask_for_push
 from research_app.loop.queue import TRAILER, entries_of, give_back, head_of, hold, name_of, standing_approvals
 from research_app.loop.rejudge import judge_again, judge_here
-from research_app.loop.train import ensure_bank
+from research_app.loop.runs import ensure_bank
 from research_app.models import (
     BaselineVersion,
     Candidate,

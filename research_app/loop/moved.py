@@ -4,7 +4,7 @@ import logging
 
 from django.db import transaction
 
-from research_app.loop.train import ensure_bank
+from research_app.loop.runs import ensure_bank
 from research_app.models import BaselineVersion, Event, Landing, LandingState, Project
 from research_app.repository import RepositoryError
 

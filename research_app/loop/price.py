@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from django.db.models import F, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, QuerySet, Sum
 
 from research_app.evidence.apart import told_apart
 from research_app.ladder import SMALLEST, Rung
+from research_app.loop.runs import HOUR, NOTHING, costs_of
 from research_app.loop.scale_up import missing_bank
 from research_app.models import BaselineVersion, Candidate, Project, Run, ScaleUp, State
+from research_app.models.device_time import device_seconds
 
-HOUR = 3600.0  # seconds
 MEASURED_BY = 40  # newest runs that tell how long one takes
 
 
@@ -95,34 +94,16 @@ def price_of(rung: Rung, pace: Pace, shares: Iterable[float]) -> Price:
     return Price(len(listed), hours, at_most, None if hours is None else hours * rung.price, at_most * rung.price)
 
 
-def device_seconds_of(candidates: Sequence[Candidate]) -> Mapping[int, Mapping[str, float]]:
-    """Device time of the runs of candidates, lost attempts included: {candidate: {rung: seconds}}. One query.
-
-    A run that trains now counts with what its earlier attempts took.
-    """
-    found: dict[int, dict[str, float]] = defaultdict(dict)
-    runs = Run.objects.filter(patch_set__candidate__in=[c.pk for c in candidates]).order_by()
-    taken = Sum((F("earlier_seconds") + Coalesce(F("train_seconds"), 0.0)) * F("devices"))
-    for pk, scale, seconds in runs.values_list("patch_set__candidate", "scale").annotate(taken=taken):
-        found[int(pk or 0)][scale] = float(seconds or 0.0)
-    return found
-
-
 def money_of(candidates: Sequence[Candidate]) -> dict[int, float]:
     """What the runs of candidates cost, each hour at the price of its own rung. One query, and one file for each project."""
     prices = {project.pk: prices_of(project) for project in {c.project for c in candidates}}
-    seconds = device_seconds_of(candidates)
-    return {c.pk: worth(seconds.get(c.pk, {}), prices[c.project_id]) for c in candidates}
+    costs = costs_of(candidates)
+    return {c.pk: costs.get(c.pk, NOTHING).money(prices[c.project_id]) for c in candidates}
 
 
 def prices_of(project: Project) -> dict[str, float]:
     """The price of an hour of one device on each rung."""
     return {rung.name: rung.price for rung in project.file.rungs}
-
-
-def worth(seconds: Mapping[str, float], prices: Mapping[str, float]) -> float:
-    """Device time by rung in money. A rung that the ladder no longer has counts as nothing: nobody knows its price."""
-    return sum(taken / HOUR * prices.get(scale, 0.0) for scale, taken in seconds.items())
 
 
 def shared_shares(base: BaselineVersion, rung: Rung, seeds: int) -> list[float]:
@@ -208,9 +189,9 @@ def account_of(project: Project) -> Account:
 
 def _spent(runs: QuerySet[Run], rung: Rung) -> Price:
     """What runs of a rung have taken so far, attempts that were lost or stopped included."""
-    taken = [run for run in runs.only("train_seconds", "earlier_seconds", "started_at", "devices", "state") if run.seconds]
-    hours = sum(run.seconds * run.devices for run in taken) / HOUR
-    return Price(len(taken), hours, hours, hours * rung.price, hours * rung.price)
+    taken = runs.annotate(taken=device_seconds()).filter(taken__gt=0).aggregate(count=Count("pk"), seconds=Sum("taken"))
+    hours = float(taken["seconds"] or 0.0) / HOUR
+    return Price(taken["count"], hours, hours, hours * rung.price, hours * rung.price)
 
 
 def _promised(step: ScaleUp) -> Price:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from research_app.home import CODE
 from research_app.ladder import SMALLEST
-from research_app.loop.train import ensure_bank
+from research_app.loop.runs import ensure_bank
 from research_app.loop.votes import unsatisfiable, void_undecided
 from research_app.models import BaselineVersion, Event, Project
 from research_app.models.project import SLUG

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from research_app.loop.train import ensure_bank, queue_run
+from research_app.loop.runs import ensure_bank, request_run
 from research_app.loop.votes import tally, void_votes
 from research_app.models import (
     BaselineVersion,
@@ -62,7 +62,7 @@ def queue_fresh_runs(project: Project, version: BaselineVersion, patch_set: Patc
     fresh = project.file.policy.confirm_runs
     ensure_bank(version, max(project.file.baseline.runs, fresh))
     for seed in range(FRESH_SEED * patch_set.number, FRESH_SEED * patch_set.number + fresh):
-        queue_run(project, version, patch_set, Purpose.REJUDGE, seed)
+        request_run(project, version, patch_set, Purpose.REJUDGE, seed)
 
 
 def give_back(landing: Landing, lease: Lease, stage: Stage, why: str, **fields: Any) -> None:

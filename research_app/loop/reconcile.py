@@ -22,9 +22,10 @@ from research_app.loop.notify import wake_notifications
 from research_app.loop.propose import close_round, lost_turn, wants_more
 from research_app.loop.push import wake_pushes
 from research_app.loop.rejudge import judged_again
+from research_app.loop.runs import ensure_bank, requeue
+from research_app.loop.runs import retry as retry_runs
 from research_app.loop.scale_up import report_stuck, scale_up_waits, wake
 from research_app.loop.stack_check import wake_stack_checks
-from research_app.loop.train import ensure_bank, requeue
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -134,9 +135,10 @@ def free_lost_runs() -> None:
         # The token moves on, so that the lost worker, should it still live, cannot write.
         freed = Run.objects.filter(forgotten(), pk=run.pk, state=State.RUNNING, fence_token=run.fence_token)
         if freed.update(lease_until=None, leased_by="", fence_token=F("fence_token") + 1):
+            run.fence_token += 1
             with transaction.atomic():
                 Event.objects.record("run lost its worker", run, "signoff", run.project, worker=run.leased_by)
-            requeue(run, min(now, run.lease_until - LEASE) if run.lease_until else now)
+                requeue(run, until=min(now, run.lease_until - LEASE) if run.lease_until else now)
 
 
 def complete_banks() -> None:
@@ -223,11 +225,7 @@ def retry(candidate: Candidate, actor: str) -> None:
         climbing = candidate.scale_ups.running().values("rung")
         theirs = Q(patch_set=None, baseline__patch_sets__current_of=candidate, scale__in=climbing)
         runs = Run.objects.filter(Q(patch_set__candidate=candidate) | theirs, state=State.STUCK)
-        found = list(runs.distinct())
-        for run in found:
-            Message.objects.enqueue("train", run.pk, run.queue)
-        fresh = {"state": State.QUEUED, "attempts": 0, "last_error": "", "reason": ""}
-        Run.objects.filter(pk__in=[run.pk for run in found], state=State.STUCK).update(**fresh)
+        retry_runs(runs.select_related("project", "patch_set__candidate", "baseline").distinct(), actor)
         Event.objects.record("tried again", candidate, actor, candidate.project)
 
 
@@ -235,7 +233,5 @@ def retry_bank(project: Project, actor: str) -> None:
     """The same for a baseline bank whose runs are stuck."""
     with transaction.atomic():
         runs = project.runs.filter(patch_set=None, state=State.STUCK)
-        for run in runs:
-            Message.objects.enqueue("train", run.pk, run.queue)
-        if runs.update(state=State.QUEUED, attempts=0, last_error="", reason=""):
+        if retry_runs(runs.select_related("project", "baseline"), actor):
             Event.objects.record("tried again", project, actor, project)

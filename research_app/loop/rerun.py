@@ -6,8 +6,9 @@ What was measured is never repeated: a second try at a drop would be a second dr
 
 from django.db import transaction
 
-from research_app.loop.reconcile import retry
-from research_app.models import Candidate, Event, Message, Purpose, Run, Stage, State
+from research_app.loop import reconcile
+from research_app.loop.runs import retry
+from research_app.models import Candidate, Purpose, Run, Stage, State
 from research_app.models.lease import unclaimed
 from training.spec import Outcome
 
@@ -22,7 +23,7 @@ def rerun(candidate: Candidate, actor: str) -> None:
     """Fresh attempts for what stopped this candidate. Raises RerunRefused, and StageMoved where somebody was faster."""
     now = Candidate.objects.select_related("project", "patch_set").get(pk=candidate.pk)
     if now.needs_attention:
-        retry(now, actor)
+        reconcile.retry(now, actor)
     elif now.stage == Stage.CRASHED:
         _train_again(now, actor)
     else:
@@ -32,16 +33,11 @@ def rerun(candidate: Candidate, actor: str) -> None:
 def _train_again(candidate: Candidate, actor: str) -> None:
     """Queue the crashed runs again, at the step that they belong to, in one transaction."""
     crashed = Run.objects.filter(unclaimed(), patch_set=candidate.patch_set, state=State.FINISHED, purpose__in=STEP_OF)
+    crashed = crashed.select_related("project", "patch_set__candidate", "baseline")
     runs = list(crashed.exclude(outcome=Outcome.completed).order_by("pk"))
     if candidate.patch_set is None or not runs:
         raise RerunRefused(f"{candidate} has no run that could be trained again: {candidate.why}")
     with transaction.atomic():
-        for run in runs:
-            told = {"outcome": run.outcome, "reason": run.reason, "group": run.name}
-            Event.objects.record("run tried again", run, actor, candidate.project, **told)
-            Message.objects.enqueue("train", run.pk, run.queue)
-        fresh = {"state": State.QUEUED, "outcome": "", "reason": "", "exit_code": None, "progress": 0.0, "attempts": 0}
-        fresh |= {"last_error": "", "device": None, "started_at": None, "finished_at": None, "train_seconds": None}
-        Run.objects.filter(pk__in=[run.pk for run in runs]).update(**fresh)
+        retry(runs, actor)
         step = STEP_OF[Purpose(runs[-1].purpose)]
         candidate.move(step, f"{actor} had {len(runs)} crashed run{'s'[: len(runs) > 1]} tried again.", actor=actor)

@@ -20,7 +20,7 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
 from research_app.ladder import SMALLEST, Rung
-from research_app.loop.train import CURVE_SEED, queue_run
+from research_app.loop.runs import CURVE_SEED, cancel, request_run, requeue
 from research_app.loop.votes import void_votes
 from research_app.loop.weigh import Arms, begin, frozen, savings
 from research_app.models import (
@@ -78,23 +78,13 @@ def queue_rung(step: ScaleUp) -> None:
     project, base = step.project, step.patch_set.base
     stopped = Run.objects.filter(Q(patch_set=step.patch_set) | Q(patch_set=None, cell=None), baseline=base, scale=step.rung)
     for run in stopped.filter(state=State.FINISHED, outcome=Outcome.cancelled):
-        queue_again(run)
+        requeue(run, fresh=True)
     for seed in step.seeds:
-        queue_run(project, base, step.patch_set, Purpose.SCALE_UP, seed, scale=step.rung)
+        request_run(project, base, step.patch_set, Purpose.SCALE_UP, seed, scale=step.rung)
     for seed in missing_bank(base, step.rung, len(step.seeds)):
-        queue_run(project, base, None, Purpose.SCALE_UP, seed, scale=step.rung)
+        request_run(project, base, None, Purpose.SCALE_UP, seed, scale=step.rung)
     for share in project.file.rung(step.rung).curve:
-        queue_run(project, base, None, Purpose.SCALE_UP, CURVE_SEED, budget_share=share, scale=step.rung)
-
-
-def queue_again(run: Run) -> None:
-    """A run that a person stopped is wanted after all. What it spent stays on its account. In a transaction."""
-    spent = F("earlier_seconds") + (run.train_seconds or 0.0)
-    Run.objects.filter(pk=run.pk).update(
-        state=State.QUEUED, outcome="", reason="", finished_at=None, started_at=None, train_seconds=None, device=None,
-        attempts=0, progress=0.0, earlier_seconds=spent,
-    )  # fmt: skip
-    Message.objects.enqueue("train", run.pk, run.queue)
+        request_run(project, base, None, Purpose.SCALE_UP, CURVE_SEED, budget_share=share, scale=step.rung)
 
 
 def missing_bank(base: BaselineVersion, scale: str, size: int) -> list[int]:
@@ -348,19 +338,6 @@ def unneeded_runs(step: ScaleUp) -> QuerySet[Run]:
     if not others.exists():
         own |= Q(patch_set=None, cell=None, baseline=step.patch_set.base_id)
     return Run.objects.filter(own, scale=step.rung).exclude(state=State.FINISHED)
-
-
-def cancel(runs: QuerySet[Run], why: str) -> int:
-    """End runs that wait or train; a worker that trains one notices within seconds. Returns how many. In a transaction."""
-    now, count = timezone.now(), 0
-    for run in runs:
-        # The token moves on, so that the worker that trains it cannot write and stops.
-        spent = max(0.0, (now - run.started_at).total_seconds()) if run.state == State.RUNNING and run.started_at else None
-        count += Run.objects.filter(pk=run.pk, fence_token=run.fence_token).exclude(state=State.FINISHED).update(
-            state=State.FINISHED, outcome=Outcome.cancelled, reason=why, finished_at=now, train_seconds=spent,
-            lease_until=None, leased_by="", fence_token=F("fence_token") + 1,
-        )  # fmt: skip
-    return count
 
 
 def report_stuck(step: ScaleUp) -> bool:

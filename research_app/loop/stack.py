@@ -10,7 +10,7 @@ from django.db.models import F
 from research_app.loop.check import FIRST_SEED, record_patch_set
 from research_app.loop.duplicates import Fingerprint, fingerprint_of
 from research_app.loop.examine import flags_of
-from research_app.loop.train import queue_run
+from research_app.loop.runs import request_run
 from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, Project, Purpose, Stage
 from research_app.models.candidate import DISCARDED
 from research_app.repository import Change, ConflictError, Limits, check_paths
@@ -132,5 +132,5 @@ def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
     stack.patch_set = patch_set
     Event.objects.record("stack formed", stack, actor, project, members=[str(member) for member in members])
     if stage == Stage.SCREENING:
-        queue_run(project, draft.version, patch_set, Purpose.SCREEN, FIRST_SEED)
+        request_run(project, draft.version, patch_set, Purpose.SCREEN, FIRST_SEED)
     return stack

@@ -18,6 +18,7 @@ from research_app.evidence.stacking import StackDesign, check_bundle, design, ma
 from research_app.ladder import SMALLEST
 from research_app.loop.doubt import doubt_by_check
 from research_app.loop.price import Price, pace_of, price_of
+from research_app.loop.runs import cancel, request_run
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -33,7 +34,6 @@ from research_app.models import (
     State,
 )
 from research_app.models.lease import MAX_ATTEMPTS, Lease, unclaimed
-from research_app.models.run import PRIORITY
 from research_app.repository import ConflictError
 from training.spec import Outcome
 
@@ -148,7 +148,8 @@ def build(check: StackCheck, lease: Lease) -> None:
             on = sorted(int(name) for name in row)
             cell = StackCell.objects.create(check_of=check, row=number, on=on, commit=commit)
             for repeat in range(repeats[number]):
-                queue_cell(check, cell, FIRST_SEED + 1000 * check.pk + 10 * number + repeat)
+                seed = FIRST_SEED + 1000 * check.pk + 10 * number + repeat
+                request_run(project, version, None, Purpose.STACK, seed, cell=cell)
 
 
 def by_number(members: Sequence[Candidate]) -> list[Candidate]:
@@ -171,24 +172,6 @@ def commit_of(project: Project, version: BaselineVersion, members: Sequence[Cand
         return project.repository.combined(version.commit, parts)
     except ConflictError as conflict:
         raise ConflictError(str(conflict), conflict.paths, part=which[conflict.part]) from None
-
-
-def queue_cell(check: StackCheck, cell: StackCell, seed: int) -> None:
-    """Queue one run of a row. In a transaction."""
-    project, rung = check.project, check.project.file.rung(SMALLEST)
-    run = Run.objects.create(
-        project=project,
-        baseline=check.version,
-        cell=cell,
-        purpose=Purpose.STACK,
-        priority=PRIORITY[Purpose.STACK],
-        queue=rung.queue,
-        devices=rung.devices,
-        commit=cell.commit,
-        seed=seed,
-        self_reported=project.self_reported,
-    )
-    Message.objects.enqueue("train", run.pk, run.queue)
 
 
 def weigh(check: StackCheck, lease: Lease) -> None:
@@ -253,7 +236,7 @@ def stop_check(check: StackCheck, actor: str) -> None:
         running = StackCheck.objects.filter(pk=check.pk, state=CheckState.RUNNING)
         why = f"Stopped by {actor}."
         if running.update(state=CheckState.STOPPED, reason=why, ended_at=timezone.now(), lease_until=None):
-            Run.objects.filter(cell__check_of=check, state=State.QUEUED).delete()
+            cancel(Run.objects.filter(cell__check_of=check, state=State.QUEUED), why)
             Event.objects.record("stack check ended", check, actor, check.project, state=CheckState.STOPPED, why=why)
 
 

@@ -10,7 +10,7 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.savings import Reach, budget_to_reach, fit_loss_curve
 from research_app.ladder import SMALLEST
 from research_app.loop.price import Price, pace_of, price_of
-from research_app.loop.train import queue_run
+from research_app.loop.runs import request_run
 from research_app.models import BaselineVersion, Event, Project, Purpose
 
 SHARES = (0.4, 0.55, 0.7, 0.85)
@@ -88,5 +88,5 @@ def measure_target(version: BaselineVersion, actor: str) -> None:
     with transaction.atomic():
         for share in SHARES:
             for seed in SEEDS:
-                queue_run(version.project, version, None, Purpose.TARGET, seed, budget_share=share)
+                request_run(version.project, version, None, Purpose.TARGET, seed, budget_share=share)
         Event.objects.record("time to target asked for", version, actor, version.project, baseline=version.number)

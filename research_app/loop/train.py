@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
-from django.utils import timezone
 
 from research_app.ladder import SMALLEST
 from research_app.loop import attempts
 from research_app.loop.examine import findings_of
+from research_app.loop.runs import fail, requeue
 from research_app.models import (
-    BaselineVersion,
     Device,
     Event,
     Lease,
     LeaseLost,
     Message,
-    PatchSet,
     Project,
     Purpose,
     Round,
@@ -31,73 +28,15 @@ from research_app.models import (
     State,
 )
 from research_app.models.lease import MAX_ATTEMPTS
-from research_app.models.run import PRIORITY, sandbox_for
+from research_app.models.run import sandbox_for
 from training.runner import run_training
 from training.sandbox import Level, NoSandbox
 from training.spec import GIB, KIB, Outcome, Point, RunResult, RunSpec
 
 logger = logging.getLogger(__name__)
 
-CURVE_SHARES = (0.8, 0.9, 1.15, 1.3)  # 1.0 is the bank
-CURVE_SEED = 1
-
 stopping = threading.Event()
 """Set when this worker was asked to stop: the current run is given back to the queue."""
-
-
-def queue_run(
-    project: Project,
-    baseline: BaselineVersion,
-    patch_set: PatchSet | None,
-    purpose: Purpose,
-    seed: int,
-    *,
-    budget_share: float = 1.0,
-    scale: str = SMALLEST,
-) -> Run:
-    """Ask for one run, once: the same patch set (or baseline), rung, seed and budget gives the same row. In a transaction."""
-    rung = project.file.rung(scale)
-    run, created = Run.objects.get_or_create(
-        baseline=baseline,
-        patch_set=patch_set,
-        scale=scale,
-        seed=seed,
-        budget_share=budget_share,
-        defaults={
-            "project": project,
-            "purpose": purpose,
-            "priority": PRIORITY[purpose],
-            "queue": rung.queue,
-            "devices": rung.devices,
-            "commit": patch_set.commit if patch_set else baseline.commit,
-            "self_reported": project.self_reported,
-        },
-    )
-    if created:
-        Message.objects.enqueue("train", run.pk, run.queue)
-    return run
-
-
-def ensure_bank(baseline: BaselineVersion, size: int) -> None:
-    """Queue what is missing of a baseline version's bank, with the next seeds. In a transaction.
-
-    A few runs of the bank may fail; when more than half have, a person must look at the baseline first.
-    """
-    runs = baseline.runs.of_baseline().filter(purpose=Purpose.BANK, budget_share=1.0)
-    seeds = set(baseline.runs.of_baseline().filter(budget_share=1.0).values_list("seed", flat=True))
-    failed = runs.filter(state=State.FINISHED).exclude(outcome=Outcome.completed).count()
-    missing = size - (runs.count() - failed)
-    if failed > size // 2 or missing <= 0:
-        return
-    fresh = (seed for seed in range(1, size + len(seeds) + 1) if seed not in seeds)
-    for _ in range(missing):
-        queue_run(baseline.project, baseline, None, Purpose.BANK, next(fresh))
-
-
-def ensure_curve(baseline: BaselineVersion) -> None:
-    """Queue the baseline at other budgets, once per version: what time saved is read off. In a transaction."""
-    for share in CURVE_SHARES:
-        queue_run(baseline.project, baseline, None, Purpose.CURVE, CURVE_SEED, budget_share=share)
 
 
 def train_next(queue: str, device: Device) -> bool:
@@ -119,7 +58,8 @@ def train_next(queue: str, device: Device) -> bool:
     except (OSError, NoSandbox) as error:
         logger.exception("%s could not be executed on %s", run, device)
         lease.fail(error)
-        requeue(run, timezone.now())
+        with transaction.atomic():
+            requeue(run)
     finally:
         attempts.leave(lease)
         attempts.sweep()
@@ -145,7 +85,8 @@ def execute(run: Run, lease: Lease, device: Device, lost: threading.Event) -> Ru
     result = run_training(spec_of(run, device, tree, scratch), writer, should_stop)
     if result.outcome == Outcome.cancelled and stopping.is_set():
         lease.write(lease_until=None, leased_by="", attempts=0)
-        requeue(run, timezone.now())
+        with transaction.atomic():
+            requeue(run)
         raise LeaseLost("given back because the worker is stopping")
     return result
 
@@ -265,25 +206,10 @@ def record(run: Run, lease: Lease, result: RunResult) -> None:
 
 
 def give_up(run: Run, lease: Lease) -> None:
-    """Too many attempts were lost: a person must look at the machine. The candidate says so too."""
+    """Too many attempts were lost: a person must look at the machine."""
     said = run.last_error or "its worker was killed each time"
     why = f"Training was interrupted {MAX_ATTEMPTS} times (seed {run.seed}); the last time: {said}. "
-    why += "Look at the worker's log and at `manage.py doctor`, then choose “Try again”."
-    with transaction.atomic():
-        lease.write(state=State.STUCK, reason=why, lease_until=None, leased_by="", device=None)
-        Event.objects.record("run needs attention", run, "signoff", run.project, why=why)
-        if run.patch_set:
-            candidate = run.patch_set.candidate
-            type(candidate).objects.filter(pk=candidate.pk).update(needs_attention=why)
-
-
-def requeue(run: Run, until: datetime) -> None:
-    """Back to the queue after its worker was lost or stopped. Only where nobody holds it. It trained `until` then."""
-    trained = max(0.0, (until - run.started_at).total_seconds()) if run.started_at else 0.0
-    with transaction.atomic():
-        lost = Run.objects.filter(pk=run.pk, state=State.RUNNING, lease_until=None)
-        lost.update(state=State.QUEUED, device=None, started_at=None, earlier_seconds=F("earlier_seconds") + trained)
-        Message.objects.enqueue("train", run.pk, run.queue)
+    fail(run, lease, why + "Look at the worker's log and at `manage.py doctor`, then choose “Try again”.")
 
 
 def wake_proposers(project: Project) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from research_app.ladder import SMALLEST
 from research_app.models.baseline import BaselineVersion
 from research_app.models.device import Device
+from research_app.models.device_time import total_device_seconds
 from research_app.models.lease import Lease, Leased
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
@@ -73,6 +74,10 @@ class RunQuerySet(models.QuerySet["Run"]):
     def completed(self) -> Self:
         """Runs with a score."""
         return self.filter(outcome=Outcome.completed)
+
+    def device_seconds(self) -> float:
+        """Device time of all of them together: lost attempts and all devices counted, up to now (one query)."""
+        return float(self.aggregate(taken=total_device_seconds())["taken"])
 
 
 class Run(Leased):
@@ -164,15 +169,23 @@ class Run(Leased):
                 )
                 if lease:
                     SeriesChunk.objects.filter(run_id=pk).delete()  # of an attempt that was lost
+                    Series.objects.filter(run_id=pk).delete()  # of one that ended and is made anew
                     return lease
         return None
 
     @property
-    def seconds(self) -> float:
-        """Device time that it has taken, attempts that were lost included."""
-        if self.train_seconds is not None or self.started_at is None:
-            return self.earlier_seconds + (self.train_seconds or 0.0)
-        return self.earlier_seconds + max(0.0, (timezone.now() - self.started_at).total_seconds())
+    def device_seconds(self) -> float:
+        """Device time that it has taken up to now: lost attempts and all its devices counted, as in models/device_time.py."""
+        return (self.earlier_seconds + self.attempt_seconds) * self.devices
+
+    @property
+    def attempt_seconds(self) -> float:
+        """How long this attempt trained, or has so far; 0 for a run that waits or that a machine gave up on."""
+        if self.train_seconds is not None:
+            return self.train_seconds
+        if self.state != State.RUNNING or self.started_at is None:
+            return 0.0
+        return max(0.0, (timezone.now() - self.started_at).total_seconds())
 
     @property
     def left(self) -> timedelta | None:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from agent.proposal import CATEGORIES
 from research_app.access import may_operate
-from research_app.loop.price import device_seconds_of
+from research_app.loop.runs import costs_of
 from research_app.models import Candidate, Kind, Preferences, Project, SavedView, Stage, Verdict
 from research_app.models.candidate import DISCARDED, RESTING, WAITING, CandidateQuerySet
 from research_app.web import columns, live
@@ -131,7 +131,7 @@ def candidates(request: HttpRequest, slug: str) -> HttpResponse:
         "form": form,
         "order": order,
         "page": page,
-        "rows": rows(listed, spent_on(listed)),
+        "rows": rows(listed, costs_of(listed)),
         "columns": shown,
         "all_columns": [(column, column in shown) for column in columns.COLUMNS],
         "views": views_of(request, project),
@@ -160,11 +160,6 @@ def views_of(request: HttpRequest, project: Project) -> list[tuple[SavedView, bo
     now = sorted(parse_qsl(bare_query(request.GET.urlencode())))
     found = SavedView.objects.filter(project=project).seen_by(request.user)
     return [(view, sorted(parse_qsl(view.query)) == now, view.user_id == request.user.pk) for view in found]
-
-
-def spent_on(listed: Sequence[Candidate]) -> dict[int, float]:
-    """Device-seconds of these candidates' runs, lost attempts included, by candidate. One query."""
-    return {pk: sum(seconds.values()) for pk, seconds in device_seconds_of(listed).items()}
 
 
 def for_list(found: CandidateQuerySet) -> CandidateQuerySet:

@@ -3,17 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Case, F, FloatField, OrderBy, When
+from django.db.models import Case, F, FloatField, OrderBy, OuterRef, Subquery, When
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Cast
 
-from research_app.models import Verdict
+from research_app.models import Run, Verdict
+from research_app.models.device_time import total_device_seconds
 
 # Health hides an effect from the order too: an invalid candidate is not best.
 EFFECT = Case(When(evidence__verdict=Verdict.INVALID, then=None), default=F("evidence__effect"))
 SAVED = Case(
     When(evidence__verdict=Verdict.INVALID, then=None),
     default=Cast(KeyTransform("saved", KeyTransform("savings", "evidence__numbers")), FloatField()),
+    output_field=FloatField(),
+)
+# What its runs have cost, for the order alone: figures come from loop/runs.py, for the page's rows at once.
+SPENT = Subquery(
+    Run.objects.filter(patch_set__candidate=OuterRef("pk"))
+    .order_by()
+    .values("patch_set__candidate")
+    .annotate(taken=total_device_seconds())
+    .values("taken"),
     output_field=FloatField(),
 )
 # The best verdict first, then what is not decided, then what was.
@@ -37,6 +47,8 @@ ORDERS: Mapping[str, tuple[str, OrderBy]] = {
     "invalid": ("by verdict, invalid first", RANK.desc()),
     "changed": ("changed last", F("stage_since").desc()),
     "still": ("unchanged longest", F("stage_since").asc()),
+    "dearest": ("most device time first", SPENT.desc(nulls_last=True)),
+    "cheapest": ("least device time first", SPENT.asc(nulls_last=True)),
     "author": ("by author", F("author").asc()),
     "author-z": ("by author, from Z", F("author").desc()),
     "category": ("by category", F("category").asc()),
@@ -70,7 +82,7 @@ COLUMNS = (
     Column("constants", "Constants", (), "constants that the diff touches"),
     Column("lines", "Lines", (), "lines added and removed"),
     Column("base", "Base", (), "the baseline version that it is compared with"),
-    Column("spent", "Device time", (), "training time of its runs so far"),
+    Column("spent", "Device time", ("dearest", "cheapest"), "of all its runs so far: lost attempts and all devices counted"),
     Column("proposed", "Proposed", ("newest", "oldest")),
     Column("changed", "Changed", ("changed", "still"), "how long it is at its stage"),
 )

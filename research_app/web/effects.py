@@ -7,6 +7,7 @@ from statistics import median
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from research_app.loop.runs import NOTHING, Cost
 from research_app.models import Candidate, Evidence, Verdict
 from research_app.web import figures
 
@@ -97,7 +98,12 @@ class Row:
     candidate: Candidate
     effect: Effect | None
     scale: Scale
-    spent: float = 0.0  # seconds of training
+    cost: Cost = NOTHING
+
+    @property
+    def spent(self) -> float:
+        """Device time of its runs, in seconds."""
+        return self.cost.seconds
 
     @property
     def bar(self) -> SafeString | None:
@@ -120,11 +126,11 @@ class Row:
         return self.candidate.patch_set.touched.split() if self.candidate.patch_set else []
 
 
-def rows(candidates: Iterable[Candidate], spent: Mapping[int, float] | None = None) -> list[Row]:
+def rows(candidates: Iterable[Candidate], costs: Mapping[int, Cost] | None = None) -> list[Row]:
     """Rows on one common scale per project. Signs are read once per project: they cost a validation each."""
     listed = list(candidates)
     projects = {c.project_id: c.project for c in listed}
     sign = {pk: project.sign for pk, project in projects.items()}
     effects = {c.pk: effect_of(c.evidence, sign[c.project_id]) for c in listed}
     scales = {pk: Scale.of(effects[c.pk] for c in listed if c.project_id == pk) for pk in projects}
-    return [Row(c, effects[c.pk], scales[c.project_id], (spent or {}).get(c.pk, 0.0)) for c in listed]
+    return [Row(c, effects[c.pk], scales[c.project_id], (costs or {}).get(c.pk, NOTHING)) for c in listed]

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from research_app.ladder import SMALLEST
-from research_app.models import Evidence, Landing, LandingState, Project, Purpose, State, Verdict
+from research_app.models import Evidence, Landing, LandingState, Project, Purpose, Run, State, Verdict
+from research_app.models.device_time import device_seconds
+from research_app.web.kept import kept, version_of
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,29 @@ def steps(counts: Mapping[str, int]) -> Sequence[Step]:
 
 
 def cost_of(project: Project) -> Cost:
-    """What all runs took. Two queries."""
-    ended = project.runs.filter(train_seconds__isnull=False)
-    rows = ended.values_list("device__kind").annotate(Sum("train_seconds"), Count("pk")).order_by("device__kind")
-    kinds = {str(kind or "unknown device"): (float(seconds), count) for kind, seconds, count in rows}
-    landed = Landing.objects.filter(project=project, state=LandingState.LANDED).count()
-    return Cost({kind: seconds for kind, (seconds, _) in kinds.items()}, landed, sum(count for _, count in kinds.values()))
+    """What all runs took up to now: those that ended from memory, those that wait or train anew. Four queries."""
+    unfinished = project.runs.exclude(state=State.FINISHED)
+    waiting = _by_kind(unfinished)
+    # A run that ended and is made again leaves the first figure for the second.
+    version = version_of(project), unfinished.aggregate(earlier=Sum("earlier_seconds"))["earlier"]
+    ended, landed = kept(project, version, _ended_by_kind), _landed(project)
+    kinds = {kind: ended.get(kind, NONE)[0] + waiting.get(kind, NONE)[0] for kind in sorted({*ended, *waiting})}
+    return Cost(kinds, landed, sum(count for _, count in (*ended.values(), *waiting.values())))
+
+
+NONE = (0.0, 0)
+
+
+def _ended_by_kind(project: Project) -> dict[str, tuple[float, int]]:
+    return _by_kind(project.runs.filter(state=State.FINISHED))
+
+
+def _by_kind(runs: QuerySet[Run]) -> dict[str, tuple[float, int]]:
+    """Device time and number of the runs that took any, by kind of device (one query)."""
+    taken = runs.annotate(taken=device_seconds()).filter(taken__gt=0).order_by()
+    rows = taken.values_list("device__kind").annotate(Sum("taken"), Count("pk"))
+    return {str(kind or "unknown device"): (float(seconds), count) for kind, seconds, count in rows}
+
+
+def _landed(project: Project) -> int:
+    return Landing.objects.filter(project=project, state=LandingState.LANDED).count()

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from research_app.evidence.noise import Noise, Rate, false_accept_rate
 from research_app.models import Project, Purpose, Stage, State, Verdict
 from research_app.models.candidate import RESTING
+from research_app.models.device_time import total_device_seconds
 from research_app.web.kept import kept, version_of
 
 LATELY = timedelta(days=1)  # of device time per step
@@ -47,10 +48,10 @@ class Grounds:
 
 
 def device_time(project: Project) -> list[Spent]:
-    """Training time of the runs that ended in the last day, by what they were for, in the order of their worth. One query."""
+    """Device time of the runs that ended in the last day, by what they were for, in the order of their worth. One query."""
     ended = project.runs.filter(state=State.FINISHED, finished_at__gt=timezone.now() - LATELY)
-    rows = ended.values_list("purpose").annotate(taken=Sum("train_seconds")).order_by()
-    by_purpose = {purpose: seconds or 0.0 for purpose, seconds in rows}
+    rows = ended.values_list("purpose").annotate(taken=total_device_seconds()).order_by()
+    by_purpose = dict(rows)
     total = sum(by_purpose.values())
     return [Spent(p, by_purpose[p], by_purpose[p] / total if total else 0.0) for p in Purpose if p in by_purpose]
 

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from research_app.access import may_operate
+from research_app.loop.runs import costs_of
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -28,7 +29,7 @@ from research_app.models import (
 from research_app.models.candidate import DISCARDED, RESTING, WAITING
 from research_app.web import live
 from research_app.web.access import get_project, researcher
-from research_app.web.candidates import for_list, spent_on
+from research_app.web.candidates import for_list
 from research_app.web.effects import Effect, Row, Scale, effect_of, rows
 
 VIEWS = {"table": "Table", "tree": "Tree", "landings": "Landings"}
@@ -54,7 +55,7 @@ def table(request: HttpRequest, project: Project) -> dict[str, object]:
     found = for_list(Candidate.objects.filter(project=project)).select_related("base")
     page = _page(request, found.order_by("number" if oldest else "-number"), EXPERIMENTS)
     listed = list(page.object_list)
-    return {"page": page, "rows": rows(listed, spent_on(listed)), "oldest": oldest}
+    return {"page": page, "rows": rows(listed, costs_of(listed)), "oldest": oldest}
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def tree(request: HttpRequest, project: Project) -> dict[str, object]:
     notable = for_list(on_these).annotate(place=place).filter(place__lte=BRANCHES).prefetch_related("members__project")
     listed = list(notable.order_by("place"))
     branches: dict[int, list[Row]] = defaultdict(list)
-    for row in rows(listed, spent_on(listed)):
+    for row in rows(listed, costs_of(listed)):
         branches[row.candidate.base_id].append(row)
     made = _made(versions)
     return {"page": page, "nodes": [Node(v, made[v.pk], counts[v.pk], branches[v.pk]) for v in versions]}

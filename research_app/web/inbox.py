@@ -12,8 +12,8 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
-from research_app.loop.price import device_seconds_of
 from research_app.loop.reconcile import retry_bank
+from research_app.loop.runs import costs_of
 from research_app.loop.votes import turns_of
 from research_app.models import Candidate, Landing, Project, Run, Stage, State
 from research_app.models.candidate import RESTING, TO_ANSWER, WAITING
@@ -76,7 +76,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, User)  # the access check let nobody else through
     mine = turns_of(request.user)
     here = {*mine.filter(pk__in=[c.pk for c in waiting]).values_list("pk", flat=True)}
-    turns = waiting_for(request.user, here, waiting[:SHOWN], device_seconds_of(waiting))
+    turns = waiting_for(request.user, here, waiting[:SHOWN], costs_of(waiting))
     answers = for_list(mine.filter(stage__in=TO_ANSWER))
     projects = cards()
     context = {

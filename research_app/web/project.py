@@ -66,7 +66,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "last_round": shown.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
         "trying": tried_now(shown),
         "funnel": kept(shown, version, funnel_of),
-        "cost": kept(shown, version, cost_of),
+        "cost": cost_of(shown),
         "chart_version": f"{sum(counts.values())}-{sum(counts.get(s, 0) for s in RESTING)}-{shown.baseline_versions.count()}",
     }
     fragments = {

@@ -16,8 +16,8 @@ from research_app.evidence.apart import percent_apart
 from research_app.evidence.transfer import LEAST_SHARE, Forecast, Prediction, coverage_of
 from research_app.ladder import SMALLEST, Rung
 from research_app.loop import shortlist
-from research_app.loop.price import HOUR
 from research_app.loop.review import ReviewRefused
+from research_app.loop.runs import HOUR, NOTHING, costs_of
 from research_app.loop.scale_up import (
     ScaleUpRefused,
     forecast_of,
@@ -146,7 +146,7 @@ def in_words(saved: float, low: float, high: float) -> str:
 
 def hours_of(runs: Sequence[Run]) -> float:
     """Device-hours of some runs so far."""
-    return sum(run.seconds * run.devices for run in runs) / HOUR
+    return sum(run.device_seconds for run in runs) / HOUR
 
 
 @researcher
@@ -179,7 +179,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "coverage": coverage_of(forecasts_of(shown.project)),
         "training": [run for run in runs if run.state in (State.RUNNING, State.QUEUED, State.STUCK)],
         "currency": shown.project.file.scale_up.currency,
-        "spent": hours_of([run for run in runs if run.patch_set_id]),
+        "spent": costs_of([shown]).get(shown.pk, NOTHING).hours,
         "shared": hours_of([run for run in runs if not run.patch_set_id]),
         "may_stop": newest is not None and newest.state == ScaleUpState.RUNNING and may_operate(request.user),
         "may_climb_on": bool(steps) and bool(can_climb(shown)) and may_operate(request.user),

@@ -11,11 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from research_app.ladder import SMALLEST
+from research_app.loop.runs import HOUR
 from research_app.models import Author, Kind, Landing, LandingState, Project, Purpose, Verdict
+from research_app.models.device_time import total_device_seconds
 from research_app.web import live
 from research_app.web.access import get_project, researcher
 
-HOUR = 3600.0  # seconds
 ONE_SIDED = 1.645  # standard errors: 5%
 DOLLARS = ("USD", "$")
 
@@ -199,10 +200,10 @@ def device_time(project: Project) -> Sequence[tuple[str, float, float]]:
     prices = {rung.name: rung.price for rung in project.file.rungs}
     counted = project.file.scale_up.currency in DOLLARS
     runs = project.runs.filter(patch_set__isnull=False, patch_set__candidate__aa=False).values("scale")
-    rows = runs.annotate(author=F("patch_set__candidate__author"), took=Sum(F("train_seconds") * F("devices"))).order_by()
+    rows = runs.annotate(author=F("patch_set__candidate__author"), took=total_device_seconds()).order_by()
     found = []
     for author, scale, took in rows.values_list("author", "scale", "took"):
-        hours = float(took or 0.0) / HOUR
+        hours = float(took) / HOUR
         found.append((author, hours, hours * prices.get(scale, 0.0) if counted else 0.0))
     return found
 

@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.db.models import Max
 
 from research_app.ladder import Rung
-from research_app.loop.price import pace_of, price_of, prices_of, worth
+from research_app.loop.price import pace_of, price_of, prices_of
+from research_app.loop.runs import NOTHING, Cost
 from research_app.loop.scale_up import passed_rungs, rungs_left
 from research_app.loop.votes import GATE_OF
 from research_app.models import BaselineVersion, Candidate, Decision, Gate, Project, Review, Stage
@@ -45,12 +46,10 @@ class Votes:
     voided: Sequence[Review]
 
 
-def waiting_for(
-    user: User, mine: Collection[int], candidates: Sequence[Candidate], spent: Mapping[int, Mapping[str, float]]
-) -> list[Waiting]:
+def waiting_for(user: User, mine: Collection[int], candidates: Sequence[Candidate], costs: Mapping[int, Cost]) -> list[Waiting]:
     """Everything that the inbox says of these candidates to this person; `mine`: keys of those that it is their turn on.
 
-    `spent` is their device time by rung. At most four queries, and two for each rung that candidates on a shortlist can
+    `costs`: what their runs took. At most four queries, and two for each rung that candidates on a shortlist can
     climb to next, however many candidates there are.
     """
     if not candidates:
@@ -61,11 +60,11 @@ def waiting_for(
     prices = {pk: prices_of(project) for pk, project in projects.items()}
     climbs = climbs_of([c for c in candidates if c.stage == Stage.SHORTLISTED], files)
     found = []
-    for row in rows(candidates, {pk: sum(seconds.values()) for pk, seconds in spent.items()}):
+    for row in rows(candidates, costs):
         candidate = row.candidate
         gate, file = GATE_OF[Stage(candidate.stage)], files[candidate.project_id]
         notes = notes_on(user, candidate, file.gate.of(gate), votes[candidate.pk], candidate.pk in mine)
-        paid = worth(spent.get(candidate.pk, {}), prices[candidate.project_id])
+        paid = costs.get(candidate.pk, NOTHING).money(prices[candidate.project_id])
         cost = cost_of(row, paid, file, tips.get(candidate.project_id), climbs.get(candidate.pk, ""))
         found.append(Waiting(row, gate, candidate.pk in mine, notes, cost))
     return found
@@ -149,7 +148,7 @@ def climb_of(project: Project, file: ProjectFile, rung: Rung) -> str:
 def cost_of(row: Row, paid: float, file: ProjectFile, tip: tuple[int, int] | None, climb: str) -> str:
     """What it took so far, and what the next step takes. `paid`: its runs in money, each at the price of its rung."""
     candidate = row.candidate
-    said = [f"{figures.duration(row.spent)} trained{_money(paid, file)}"] if row.spent else []
+    said = [f"{figures.duration(row.spent)} of device time{_money(paid, file)}"] if row.spent else []
     if candidate.stage == Stage.READY and candidate.patch_set and tip and candidate.patch_set.base_id != tip[0]:
         said.append(f"judged again first: the baseline is {tip[1]} now")
     if candidate.stage == Stage.SHORTLISTED and climb:

@@ -58,11 +58,11 @@ budget = 8
 """
 LARGE = """
 from django.db import transaction
-from research_app.loop.train import queue_run
+from research_app.loop.runs import request_run
 from research_app.models import Project, Purpose
 project = Project.objects.get()
 with transaction.atomic():
-    queue_run(project, project.tip(), None, Purpose.SCALE_UP, 1, scale="M")
+    request_run(project, project.tip(), None, Purpose.SCALE_UP, 1, scale="M")
 """
 
 

@@ -1,0 +1,195 @@
+"""Runs: asked for, queued again, cancelled, given up; and what they cost. Nothing else changes a run's state once it is there,
+but the claim of a device (Run.claim_next) and the record of its end (loop/train.py).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from research_app.ladder import SMALLEST
+from research_app.models import (
+    BaselineVersion,
+    Candidate,
+    Event,
+    Lease,
+    Message,
+    PatchSet,
+    Project,
+    Purpose,
+    Run,
+    StackCell,
+    State,
+)
+from research_app.models.device_time import total_device_seconds
+from research_app.models.run import PRIORITY, RunQuerySet
+from training.spec import Outcome
+
+HOUR = 3600.0  # seconds
+CURVE_SHARES = (0.8, 0.9, 1.15, 1.3)  # 1.0 is the bank
+CURVE_SEED = 1
+
+
+def request_run(
+    project: Project,
+    baseline: BaselineVersion,
+    patch_set: PatchSet | None,
+    purpose: Purpose,
+    seed: int,
+    *,
+    budget_share: float = 1.0,
+    scale: str = SMALLEST,
+    cell: StackCell | None = None,
+) -> Run:
+    """Return the run of this tree, rung, seed and budget; created and queued if there is none yet. In a transaction."""
+    rung = project.file.rung(scale)
+    run, created = Run.objects.get_or_create(
+        baseline=baseline,
+        patch_set=patch_set,
+        cell=cell,
+        scale=scale,
+        seed=seed,
+        budget_share=budget_share,
+        defaults={
+            "project": project,
+            "purpose": purpose,
+            "priority": PRIORITY[purpose],
+            "queue": rung.queue,
+            "devices": rung.devices,
+            "commit": cell.commit if cell else patch_set.commit if patch_set else baseline.commit,
+            "self_reported": project.self_reported,
+        },
+    )
+    if created:
+        Message.objects.enqueue("train", run.pk, run.queue)
+    return run
+
+
+def ensure_bank(baseline: BaselineVersion, size: int) -> None:
+    """Queue what is missing of a baseline version's bank, with the next seeds. In a transaction.
+
+    A few runs of the bank may fail; when more than half have, a person must look at the baseline first.
+    """
+    runs = baseline.runs.of_baseline().filter(purpose=Purpose.BANK, budget_share=1.0)
+    seeds = set(baseline.runs.of_baseline().filter(budget_share=1.0).values_list("seed", flat=True))
+    failed = runs.filter(state=State.FINISHED).exclude(outcome=Outcome.completed).count()
+    missing = size - (runs.count() - failed)
+    if failed > size // 2 or missing <= 0:
+        return
+    fresh = (seed for seed in range(1, size + len(seeds) + 1) if seed not in seeds)
+    for _ in range(missing):
+        request_run(baseline.project, baseline, None, Purpose.BANK, next(fresh))
+
+
+def ensure_curve(baseline: BaselineVersion) -> None:
+    """Queue the baseline at other budgets, once per version: what time saved is read off. In a transaction."""
+    for share in CURVE_SHARES:
+        request_run(baseline.project, baseline, None, Purpose.CURVE, CURVE_SEED, budget_share=share)
+
+
+def requeue(run: Run, *, until: datetime | None = None, fresh: bool = False) -> bool:
+    """Put a run back into its queue; False where it is held or has moved on since it was read. In a transaction.
+
+    What it took stays on its account; one that still trained did so until `until` (default: now). `fresh` gives it all its
+    attempts again: a person asked for it, or it was given back through no fault of its own.
+    """
+    fields: dict[str, Any] = {
+        "state": State.QUEUED, "outcome": "", "reason": "", "exit_code": None, "score": None, "score_by_source": {},
+        "hidden_score": None, "facts": {}, "sandbox_level": "", "device": None, "started_at": None, "finished_at": None,
+        "train_seconds": None, "progress": 0.0, "earlier_seconds": F("earlier_seconds") + _attempt_seconds(run, until),
+    }  # fmt: skip
+    if fresh:
+        fields |= {"attempts": 0, "last_error": "", "resumed_at": 0.0}
+    free = Run.objects.filter(pk=run.pk, state=run.state, fence_token=run.fence_token, lease_until=None)
+    if not free.update(**fields):
+        return False
+    Message.objects.enqueue("train", run.pk, run.queue)
+    return True
+
+
+def _attempt_seconds(run: Run, until: datetime | None) -> float:
+    """Seconds of the attempt that ends here."""
+    if run.train_seconds is not None or run.state != State.RUNNING or run.started_at is None or until is None:
+        return run.attempt_seconds
+    return max(0.0, (until - run.started_at).total_seconds())
+
+
+def retry(runs: Iterable[Run], actor: str) -> int:
+    """Fresh attempts for runs that a machine gave up on or that did not end well. Returns how many. In a transaction."""
+    count = 0
+    for run in runs:
+        told = {"outcome": run.outcome, "reason": run.reason, "group": run.name}
+        if requeue(run, fresh=True):
+            Event.objects.record("run tried again", run, actor, run.project, **told)
+            count += 1
+    return count
+
+
+def cancel(runs: QuerySet[Run], why: str) -> int:
+    """End runs that wait or train; a worker that trains one notices within seconds. Returns how many. In a transaction."""
+    now, count = timezone.now(), 0
+    for run in runs:
+        # The token moves on, so that the worker that trains it cannot write and stops.
+        spent = run.attempt_seconds if run.state == State.RUNNING else run.train_seconds
+        count += Run.objects.filter(pk=run.pk, fence_token=run.fence_token).exclude(state=State.FINISHED).update(
+            state=State.FINISHED, outcome=Outcome.cancelled, reason=why, finished_at=now, train_seconds=spent,
+            lease_until=None, leased_by="", fence_token=F("fence_token") + 1,
+        )  # fmt: skip
+    return count
+
+
+def fail(run: Run, lease: Lease, why: str, **fields: Any) -> None:
+    """Give a run up until a person has mended what stood in the way; its candidate says so too. Raises LeaseLost.
+
+    It spends nothing from here on: the seconds of an attempt that trained must be among `fields`.
+    """
+    told = {"started_at": None, "device": None} | fields
+    with transaction.atomic():
+        lease.write(state=State.STUCK, reason=why, lease_until=None, leased_by="", **told)
+        Event.objects.record("run needs attention", run, "signoff", run.project, why=why)
+        if run.patch_set:
+            Candidate.objects.filter(pk=run.patch_set.candidate_id).update(needs_attention=why)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Device time of some runs, in seconds by rung: lost attempts and all devices counted."""
+
+    by_rung: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """On all rungs together."""
+        return sum(self.by_rung.values())
+
+    @property
+    def hours(self) -> float:
+        """On all rungs together, in hours."""
+        return self.seconds / HOUR
+
+    def money(self, prices: Mapping[str, float]) -> float:
+        """At the price of an hour on each rung; one that the ladder no longer has counts as nothing: nobody knows its price."""
+        return sum(seconds / HOUR * prices.get(rung, 0.0) for rung, seconds in self.by_rung.items())
+
+
+NOTHING = Cost()
+
+
+def cost_of(runs: RunQuerySet) -> Cost:
+    """What these runs have cost so far (one query)."""
+    return Cost(dict(runs.order_by().values_list("scale").annotate(taken=total_device_seconds())))
+
+
+def costs_of(candidates: Iterable[Candidate]) -> dict[int, Cost]:
+    """What the runs of each candidate have cost, by its key: all patch sets and rungs, none of the baseline's (one query)."""
+    runs = Run.objects.filter(patch_set__candidate__in=[candidate.pk for candidate in candidates])
+    rows = runs.order_by().values_list("patch_set__candidate", "scale").annotate(taken=total_device_seconds())
+    found: dict[int, dict[str, float]] = defaultdict(dict)
+    for pk, scale, taken in rows:
+        found[int(pk or 0)][scale] = float(taken)
+    return {pk: Cost(by_rung) for pk, by_rung in found.items()}
