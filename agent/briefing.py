@@ -14,6 +14,7 @@ from itertools import combinations
 from agent.proposal import CATEGORIES, Context, Tried
 from agent.quote import cut, one_line, quoted, seen
 from agent.tools import table
+from research_app.evidence.digits import gain, spread
 
 LONGEST = 24_000  # characters of a briefing
 SOLID = ("ready", "shortlisted", "scaling_up", "changes", "landing", "landed")
@@ -115,9 +116,9 @@ def what_was_tried(history: Sequence[Tried], sigma: float | None) -> str:
     """The history in tables of bounded length."""
     if not history:
         return "Nothing was tried in this project yet."
-    said = f"{len(history)} changes were tried so far. Effects are rounded; positive is better."
+    said = f"{len(history)} changes were tried so far. Gains are rounded; positive is better."
     if sigma:
-        said += f" The standard deviation of the score over seeds, sigma, is {sigma:.3g}: an effect below it is within noise."
+        said += f" The standard deviation of the score over seeds, sigma, is {spread(sigma)}: a gain below it is within noise."
     tables = [
         ("what worked, by category", by_category(history)),
         ("solid changes, best first", table(best(history)[:8])),
@@ -139,9 +140,9 @@ def by_category(history: Sequence[Tried]) -> str:
             lines.append(f"{category}: nothing tried")
             continue
         broken = sum(row.outcome in ("crashed", "invalid") for row in rows)
-        told = f"mean {sum(effects) / len(effects):+.3g}, best {max(effects):+.3g}" if effects else "none measured"
+        told = f"mean {gain(sum(effects) / len(effects))}, best {gain(max(effects))}" if effects else "none measured"
         solid = sum(row.stage in SOLID for row in rows)
-        lines.append(f"{category}: {len(rows)} tried, {solid} solid, {broken} crashed or invalid; effects: {told}")
+        lines.append(f"{category}: {len(rows)} tried, {solid} solid, {broken} crashed or invalid; gains: {told}")
     return "\n".join(lines)
 
 
@@ -164,7 +165,7 @@ def contradictions(history: Sequence[Tried], sigma: float | None) -> list[str]:
     clear = sigma or 0.0
     undone = (row for row in history if row.stage in UNDONE and row.effect is not None and row.effect > 2 * clear > 0)
     found = [
-        f"C-{row.candidate} measured {row.effect:+.3g} and is {row.stage.replace('_', ' ')}: "
+        f"C-{row.candidate} measured {gain(row.effect)} and is {row.stage.replace('_', ' ')}: "
         f"{one_line(row.why or row.hypothesis, 160)}"
         for row in undone
     ]
@@ -177,8 +178,8 @@ def contradictions(history: Sequence[Tried], sigma: float | None) -> list[str]:
         for one, other in combinations(rows, 2):
             if _effect(one) * _effect(other) < 0:
                 found.append(
-                    f"{'raising' if up else 'lowering'} {one_line(name, 80)}: C-{one.candidate} measured {one.effect:+.3g}, "
-                    f"C-{other.candidate} {other.effect:+.3g}"
+                    f"{'raising' if up else 'lowering'} {one_line(name, 80)}: C-{one.candidate} measured {gain(one.effect)}, "
+                    f"C-{other.candidate} {gain(other.effect)}"
                 )
                 break
     return found

@@ -22,6 +22,7 @@ from optuna.trial import TrialState, create_trial
 from agent.constants import Constant, Value, edits_for, find_constants, written
 from agent.ladder import FORMS, ladder, snake
 from agent.proposal import JSON, Context, NothingToPropose, Proposal, Tried
+from research_app.evidence.digits import gain, spread
 
 PAIRS = 0.25  # share of the proposals that move two constants
 ASKS = 12  # suggestions that may repeat an earlier move before any untried one is taken instead
@@ -291,8 +292,8 @@ def _what_is_known(knobs: Mapping[str, Knob], knob: Knob, past: Sequence[tuple[T
         return f"no other value of {called} was tried{waiting} so far"
     effect, place = max(measured)
     times = f"best of {len(measured)} tries" if len(measured) > 1 else "only try"
-    noise = f"; sigma is {sigma:.2g}" if sigma else ""
-    said = f"the {times} with {called} alone so far, {knob.shown(place)}, measured {effect:+.2g}"
+    noise = f"; sigma is {spread(sigma)}" if sigma else ""
+    said = f"the {times} with {called} alone so far, {knob.shown(place)}, measured {gain(effect)}"
     return f"{said} (positive is better{noise})"
 
 

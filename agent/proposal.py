@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from research_app.evidence.digits import Gain
+
 JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"] | None
 
 CATEGORIES = (
@@ -83,6 +85,14 @@ class Tried:
     low: float | None = None
     high: float | None = None
     why: str = ""
+
+    @property
+    def gain(self) -> str:
+        """The effect as people read it too: `+0.0144 [+0.0072 … +0.0216]`, or `unknown`."""
+        if self.effect is None:
+            return "unknown"
+        gain = Gain(self.effect, None, self.low, self.high)
+        return f"{gain.text} [{gain.interval}]" if gain.interval else gain.text
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:

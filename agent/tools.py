@@ -333,16 +333,14 @@ def mistakes(error: ValidationError) -> str:
 
 
 def table(rows: Sequence[Tried]) -> str:
-    """Candidates as lines: number, category, outcome, effect with interval, hypothesis, and why it stands where it stands."""
+    """Candidates as lines: number, category, outcome, gain with interval, hypothesis, and why it stands where it stands."""
     return "\n".join(map(_line, rows))
 
 
 def _line(row: Tried) -> str:
-    effect = "effect unknown" if row.effect is None else f"effect {row.effect:+.3g}"
-    interval = "" if row.low is None or row.high is None else f" [{row.low:+.3g}, {row.high:+.3g}]"
     why = f" — {one_line(row.why, 160)}" if row.why else ""
     told = f"C-{row.candidate} {row.category or '?'} by {one_line(row.author, 40)}, {row.stage.replace('_', ' ')}"
-    return f"{told}, {effect}{interval}: {one_line(row.hypothesis, 200)}{why}"
+    return f"{told}, gain {row.gain}: {one_line(row.hypothesis, 200)}{why}"
 
 
 def _effect(row: Tried) -> float:

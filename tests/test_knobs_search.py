@@ -192,7 +192,7 @@ def test_a_hypothesis_says_what_moves_where_and_only_what_was_measured() -> None
     assert first.category == "optimiser"
     second = propose(files, [tried(1, first, 0.0021)], 1)
     assert (
-        f"the only try with LR alone so far, {to}, measured +0.0021 (positive is better; sigma is 0.001)." in second.hypothesis
+        f"the only try with LR alone so far, {to}, measured +0.0021 (positive is better; sigma is 0.0010)." in second.hypothesis
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from research_app.evidence.digits import gain
 from research_app.loop import propose
 from research_app.loop.review import Seen, approve
 from research_app.models import Candidate, Event, Message, Project, Purpose, Run, RunLog, Stage, State, Verdict
@@ -49,7 +50,7 @@ def test_an_improvement_submitted_by_hand_is_confirmed_on_fresh_seeds_and_waits_
 def test_a_change_that_makes_it_worse_is_dropped_with_the_reason(project: Project) -> None:
     candidate = submit(project, WORSE)
     assert candidate.stage == Stage.DROPPED
-    assert "sigma" in candidate.why
+    assert "σ on 1 run" in candidate.why
 
 
 def test_a_crash_is_a_named_outcome_with_the_last_log_lines(project: Project) -> None:
@@ -75,7 +76,7 @@ def test_an_approved_candidate_is_the_tip_of_the_baseline_with_its_trailers(proj
     assert trailers["Evidence"] == candidate.evidence.content_hash
     told = propose.told_effect(candidate, noise)
     assert told is not None and told > 0 and told != candidate.evidence.effect, "to half a sigma, positive where it is better"
-    assert trailers["Effect"] == f"{told:+.4g} loss, better (n=3, to half a sigma)"
+    assert trailers["Effect"] == f"{gain(told, candidate.evidence.standard_error)} loss, better (n=3, to half a sigma)"
     assert Event.objects.filter(hash=trailers["Audit-Head"]).exists()
     assert project.repository.read(entry.commit, "train.py").decode() == TRAIN.replace(*BETTER)
     assert project.tip().commit == entry.commit and project.tip().number == 1

@@ -102,7 +102,9 @@ def test_who_may_approve_is_told_by_webhook_as_slack_takes_it(project: Project, 
     assert list(post) == ["text"]
     assert post["text"].splitlines()[0] == "*C-1 of demo waits at gate 2*"
     assert "<http://127.0.0.1:8000/projects/demo/candidates/1/|C-1 of demo waits at gate 2>" in post["text"]
-    assert re.search(r"Evidence: solid, better by 0\.\d+ bits per byte \(95% interval", post["text"])
+    assert re.search(
+        r"Evidence: solid, gain \+0\.\d+ bits per byte, 95% interval \+0\.\d+ … \+0\.\d+ \(positive is better\)", post["text"]
+    )
     assert hook.paths == ["/hooks/T0/secret-part"]
     assert hook.headers[0]["Content-Type"] == "application/json"
     assert states() == [Sending.SENT]

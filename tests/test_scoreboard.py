@@ -70,7 +70,7 @@ def test_each_author_has_a_line_with_what_came_of_its_proposals(project: Project
     assert scores_of(project)[0].author == "playbook"
     assert (playbook.proposed, playbook.trained, playbook.solid, playbook.landed) == (2, 2, 2, 1)
     assert (playbook.knobs, playbook.structural, playbook.structural_landed) == (0, 2, 1)
-    assert best.evidence is not None and playbook.gain == pytest.approx(best.evidence.effect)
+    assert best.evidence is not None and playbook.gain and playbook.gain.value == pytest.approx(best.evidence.effect)
     assert (knobs.proposed, knobs.trained, knobs.solid, knobs.landed, knobs.duplicates) == (2, 1, 0, 0, 1)
     assert (knobs.knobs, knobs.structural, knobs.structural_share) == (1, 0, 0.0)
     assert (ada.kind, ada.solid_rate) == ("person", 0.0)
@@ -104,13 +104,14 @@ def test_gain_is_set_against_the_device_time_of_all_runs_of_an_author_and_agains
     runs.update(train_seconds=36.0)
     score = score_of(project, "claude")
     assert score.hours == pytest.approx(runs.count() * 0.01)
-    assert score.gain_per_hour == pytest.approx((best.evidence.effect or 0) / score.hours)
+    assert score.gain_per_hour and score.gain_per_hour.value == pytest.approx((best.evidence.effect or 0) / score.hours)
     assert score.gain_per_dollar is None, "no price and no conversation: nothing to divide by"
     base = BaselineVersion.objects.get(project=project, number=0)
     Conversation.objects.create(project=project, base=base, candidate=best, model="claude", cost=1.5)
     Conversation.objects.create(project=project, base=base, model="claude", cost=0.5)
     assert score_of(project, "claude").dollars == pytest.approx(2.0)
-    assert score_of(project, "claude").gain_per_dollar == pytest.approx((best.evidence.effect or 0) / 2.0)
+    per_dollar = score_of(project, "claude").gain_per_dollar
+    assert per_dollar and per_dollar.value == pytest.approx((best.evidence.effect or 0) / 2.0)
 
 
 def test_aa_candidates_do_not_count(project: Project) -> None:

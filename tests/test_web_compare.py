@@ -71,7 +71,7 @@ def test_health_hides_scores_in_a_comparison(client: Client, project: Project) -
     make_candidate(project, effect=0.9, verdict=Verdict.INVALID, stage=Stage.INVALID)
     score = Run.objects.get(patch_set__candidate__number=1).score
     page = text(client, "?c=1")
-    assert "hidden: health first" in page
+    assert "not comparable: health check failed" in page
     assert f"{score:.4f}" not in page
 
 

@@ -4,28 +4,23 @@ from datetime import timedelta
 
 import pytest
 
+from research_app.evidence import digits
+from research_app.evidence.digits import Gain
 from research_app.web import figures
 from research_app.web.effects import Effect, Scale
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(2.18731, "2.1873"), (None, "–"), (float("nan"), "–"), (-0.5, "−0.5000"), (1e-5, "1e−05"), (12345.6, "1.235e+04")],
+    [(2.18731, "2.1873"), (None, "–"), (float("nan"), "–"), (-0.5, "−0.5000"), (1e-5, "0.00001"), (12345.6, "12,346")],
 )
 def test_scores(value: float | None, text: str) -> None:
-    assert figures.score(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(-0.0115, "−0.0115"), (0.2, "+0.2000"), (0.0, "+0.0000"), (-0.00012, "−0.00012"), (None, "–")]
-)
-def test_differences_always_have_their_sign(value: float | None, text: str) -> None:
-    assert figures.change(value) == text
+    assert digits.score(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(139_840, "139,840"), (1_500_000, "1.5 M"), (5e11, "500 G"), (0.71, "0.71"), (None, "–"), (3, "3"), (2e18, "2e+18")],
+    [(139_840, "139,840"), (1_500_000, "1.5 M"), (5e11, "500 G"), (0.71, "0.71"), (None, "–"), (3, "3"), (2e18, "2×10¹⁸")],
 )
 def test_counts(value: float | None, text: str) -> None:
     assert figures.quantity(value) == text
@@ -46,8 +41,8 @@ def test_sizes_and_shares() -> None:
 
 
 def test_one_outlier_does_not_flatten_the_other_interval_bars() -> None:
-    usual = [Effect(-0.01, -0.02, 0.0, None, 1.0, 1, 4)] * 9
-    wild = Effect(5.0, 4.0, 6.0, False, 700.0, 1, 4)
+    usual = [Effect(Gain(0.01, 0.005, 0.0, 0.02), 1.0, 1, 4)] * 9
+    wild = Effect(Gain(-5.0, 0.5, -6.0, -4.0), 700.0, 1, 4)
     scale = Scale.of([*usual, wild])
     assert scale.limit == pytest.approx(0.08)
     assert 'class="outside"' in scale.bar(wild)
@@ -55,5 +50,5 @@ def test_one_outlier_does_not_flatten_the_other_interval_bars() -> None:
 
 
 def test_an_interval_bar_says_in_words_what_it_shows() -> None:
-    bar = Scale(0.05).bar(Effect(-0.012, -0.02, -0.004, True, 1.7, 3, 4))
-    assert 'aria-label="−0.0120, 95% interval −0.0200 to −0.0040: better"' in bar
+    bar = Scale(0.05).bar(Effect(Gain(0.012, 0.0041, 0.004, 0.02), 1.7, 3, 4))
+    assert 'aria-label="gain +0.0120, 95% interval +0.0040 … +0.0200: better"' in bar

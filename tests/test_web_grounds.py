@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from research_app.evidence.digits import spread
 from research_app.models import Project, Purpose, Stage, State, Verdict
 from research_app.web.grounds import Grounds, device_time
 from research_app.web.project import Bank
@@ -53,8 +54,8 @@ def test_sigma_is_shown_with_its_interval_and_what_it_rests_on(client: Client, p
     noise = project.noise()
     assert noise
     page = text(client)
-    assert f"<b>{noise.sigma:.4f}</b>" in page
-    assert f"{noise.low:.4f} … {noise.high:.4f}, 3 degrees of freedom" in page
+    assert f"<b>{spread(noise.sigma)}</b>" in page
+    assert f"{spread(noise.low)} … {spread(noise.high)}, 3 degrees of freedom" in page
 
 
 def test_runs_at_other_budgets_count_for_the_curve_and_distort_no_mean(client: Client, project: Project) -> None:

@@ -84,9 +84,9 @@ def test_gains_are_differences_of_measured_means_not_sums_of_effects(project: Pr
         Run.objects.filter(baseline=version).update(score=2.0 - number / 10)
     Run.objects.filter(baseline__number=0).update(score=2.187)
     shown = page("show=landings")
-    assert "−0.2870" in shown  # 1.9 against 2.187
-    assert "−0.1870" in shown  # 2.0 against 2.187
-    assert "−0.1000" in shown  # the step from 2.0 to 1.9
+    assert "+0.287" in shown  # 1.9 against 2.187
+    assert "+0.187" in shown  # 2.0 against 2.187
+    assert "+0.100" in shown  # the step from 2.0 to 1.9
     assert shown.count(">Revert</button>") == 2
     assert f'action="{HISTORY.replace("history", "baseline")}2/revert/"' in shown
 
@@ -100,8 +100,8 @@ def test_who_may_only_look_gets_no_button_to_revert(project: Project) -> None:
 def test_a_difference_of_means_has_the_interval_of_its_runs() -> None:
     found = difference([2.0, 2.2], [1.9, 1.9], 0.1, 1.0)
     assert found
-    assert found.value == pytest.approx(-0.2)
-    assert [found.low, found.high] == pytest.approx([-0.396, -0.004])
+    assert found.value == pytest.approx(0.2)
+    assert [found.low, found.high] == pytest.approx([0.004, 0.396], rel=1e-3)
     assert found.better is True
     wide = difference([2.0], [1.9], 0.1, 1.0)
     assert wide and wide.better is None

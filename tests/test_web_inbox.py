@@ -58,7 +58,7 @@ def test_a_decision_is_told_with_gate_evidence_wait_and_cost() -> None:
     for words in (
         "1 decision waits for you",
         "gate 2: into the baseline?",
-        "−0.0",
+        "+0.0",
         "n = 5 / 5",
         "min of device time",
         "3 h</time>",

@@ -108,7 +108,7 @@ def test_an_invalid_candidates_effect_is_hidden_and_does_not_sort_first(client: 
     make_candidate(project, edits=LAYERS, effect=0.01)
     page = text(client, "/projects/demo/candidates/?sort=best")
     assert order(page, 2, 1)
-    assert "hidden: health first" in page
+    assert "not comparable: health check failed" in page
     assert "0.9" not in page
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from research_app.evidence.digits import number
 from training.claims_text import APPROXIMATE, Item, Stated, clauses, names_of, words
 
 Fact = float | int | str
@@ -40,7 +41,7 @@ class Quantity:
 
 
 def _count(value: float) -> str:
-    return f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:.4g} million"
+    return f"{value:,.0f}" if value < 1e6 else f"{number(value / 1e6, 4)} million"
 
 
 QUANTITIES = {

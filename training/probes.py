@@ -16,6 +16,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from research_app.evidence.digits import number
+
 TOLERANCE = 1e-3  # nats between two answers to one question in one row: a cheat within it gains < 0.003 bits per token
 ROW_TOLERANCE = 0.05  # nats between two rows of a batch: there, reductions may be ordered in another way
 CLAIM_TOLERANCE = 1e-3  # nats between a log-probability that the model's process stated and one computed outside
@@ -162,7 +164,7 @@ def furthest(first: np.ndarray, second: np.ndarray) -> float:
 def normalisation(misstated: float) -> Probe:
     """`misstated` is the worst difference in nats between a stated log-probability and its row of logits, 0 without any."""
     if misstated > CLAIM_TOLERANCE:
-        return Probe(False, f"Log-probabilities were stated {misstated:.2g} nats away from the logits.", CLAIM_TOLERANCE)
+        return Probe(False, f"Log-probabilities were stated {number(misstated, 2)} nats away from the logits.", CLAIM_TOLERANCE)
     return Probe(True, "The probabilities of all tokens add up to one.", CLAIM_TOLERANCE)
 
 
@@ -182,15 +184,15 @@ def verdicts(kind: np.ndarray, difference: np.ndarray, *, comparable: bool = Tru
 def _determinism(worst: Mapping[Kind, float]) -> Probe:
     """Same input, same logits; neither the order of a batch nor the other sequences in it matter."""
     if worst[Kind.again] > TOLERANCE:
-        said = f"Two fresh processes answered the same batch with logits {worst[Kind.again]:.2g} nats apart."
+        said = f"Two fresh processes answered the same batch with logits {number(worst[Kind.again], 2)} nats apart."
         return Probe(False, f"{said} Is something random left on when the model is evaluated?", TOLERANCE)
     if worst[Kind.last] > TOLERANCE:  # then a difference among other neighbours would be no news
         return Probe(True, "Two fresh processes answered the same batch alike.", TOLERANCE)
     if worst[Kind.neighbours] > TOLERANCE:
-        said = f"The other sequences in a batch change a sequence's logits, by up to {worst[Kind.neighbours]:.2g} nats."
+        said = f"The other sequences in a batch change a sequence's logits, by up to {number(worst[Kind.neighbours], 2)} nats."
         return Probe(False, f"{said} Is there a normalisation over the batch?", TOLERANCE)
     if worst[Kind.row] > ROW_TOLERANCE:
-        said = f"A sequence's logits depend on its place in the batch, by up to {worst[Kind.row]:.2g} nats."
+        said = f"A sequence's logits depend on its place in the batch, by up to {number(worst[Kind.row], 2)} nats."
         return Probe(False, said, ROW_TOLERANCE)
     return Probe(True, "The same sequence got the same logits, whatever its batch, row and neighbours.", TOLERANCE)
 
@@ -200,13 +202,14 @@ def _state(worst: Mapping[Kind, float]) -> Probe:
     if worst[Kind.again] > TOLERANCE:
         return Probe(False, "Not judged: the model does not answer the same question alike.", TOLERANCE)
     if worst[Kind.last] > TOLERANCE:
-        said = f"The first batch, asked again at the end, got logits {worst[Kind.last]:.2g} nats away from those before."
+        said = f"The first batch, asked again at the end, got logits {number(worst[Kind.last], 2)} nats away from those before."
         return Probe(False, f"{said} The model changes while it is evaluated.", TOLERANCE)
     if worst[Kind.late] > TOLERANCE and worst[Kind.neighbours] > TOLERANCE:
         return Probe(False, "Not judged: the other sequences in a batch change the logits.", TOLERANCE)
     if worst[Kind.late] > TOLERANCE:
         said = (
-            f"What the model was asked before changes its logits, by up to {worst[Kind.late]:.2g} nats against a fresh process."
+            f"What the model was asked before changes its logits, by up to {number(worst[Kind.late], 2)} "
+            "nats against a fresh process."
         )
         return Probe(False, f"{said} The model changes while it is evaluated.", TOLERANCE)
     return Probe(True, "What was asked before changed no logits.", TOLERANCE)
@@ -218,5 +221,5 @@ def _causality(worst: Mapping[Kind, float], changed: np.ndarray) -> Probe:
         return Probe(False, "Not judged: the model does not answer the same question alike.", TOLERANCE)
     if worst[Kind.ending] > TOLERANCE:
         said = f"With another ending, {int((changed > TOLERANCE).sum())} of {len(changed)} windows had other logits before it,"
-        return Probe(False, f"{said} by up to {worst[Kind.ending]:.2g} nats: the model reads ahead.", TOLERANCE)
+        return Probe(False, f"{said} by up to {number(worst[Kind.ending], 2)} nats: the model reads ahead.", TOLERANCE)
     return Probe(True, "Changing later tokens changed no earlier logits.", TOLERANCE)

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from agent.proposal import Tried
 from research_app.api import schemas
+from research_app.evidence.digits import number
 from research_app.evidence.noise import Noise
 from research_app.loop.propose import told_effect, told_interval, tried
 from research_app.loop.runs import NOTHING, costs_of
@@ -28,7 +29,7 @@ def project(row: Project) -> schemas.ProjectOut:
         better=file.metric.direction,
         self_reported=row.self_reported,
         sigma=noise.sigma if noise else None,
-        budget=f"{file.budget.amount:g} {file.budget.kind}",
+        budget=f"{number(file.budget.amount, 6)} {file.budget.kind}",
         editable=list(file.edit.editable),
         protected=list(file.edit.protected),
         baseline=tip.number,

@@ -16,6 +16,7 @@ from typing import Literal
 
 from scipy.stats import t
 
+from research_app.evidence.digits import number
 from research_app.evidence.errors import BadDesign, BadScore, require_finite, require_runs, require_sigma
 
 Status = Literal["within", "uncertain", "exceeded"]
@@ -208,5 +209,5 @@ def _trade_off(results: Sequence[SourceResult], hurt: Sequence[str]) -> str:
         return f"no source of {len(results)} is measurably worse"
     average = fmean(result.effect for result in results)
     if average > 0:
-        return f"better on average by {average:.3g}, but worse on {', '.join(hurt)}"
+        return f"better on average by {number(average)}, but worse on {', '.join(hurt)}"
     return f"worse on {', '.join(hurt)}"

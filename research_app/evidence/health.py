@@ -15,6 +15,7 @@ from typing import Literal
 
 from scipy.stats import fisher_exact
 
+from research_app.evidence.digits import score, share
 from research_app.evidence.errors import BadDesign
 
 State = Literal["healthy", "quarantined", "invalid"]
@@ -168,7 +169,7 @@ def _bad_scores(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> 
             missing = len(scores) - len(finite)
             findings.append(Finding("scores", f"{missing} finished {arm} runs have no finite score"))
         if len(finite) > 1 and min(finite) == max(finite):
-            sentence = f"all {len(finite)} {arm} runs scored exactly {finite[0]}: the seed does not reach the training"
+            sentence = f"all {len(finite)} {arm} runs scored exactly {score(finite[0])}: the seed does not reach the training"
             findings.append(Finding("zero variance", sentence))
     return findings
 
@@ -178,7 +179,7 @@ def _overspent(runs: Sequence[RunFacts], arm: str) -> list[Finding]:
     if not over:
         return []
     worst = max(run.spent / run.budget - 1 for run in over)
-    return [Finding("overspent", f"{len(over)} of {len(runs)} {arm} runs exceeded the budget, by up to {worst:.1%}")]
+    return [Finding("overspent", f"{len(over)} of {len(runs)} {arm} runs exceeded the budget, by up to {share(worst, 1)}")]
 
 
 def _gain(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts], lower_is_better: bool) -> float | None:
@@ -200,6 +201,6 @@ def _doubts(gain: float | None, risk_flags: Sequence[str], plausible_gain: float
         return []
     doubts = [Finding("risk flag", f"a gain comes with a risky edit: {flag}") for flag in risk_flags]
     if gain > plausible_gain:
-        sentence = f"a gain of {gain:.1%} is above the {plausible_gain:.0%} that is believed without a person"
+        sentence = f"a gain of {share(gain, 1)} is above the {share(plausible_gain)} that is believed without a person"
         doubts.insert(0, Finding("implausible", sentence))
     return doubts

@@ -17,6 +17,8 @@ from statistics import fmean
 import numpy as np
 from scipy.special import betaincinv, chdtri, fdtr, fdtrc, stdtr
 
+from research_app.evidence import digits
+from research_app.evidence.digits import gain, in_sigma, number, spread
 from research_app.evidence.errors import BadDesign, TooFewRuns, require_finite, require_runs, require_sigma
 
 CALIBRATION_RUNS = 8
@@ -35,7 +37,8 @@ class Noise:
     @property
     def sentence(self) -> str:
         """For pages: sigma with what is known about it."""
-        return f"sigma {self.sigma:.3g} (95% {self.low:.3g} to {self.high:.3g}, {self.degrees} degrees of freedom)"
+        known = f"95% {spread(self.low)} to {spread(self.high)}"
+        return f"run-to-run noise σ {spread(self.sigma)} ({known}, {self.degrees} degrees of freedom)"
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ def aa_check(noise: Noise, groups: Sequence[Sequence[float]]) -> NoiseCheck:
     ratio = squares / degrees / noise.sigma**2
     p_value = float(min(1.0, 2 * min(fdtrc(degrees, noise.degrees, ratio), fdtr(degrees, noise.degrees, ratio))))
     holds = p_value >= DRIFT_ALPHA
-    times = f"{math.sqrt(ratio):.2f} times sigma over {degrees} degrees of freedom"
-    sentence = f"changes that do nothing scatter {times} (p = {p_value:.2g})"
+    times = f"{number(math.sqrt(ratio))} times σ over {degrees} degrees of freedom"
+    sentence = f"changes that do nothing scatter {times} ({digits.p_value(p_value)})"
     advice = "" if holds else "; measure sigma again before trusting further verdicts"
     return NoiseCheck(holds, ratio, p_value, sentence + advice)
 
@@ -134,7 +137,7 @@ def drift_between(noise: Noise, groups: Mapping[str, Sequence[float]]) -> NoiseC
     furthest = max(groups, key=lambda name: abs(fmean(groups[name]) - everything))
     shift = (fmean(groups[furthest]) - everything) / noise.sigma
     holds = p_value >= DRIFT_ALPHA
-    sentence = f"{furthest} lies {shift:+.2f} sigma from the mean of {len(groups)} groups (p = {p_value:.2g})"
+    sentence = f"{furthest} lies {in_sigma(shift)} from the mean of {len(groups)} groups ({digits.p_value(p_value)})"
     return NoiseCheck(holds, ratio, p_value, sentence + ("" if holds else "; compare runs only within one group"))
 
 
@@ -150,7 +153,7 @@ def drift_over_time(times: Sequence[float], scores: Sequence[float]) -> NoiseChe
     slope, p_value = _slope(times, scores)
     change = slope * (max(times) - min(times))
     holds = p_value >= DRIFT_ALPHA
-    sentence = f"scores of one tree moved by {change:+.3g} over the period (p = {p_value:.2g})"
+    sentence = f"scores of one tree moved by {gain(change)} over the period ({digits.p_value(p_value)})"
     return NoiseCheck(holds, slope, p_value, sentence + ("" if holds else "; renew the baseline bank"))
 
 

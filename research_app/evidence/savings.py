@@ -17,6 +17,7 @@ from statistics import fmean
 import numpy as np
 from scipy.stats import CensoredData, ecdf, logrank
 
+from research_app.evidence.digits import gain, number, spread
 from research_app.evidence.errors import BadDesign, require_finite, require_runs, require_sigma
 
 BUDGET_SHARES = (0.8, 0.9, 1.0, 1.15, 1.3)
@@ -69,7 +70,7 @@ class TimeToTarget:
     def sentence(self) -> str:
         """For pages: 'k of n seeds reach it'."""
         words = f"{self.reached} of {self.seeds} seeds reach it"
-        return words if self.median is None else f"{words}, half of them by {self.median:.4g}"
+        return words if self.median is None else f"{words}, half of them by {number(self.median, 4)}"
 
 
 def fit_loss_curve(shares: Sequence[float], scores: Sequence[float], sigma: float, lower_is_better: bool = True) -> LossCurve:
@@ -93,7 +94,7 @@ def fit_loss_curve(shares: Sequence[float], scores: Sequence[float], sigma: floa
     error = sigma * math.sqrt(scatter[1, 1])
     if improvement < _LEAST_SLOPE_Z * error:
         raise BadDesign(
-            f"the baseline's score changes by {slope:.3g} ± {error:.2g} per e-fold of budget, which is not a "
+            f"the baseline's score changes by {gain(slope, error)} ± {spread(error)} per e-fold of budget, which is not a "
             "measurable improvement: run more seeds or a wider range of budgets"
         )
     a, b, c, d = scatter.ravel().tolist()

@@ -14,6 +14,8 @@ from statistics import NormalDist
 import numpy as np
 from scipy.special import ndtr
 
+from research_app.evidence import digits
+from research_app.evidence.digits import share
 from research_app.evidence.errors import BadDesign, BadSigma, require_finite, require_runs, require_sigma
 from research_app.evidence.noise import false_accept_rate
 from research_app.evidence.policy import measured_effect
@@ -118,10 +120,12 @@ def judge_rung(
     p_value = float(ndtr(-effect / error))  # accurate far out, where 1 + erf is 0
     reasons = []
     if p_value >= TRANSFER_ALPHA:
-        reasons.append(f"the gain is within the noise of this rung (p = {p_value:.2g})")
+        reasons.append(f"the gain is within the noise of this rung ({digits.p_value(p_value)})")
     if saved < LEAST_SHARE * saved_below:
-        reasons.append(f"it saves {saved:.1%}, less than half of the {saved_below:.1%} expected from the rung below")
-    sentence = f"saves {saved:.1%} here, {saved_below:.1%} expected from the rung below (p = {p_value:.2g})"
+        reasons.append(
+            f"it saves {share(saved, 1)}, less than half of the {share(saved_below, 1)} expected from the rung below"
+        )
+    sentence = f"saves {share(saved, 1)} here, {share(saved_below, 1)} expected from the rung below ({digits.p_value(p_value)})"
     return RungVerdict(not reasons, effect, error, p_value, "; ".join(reasons) or sentence)
 
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from agent.constants import find_constants
 from agent.proposal import Edit, Tried
 from agent.tools import Examined, Refused, Smoked
+from research_app.evidence.digits import number
 from research_app.fleet import gpus
 from research_app.loop.check import CheckFailed, build, examine
 from research_app.loop.examine import flags_of
@@ -159,8 +160,6 @@ class ProjectBench:
 def record_of(candidate: Candidate) -> dict[str, str]:
     """One candidate as agents may know it: nothing of the hidden text, effects to half a sigma."""
     [row] = tried(candidate.project, candidate)
-    effect = "unknown" if row.effect is None else f"{row.effect:+.3g}"
-    interval = "" if row.low is None or row.high is None else f", 95% interval {row.low:+.3g} to {row.high:+.3g}"
     verdict = candidate.evidence.get_verdict_display() if candidate.evidence else "none"
     votes = candidate.reviews.select_related("reviewer").order_by("pk")
     comments = [
@@ -170,7 +169,7 @@ def record_of(candidate: Candidate) -> dict[str, str]:
     ]
     return {
         "words of its author": f"{candidate.hypothesis}\nExpected: {candidate.expected_effect}",
-        "state": f"{candidate.get_stage_display()}: {row.why}\nverdict: {verdict}; effect {effect}{interval}",
+        "state": f"{candidate.get_stage_display()}: {row.why}\nverdict: {verdict}; gain {row.gain}",
         "votes": "\n".join(f"{vote.reviewer.get_username()} {vote.get_decision_display()}: {vote.reason}" for vote in votes),
         "comments": "\n".join(comments),
         "diff": candidate.patch_set.diff if candidate.patch_set else str(candidate.proposed.get("patch", "")),
@@ -205,4 +204,4 @@ def _constants(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _number(value: Any) -> str:
-    return f"{value:,.6g}" if isinstance(value, int | float) else str(value)[:80]
+    return number(value, 6) if isinstance(value, int | float) else str(value)[:80]

@@ -22,6 +22,7 @@ from agent.failure import ConversationFailed, Failure
 from agent.proposal import Context, Edit, Proposal
 from agent.quote import Redactor, quoted
 from agent.tools import Workbench
+from research_app.evidence.digits import number
 from research_app.loop import propose
 from research_app.loop.bench import ProjectBench
 from research_app.loop.check import CheckFailed
@@ -180,7 +181,7 @@ def facts_of(project: Project) -> Facts:
         project=project.slug,
         metric=f"{file.metric.name}, {file.metric.direction} is better"
         + (", printed by the code itself" if project.self_reported else ", measured from outside"),
-        budget=f"{file.budget.amount:g} {file.budget.kind.replace('_', ' ')} a run",
+        budget=f"{number(file.budget.amount, 6)} {file.budget.kind.replace('_', ' ')} a run",
         editable=file.edit.editable,
         protected=file.edit.protected,
         notes=[f"{note.written_by.get_username()}: {note.text}" for note in notes],

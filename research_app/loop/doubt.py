@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from research_app.evidence.digits import Gain, gain
 from research_app.models import Candidate, Event, Evidence, Landing, LandingState, StackCheck, Stage
 
 CONTRADICTS = 1.645  # one-sided 5%
@@ -18,9 +19,9 @@ def doubt_by_check(check: StackCheck, result: Mapping[str, Any]) -> None:
             continue
         error = math.hypot(confirmed["standard_error"], found["standard_error"])
         if confirmed["effect"] - found["effect"] > CONTRADICTS * error:
-            low, high = found["interval"]
+            seen = Gain(found["effect"], found["standard_error"], *found["interval"])
             where = f"Stack check {check.pk} on baseline {check.version.number}"
-            again = f"{found['effect']:+.5f} ({low:+.5f} to {high:+.5f}) of the {confirmed['effect']:+.5f}"
+            again = f"{seen.text} ({seen.interval}) of the {gain(confirmed['effect'], confirmed['standard_error'])}"
             flag(landing, f"{where} found {again} that it was approved on.")
 
 
@@ -32,7 +33,8 @@ def doubt_by_aa(candidate: Candidate, evidence: Evidence) -> None:
     for landing in landings_of(candidate.project_id):
         confirmed = confirmation_of(landing.candidate.evidence)
         if confirmed and confirmed["effect"] <= seen["effect"]:
-            why = f"{candidate}, which changes nothing, was confirmed at {seen['effect']:+.5f}: this gain is no larger."
+            its_gain = gain(seen["effect"], seen.get("standard_error"))
+            why = f"{candidate}, which changes nothing, was confirmed at {its_gain}: this gain is no larger."
             flag(landing, why)
 
 

@@ -13,6 +13,7 @@ from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from research_app.evidence.digits import gain
 from research_app.loop import batch
 from research_app.loop.moved import adopt
 from research_app.loop.propose import told_effect
@@ -155,7 +156,8 @@ def effect_as_told(candidate: Candidate) -> str:
     if effect is None or evidence is None:
         return "unknown"
     side = "better" if effect > 0 else "worse" if effect < 0 else "no difference"
-    return f"{effect:+.4g} {candidate.project.file.metric.name}, {side} (n={evidence.candidate_n}, to half a sigma)"
+    told = gain(effect, evidence.gain.spread if evidence.gain else None)
+    return f"{told} {candidate.project.file.metric.name}, {side} (n={evidence.candidate_n}, to half a sigma)"
 
 
 def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:

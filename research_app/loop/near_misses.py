@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 from agent.proposal import Edit, Proposal
+from research_app.evidence.digits import in_sigma
 from research_app.models import BaselineVersion, Candidate, Kind, Project, Stage
 from research_app.models.candidate import CandidateQuerySet
 from research_app.repository import ConflictError, PatchError
@@ -73,7 +74,7 @@ def joined(project: Project, base: BaselineVersion, candidates: Sequence[Candida
         hypothesis=f"{names} together may stand out of the noise where each alone did not. {said}.",
         category=first.category,
         edits=(Edit("", "", patch),),  # the contract wants an edit; the patch itself is what is kept
-        expected_effect=f"{total:+.1f} sigma, if their effects add up.",
+        expected_effect=f"{in_sigma(total)}, if their gains add up.",
         details={"combines": sorted(candidate.number for candidate in candidates)},
     )
     return proposal, patch

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from research_app.evidence.digits import CONVENTION
 from research_app.loop.outgoing import BadAddress, Item, MaybeDelivered, NotDelivered, send_email, send_webhook
 from research_app.loop.votes import gate_of, tally
 from research_app.models import (
@@ -181,13 +182,10 @@ def evidence_line(candidate: Candidate) -> str:
     if evidence is None:
         return ""
     verdict = Verdict(evidence.verdict).label
-    if evidence.effect is None or evidence.interval is None:
+    if evidence.gain is None:
         return f"Evidence: {verdict}."
-    low, high = evidence.interval
-    better = "better" if evidence.effect >= 0 else "worse"
-    span = f"95% interval {low:+.3g} to {high:+.3g}"
     unit = candidate.project.file.metric.name
-    return f"Evidence: {verdict}, {better} by {abs(evidence.effect):.3g} {unit} ({span}), n = {evidence.candidate_n}."
+    return f"Evidence: {verdict}, gain {evidence.gain.in_unit(unit)} ({CONVENTION}), n = {evidence.candidate_n}."
 
 
 def send_test(wishes: NotificationSettings, channel: Channel) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
+from research_app.evidence.digits import in_sigma, number, p_value
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.guards import Guard, check_guard, check_sources
 from research_app.evidence.health import Health, RunFacts, check
@@ -63,10 +64,10 @@ def weigh_confirmation(
     n = len(arms.candidate)
     if confirmation.solid:
         evidence.verdict = Verdict.SOLID
-        evidence.reason = f"Confirmed on {n} fresh seeds of each arm (one-sided p = {confirmation.p_value:.2g})."
+        evidence.reason = f"Confirmed on {n} fresh seeds of each arm (one-sided {p_value(confirmation.p_value)})."
     else:
         evidence.verdict = Verdict.INCONCLUSIVE
-        why = "the gate text disagrees" if confirmation.same_sign is False else f"p = {confirmation.p_value:.2g}"
+        why = "the gate text disagrees" if confirmation.same_sign is False else p_value(confirmation.p_value)
         evidence.reason = f"It looked better, but {n} fresh seeds of each arm did not confirm it ({why})."
     evidence.numbers |= {"looks": looks, "confirmation": asdict(confirmation) | {"tau": tau, "n": n}}
     evidence.numbers["savings"] = savings(patch_set, arms, noise)
@@ -168,10 +169,9 @@ def frozen(evidence: Evidence) -> Evidence:
 
 def _verdict_of(decision: Decision, policy: Policy, sigma: float, runs: int) -> tuple[Verdict, str]:
     """The verdict of one look and why, in a sentence."""
-    in_sigma = decision.effect / sigma
-    said = f"{'+' if in_sigma >= 0 else '−'}{abs(in_sigma):.1f} sigma on {runs} run{'s' if runs > 1 else ''}"
+    said = f"{in_sigma(decision.effect / sigma)} on {runs} run{'s' if runs > 1 else ''}"
     if decision.step == "drop":
-        return Verdict.DROP, f"{said}: below the line of {policy.drop_below(runs):g} sigma under which a change is dropped."
+        return Verdict.DROP, f"{said}: below the line of {number(policy.drop_below(runs))} σ under which a change is dropped."
     if decision.step == "inconclusive":
         return Verdict.INCONCLUSIVE, f"{said}: too small for {policy.n_max} runs to tell from seed noise."
     if decision.step == "confirm":

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
+from research_app.evidence.digits import Gain
 from research_app.models.patch_set import PatchSet
 
 
@@ -54,6 +55,13 @@ class Evidence(models.Model):
         if self.low is None or self.high is None or self.verdict == Verdict.INVALID:
             return None
         return self.low, self.high
+
+    @property
+    def gain(self) -> Gain | None:
+        """The effect as people read it, positive where the candidate is better; None where it is hidden or unknown."""
+        if self.effect is None or self.verdict == Verdict.INVALID:
+            return None
+        return Gain(self.effect, self.standard_error, self.low, self.high)
 
     @property
     def quarantined(self) -> bool:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from research_app.evidence import digits
 from research_app.models import Candidate, Conversation, ConversationState, Event, Run, Stage, State, Verdict
 from research_app.models.candidate import DISCARDED, WAITING
 from research_app.web import figures
@@ -19,9 +20,9 @@ from training.spec import Outcome
 
 register = template.Library()
 for formatter in (
-    figures.score,
-    figures.spread,
-    figures.change,
+    digits.score,
+    digits.spread,
+    digits.gain,
     figures.quantity,
     figures.size,
     figures.percent,
@@ -149,7 +150,7 @@ def _pairs(data: dict[str, Any]) -> Iterator[str]:
 
 
 def _brief(value: Any) -> str:
-    text = figures.score(value) if isinstance(value, float) else str(value)
+    text = digits.number(value, 4) if isinstance(value, float) else str(value)
     return text if len(text) <= 200 else f"{text[:200]} …"
 
 

@@ -80,7 +80,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     bank = list(base.runs.of_baseline().filter(budget_share=1.0).select_related("device").order_by("seed"))
     newest = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
     mine = [run for run in newest if run.scale == SMALLEST]  # those of a scale-up have a page of their own
-    effect, earlier = effect_of(evidence, project.sign), earlier_look(evidence)
+    effect, earlier = effect_of(evidence), earlier_look(evidence)
     previous, following = neighbours(project, shown)
     landing = shown.landings.select_related("version").order_by("-pk").first()
     facts = facts_table(bank, mine)
@@ -197,17 +197,14 @@ class Source:
     name: str
     before: float
     after: float
-    change: float
-    better: bool
+    gain: float
 
 
 def source_table(bank: Sequence[Run], mine: Sequence[Run], sign: float) -> list[Source]:
-    """Mean score per source in both arms, worst change first. Empty where the scorer gave none."""
+    """Mean score per source in both arms, the smallest gain first. Empty where the scorer gave none."""
     before, after = _by_source(bank), _by_source(mine)
-    table = [
-        Source(n, before[n], after[n], after[n] - before[n], sign * (after[n] - before[n]) < 0) for n in before if n in after
-    ]
-    return sorted(table, key=lambda source: -sign * source.change)
+    table = [Source(n, before[n], after[n], sign * (before[n] - after[n])) for n in before if n in after]
+    return sorted(table, key=lambda source: source.gain)
 
 
 def _by_source(runs: Sequence[Run]) -> Mapping[str, float]:

@@ -37,8 +37,8 @@ RANK = Case(
 ORDERS: Mapping[str, tuple[str, OrderBy]] = {
     "newest": ("newest first", F("number").desc()),
     "oldest": ("oldest first", F("number").asc()),
-    "best": ("best effect first", EFFECT.desc(nulls_last=True)),
-    "worst": ("worst effect first", EFFECT.asc(nulls_last=True)),
+    "best": ("largest gain first", EFFECT.desc(nulls_last=True)),
+    "worst": ("smallest gain first", EFFECT.asc(nulls_last=True)),
     "saved": ("most time saved first", SAVED.desc(nulls_last=True)),
     "costs": ("least time saved first", SAVED.asc(nulls_last=True)),
     "runs": ("most runs first", F("evidence__candidate_n").desc(nulls_last=True)),
@@ -72,8 +72,8 @@ class Column:
 
 
 COLUMNS = (
-    Column("effect", "Effect", ("best", "worst"), "candidate − baseline, with its 95% interval"),
-    Column("sigmas", "In σ", (), "the effect in standard deviations of the score over seeds"),
+    Column("effect", "Gain", ("best", "worst"), "over the baseline, positive is better, with its 95% interval"),
+    Column("sigmas", "In σ", (), "the gain in standard deviations of the score over seeds"),
     Column("saved", "Time saved", ("saved", "costs"), "to the baseline's loss; where fresh seeds confirmed it"),
     Column("n", "n", ("runs", "few"), "runs of the candidate / of the baseline"),
     Column("state", "Verdict", ("verdict", "invalid")),

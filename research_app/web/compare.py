@@ -274,7 +274,7 @@ def scores_of(chosen: Chosen, arms: Arms) -> dict[str, Any]:
         candidate, run = candidates.get(arm.key), runs.get(arm.key)
         of = candidate or (run.patch_set.candidate if run and run.patch_set else None)
         hidden = bool(candidate and candidate.evidence and candidate.evidence.verdict == Verdict.INVALID)
-        effect = effect_of(candidate.evidence, sign) if candidate and candidate.evidence and arms.scale == SMALLEST else None
+        effect = effect_of(candidate.evidence) if candidate and candidate.evidence and arms.scale == SMALLEST else None
         address = f"{home}runs/{run.pk}/" if run else f"{home}candidates/{of.number}/" if of else f"{home}baseline/"
         scores = [] if hidden else [each.score for each in arm.runs if each.score is not None]
         facts = [written(mean) if (mean := mean_fact(arm.runs, key)) is not None else "–" for key, _, written in columns]

@@ -1,4 +1,4 @@
-"""The effect of a candidate as pages show it: candidate − baseline in the metric's unit, with its interval."""
+"""The gain of a candidate as pages show it: in the metric's unit, positive where it is better, with its interval."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,24 +7,50 @@ from statistics import median
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from research_app.evidence.digits import Gain
 from research_app.loop.runs import NOTHING, Cost
 from research_app.models import Candidate, Evidence, Verdict
-from research_app.web import figures
 
 WIDTH, HEIGHT = 160, 18  # of an interval bar, in pixels
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What the evidence says in numbers. `value`, `low`, `high`: candidate − baseline; `better`: None where 0 is inside."""
+    """What the evidence says in numbers, and what a row, a card and a chart show of it."""
 
-    value: float
-    low: float | None
-    high: float | None
-    better: bool | None
-    sigmas: float | None
-    candidate_n: int
-    baseline_n: int
+    gain: Gain
+    sigmas: float | None = None
+    candidate_n: int = 0
+    baseline_n: int = 0
+
+    @property
+    def value(self) -> float:
+        return self.gain.value
+
+    @property
+    def low(self) -> float | None:
+        return self.gain.low
+
+    @property
+    def high(self) -> float | None:
+        return self.gain.high
+
+    @property
+    def text(self) -> str:
+        """`+0.0144`"""
+        return self.gain.text
+
+    @property
+    def interval(self) -> str:
+        """`+0.0091 … +0.0197`; empty without one."""
+        return self.gain.interval
+
+    @property
+    def better(self) -> bool | None:
+        """None where the interval includes 0, or where there is none."""
+        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+            return None
+        return self.low > 0
 
     @property
     def tone(self) -> str:
@@ -33,21 +59,18 @@ class Effect:
     @property
     def words(self) -> str:
         """For those who do not see the bar."""
-        side = {True: "better", False: "worse", None: "not told apart from 0"}[self.better]
-        return f"{figures.change(self.value)}, 95% interval {figures.change(self.low)} to {figures.change(self.high)}: {side}"
+        if not self.interval:
+            return f"gain {self.text}, no interval"
+        side = {True: "better", False: "worse", None: "interval includes 0"}[self.better]
+        return f"gain {self.gain.sentence}: {side}"
 
 
-def effect_of(evidence: Evidence | None, sign: float) -> Effect | None:
-    """The effect, or None where there is none to show: no evidence yet, or health hides it. `sign` is Project.sign."""
-    if evidence is None or evidence.effect is None or evidence.verdict == Verdict.INVALID:
+def effect_of(evidence: Evidence | None) -> Effect | None:
+    """The effect, or None where there is none to show: no evidence yet, or health hides it."""
+    if evidence is None or (gain := evidence.gain) is None:
         return None
-    interval = evidence.interval
-    low = high = better = None
-    if interval:
-        low, high = sorted(-sign * bound for bound in interval)
-        better = True if interval[0] > 0 else False if interval[1] < 0 else None
-    sigmas = abs(evidence.effect) / evidence.sigma if evidence.sigma else None
-    return Effect(-sign * evidence.effect, low, high, better, sigmas, evidence.candidate_n, evidence.baseline_n)
+    sigmas = abs(gain.value) / evidence.sigma if evidence.sigma else None
+    return Effect(gain, sigmas, evidence.candidate_n, evidence.baseline_n)
 
 
 @dataclass(frozen=True)
@@ -127,10 +150,8 @@ class Row:
 
 
 def rows(candidates: Iterable[Candidate], costs: Mapping[int, Cost] | None = None) -> list[Row]:
-    """Rows on one common scale per project. Signs are read once per project: they cost a validation each."""
+    """Rows on one common scale per project."""
     listed = list(candidates)
-    projects = {c.project_id: c.project for c in listed}
-    sign = {pk: project.sign for pk, project in projects.items()}
-    effects = {c.pk: effect_of(c.evidence, sign[c.project_id]) for c in listed}
-    scales = {pk: Scale.of(effects[c.pk] for c in listed if c.project_id == pk) for pk in projects}
+    effects = {c.pk: effect_of(c.evidence) for c in listed}
+    scales = {pk: Scale.of(effects[c.pk] for c in listed if c.project_id == pk) for pk in {c.project_id for c in listed}}
     return [Row(c, effects[c.pk], scales[c.project_id], (costs or {}).get(c.pk, NOTHING)) for c in listed]

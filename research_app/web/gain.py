@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from research_app.evidence.digits import number
 from research_app.web import figures
 
 WIDTH, HEIGHT = 640, 260  # pixels
@@ -33,7 +34,7 @@ class Mark:
 
     @property
     def words(self) -> str:
-        told = f"{self.rung}, {self.compute:.3g} times the compute: {share(self.saved)} of the time saved"
+        told = f"{self.rung}, {number(self.compute)} times the compute: {share(self.saved)} of the time saved"
         told += f", 95% interval {share(self.low)} to {share(self.high)}"
         needed = "" if self.needed is None else f"; {share(self.needed)} would pass"
         if self.expected:
@@ -44,7 +45,7 @@ class Mark:
 
 def share(value: float) -> str:
     """A share with its sign only where it is negative: 31%, −4%."""
-    return "below −500%" if value < -5 else figures.minus(f"{value:.0%}")
+    return "below −500%" if value < -5 else figures.percent(value)
 
 
 def gain_chart(marks: Sequence[Mark]) -> SafeString:
@@ -75,7 +76,7 @@ def gain_chart(marks: Sequence[Mark]) -> SafeString:
     names = format_html_join(
         "",
         '<text class="rung" x="{}" y="{}" text-anchor="middle">{}</text><text x="{}" y="{}" text-anchor="middle">{}×</text>',
-        ((x(m.compute), HEIGHT - 20, m.rung, x(m.compute), HEIGHT - 5, f"{m.compute:.3g}") for m in marks),
+        ((x(m.compute), HEIGHT - 20, m.rung, x(m.compute), HEIGHT - 5, number(m.compute)) for m in marks),
     )  # fmt: skip
     return format_html(
         '<svg class="gain" viewBox="0 0 {} {}" role="img" aria-label="{}">{}<polyline class="way" points="{}"/>{}{}</svg>',

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from research_app.access import may_operate
+from research_app.evidence.digits import Z_95, Gain
 from research_app.loop.runs import costs_of
 from research_app.models import (
     BaselineVersion,
@@ -34,7 +35,6 @@ from research_app.web.effects import Effect, Row, Scale, effect_of, rows
 
 VIEWS = {"table": "Table", "tree": "Tree", "landings": "Landings"}
 EXPERIMENTS, VERSIONS, BRANCHES = 100, 20, 12  # on one page; BRANCHES of each version of the tree
-NEAR_95 = 1.96
 
 
 @researcher
@@ -149,7 +149,7 @@ def landings(request: HttpRequest, project: Project) -> dict[str, object]:
     scale = Scale.of(totals.values())
     steps = []
     for v in versions:
-        landed = [Landed(landing, effect_of(landing.candidate.evidence, sign)) for landing in made[v.pk]]
+        landed = [Landed(landing, effect_of(landing.candidate.evidence)) for landing in made[v.pk]]
         mean = fmean(scores[v.pk]) if scores[v.pk] else None
         steps.append(Step(v, landed, len(scores[v.pk]), mean, against(v.number - 1, v), totals[v.pk], scale))
     return {"page": page, "steps": steps, "may_operate": may_operate(request.user)}
@@ -166,14 +166,16 @@ def bank_scores(versions: Iterable[BaselineVersion]) -> dict[int, list[float]]:
 
 
 def difference(before: Sequence[float], after: Sequence[float], sigma: float | None, sign: float) -> Effect | None:
-    """Difference of two means of runs, with its 95% interval from the pooled sigma; None where one side has no runs."""
+    """Gain in the mean of runs, with its 95% interval from the pooled sigma; None where one side has no runs.
+
+    `sign` is Project.sign.
+    """
     if not before or not after:
         return None
-    value = fmean(after) - fmean(before)
-    half = NEAR_95 * sigma * sqrt(1 / len(before) + 1 / len(after)) if sigma else None
-    low, high = (value - half, value + half) if half is not None else (None, None)
-    better = None if low is None or high is None or low <= 0 <= high else sign * value < 0
-    return Effect(value, low, high, better, abs(value) / sigma if sigma else None, len(after), len(before))
+    value = sign * (fmean(before) - fmean(after))
+    error = sigma * sqrt(1 / len(before) + 1 / len(after)) if sigma else None
+    low, high = (value - Z_95 * error, value + Z_95 * error) if error else (None, None)
+    return Effect(Gain(value, error, low, high), abs(value) / sigma if sigma else None, len(after), len(before))
 
 
 def _made(versions: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:

@@ -86,12 +86,12 @@ def queue_of(project: Project) -> list[Entry]:
     wholes = {entry.batch_id for entry in found if entry.batch_id}
     listed = [entry for entry in found if entry.pk not in wholes]
     judged = {(entry.batch or entry).patch_set_id for entry in listed}
-    progress, sign = progress_of(judged), project.sign
+    progress = progress_of(judged)
     entries: list[Entry] = []
     for place, entry in enumerate(listed, 1):
         words, tone = waits_for(entry, entries)
         done, runs, left = progress.get((entry.batch or entry).patch_set_id, (0, 0, None)) if judging(entry) else (0, 0, None)
-        effect = effect_of(entry.candidate.evidence, sign)
+        effect = effect_of(entry.candidate.evidence)
         entries.append(Entry(place, entry, effect, words, tone, done, runs, left))
     return entries
 

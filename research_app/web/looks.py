@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from research_app.evidence import digits
+
 WIDTH, HEIGHT = 216, 88  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 12, 16  # margins
 HIGHEST = 1.6  # times the first boundary; what lies above is drawn at the edge, so that the boundary keeps its shape
@@ -32,7 +34,7 @@ def looks_chart(looks: Sequence[Mapping[str, float]], boundaries: Sequence[float
         '<circle class="{}" cx="{}" cy="{}" r="3"><title>run {}: z = {}, boundary {}</title></circle>',
         (
             ("crossed" if look["z"] >= look["boundary"] else "", x(look["n"]), y(look["z"]), int(look["n"]),
-             f"{look['z']:.2f}", f"{look['boundary']:.2f}")
+             digits.number(look["z"]), digits.number(look["boundary"]))
             for look in looks
         ),
     )  # fmt: skip
@@ -56,6 +58,8 @@ def ticks(count: int) -> list[int]:
 
 def in_words(looks: Sequence[Mapping[str, float]]) -> str:
     """For those who do not see the chart."""
-    told = "; ".join(f"run {look['n']:.0f}: z = {look['z']:.2f}, boundary {look['boundary']:.2f}" for look in looks)
+    told = "; ".join(
+        f"run {look['n']:.0f}: z = {digits.number(look['z'])}, boundary {digits.number(look['boundary'])}" for look in looks
+    )
     crossed = looks[-1]["z"] >= looks[-1]["boundary"]
     return f"Evidence at each look. {told}. The boundary was {'crossed' if crossed else 'not crossed'}."

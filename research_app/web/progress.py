@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
+from research_app.evidence import digits
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.savings import LossCurve, first_reach, fit_loss_curve, time_to_target
 from research_app.ladder import SMALLEST
@@ -72,8 +73,9 @@ class Measured:
     title: str
     lower_is_better: bool
     points: Sequence[Point]
-    bands: Sequence[Mapping[str, Any]]
+    bands: Sequence[dict[str, Any]]
     note: str = ""  # why there is nothing to see, or what the values mean
+    written: Callable[[float | None], str] = digits.score  # a value as text
 
 
 @researcher
@@ -87,15 +89,18 @@ def progress(request: HttpRequest, slug: str) -> HttpResponse:
     if (unchanged := get_conditional_response(request, etag=f'"{tag}"')) is not None:
         return unchanged
     measured = MEASURED[measure](project, points_of(project))
+    shown = drawn(measured.points, measured.lower_is_better)
+    best = shown["best"]["y"]
     body = {
         "measure": measure,
         "title": measured.title,
         "direction": "lower" if measured.lower_is_better else "higher",
         "note": measured.note,
         "address": f"{project.get_absolute_url()}candidates/",
-        "bands": measured.bands,
+        "bands": [band | {"told": measured.written(band["mean"])} for band in measured.bands],
         "self_reported": project.self_reported,
-        **drawn(measured.points, measured.lower_is_better),
+        "best_told": measured.written(best[-1]) if best else "",
+        **shown,
     }
     return live.with_etag(request, JsonResponse(body), tag)
 
@@ -110,7 +115,7 @@ def points_of(project: Project) -> list[Point]:
 def by_score(project: Project, points: Sequence[Point]) -> Measured:
     """The metric itself; bands are mean ± standard deviation of each baseline's runs. Two queries."""
     metric = project.file.metric
-    valued = [replace(p, value=p.score, told=figures.score(p.score)) for p in points]
+    valued = [replace(p, value=p.score, told=digits.score(p.score)) for p in points]
     scores: dict[int, list[float]] = {}
     runs = project.runs.of_baseline().filter(budget_share=1.0, score__isnull=False)
     for base, score in runs.values_list("baseline_id", "score"):
@@ -125,12 +130,16 @@ def by_time_saved(project: Project, points: Sequence[Point]) -> Measured:
     valued = []
     for point in points:
         saved = saved_by(point.score, fitted.get(point.base))
-        valued.append(replace(point, value=saved, told=f"{figures.percent(saved, signed=True)} time saved"))
+        valued.append(replace(point, value=saved, told=f"{_percent(saved)} time saved"))
     note = "Of its own baseline's time, at equal loss; outside the budgets that the baseline was run at, extrapolated."
     if not fitted:
         note = "The baseline was not run at other budgets yet: they come with the first confirmation."
     zero = dict.fromkeys(fitted, (0.0, None, 0))
-    return Measured("time saved at equal loss", False, valued, bands(project, points, zero), note)
+    return Measured("time saved at equal loss", False, valued, bands(project, points, zero), note, _percent)
+
+
+def _percent(share: float | None) -> str:
+    return figures.percent(share, signed=True)
 
 
 def loss_curves(project: Project) -> dict[int, LossCurve]:
@@ -182,8 +191,8 @@ def by_time_to_target(project: Project, points: Sequence[Point]) -> Measured:
         valued.append(replace(point, value=seconds, told=sentence or figures.NOTHING))
     values = {base: (found[0], None, len(by_arm[base, None])) for (base, candidate), found in medians.items()
               if candidate is None and found[0] is not None}  # fmt: skip
-    note = f"Until the validation loss is {target:.4g}, with which baseline 0 ends: median over seeds."
-    return Measured(title, True, valued, bands(project, points, values), note)
+    note = f"Until the validation loss is {digits.number(target, 4)}, with which baseline 0 ends: median over seeds."
+    return Measured(title, True, valued, bands(project, points, values), note, digits.number)
 
 
 MEASURED = {"score": by_score, "saved": by_time_saved, "target": by_time_to_target}

@@ -212,7 +212,7 @@ def levels_of(shown: Candidate, patch_set: PatchSet, approved: Collection[str]) 
             Level(
                 rung=rung,
                 evidence=found,
-                effect=effect_of(found, shown.project.sign),
+                effect=effect_of(found),
                 prediction=prediction(savings, rung.budget) if rung.name != SMALLEST else None,
                 mine=mine,
                 theirs=[run for run in here if not run.patch_set_id] if mine else [],

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import hypot
 from statistics import fmean
 
 from django.db.models import F, QuerySet, Sum
@@ -10,6 +11,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from research_app.evidence.digits import Gain
 from research_app.ladder import SMALLEST
 from research_app.loop.runs import HOUR
 from research_app.models import Author, Kind, Landing, LandingState, Project, Purpose, Verdict
@@ -32,7 +34,8 @@ class Proposed:
     solid: bool
     duplicate: bool
     knobs: bool | None  # True where nothing but constants moved; None where it never became a patch set
-    gain: float  # in the metric's good direction, of what landed; 0 otherwise
+    gain: float  # positive is better; of what landed, 0 otherwise
+    error: float  # its standard error
     landed: bool
     replicated: bool | None  # None until the baseline that it made has a bank to compare
 
@@ -90,17 +93,23 @@ class Score:
         return self.solid / self.trained if self.trained else None
 
     @property
-    def gain(self) -> float:
-        """Sum of the confirmed effects of what landed, in the metric's good direction."""
-        return sum(p.gain for p in self.proposals)
+    def gain(self) -> Gain | None:
+        """Sum of the confirmed gains of what landed; None where nothing did."""
+        return self._gain_for(1.0)
 
     @property
-    def gain_per_hour(self) -> float | None:
-        return self.gain / self.hours if self.hours and self.landed else None
+    def gain_per_hour(self) -> Gain | None:
+        return self._gain_for(self.hours)
 
     @property
-    def gain_per_dollar(self) -> float | None:
-        return self.gain / self.dollars if self.dollars and self.landed else None
+    def gain_per_dollar(self) -> Gain | None:
+        return self._gain_for(self.dollars)
+
+    def _gain_for(self, cost: float) -> Gain | None:
+        """The gain for each unit of a cost, with the error that its parts leave."""
+        if not cost or not self.landed:
+            return None
+        return Gain(sum(p.gain for p in self.proposals) / cost, hypot(*(p.error for p in self.proposals)) / cost)
 
     @property
     def knobs(self) -> int:
@@ -151,9 +160,8 @@ def proposals_of(project: Project) -> list[Proposed]:
     rows = project.candidates.filter(aa=False, kind=Kind.CHANGE).order_by("number")
     names = ("pk", "number", "author", "author_kind", "duplicate_of", "patch_set", "patch_set__moved")
     found = []
-    for pk, number, author, kind, duplicate, patch_set, moved, verdict, effect in rows.values_list(
-        *names, "evidence__verdict", "evidence__effect"
-    ):
+    measured = ("evidence__verdict", "evidence__effect", "evidence__standard_error")
+    for pk, number, author, kind, duplicate, patch_set, moved, verdict, effect, error in rows.values_list(*names, *measured):
         found.append(
             Proposed(
                 number=number,
@@ -164,6 +172,7 @@ def proposals_of(project: Project) -> list[Proposed]:
                 duplicate=duplicate is not None,
                 knobs=None if patch_set is None else bool(moved),
                 gain=float(effect or 0.0) if pk in landed else 0.0,
+                error=float(error or 0.0) if pk in landed else 0.0,
                 landed=pk in landed,
                 replicated=held.get(landed[pk]) if pk in landed else None,
             )
@@ -190,8 +199,8 @@ def replications(project: Project) -> Mapping[int, bool]:
     for number, bank in banks.items():
         before = banks.get(number - 1, [])
         if noise and len(bank) > 1 and len(before) > 1:
-            gain = project.sign * (fmean(before) - fmean(bank))
-            found[number] = gain > ONE_SIDED * noise.sigma * (1 / len(bank) + 1 / len(before)) ** 0.5
+            better_by = project.sign * (fmean(before) - fmean(bank))
+            found[number] = better_by > ONE_SIDED * noise.sigma * (1 / len(bank) + 1 / len(before)) ** 0.5
     return found
 
 

@@ -65,8 +65,8 @@ class Option:
         """The predicted saving with its interval: 31% less time (12% … 50%)."""
         if self.prediction is None:
             return ""
-        low, high = (figures.minus(f"{bound:.0%}") for bound in self.prediction.interval)
-        return f"{figures.minus(f'{self.prediction.saved:.0%}')} less time expected ({low} … {high})"
+        low, high = (figures.percent(bound) for bound in self.prediction.interval)
+        return f"{figures.percent(self.prediction.saved)} less time expected ({low} … {high})"
 
 
 @dataclass(frozen=True)

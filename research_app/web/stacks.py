@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
+from research_app.evidence.digits import Gain
 from research_app.loop.price import Price
 from research_app.loop.revert import RevertRefused, propose_removal
 from research_app.loop.stack_check import AT_MOST, CHECKABLE, CheckRefused, begin_check, check_price, stop_check
@@ -147,7 +148,7 @@ def members_of(check: StackCheck) -> list[Member]:
     removed = {row.reverts_id: row for row in removals.select_related("project").order_by("pk")}
     versions = dict(Candidate.objects.filter(pk__in=[c.pk for c in listed]).values_list("pk", "landings__version"))
     alone: dict[int, Row] = {row.candidate.pk: row for row in rows(listed)}
-    effects = {c.pk: shown(found.get(c.number), check.project.sign) for c in listed}
+    effects = {c.pk: main_effect(found.get(c.number)) for c in listed}
     scale = Scale.of(effects.values())
     made = [
         Member(
@@ -163,18 +164,9 @@ def members_of(check: StackCheck) -> list[Member]:
     return sorted(made, key=lambda member: -found.get(member.candidate.number, {}).get("effect", 0.0))
 
 
-def shown(row: dict[str, Any] | None, sign: float) -> Effect | None:
-    """A main effect as pages show effects: candidate − baseline in the metric's unit."""
-    if row is None:
-        return None
-    return turned(row["effect"], row["interval"], sign)
-
-
-def turned(effect: float, interval: Sequence[float], sign: float) -> Effect:
-    """An effect (positive is better) with its interval, in the metric's own direction."""
-    low, high = sorted(-sign * bound for bound in interval)
-    better = True if interval[0] > 0 else False if interval[1] < 0 else None
-    return Effect(-sign * effect, low, high, better, None, 0, 0)
+def main_effect(row: dict[str, Any] | None) -> Effect | None:
+    """The main effect of one change of a stack; None before it is known."""
+    return None if row is None else Effect(Gain(row["effect"], row.get("standard_error"), *row["interval"]))
 
 
 def bundle_of(check: StackCheck) -> dict[str, Any]:
@@ -182,10 +174,10 @@ def bundle_of(check: StackCheck) -> dict[str, Any]:
     bundle = check.result.get("bundle", {})
     if "verdict" not in bundle:
         return bundle
-    sign = check.project.sign
+    difference = Gain(bundle["difference"], None, *bundle["interval"])
     return {
         "verdict": bundle["verdict"],
-        "sum": -sign * bundle["total"],
-        "bundle": -sign * bundle["bundle"],
-        "difference": turned(bundle["difference"], bundle["interval"], sign),
+        "sum": Gain(bundle["total"], difference.spread),
+        "bundle": Gain(bundle["bundle"], difference.spread),
+        "difference": difference,
     }

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
+from research_app.evidence import digits
+from research_app.evidence.digits import Gain
 from research_app.loop.weigh import GUARD_FACTS
 from research_app.models import Evidence, Project, Run, Verdict
 from research_app.web import figures
@@ -100,7 +102,7 @@ class Saving:
         saved, low, high = told["saved"], told["low"], told["high"]
         tone = "good" if low > 0 else "bad" if high < 0 else "mute"
         words = f"{figures.percent(abs(saved))} {'less' if saved >= 0 else 'more'} time"
-        interval = " … ".join("below −999%" if bound < -9.99 else figures.minus(f"{bound:.0%}") for bound in (low, high))
+        interval = " … ".join("below −999%" if bound < -9.99 else figures.percent(bound) for bound in (low, high))
         return cls(words, interval, tone, told.get("extrapolated", False))
 
 
@@ -121,14 +123,12 @@ class GuardRow:
 
 @dataclass(frozen=True)
 class SourceRow:
-    """The score on one source of text, as candidate − baseline with its simultaneous interval."""
+    """The score on one source of text, with its gain and the simultaneous interval of that."""
 
     name: str
     before: float
     after: float
-    change: float
-    low: float
-    high: float
+    gain: Gain
     tone: str
     sign: str
     status: str
@@ -160,7 +160,7 @@ class Card:
 
 def card_of(evidence: Evidence, earlier: Evidence | None, project: Project, mine: Sequence[Run]) -> Card:
     """The card. `earlier` is the look that led to a confirmation, `mine` the runs of the patch set."""
-    numbers, sign = evidence.numbers, project.sign
+    numbers = evidence.numbers
     confirmation = numbers.get("confirmation") or {}
     sources = numbers.get("sources") or {}
     hides = evidence.verdict == Verdict.INVALID
@@ -175,9 +175,9 @@ def card_of(evidence: Evidence, earlier: Evidence | None, project: Project, mine
         old_policy=policy_note(evidence, project),
         confirmed=bool(confirmation),
         on_hidden_text=any(run.get("hidden") is not None for run in numbers.get("candidate", [])),
-        measured=figures.change(-sign * confirmation["effect"]) if confirmation else "",
+        measured=digits.gain(confirmation["effect"], confirmation.get("standard_error")) if confirmation else "",
         guards=[] if hides else [guard_row(row) for row in numbers.get("guards", [])],
-        sources=[] if hides else [source_row(row, sign) for row in sources.get("rows", [])],
+        sources=[] if hides else [source_row(row) for row in sources.get("rows", [])],
         sources_sentence=sources.get("sentence", ""),
     )
 
@@ -191,14 +191,14 @@ def arms_in_words(evidence: Evidence, earlier: Evidence | None) -> str:
 
 
 def sigma_in_words(evidence: Evidence) -> str:
-    """Sigma with what is known about it: `sigma 0.0071 (0.0047 … 0.0145, 7 df)`."""
+    """Sigma with what is known about it: `run-to-run noise σ 0.0071 (0.0047 … 0.015, 7 df)`."""
     if not evidence.sigma:
         return ""
     noise = evidence.numbers.get("noise")
-    words = f"sigma {figures.spread(evidence.sigma)}"
+    words = f"run-to-run noise σ {digits.spread(evidence.sigma)}"
     if not noise:
         return words
-    return f"{words} ({figures.spread(noise['low'])} … {figures.spread(noise['high'])}, {noise['degrees']} df)"
+    return f"{words} ({digits.spread(noise['low'])} … {digits.spread(noise['high'])}, {noise['degrees']} df)"
 
 
 def policy_note(evidence: Evidence, project: Project) -> str:
@@ -228,9 +228,8 @@ def guard_row(row: Mapping[str, Any]) -> GuardRow:
     )
 
 
-def source_row(row: Mapping[str, Any], sign: float) -> SourceRow:
+def source_row(row: Mapping[str, Any]) -> SourceRow:
     """One source of text: who gains, who pays."""
-    low, high = sorted(-sign * bound for bound in row["interval"])
     if row["hurt"]:
         tone, mark, status = "bad", "!", "pays for the gain"
     elif row["interval"][0] > 0:
@@ -239,9 +238,10 @@ def source_row(row: Mapping[str, Any], sign: float) -> SourceRow:
         tone, mark, status = "mute", "=", "no harm"
     else:
         tone, mark, status = "warn", "?", "not settled"
-    return SourceRow(row["source"], row["baseline"], row["candidate"], -sign * row["effect"], low, high, tone, mark, status)
+    gain = Gain(row["effect"], None, *row["interval"])
+    return SourceRow(row["source"], row["baseline"], row["candidate"], gain, tone, mark, status)
 
 
 def _share(value: float) -> str:
     """A relative change with its sign."""
-    return figures.percent(value, signed=True) if round(value, 3) else "0.0%"
+    return figures.percent(value, signed=True)

@@ -1,4 +1,5 @@
 // One panel of curves: what one series looks like. Which panels there are, and what they show, curves.js decides.
+import { exponents, number } from "./figures.js";
 import { Source, layout, options, plain, soft, token } from "./plot.js";
 
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
@@ -18,8 +19,6 @@ export const looks = (groups) => {
   }
   return found;
 };
-
-export const significant = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(5))) : "–");
 
 // The value of a trace at x, by a straight line between its points; null outside.
 export const valueAt = (trace, x) => {
@@ -133,7 +132,7 @@ export class Panel {
     return {
       x: trace.x, y: trace.y, type: "scatter", mode: trace.x.length > 1 ? "lines" : "markers", name,
       line: { color: colour, width, dash: look.dash }, marker: { color: colour }, opacity: mark,
-      hovertemplate: `%{y:.5~g}<extra>${plain(name)}</extra>`,
+      customdata: trace.y.map((y) => number(y)), hovertemplate: `%{customdata}<extra>${plain(name)}</extra>`,
     };
   }
 
@@ -187,7 +186,7 @@ export class Panel {
         x: position(from), xref: "x", y: 1 - i * 0.08, yref: "paper", xanchor: "left", yanchor: "top", showarrow: false, text: plain(words), font: { size: 10, color: token(LEVELS[level]) },
       })),
       xaxis: { title: { text: data.axis_title, standoff: 6 }, type: logX ? "log" : "linear", ...(window ? { range: window } : { autorange: true, rangemode: logX ? "normal" : "tozero" }) },
-      yaxis: { title: { text: difference, standoff: 8 }, type: this.logY ? "log" : "linear", ...(range ? { range } : { autorange: true }), zeroline: desk.difference, zerolinecolor: token("--line-strong") },
+      yaxis: { exponentformat: exponents(this.shown.flatMap((trace) => trace.y)), title: { text: difference, standoff: 8 }, type: this.logY ? "log" : "linear", ...(range ? { range } : { autorange: true }), zeroline: desk.difference, zerolinecolor: token("--line-strong") },
     });
   }
 
@@ -208,9 +207,9 @@ export class Panel {
   said(x) {
     const values = this.shown.map((trace) => {
       const value = valueAt(trace, x);
-      return value === null ? "" : `${trace.name}${trace.seed === undefined ? "" : ` seed ${trace.seed}`} ${significant(value)}`;
+      return value === null ? "" : `${trace.name}${trace.seed === undefined ? "" : ` seed ${trace.seed}`} ${number(value)}`;
     });
-    return `${this.data.axis_title} ${significant(x)}: ${values.filter(Boolean).join("; ") || "no value"}`;
+    return `${this.data.axis_title} ${number(x)}: ${values.filter(Boolean).join("; ") || "no value"}`;
   }
 
   key(event) {

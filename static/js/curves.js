@@ -1,6 +1,7 @@
 // The curves of a candidate, a run or a comparison: which series, over what, how. The view stands in the address.
-import { Panel, looks, significant, valueAt } from "./curves-panel.js";
+import { Panel, looks, valueAt } from "./curves-panel.js";
 import { exportCsv, exportPicture } from "./curves-export.js";
+import { number as figure } from "./figures.js";
 import { Address, stayCurrent } from "./plot.js";
 
 const find = (id) => document.getElementById(`curves${id && `-${id}`}`);
@@ -58,7 +59,7 @@ const desk = {
     if (x || all) [view.from, view.to] = x ? x.map((end) => String(Number(end.toPrecision(6)))) : ["", ""];
     if (all) for (const each of panels) each.own = null;
     else if (y) panel.own = y;
-    [view.low, view.high] = desk.single && panels[0].own ? panels[0].own.map(significant) : ["", ""];
+    [view.low, view.high] = desk.single && panels[0].own ? panels[0].own.map((end) => String(Number(end.toPrecision(6)))) : ["", ""];
     address.write(view);
     if (`${view.from} ${view.to}` === before) redraw();
     else reload(); // the server cuts the window into buckets of its own
@@ -156,8 +157,8 @@ const describe = () => {
 };
 
 const told = ({ data, shown }) => {
-  const said = shown.map((trace) => `${label(trace)}: ${trace.y.length} points, from ${significant(trace.y[0])} to ${significant(trace.y.at(-1))}${trace.low ? ` within ${significant(trace.low.at(-1))} to ${significant(trace.high.at(-1))}` : ""}`);
-  const marks = data.marks.map((mark) => ` Marked from ${significant(mark.from)} to ${significant(mark.to)}: ${mark.words}.`).join("");
+  const said = shown.map((trace) => `${label(trace)}: ${trace.y.length} points, from ${figure(trace.y[0])} to ${figure(trace.y.at(-1))}${trace.low ? ` within ${figure(trace.low.at(-1))} to ${figure(trace.high.at(-1))}` : ""}`);
+  const marks = data.marks.map((mark) => ` Marked from ${figure(mark.from)} to ${figure(mark.to)}: ${mark.words}.`).join("");
   return `${data.title}${desk.difference ? ", difference to the baseline," : ""} over ${data.axis_title}. ${said.join(". ") || "No curve was logged yet"}.${marks}`;
 };
 
@@ -192,11 +193,11 @@ const fill = () => {
       const row = body.insertRow();
       const cell = document.createElement("th");
       cell.scope = "row";
-      cell.textContent = significant(x);
+      cell.textContent = figure(x);
       row.append(cell);
       for (const trace of shown) {
         const value = valueAt(trace, x);
-        row.insertCell().textContent = value === null ? "–" : significant(value);
+        row.insertCell().textContent = value === null ? "–" : figure(value);
       }
     }
     return grid;

@@ -1,5 +1,6 @@
 // Every experiment of the project by number: its score, the time it saves or its time to the target; the best so far, what
 // landed, and the baseline's band.
+import { exponents } from "./figures.js";
 import { Address, Source, layout, options, plain, soft, stayCurrent, token } from "./plot.js";
 
 const [place, words, note, say, measures] = ["", "-text", "-note", "-say", "-measures"].map((end) => document.getElementById(`progress${end}`));
@@ -75,18 +76,16 @@ const draw = async () => {
     shapes: bands(last + 1),
     annotations: waiting,
     xaxis: { title: { text: "candidate", standoff: 6 }, range: [0.2, last + Math.max(1, last * 0.03) + 0.3], tickformat: "d", nticks: Math.min(12, last + 2), anchor: "y2" },
-    yaxis: { title: { text: data.title, standoff: 8 }, range: range(scores), tickformat: data.measure === "saved" ? ".0%" : "", domain: [data.points.unscored.length ? 0.08 : 0, 1] },
+    yaxis: { title: { text: data.title, standoff: 8 }, range: range(scores), tickformat: data.measure === "saved" ? ".0%" : "", exponentformat: exponents(scores), domain: [data.points.unscored.length ? 0.08 : 0, 1] },
     yaxis2: { domain: [0, 0.06], range: [0, 1], visible: false, fixedrange: true },
   }), options);
   place.dataset.drawn = data.measure;
 };
 
-const value = (y) => (data.measure === "saved" ? `${(100 * y).toFixed(1)}%` : y.toPrecision(5));
-
 const describe = () => {
   const count = Object.entries(data.points).map(([kind, points]) => `${points.length} ${kind}`).join(", ");
   const band = data.bands.at(-1);
-  words.textContent = `${data.title} of every experiment by number: ${count}. ${band?.n ? `Baseline ${band.number}: ${value(band.mean)} over ${band.n} runs. ` : ""}${data.best.y.length ? `Best so far ${value(data.best.y.at(-1))}.` : ""} The list of candidates holds the same as a table.`;
+  words.textContent = `${data.title} of every experiment by number: ${count}. ${band?.n ? `Baseline ${band.number}: ${band.told} over ${band.n} runs. ` : ""}${data.best.y.length ? `Best so far ${data.best_told}.` : ""} The list of candidates holds the same as a table.`;
   note.textContent = data.note || " ";
   for (const each of measures.querySelectorAll("[data-measure]")) each.setAttribute("aria-pressed", String(each.dataset.measure === data.measure));
 };

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import linregress
 
+from research_app.evidence.digits import number
 from training.detectors.record import (
     GRAD_NORM,
     LEARNING_RATES,
@@ -70,7 +71,7 @@ def over_running_minimum(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
     stays = ratios[-1] > OVER_MINIMUM
     end = "and does not come back" if stays else f"and ends at {ratios[-1]:.2f} times"
     sentence = (
-        f"The train loss rises from {smooth.values[:worst].min():.4g} to {smooth.values[worst]:.4g}, "
+        f"The train loss rises from {number(smooth.values[:worst].min(), 4)} to {number(smooth.values[worst], 4)}, "
         f"{ratios[worst]:.2f} times its running minimum (the limit is {OVER_MINIMUM:g}), {end}."
     )
     last = curve.steps[-1] if over[-1] + 1 == len(smooth) else smooth.steps[over[-1] + 1]
@@ -111,7 +112,7 @@ def gradient_blow_up(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
         if usual > 0 and smooth.values[at] > BLOW_UP * usual:
             step = int(smooth.steps[at])
             size, times = smooth.values[at], smooth.values[at] / usual
-            sentence = f"The gradient norm jumps to {size:.3g} at step {step}, {times:.0f} times its median until then."
+            sentence = f"The gradient norm jumps to {number(size)} at step {step}, {times:.0f} times its median until then."
             yield Finding("gradient blow-up", "warning", sentence, GRAD_NORM, step, int(smooth.steps[-1]))
             return
 
@@ -126,7 +127,7 @@ def gradient_late_rise(run: RunRecord, circumstances: Circumstances) -> Iterator
     if rise > limit:
         end = run.curve(GRAD_NORM).part(0.9, 1)
         beside = "" if usual is None else f" (the baseline's: {usual:.1f} times)"
-        sentence = f"The gradient norm ends at {np.median(end.values):.3g}, {rise:.1f} times its level in mid-run{beside}."
+        sentence = f"The gradient norm ends at {number(np.median(end.values))}, {rise:.1f} times its level in mid-run{beside}."
         yield Finding("gradient late rise", "warning", sentence, GRAD_NORM, int(end.steps[0]), int(end.steps[-1]))
 
 
@@ -140,7 +141,7 @@ def plateau_before_decay(run: RunRecord, circumstances: Circumstances) -> Iterat
     level: Level = "info" if 2 * common > len(circumstances.baseline) else "warning"
     beside = f"; {common} of {len(circumstances.baseline)} baseline runs do so too" if common else ""
     sentence = (
-        f"The train loss stands still at {level_of_loss:.4g} from step {first} to {last}, "
+        f"The train loss stands still at {number(level_of_loss, 4)} from step {first} to {last}, "
         f"before the learning rate decays{beside}: that part of the budget bought nothing."
     )
     yield Finding("plateau before the decay", level, sentence, TRAIN_LOSS, first, last)

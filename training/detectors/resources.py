@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from research_app.evidence.digits import number
 from training.detectors.record import (
     MEMORY,
     SPEED,
@@ -101,7 +102,7 @@ def step_time_tail(run: RunRecord, circumstances: Circumstances) -> Iterator[Fin
     if middle > 0 and tail > TAIL * middle:
         slow = times.steps[times.values > TAIL * middle]
         level, cost = _level_of_speed(circumstances.budget), _cost(circumstances.budget)
-        sentence = f"One step of a hundred takes {tail:.3g} s or more, the median step {middle:.3g} s{cost}."
+        sentence = f"One step of a hundred takes {number(tail)} s or more, the median step {number(middle)} s{cost}."
         yield Finding("step-time tail", level, sentence, times.name, int(slow[0]), int(slow[-1]))
 
 
@@ -157,7 +158,9 @@ def budget_overrun(run: RunRecord, circumstances: Circumstances) -> Iterator[Fin
     over = curve.steps[curve.values > budget.amount]
     where = (curve.name, int(over[0]), int(over[-1])) if len(over) else (None, None, None)
     unit = BUDGET_UNITS[budget.kind]
-    sentence = f"Spent {spent:.4g} {unit} of a budget of {budget.amount:.4g}, {spent / budget.amount - 1:.1%} too many."
+    sentence = (
+        f"Spent {number(spent, 4)} {unit} of a budget of {number(budget.amount, 4)}, {spent / budget.amount - 1:.1%} too many."
+    )
     yield Finding("budget overrun", "invalid", sentence, *where)
 
 
@@ -170,7 +173,8 @@ def shrinking_counts(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
             before, after = curve.values[back[0] : back[0] + 2]
             start, end = (int(step) for step in curve.steps[back[0] : back[0] + 2])
             sentence = (
-                f"The count of {name} goes back from {before:.4g} to {after:.4g} at step {end}: it was reset while training."
+                f"The count of {name} goes back from {number(before, 4)} to {number(after, 4)} at step "
+                f"{end}: it was reset while training."
             )
             yield Finding("budget count", "invalid", sentence, name, start, end)
 
@@ -182,7 +186,8 @@ def impossible_speed(run: RunRecord, circumstances: Circumstances) -> Iterator[F
         return
     if flops > peak * seconds:
         sentence = (
-            f"States {flops:.3g} FLOPs in {seconds:.3g} s, {flops / seconds:.3g} per second; the device can do {peak:.3g} "
+            f"States {number(flops)} FLOPs in {number(seconds)} s, {number(flops / seconds)} per "
+            f"second; the device can do {number(peak)} "
             "at most. The count is not true."
         )
         yield Finding("impossible speed", "invalid", sentence, "flops")
@@ -207,7 +212,8 @@ def hidden_work(run: RunRecord, circumstances: Circumstances) -> Iterator[Findin
     allowed = flops * per_flop + steps * _layers(run) * per_step
     if measured > HIDDEN_WORK * allowed:
         sentence = (
-            f"Used {measured:.3g} s for {flops:.3g} FLOPs in {steps:,.0f} steps; at the baseline's speed {allowed:.3g} s are "
+            f"Used {number(measured)} s for {number(flops)} FLOPs in {steps:,.0f} steps; at the "
+            f"baseline's speed {number(allowed)} s are "
             "plenty. Either it is much slower, or it did work that was not counted."
         )
         yield Finding("hidden work", "warning", sentence)
@@ -219,7 +225,9 @@ def _outside_the_loop(run: RunRecord, circumstances: Circumstances) -> Iterator[
     if own is None or usual is None or circumstances.budget is None:
         return
     if own - usual > 0.05 * circumstances.budget.amount + usual:
-        sentence = f"{own:.3g} s passed outside the timed steps, {usual:.3g} s in the baseline: the clock did not count them."
+        sentence = (
+            f"{number(own)} s passed outside the timed steps, {number(usual)} s in the baseline: the clock did not count them."
+        )
         yield Finding("hidden work", "warning", sentence)
 
 

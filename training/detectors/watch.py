@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
+from research_app.evidence.digits import number
 from training.detectors.record import TRAIN_LOSS
 from training.spec import Point
 
@@ -31,6 +32,7 @@ class Watch:
             self.lowest = min(self.lowest, average)
             if self.lowest > 0 and average > OVER_LOWEST * self.lowest:
                 self.catastrophe = (
-                    f"the train loss rose to {average:.4g} at step {point.step}, {average / self.lowest:.1f} times the lowest "
+                    f"the train loss rose to {number(average, 4)} at step {point.step}, "
+                    f"{average / self.lowest:.1f} times the lowest "
                     f"it had been (averages of {AVERAGED} points; the limit is {OVER_LOWEST:g})"
                 )
