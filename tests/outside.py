@@ -4,7 +4,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 from starlette.types import ASGIApp
 
-from research_app.models import Token
+from research_app.models import Project, Token
 
 
 @contextmanager
@@ -36,9 +36,9 @@ def served() -> Iterator[str]:
     thread.join(10)
 
 
-def token_for(user: User, *scopes: str) -> str:
-    """A token's text."""
-    return Token.make(user, "outsider", list(scopes or ("read", "submit")), 1)[1]
+def token_for(user: User, *scopes: str, projects: Sequence[Project] = ()) -> str:
+    """A token's text; of some projects alone, or of all."""
+    return Token.make(user, "outsider", list(scopes or ("read", "submit")), 1, projects)[1]
 
 
 def call(url: str, token: str = "", body: Any = None, method: str = "", **headers: str) -> tuple[int, Any]:

@@ -171,7 +171,7 @@ def test_runs_have_logs_and_curves(agent: Agent, project: Project) -> None:
 
 
 def test_a_discarded_candidate_gets_its_next_patch_set_over_the_api(agent: Agent, project: Project) -> None:
-    candidate = make_candidate(project, stage=Stage.DROPPED)
+    candidate = make_candidate(project, stage=Stage.DROPPED, submitted_by=agent.user)
     body = {"edits": [EDIT | {"new": "WARMUP = 0.08"}], "message": "the other way"}
     answer = agent.post(f"/projects/demo/candidates/{candidate.number}/patch-sets", body)
     assert answer.status_code == 201, answer.content

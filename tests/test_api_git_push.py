@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from research_app.models import Candidate, Project, Stage
@@ -43,9 +44,9 @@ def git(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedPr
 class Clone:
     """A working copy of the project, with a token in its remote."""
 
-    def __init__(self, folder: Path, site: str, token: str) -> None:
+    def __init__(self, folder: Path, site: str, token: str, slug: str = "demo") -> None:
         self.folder = folder / "clone"
-        git(folder, "clone", "--quiet", f"{site.replace('://', f'://agent:{token}@')}/git/demo.git", str(self.folder))
+        git(folder, "clone", "--quiet", f"{site.replace('://', f'://agent:{token}@')}/git/{slug}.git", str(self.folder))
 
     def edit(self, old: str, new: str, message: str, path: str = "train.py") -> None:
         text = (self.folder / path).read_text()
@@ -92,7 +93,7 @@ def test_several_commits_come_as_one_change(clone: Clone, project: Project) -> N
 
 
 def test_a_trailer_that_names_a_candidate_brings_its_next_patch_set(clone: Clone, project: Project) -> None:
-    candidate = make_candidate(project, stage=Stage.DROPPED)
+    candidate = make_candidate(project, stage=Stage.DROPPED, submitted_by=User.objects.get(username="ada"))
     clone.edit("WARMUP = 0.05", "WARMUP = 0.08", f"Longer instead\n\nCandidate: {candidate}")
     pushed = clone.push()
     assert pushed.returncode == 0, pushed.stderr

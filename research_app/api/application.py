@@ -11,10 +11,11 @@ from agent.proposal import Edit, Proposal
 from research_app.api import problems, schemas, told
 from research_app.api.auth import READING, READS, SUBMITS, SUBMITTING, token_of
 from research_app.api.kept import once
+from research_app.api.reach import candidate_of, candidate_to_revise, project_of, run_of
 from research_app.loop.check import vet
 from research_app.loop.propose import enter, program_of, tried
 from research_app.loop.revise import revise
-from research_app.models import Author, Candidate, Project, Run, RunLog, Thread
+from research_app.models import Author, Candidate, Run, RunLog, Thread
 
 PAGE, MOST_ON_PAGE = 50, 200
 ROOT = "/api/v1"
@@ -47,34 +48,12 @@ api = Api(title="Signoff", version="1", description=DESCRIPTION, urls_namespace=
 problems.install(api)
 
 
-def project_of(slug: str) -> Project:
-    """Raises Http404."""
-    if row := Project.objects.filter(slug=slug).first():
-        return row
-    raise Http404
-
-
-def candidate_of(slug: str, number: int) -> Candidate:
-    """Raises Http404."""
-    if row := Candidate.objects.with_evidence().filter(project__slug=slug, number=number).first():
-        return row
-    raise Http404
-
-
-def run_of(slug: str, number: int) -> Run:
-    """Raises Http404."""
-    rows = Run.objects.select_related("project", "baseline", "patch_set__candidate")
-    if row := rows.filter(project__slug=slug, pk=number).first():
-        return row
-    raise Http404
-
-
 @api.get(
     "/projects", response={200: list[schemas.ProjectOut], **FAILS}, auth=READS, throttle=[READING], operation_id="list_projects"
 )
 def list_projects(request: HttpRequest) -> Any:
-    """Every project."""
-    return [told.project(row) for row in Project.objects.order_by("slug")]
+    """Every project that the token reaches."""
+    return [told.project(row) for row in token_of(request).reach().order_by("slug")]
 
 
 @api.get(
@@ -82,7 +61,7 @@ def list_projects(request: HttpRequest) -> Any:
 )
 def get_project(request: HttpRequest, slug: str) -> Any:
     """One project: metric, noise, what may be edited, the baseline."""
-    return told.project(project_of(slug))
+    return told.project(project_of(token_of(request), slug))
 
 
 @api.get(
@@ -94,7 +73,7 @@ def get_project(request: HttpRequest, slug: str) -> Any:
 )
 def get_source(request: HttpRequest, slug: str) -> Any:
     """The code to change, at the baseline's tip, and the researchers' instructions (program.md)."""
-    row = project_of(slug)
+    row = project_of(token_of(request), slug)
     base = row.tip()
     files = row.repository.texts(base.commit, row.file.edit.editable)
     return schemas.SourceOut(commit=base.commit, files=files, program=program_of(row, base)[0])
@@ -114,7 +93,7 @@ def get_history(
     limit: Annotated[int, Field(ge=1, le=MOST_ON_PAGE)] = PAGE,
 ) -> Any:
     """What was tried and what became of it, newest first, a page at a time."""
-    rows = [row for row in reversed(tried(project_of(slug))) if before is None or row.candidate < before]
+    rows = [row for row in reversed(tried(project_of(token_of(request), slug))) if before is None or row.candidate < before]
     page = rows[:limit]
     more = page[-1].candidate if len(rows) > limit else None
     return schemas.HistoryOut(items=[schemas.TriedOut(**told.attempt(row)) for row in page], before=more)
@@ -134,7 +113,7 @@ def submit_candidate(
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
     """Submit a change. It is checked at once; training and judging follow, and only people take it further."""
-    project, token = project_of(slug), token_of(request)
+    project, token = project_of(token_of(request), slug), token_of(request)
 
     def prepare() -> Any:
         edits = tuple(Edit(each.path, each.old, each.new) for each in proposal.edits)
@@ -162,13 +141,13 @@ def submit_candidate(
 @api.get(CANDIDATE, response={200: schemas.CandidateOut, **FAILS}, auth=READS, throttle=[READING], operation_id="get_candidate")
 def get_candidate(request: HttpRequest, slug: str, number: Number) -> Any:
     """Where a candidate stands."""
-    return told.candidate(candidate_of(slug, number))
+    return told.candidate(candidate_of(token_of(request), slug, number))
 
 
 @api.get(f"{CANDIDATE}/diff", response={200: schemas.TextOut, **FAILS}, auth=READS, throttle=[READING], operation_id="get_diff")
 def get_diff(request: HttpRequest, slug: str, number: Number) -> Any:
     """The diff of its newest patch set; 404 before it was checked."""
-    row = candidate_of(slug, number)
+    row = candidate_of(token_of(request), slug, number)
     if row.patch_set is None:
         raise Http404
     return schemas.TextOut(text=row.patch_set.diff)
@@ -183,7 +162,7 @@ def get_diff(request: HttpRequest, slug: str, number: Number) -> Any:
 )
 def get_evidence(request: HttpRequest, slug: str, number: Number) -> Any:
     """Its newest evidence; 404 before there is any."""
-    row = candidate_of(slug, number)
+    row = candidate_of(token_of(request), slug, number)
     if row.evidence is None:
         raise Http404
     return told.evidence(row, row.evidence)
@@ -205,7 +184,7 @@ def get_comments(request: HttpRequest, slug: str, number: Number) -> Any:
             resolved=thread.resolved,
             comments=[schemas.RemarkOut(by=said.name, at=said.created_at, text=said.text) for said in thread.comments.all()],
         )
-        for thread in Thread.objects.of(candidate_of(slug, number))
+        for thread in Thread.objects.of(candidate_of(token_of(request), slug, number))
     ]
     return schemas.ThreadsOut(items=found)
 
@@ -224,8 +203,9 @@ def revise_candidate(
     revision: schemas.RevisionIn,
     idempotency_key: IdempotencyKey = None,
 ) -> Any:
-    """The next patch set of a candidate, against the baseline's tip. Votes given before are void."""
-    row, token = candidate_of(slug, number), token_of(request)
+    """The next patch set of a candidate that the token's person submitted, against the baseline's tip. Votes given before are
+    void."""
+    row, token = candidate_to_revise(token_of(request), slug, number), token_of(request)
 
     def prepare() -> Any:
         edits = [Edit(each.path, each.old, each.new) for each in revision.edits]
@@ -242,7 +222,7 @@ def revise_candidate(
 )
 def list_runs(request: HttpRequest, slug: str, number: Number) -> Any:
     """All runs of all its patch sets, oldest first."""
-    row = candidate_of(slug, number)
+    row = candidate_of(token_of(request), slug, number)
     runs = Run.objects.select_related("baseline", "patch_set__candidate").filter(patch_set__candidate=row).order_by("pk")
     noise = row.project.noise()
     return schemas.RunsOut(items=[told.run(run, noise) for run in runs])
@@ -251,14 +231,14 @@ def list_runs(request: HttpRequest, slug: str, number: Number) -> Any:
 @api.get(RUN, response={200: schemas.RunOut, **FAILS}, auth=READS, throttle=[READING], operation_id="get_run")
 def get_run(request: HttpRequest, slug: str, run: Number) -> Any:
     """One run."""
-    row = run_of(slug, run)
+    row = run_of(token_of(request), slug, run)
     return told.run(row, row.project.noise())
 
 
 @api.get(f"{RUN}/log", response={200: schemas.TextOut, **FAILS}, auth=READS, throttle=[READING], operation_id="get_log")
 def get_log(request: HttpRequest, slug: str, run: Number) -> Any:
     """What a run printed; empty while it runs."""
-    log = RunLog.objects.filter(run=run_of(slug, run)).first()
+    log = RunLog.objects.filter(run=run_of(token_of(request), slug, run)).first()
     return schemas.TextOut(text=log.text if log else "")
 
 
@@ -270,7 +250,7 @@ def get_series(
     name: Annotated[list[str], Query(max_length=20)] = [],  # noqa: B006
 ) -> Any:
     """Its logged curves, of these names or all."""
-    return told.curves(run_of(slug, run), name)
+    return told.curves(run_of(token_of(request), slug, run), name)
 
 
 def entered(row: Candidate) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from agent.proposal import CATEGORIES, Edit, Proposal
 from research_app.access import may_operate, may_see
-from research_app.api.application import candidate_of, project_of
+from research_app.api.reach import NotYours, candidate_to_revise, project_of
 from research_app.loop.check import CheckFailed, vet
 from research_app.loop.propose import enter
 from research_app.loop.revise import RevisionRefused, revise
@@ -55,7 +55,7 @@ def with_token(scope: Scope | None) -> Callable[[View], View]:
             if not (token.may(needed) and allowed):
                 return _plain(403, f"This token, or its person, may not {needed.value}.")
             try:
-                return view(request, project_of(slug), token, **rest)
+                return view(request, project_of(token, slug), token, **rest)
             except Http404:
                 return _plain(404, f"There is no project {slug}.")
             except PatchError as error:
@@ -114,9 +114,11 @@ def _enter(project: Project, token: Token, pushed: Pushed) -> str:
         if not number.isdigit() or len(number) > 9:
             raise PushRefused(f"Candidate: {named} is no candidate. Write for example: Candidate: C-12")
         try:
-            row = candidate_of(project.slug, int(number))
+            row = candidate_to_revise(token, project.slug, int(number))
         except Http404:
             raise PushRefused(f"There is no candidate {named} in {project.slug}.") from None
+        except NotYours as refusal:
+            raise PushRefused(str(refusal)) from None
         revise(row, author=token.name, patch=pushed.patch, message=pushed.words, submitted_by=token.user)
         return _told(row, "has a new patch set")
     category = pushed.trailers.get("category", "architecture").lower()

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 
+from research_app.api.reach import NotYours
 from research_app.loop.check import CheckFailed
 from research_app.loop.revise import RevisionRefused
 from research_app.models import StageMoved
@@ -74,7 +75,7 @@ def install(api: NinjaAPI) -> None:
     def denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
         return problem(403, str(error))
 
-    for status, kinds in {422: (CheckFailed, PatchError), 409: (RevisionRefused, StageMoved)}.items():
+    for status, kinds in {403: (NotYours,), 422: (CheckFailed, PatchError), 409: (RevisionRefused, StageMoved)}.items():
         for kind in kinds:
             api.add_exception_handler(kind, partial(_said, status))
 

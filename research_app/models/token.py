@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from research_app.models.event import Event
+from research_app.models.project import Project
 
 PREFIX = "signoff_"
 SHOWN = len(PREFIX) + 4  # characters of a token that lists show
@@ -32,6 +34,8 @@ class Token(models.Model):
     token_hash = models.CharField(max_length=64, unique=True)
     begins = models.CharField(max_length=20, help_text="Its first characters, to know it by")
     scopes = models.JSONField(default=list)
+    every_project = models.BooleanField(default=True, help_text="It reaches later projects too")
+    projects = models.ManyToManyField(Project, blank=True, help_text="What it reaches where that is not every project")
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)
@@ -41,7 +45,7 @@ class Token(models.Model):
         return f"token {self.name!r} of {self.user.get_username()}"
 
     @classmethod
-    def make(cls, user: User, name: str, scopes: list[str], days: int) -> tuple["Token", str]:
+    def make(cls, user: User, name: str, scopes: list[str], days: int, projects: Sequence[Project] = ()) -> tuple["Token", str]:
         """A new token and its text, which is never shown again. Raises ValueError, with what to do, for bad wishes."""
         name = " ".join(name.split())
         if not name or len(name) > 60:
@@ -58,9 +62,12 @@ class Token(models.Model):
                 token_hash=_hash(text),
                 begins=text[:SHOWN],
                 scopes=sorted(set(scopes)),
+                every_project=not projects,
                 expires_at=timezone.now() + timedelta(days=days),
             )
+            row.projects.set(projects)
             told = {"name": name, "scopes": row.scopes, "expires_at": row.expires_at.isoformat()}
+            told["projects"] = sorted(project.slug for project in projects)
             Event.objects.record("token made", row, user.get_username(), None, **told)
         return row, text
 
@@ -83,6 +90,10 @@ class Token(models.Model):
     def may(self, scope: str) -> bool:
         """Whether it carries a scope."""
         return scope in self.scopes
+
+    def reach(self) -> models.QuerySet[Project]:
+        """The projects that it may be used for. A query set."""
+        return Project.objects.all() if self.every_project else self.projects.all()
 
     @property
     def ended(self) -> bool:

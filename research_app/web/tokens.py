@@ -1,5 +1,7 @@
 """Access tokens: what an outside agent of yours signs in with. A token is shown once, and can be revoked at any time."""
 
+from collections.abc import Sequence
+
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
 
 from research_app.access import may_operate
-from research_app.models import Scope, Token
+from research_app.models import Project, Scope, Token
 from research_app.web.access import researcher
 
 DAYS = (7, 30, 90, 365)
@@ -23,7 +25,10 @@ SHOWN = 100  # tokens of one person
 def tokens(request: HttpRequest) -> HttpResponse:
     """A person's tokens, and a form for another."""
     assert isinstance(request.user, User)
-    context = {
+    projects = list(Project.objects.order_by("slug"))
+    context: dict[str, object] = {
+        "projects": projects,
+        "named": request.POST.getlist("project"),
         "scopes": Scope.choices,
         "days": DAYS,
         "may_submit": may_operate(request.user),
@@ -36,12 +41,21 @@ def tokens(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         try:
             days = int(request.POST.get("days", "")) if request.POST.get("days", "").isdigit() else 0
-            _, text = Token.make(request.user, request.POST.get("name", ""), request.POST.getlist("scope"), days)
+            named = named_projects(projects, request.POST.getlist("project"))
+            _, text = Token.make(request.user, request.POST.get("name", ""), request.POST.getlist("scope"), days, named)
             context |= {"text": text, "name": ""}
         except ValueError as refusal:
             context["refusal"], status = str(refusal), 422
-    context["rows"] = Token.objects.filter(user=request.user).order_by("-pk")[:SHOWN]
+    context["rows"] = Token.objects.filter(user=request.user).prefetch_related("projects").order_by("-pk")[:SHOWN]
     return render(request, "tokens.html", context, status=status)
+
+
+def named_projects(projects: Sequence[Project], slugs: Sequence[str]) -> list[Project]:
+    """The projects of these names. Raises ValueError where one is not there: it must not end as a token for all of them."""
+    known = {project.slug: project for project in projects}
+    if missing := [slug for slug in slugs if slug not in known]:
+        raise ValueError(f"There is no project {', '.join(missing)}. Choose among those that there are.")
+    return [known[slug] for slug in slugs]
 
 
 @researcher
