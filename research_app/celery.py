@@ -11,7 +11,8 @@ from kombu.entity import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
 
-QUEUES = ("orchestrate", "agent", "train.cpu", "train.cuda", "scale_up")
+QUEUES = ("orchestrate", "agent", "notify", "push", "train.cpu", "train.cuda", "scale_up")
+"""What waits for the outside (a model, a mail server, a webhook, a remote) never shares a queue with what judges and lands."""
 
 app = Celery("research_app")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 import django
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import F, Max
 from django.utils import timezone
 
 from research_app import broker
@@ -21,10 +23,27 @@ from research_app.checks import MANY_WRITERS, POSTGRESQL_ADVISED
 from research_app.fleet import UnknownDevice, local_devices
 from research_app.home import broker_url, home
 from research_app.loop import reconcile
-from research_app.models import Candidate, Device, Message, Run, State, TaskLease
+from research_app.models import (
+    Candidate,
+    Delivery,
+    Destination,
+    Device,
+    Landing,
+    LandingState,
+    Message,
+    Push,
+    PushState,
+    Run,
+    State,
+    TaskLease,
+)
+from research_app.models.candidate import A_PERSONS_TURN
 
 LITTLE_SPACE, NO_SPACE = 5 * 1024**3, 200 * 1024**2  # bytes
 MANY_UNSENT = 100
+MOST_NAMED = 5
+STANDS_STILL = timedelta(minutes=1)
+"""What a worker should have taken for so long, nobody takes."""
 
 START = "Start it: make up"
 OLDEST_GIT = (2, 38)  # merge-tree --write-tree
@@ -54,7 +73,7 @@ def examine(thorough: bool = False) -> list[Finding]:
         return findings
     questions: list[Callable[[], Finding]] = [reconciler, workers, outbox]
     if thorough:
-        questions = [migrations, database_settings, *questions, sandboxes, stuck]
+        questions = [migrations, database_settings, *questions, sandboxes, landing_queues, messages, remotes, stuck]
     try:
         return findings + [ask() for ask in questions]
     except DatabaseError as error:
@@ -225,6 +244,56 @@ def outbox() -> Finding:
     unsent = Message.objects.count()
     fix = "The reconciler sends them once the broker answers; see the findings broker and reconciler"
     return Finding("outbox", unsent < MANY_UNSENT, f"{unsent} unsent messages", fix if unsent >= MANY_UNSENT else "")
+
+
+def landing_queues() -> Finding:
+    """Approved changes that something stands in the way of, or that nobody takes although it is their turn. Two queries."""
+    active = list(Landing.objects.active().select_related("project", "candidate__evidence"))
+    left = dict(Landing.objects.filter(ended_at__isnull=False).values_list("project").annotate(Max("ended_at")))
+    for head in {landing.project_id: landing for landing in reversed(active)}.values():
+        name, evidence = f"{head.candidate} of {head.project.slug}", head.candidate.evidence
+        if head.trouble:
+            return Finding("landings", False, f"{name} is held up", head.trouble)
+        times = [head.queued_at, left.get(head.project_id), evidence.frozen_at if evidence else None]
+        since = max(time for time in times if time)
+        held = head.lease_until and head.lease_until > timezone.now()
+        if head.state == LandingState.QUEUED and not held and since < timezone.now() - STANDS_STILL:
+            said = f"{name} has waited since {since:%H:%M:%S} UTC and nobody lands it"
+            return Finding("landings", False, said, f"Only the worker of the queue orchestrate is missing. {START}")
+    return Finding("landings", True, f"{len(active)} in the queue")
+
+
+def messages() -> Finding:
+    """Messages to people: whether somebody sends them, and which addresses and servers are paused. Three queries."""
+    late = timezone.now() - STANDS_STILL
+    overdue = Delivery.objects.waiting().filter(due_at__lt=late).count()
+    untold = Candidate.objects.filter(stage__in=A_PERSONS_TURN, stage_since__lt=late)
+    overdue += untold.exclude(announced_for=F("stage_since")).count()
+    paused = list(Destination.objects.paused()[:MOST_NAMED])
+    if overdue:
+        fix = "Start a worker for them: make up does, elsewhere celery -A research_app worker -Q notify,push --pool threads"
+        return Finding("notifications", False, f"{overdue} are overdue: nobody sends them", fix)
+    if paused:
+        said = "; ".join(f"{row.label} is paused until {row.paused_until:%H:%M} UTC: {row.last_error}" for row in paused)
+        fix = "Mend the server" if paused[0].server else "Let its person correct the address"
+        return Finding("notifications", False, said, f"{fix}; it is tried again by itself, and what waits is sent then")
+    return Finding("notifications", True, "none is overdue, no address is paused")
+
+
+def remotes() -> Finding:
+    """Landings that did not reach their project's remote. The landing stands in any case. One query."""
+    waiting = Push.objects.exclude(state=PushState.PUSHED).select_related("project", "version")
+    late = timezone.now() - STANDS_STILL
+    found = {push.project_id: push for push in waiting.order_by("version__number")[:200]}
+    said = [f"{push.version} did not arrive: {push.reason}" for push in found.values() if push.failures]
+    if said:
+        return Finding(
+            "remotes", False, "; ".join(said[:MOST_NAMED]), "Mend what it says; then “Push now” on the landing queue"
+        )
+    if overdue := [push for push in found.values() if push.next_at < late and not push.lease_until]:
+        fix = "Start a worker for it: make up does, elsewhere celery -A research_app worker -Q notify,push --pool threads"
+        return Finding("remotes", False, f"{overdue[0].version} waits to be pushed and nobody does", fix)
+    return Finding("remotes", True, "up to date" if not found else "a push is on its way")
 
 
 def stuck() -> Finding:

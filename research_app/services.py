@@ -13,6 +13,7 @@ PYTHON = sys.executable
 MANAGE = str(CODE / "manage.py")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 AGENT_THREADS = 8  # proposers at work at once on this machine: most of them wait for a model's answer
+OUTSIDE_THREADS = 8  # messages and pushes on their way at once: all of them wait for somebody else's server
 BELOW_PAGES = 5  # niceness of training on cores: a person's click comes first
 
 
@@ -37,6 +38,12 @@ def workers(devices: Sequence[LocalDevice]) -> list[Service]:
             worker("agent", "agent", threads=AGENT_THREADS),
             ONE_THREAD,
             secrets=AGENT_SECRETS,
+        ),
+        Service(
+            "notify",
+            "worker: messages to people, pushes to remotes",
+            worker("notify,push", "notify", threads=OUTSIDE_THREADS),
+            ONE_THREAD,
         ),
         *(trainer(device) for device in devices),
     ]

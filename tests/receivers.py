@@ -17,6 +17,9 @@ class Webhook:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.answers: list[int | str] = []
+        self.bodies: list[bytes] = []
+        self.by_path: dict[str, int | str] = {}
+        self.retry_after = ""
         self.port = 0
 
     @property
@@ -33,9 +36,10 @@ def webhook() -> Iterator[Webhook]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kept.posts.append(json.loads(body))
+            kept.bodies.append(body)
             kept.paths.append(self.path)
             kept.headers.append(dict(self.headers))
-            answer = kept.answers.pop(0) if kept.answers else 200
+            answer = kept.answers.pop(0) if kept.answers else kept.by_path.get(self.path, 200)
             if answer == "hang up":
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
@@ -43,6 +47,8 @@ def webhook() -> Iterator[Webhook]:
             self.send_response(int(answer))
             if answer == 302:
                 self.send_header("Location", f"http://127.0.0.1:{kept.port}/elsewhere")
+            if kept.retry_after:
+                self.send_header("Retry-After", kept.retry_after)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
@@ -66,6 +72,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[str] = []
         self.recipients: list[str] = []
+        self.asked: list[str] = []  # the verbs of its conversations
         self.refusals: dict[str, str] = {}
         self.port = 0
 
@@ -88,6 +95,7 @@ def mailbox() -> Iterator[Mailbox]:
             line = raw.decode().strip()
             verb = line.split(":")[0].split(" ")[0].upper()
             answer = kept.refusals.get(verb)
+            kept.asked.append(verb)
             if verb == "DATA" and answer is None:
                 say("354 go on")
                 lines = []

@@ -12,7 +12,7 @@ from django.test import Client
 from research_app.evidence.digits import Gain, gain, number, p_value, score, share, spread
 from research_app.home import CODE
 from research_app.loop.land import message_of
-from research_app.loop.notify import item_of
+from research_app.loop.notify.compose import item_of
 from research_app.loop.propose import told_effect
 from research_app.models import Candidate, Evidence, LandingState, Project, Stage, Verdict
 from tests.factories import make_candidate, make_landing, make_project, make_user

@@ -45,7 +45,7 @@ def number(installation: Installation, query: str) -> int:
 
 
 def test_it_prints_a_line_for_each_service_and_then_how_to_get_in(signoff: Installation) -> None:
-    assert list(signoff.services) == ["broker", "web", "reconciler", "orchestrate", "agent", "train.cpu.0"]
+    assert list(signoff.services) == ["broker", "web", "reconciler", "orchestrate", "agent", "notify", "train.cpu.0"]
     assert f"Signoff is at {signoff.url}\n" in signoff.output
     assert re.search(rf"Sign in once, within 12 hours: {signoff.url}/sign-in/\S{{30,}}/\n", signoff.output)
 

@@ -30,6 +30,9 @@ TABLE: dict[str, tuple[str, str]] = {
     "turns": ("get", "viewer"),
     "notifications": ("get", "viewer"),
     "try-notification": ("post", "viewer"),
+    "notification-secret": ("post", "viewer"),
+    "delivery": ("get", "viewer"),
+    "unsubscribe": ("get", "anybody"),  # whoever has a signed link; this one is not
     "tokens": ("get", "viewer"),
     "revoke-token": ("post", "viewer"),
     "keys": ("post", "viewer"),
@@ -99,6 +102,7 @@ TABLE: dict[str, tuple[str, str]] = {
 }
 WITHOUT_OBJECT = {
     "conversation",
+    "delivery",
     "resume-conversation",
     "revert",
     "revive",
@@ -157,7 +161,7 @@ def outcome(name: str, response: HttpResponse) -> str:
         return "sign in"
     if name == "healthz":
         return "in" if response.status_code in (200, 503) else f"status {response.status_code}"
-    if response.status_code == 404 and name in WITHOUT_OBJECT:
+    if (response.status_code == 404 and name in WITHOUT_OBJECT) or (response.status_code == 410 and name == "unsubscribe"):
         return "in"
     return {401: "sign in", 403: "refused"}.get(
         response.status_code,

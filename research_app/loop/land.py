@@ -8,6 +8,7 @@ A crash before 5 leaves the old tip, a crash after it the new one, and step 3 of
 """
 
 import logging
+import time
 
 from django.db import OperationalError, transaction
 from django.db.models import Q
@@ -18,7 +19,7 @@ from research_app.loop import batch
 from research_app.loop.moved import adopt
 from research_app.loop.propose import told_effect
 from research_app.loop.push import ask_for_push
-from research_app.loop.queue import TRAILER, entries_of, give_back, head_of, hold, name_of, standing_approvals
+from research_app.loop.queue import TRAILER, entries_of, give_back, head_of, hold, name_of, not_held, standing_approvals
 from research_app.loop.rejudge import judge_again, judge_here
 from research_app.loop.runs import ensure_bank
 from research_app.models import (
@@ -47,7 +48,8 @@ SEARCH_DEPTH = 1000
 def land(project_id: int, worker: str) -> None:
     """Take the head of a project's queue one step further. A repeated or parallel call does nothing harmful."""
     head = head_of(project_id)
-    lease = Landing.claim(head.pk, worker, Q(state=LandingState.QUEUED)) if head else None
+    lease = Landing.claim(head.pk, worker, Q(state=LandingState.QUEUED), not_held()) if head else None
+    began = time.monotonic()
     if lease is None:
         return
     landing = Landing.objects.select_related("project", "candidate__evidence", "candidate__project", "patch_set").get(
@@ -62,7 +64,7 @@ def land(project_id: int, worker: str) -> None:
             return  # whoever moved it goes on; the reconciler asks again
         except (RepositoryError, OSError, OperationalError) as trouble:
             logger.exception("%s is held up", landing)
-            hold(landing, lease, str(trouble))
+            hold(landing, lease, str(trouble), time.monotonic() - began)
             return  # the reconciler tries again
         except Exception as error:
             lease.fail(error)

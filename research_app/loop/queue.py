@@ -1,8 +1,10 @@
 """The landing queue: who is next, what an entry waits for, and how one leaves it, with a reason. In order of the ids."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from research_app.loop.runs import ensure_bank, request_run
@@ -28,12 +30,20 @@ TRAILER = "Candidate"
 FRESH_SEED = 1000
 """Judging again uses seeds that no candidate was screened with: a thousand for each patch set."""
 
+HANGS, HANGING_SHARE = 2.0, 9.0
+"""Trouble that took longer than so many seconds rests for so many times that long: a tenth of a worker's time."""
+
 UNCLAIMED: dict[str, Any] = {"lease_until": None, "leased_by": "", "attempts": 0, "trouble": ""}
 
 
 def name_of(candidate: Candidate) -> str:
     """Value of the trailer that names a candidate."""
     return f"{candidate.project.slug}/{candidate.number}"
+
+
+def not_held() -> Q:
+    """Entries that need not rest because something hung on them a moment ago."""
+    return Q(not_before=None) | Q(not_before__lte=timezone.now())
 
 
 def head_of(project_id: int) -> Landing | None:
@@ -74,9 +84,14 @@ def give_back(landing: Landing, lease: Lease, stage: Stage, why: str, **fields: 
         landing.candidate.move(stage, why, **fields)
 
 
-def hold(landing: Landing, lease: Lease, trouble: str) -> None:
-    """Keep everything as it is and say what stands in the way: it is nobody's fault in the queue. Tried again by itself."""
+def hold(landing: Landing, lease: Lease, trouble: str, took: float) -> None:
+    """Keep everything as it is and say what stands in the way: it is nobody's fault in the queue. Tried again by itself.
+
+    `took` is how many seconds went by until it was found: what hangs gets a small part of a worker's time, because other
+    projects' landings wait for the same worker.
+    """
+    not_before = timezone.now() + timedelta(seconds=HANGING_SHARE * took) if took > HANGS else None
     with transaction.atomic():
-        lease.write(trouble=trouble, lease_until=None, leased_by="", attempts=0)
+        lease.write(trouble=trouble, not_before=not_before, lease_until=None, leased_by="", attempts=0)
         if landing.trouble != trouble:
             Event.objects.record("landing held up", landing.candidate, "signoff", landing.project, trouble=trouble)

@@ -18,9 +18,10 @@ from django.utils import timezone
 from research_app.loop.converse import take_up_changes, wake_conversations
 from research_app.loop.judge import JUDGED
 from research_app.loop.moved import notice_moved_branches
-from research_app.loop.notify import wake_notifications
+from research_app.loop.notify.wake import wake_notifications
 from research_app.loop.propose import close_round, lost_turn, wants_more
 from research_app.loop.push import wake_pushes
+from research_app.loop.queue import not_held
 from research_app.loop.rejudge import judged_again
 from research_app.loop.runs import ensure_bank, requeue
 from research_app.loop.runs import retry as retry_runs
@@ -202,7 +203,7 @@ def return_stuck_landings() -> None:
 def wake_landings() -> None:
     """Queues with a head that nobody takes further."""
     waiting = Landing.objects.filter(
-        forgotten(), state=LandingState.QUEUED, queued_at__lt=timezone.now() - PATIENCE
+        forgotten(), not_held(), state=LandingState.QUEUED, queued_at__lt=timezone.now() - PATIENCE
     ).values_list("project_id", flat=True)
     for project_id in set(waiting):
         Message.objects.wake("land", project_id)

@@ -14,17 +14,21 @@ from research_app.loop import check as check_step
 from research_app.loop import converse as converse_step
 from research_app.loop import judge as judge_step
 from research_app.loop import land as land_step
-from research_app.loop import notify as notify_step
 from research_app.loop import propose as propose_step
 from research_app.loop import push as push_step
 from research_app.loop import scale_up as scale_up_step
 from research_app.loop import stack_check as stack_check_step
 from research_app.loop import train as train_step
+from research_app.loop.notify.announce import announce as announce_turn
+from research_app.loop.notify.channels.deadline import hang_up_all
+from research_app.loop.notify.deliver import deliver as deliver_message
 from research_app.models import Device, Run
 from training.sandbox.probe import found
 
+MOST_PUSHES = 3  # at once in one worker
 logger = logging.getLogger(__name__)
 REPORT_EVERY = 10.0  # seconds
+pushing = threading.BoundedSemaphore(MOST_PUSHES)
 
 
 def worker() -> str:
@@ -71,12 +75,12 @@ def judge_baseline(baseline_id: int) -> None:
 
 @shared_task(name="research_app.announce")
 def announce(candidate_id: int) -> None:
-    notify_step.announce(candidate_id)
+    announce_turn(candidate_id)
 
 
 @shared_task(name="research_app.deliver")
-def deliver(notification_id: int) -> None:
-    notify_step.deliver(notification_id, worker())
+def deliver(delivery_id: int) -> None:
+    deliver_message(delivery_id, worker())
 
 
 @shared_task(name="research_app.land")
@@ -86,7 +90,12 @@ def land(project_id: int) -> None:
 
 @shared_task(name="research_app.push")
 def push(project_id: int) -> None:
-    push_step.push(project_id, worker())
+    """Pushes share a worker with messages to people, and take few of its threads: remotes that hang never hold those up."""
+    if pushing.acquire(blocking=False):  # otherwise the reconciler asks again
+        try:
+            push_step.push(project_id, worker())
+        finally:
+            pushing.release()
 
 
 @shared_task(name="research_app.check_stack")
@@ -134,6 +143,8 @@ def _report_device(**_: Any) -> None:
 
 
 @signals.worker_shutting_down.connect
-def _stop_training(**_: Any) -> None:
-    """A worker that is asked to stop gives its run back to the queue instead of finishing it."""
+def _stop(**_: Any) -> None:
+    """A worker that is asked to stop gives its work back to the queue instead of finishing it, and waits for nobody outside."""
     train_step.stopping.set()
+    hang_up_all()
+    push_step.give_up_pushing()

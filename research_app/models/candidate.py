@@ -215,6 +215,6 @@ class Candidate(Leased):
             if wake:
                 Message.objects.enqueue(*wake)
             if stage in A_PERSONS_TURN:
-                Message.objects.enqueue("announce", self.pk)
+                Message.objects.enqueue("announce", self.pk, "notify")
         for name, value in fields.items():
             setattr(self, name, value)

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connection, models, transaction
 from django.utils import timezone
+
+if TYPE_CHECKING:
+    from research_app.models.candidate import Candidate
 
 GENESIS = "0" * 64
 ADVISORY_LOCK = 7_446_633  # any constant: all writers of the chain on PostgreSQL take this one
@@ -20,26 +23,39 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def record(self, kind: str, subject: models.Model, actor: str, project: models.Model | None, **data: Any) -> "Event":
         """Append one event to the chain, inside the caller's transaction. Costs two statements."""
+        return self._append(kind, [(subject, project)], actor, data)[0]
+
+    def record_many(self, kind: str, subjects: Sequence["Candidate"], actor: str, **data: Any) -> None:
+        """Append one such event about each of these candidates. Costs two statements for every 500 of them."""
+        for start in range(0, len(subjects), 500):
+            self._append(kind, [(each, each.project) for each in subjects[start : start + 500]], actor, data)
+
+    def _append(
+        self, kind: str, about: Sequence[tuple[models.Model, models.Model | None]], actor: str, data: dict[str, Any]
+    ) -> list["Event"]:
         if not connection.in_atomic_block:
             raise transaction.TransactionManagementError("An event is written in the transaction of what it tells.")
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
         last = self.model.objects.order_by("-sequence").only("sequence", "hash").first()
-        event = self.model(
-            sequence=last.sequence + 1 if last else 1,
-            previous_hash=last.hash if last else GENESIS,
-            at=timezone.now(),
-            kind=kind,
-            actor=actor,
-            subject_type=subject._meta.model_name or "",
-            subject_id=subject.pk,
-            project_id=project.pk if project else None,
-            data=data,
-        )
-        event.hash = event.compute_hash()
-        event.save(force_insert=True)
-        return event
+        sequence, previous = (last.sequence, last.hash) if last else (0, GENESIS)
+        events = []
+        for number, (subject, project) in enumerate(about, sequence + 1):
+            event = self.model(
+                sequence=number,
+                previous_hash=previous,
+                at=timezone.now(),
+                kind=kind,
+                actor=actor,
+                subject_type=subject._meta.model_name or "",
+                subject_id=subject.pk,
+                project_id=project.pk if project else None,
+                data=data,
+            )
+            event.hash = previous = event.compute_hash()
+            events.append(event)
+        return self.bulk_create(events)
 
     def head(self) -> str:
         """Hash of the newest event: what landings and exports carry, so that a truncated chain is noticed."""

@@ -63,6 +63,9 @@ class Landing(Leased):
     trouble = models.TextField(
         blank=True, help_text="What keeps the queue from writing, with what to do; not the entry's fault"
     )
+    not_before = models.DateTimeField(
+        null=True, blank=True, help_text="When it is tried again, where something outside held it up for long"
+    )
     doubt = models.TextField(blank=True, help_text="What was found later that speaks against its gain")
     queued_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)

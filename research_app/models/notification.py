@@ -1,19 +1,17 @@
-"""Notifications: how each person wants to hear that it is their turn, and what was sent to whom."""
+"""Notifications: how each person wants to hear that it is their turn, and which turns they were told of."""
 
+import base64
+import secrets
 from datetime import datetime, timedelta
-from typing import Self
 
 from django.conf import settings
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
 from django.utils import timezone
 
 from research_app.models.candidate import Candidate
-from research_app.models.lease import Leased, unclaimed
-
-MAX_SENDING = 5
-"""Attempts before a message is given up; between them the pause doubles, from half a minute."""
+from research_app.models.delivery import Channel, Delivery
+from research_app.models.lease import Leased
 
 
 class Pace(models.TextChoices):
@@ -24,11 +22,9 @@ class Pace(models.TextChoices):
     DIGEST = "digest", "once a day"
 
 
-class Channel(models.TextChoices):
-    """How a message leaves."""
-
-    EMAIL = "email", "e-mail"
-    WEBHOOK = "webhook", "webhook"
+def new_secret() -> str:
+    """A key to sign webhooks with, as the Standard Webhooks specification writes it."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 class NotificationSettings(Leased):
@@ -38,7 +34,13 @@ class NotificationSettings(Leased):
     email = models.CharField(max_length=10, choices=Pace.choices, default=Pace.OFF)
     webhook = models.CharField(max_length=10, choices=Pace.choices, default=Pace.OFF)
     webhook_url = models.CharField(max_length=1000, blank=True)
+    webhook_secret = models.CharField(max_length=100, default=new_secret, help_text="Signs what the webhook is sent")
     digest_hour = models.PositiveSmallIntegerField(default=8, validators=[MaxValueValidator(23)], help_text="UTC")
+    hourly_limit = models.PositiveSmallIntegerField(
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(60)],
+        help_text="Messages an hour by one channel; what comes on top of that joins the next one",
+    )
 
     def __str__(self) -> str:
         return f"notifications of {self.user}"
@@ -56,49 +58,20 @@ class NotificationSettings(Leased):
         return today if today > now else today + timedelta(days=1)
 
 
-class Sending(models.TextChoices):
-    """What became of a notification."""
-
-    WAITING = "waiting", "waits to be sent"
-    SENDING = "sending", "is being sent"
-    SENT = "sent", "sent"
-    PASSED = "passed", "not sent: it was nobody's turn any more"
-    UNKNOWN = "unknown", "may have been sent"  # at most once: it is not sent again
-    GIVEN_UP = "given_up", "given up"
-
-
-class NotificationQuerySet(models.QuerySet["Notification"]):
-    def due(self) -> Self:
-        """What should be sent now and nobody sends."""
-        return self.filter(unclaimed(), state=Sending.WAITING, due_at__lte=timezone.now())
-
-    def abandoned(self) -> Self:
-        """What was being sent when its worker died."""
-        return self.filter(state=Sending.SENDING, lease_until__lt=timezone.now())
-
-
-class Notification(Leased):
-    """One person is told once, by one channel, that it is their turn on one candidate. The row is the outbox."""
+class Notification(models.Model):
+    """One person is told once, by one channel, that it is their turn on one candidate. Its delivery carries it."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
     candidate = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="notifications")
     turn = models.DateTimeField(help_text="The candidate's stage_since: a later turn is announced anew")
     stage = models.CharField(max_length=15)
     channel = models.CharField(max_length=10, choices=Channel.choices)
-    digest = models.BooleanField(default=False)
-    state = models.CharField(max_length=10, choices=Sending.choices, default=Sending.WAITING)
-    due_at = models.DateTimeField(default=timezone.now)
-    sent_at = models.DateTimeField(null=True, blank=True)
-
-    objects = NotificationQuerySet.as_manager()
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="notifications")
+    passed = models.BooleanField(default=False, help_text="Left out of the message: it was nobody's turn any more")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["user", "channel", "candidate", "turn"], name="told_once_per_turn"),
-        ]
-        indexes = [
-            models.Index(fields=["due_at"], condition=Q(state="waiting"), name="notification_due"),  # the reconciler
-            models.Index(fields=["user", "-id"], name="notification_of_person"),  # the settings page
         ]
 
     def __str__(self) -> str:

@@ -14,6 +14,10 @@ from .errors import PatchError, RepositoryError, TroubleError
 from .git import EMPTY_TREE, GitError, identity, run_git
 from .paths import path_problem
 
+LOCAL_SECONDS = 60.0
+SIGNING_SECONDS = 20.0
+"""A signer asks others (an agent, a smart card) and may hang; a landing does not wait for it longer than that."""
+
 
 @dataclass(frozen=True)
 class Signing:
@@ -83,12 +87,12 @@ def commit_tree(
         output = run_git(
             "commit-tree", tree, *arguments,
             repository=repository, stdin=message.encode("utf-8", "backslashreplace"), environment=environment,
-            configuration=configuration,
+            configuration=configuration, timeout=SIGNING_SECONDS if signing else LOCAL_SECONDS,
         )  # fmt: skip
-    except GitError as error:
+    except (GitError, TroubleError) as error:
         if not signing:
             raise
-        said = " ".join(error.errors.split())[:400]
+        said = " ".join(error.errors.split())[:400] if isinstance(error, GitError) else str(error)
         raise TroubleError(f"The landing could not be signed with the {signing.kind} key {signing.key}: {said}") from None
     return output.stdout.decode().strip()
 

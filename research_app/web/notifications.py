@@ -1,25 +1,44 @@
 """/settings/notifications/ : how this person hears that it is their turn. /turns.json : the same for their browser."""
 
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
-from django.views.decorators.debug import sensitive_post_parameters
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from research_app.loop.notify import item_of, send_test
-from research_app.loop.outgoing import BadAddress, MaybeDelivered, NotDelivered, checked
+from research_app.loop.notify.announce import waiting_delivery
+from research_app.loop.notify.breaker import destinations_of
+from research_app.loop.notify.channels import CHANNELS
+from research_app.loop.notify.channels.address import checked
+from research_app.loop.notify.channels.notice import BadAddress
+from research_app.loop.notify.compose import item_of, subscriber
+from research_app.loop.notify.wake import QUEUE
 from research_app.loop.votes import turns_of
-from research_app.models import Channel, Notification, NotificationSettings, Pace
+from research_app.models import (
+    Channel,
+    Delivery,
+    Destination,
+    Event,
+    Message,
+    NotificationSettings,
+    Occasion,
+    Pace,
+)
+from research_app.models.notification import new_secret
 from research_app.web import live
 from research_app.web.access import researcher
 
 SHOWN = 20  # of what was sent lately
 TURNS = 50  # that a browser is told of
+FRAGMENTS = {"places": "notifications/_places.html", "sent": "notifications/_sent.html"}
 
 
 class Wishes(forms.ModelForm):  # type: ignore[type-arg]  # the class takes no parameter when it runs
@@ -31,7 +50,7 @@ class Wishes(forms.ModelForm):  # type: ignore[type-arg]  # the class takes no p
 
     class Meta:
         model = NotificationSettings
-        fields = ["email", "webhook", "digest_hour"]
+        fields = ["email", "webhook", "digest_hour", "hourly_limit"]
 
     def clean_new_webhook(self) -> str:
         url = str(self.cleaned_data["new_webhook"])
@@ -72,29 +91,104 @@ def wishes_of(request: HttpRequest) -> NotificationSettings:
 @sensitive_post_parameters("new_webhook")
 @require_http_methods(["GET", "HEAD", "POST"])
 def notifications(request: HttpRequest) -> HttpResponse:
-    """The page and its form."""
+    """The page and its form. A constant number of queries."""
     wishes = wishes_of(request)
     form = Wishes(request.POST or None, instance=wishes, initial={"address": wishes.user.email})
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, "Saved.")
         return redirect("notifications")
-    sent = Notification.objects.filter(user=wishes.user).select_related("candidate__project").order_by("-pk")[:SHOWN]
-    context = {"form": form, "wishes": wishes, "masked": masked(wishes.webhook_url), "sent": sent}
-    return render(request, "notifications.html", context, status=422 if form.errors else 200)
+    response = live.page(request, "notifications.html", FRAGMENTS, context_of(wishes, form))
+    response.status_code = 422 if form.errors else response.status_code
+    return response
+
+
+def context_of(wishes: NotificationSettings, form: Wishes, **more: object) -> dict[str, object]:
+    """What the page and its fragments show."""
+    sent = Delivery.objects.filter(user=wishes.user).order_by("-pk")[:SHOWN]
+    url = wishes.webhook_url
+    masked = CHANNELS[Channel.WEBHOOK].masked(url) if url else ""
+    return {"form": form, "wishes": wishes, "masked": masked, "sent": sent, "places": places_of(wishes), **more}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One channel that a person uses: where it goes, and what stands in the way."""
+
+    channel: Channel
+    where: str
+    paused: Destination | None
+    last: Destination | None  # the address, once it was used
+
+
+def places_of(wishes: NotificationSettings) -> list[Shown]:
+    """The channels with an address. One query for each."""
+    shown = []
+    for channel in Channel:
+        sender = CHANNELS[channel]
+        if address := sender.address(wishes):
+            rows = destinations_of(wishes, channel)
+            paused = next((row for row in reversed(rows) if row.paused_until), None)
+            last = next((row for row in rows if not row.server), None)
+            shown.append(Shown(channel, sender.masked(address), paused, last))
+    return shown
 
 
 @researcher
 @require_POST
 def try_notification(request: HttpRequest, channel: str) -> HttpResponse:
-    """Send a trial message now, and say what became of it."""
-    try:
-        send_test(wishes_of(request), Channel(channel))
-    except (BadAddress, NotDelivered, MaybeDelivered) as problem:
-        messages.error(request, str(problem))
-    else:
-        messages.success(request, f"A trial message went out by {Channel(channel).label}.")
+    """Ask for a trial message, also where the address is paused: it goes out at once, and the page says what became of it."""
+    wishes, wanted = wishes_of(request), Channel(channel)
+    if not wishes.pk or not CHANNELS[wanted].address(wishes):
+        what = "where e-mails should go" if wanted == Channel.EMAIL else "which webhook should be called"
+        messages.error(request, f"Say first {what}, and save it.")
+        return redirect("notifications")
+    with transaction.atomic():
+        delivery = waiting_delivery(wishes, wanted, Occasion.TRIAL)
+        Message.objects.enqueue("deliver", delivery.pk, QUEUE)
+    messages.info(request, f"A trial message is on its way by {wanted.label}. What becomes of it stands below.")
     return redirect("notifications")
+
+
+@never_cache
+@researcher
+@require_POST
+@sensitive_variables("secret")
+def make_secret(request: HttpRequest) -> HttpResponse:
+    """A new secret for signing what the webhook is sent; shown once."""
+    assert isinstance(request.user, User)
+    wishes, _ = NotificationSettings.objects.select_related("user").get_or_create(user=request.user)
+    secret = new_secret()
+    NotificationSettings.objects.filter(pk=wishes.pk).update(webhook_secret=secret)
+    form = Wishes(None, instance=wishes, initial={"address": wishes.user.email})
+    return live.page(request, "notifications.html", FRAGMENTS, context_of(wishes, form, secret=secret))
+
+
+@csrf_exempt
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+    """Switch e-mails off without a sign-in: a page with a button, or a mail program's own click (RFC 8058).
+
+    The token is signed and good for one address, so a forged post can do no more than whoever holds the e-mail.
+    """
+    wishes = subscriber(token)
+    if wishes is None:
+        return render(request, "unsubscribe.html", {"refused": True}, status=410)
+    if request.method == "POST":
+        with transaction.atomic():
+            if NotificationSettings.objects.filter(pk=wishes.pk).exclude(email=Pace.OFF).update(email=Pace.OFF):
+                Event.objects.record("unsubscribed", wishes, wishes.user.get_username(), None, by="link in an e-mail")
+    return render(request, "unsubscribe.html", {"wishes": wishes, "done": request.method == "POST"})
+
+
+@researcher
+@require_safe
+def delivery(request: HttpRequest, pk: int) -> HttpResponse:
+    """What one message of this person was about, and what was left out of it. Two queries."""
+    row = get_object_or_404(Delivery, pk=pk, user_id=request.user.pk)
+    about = row.notifications.select_related("candidate__project").order_by("pk")
+    return render(request, "delivery.html", {"delivery": row, "about": about})
 
 
 @researcher
@@ -110,8 +204,3 @@ def turns(request: HttpRequest) -> HttpResponse:
         told.append({"key": key, "title": item.title, "body": "\n".join(item.lines), "address": candidate.get_absolute_url()})
     response = JsonResponse({"turns": told})
     return live.with_etag(request, response, live.version(response.content.decode()))
-
-
-def masked(url: str) -> str:
-    """Where a webhook goes, without what makes it secret."""
-    return f"{urlsplit(url).hostname}, …{url[-4:]}" if url else ""
