@@ -23,6 +23,7 @@ from statistics import fmean
 import numpy as np
 from scipy.stats import t
 
+from research_app.evidence.noise import Noise, calibrate
 from research_app.evidence.policy import Policy, decide, decide_confirmation
 
 REAL, NEUTRAL = 0.05, 0.60  # shares of candidates; the rest is harmful
@@ -129,12 +130,12 @@ class World:
             noise += 4 * next(self._normals)
         return level + spread * noise
 
-    def sigma(self) -> float:
+    def noise(self) -> Noise:
         """The sigma that the policy is told."""
         if self.scenario.sigma_factor is not None:
             self.runs += CALIBRATION_RUNS
-            return self.scenario.sigma_factor
-        return float(np.std([self.run(0.0, 1.0, -1 - seed) for seed in range(CALIBRATION_RUNS)], ddof=1))
+            return Noise.known(self.scenario.sigma_factor)
+        return calibrate([self.run(0.0, 1.0, -1 - seed) for seed in range(CALIBRATION_RUNS)])
 
 
 def _endless(draw: Callable[[int], np.ndarray]) -> Iterator[float]:
@@ -150,7 +151,7 @@ def signoff(policy: Policy, confirm: bool = True, reuse: bool = True) -> Strateg
     a failed confirmation are thrown away."""
 
     def campaign(world: World, tally: Tally) -> None:
-        sigma = world.sigma()
+        noise = world.noise()
         most = policy.bank_for(policy.n_max)
         level, spread, fresh = 0.0, 1.0, most  # fresh: the next seed never used
         seeds = list(range(most))  # seed i of the candidate is seed i of the bank
@@ -163,7 +164,7 @@ def signoff(policy: Policy, confirm: bool = True, reuse: bool = True) -> Strateg
                 if len(bank) <= len(scores):
                     bank.append(world.run(level + walk, spread, seed))
                 scores.append(world.run(level - effect + walk, own_spread, seed))
-                step = decide(policy, sigma, bank, scores).step
+                step = decide(policy, noise.sigma, bank, scores).step
             if step != "confirm":
                 continue
             if confirm:
@@ -171,7 +172,7 @@ def signoff(policy: Policy, confirm: bool = True, reuse: bool = True) -> Strateg
                 fresh += policy.confirm_runs
                 base = [world.run(level + walk, spread, seed) for seed in seeds_now]
                 mine = [world.run(level - effect + walk, own_spread, seed) for seed in seeds_now]
-                if not decide_confirmation(policy, sigma, base, mine, TAU).solid:
+                if not decide_confirmation(policy, noise, base, mine, TAU).solid:
                     if reuse:
                         seeds = seeds[: len(bank)] + seeds_now + seeds[len(bank) :]
                         bank = bank + base

@@ -16,7 +16,7 @@ RESERVED = ("seed", "budget_kind", "budget", "data", "out", "device", "devices",
 class Rung(BaseModel):
     """One rung. What is empty or zero is taken from [train]; `budget` is a multiple of the [budget] amount."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,9}$")]
     budget: Annotated[float, Field(gt=0, le=1e9)] = 1.0
@@ -74,7 +74,7 @@ class Rung(BaseModel):
 class ScaleUpSection(BaseModel):
     """What scale-ups may cost in all. Empty: no limit. Money is device-hours times the price of their rung."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     budget_hours: Annotated[float, Field(gt=0)] | None = None
     budget_money: Annotated[float, Field(gt=0)] | None = None

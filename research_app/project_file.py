@@ -26,7 +26,7 @@ class ProjectFileError(ValueError):
 class Section(BaseModel):
     """A table of the file: no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Train(Section):

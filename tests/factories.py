@@ -220,7 +220,7 @@ def make_confirmation(patch_set: PatchSet, score: float, looks: list[dict[str, f
             arm.append(make_run(base, patch_set=whose, seed=first + i, series={}, **more))
     arms = Arms(theirs, mine)
     baseline, candidate = arms.scores(hidden=True)
-    confirmed = decide_confirmation(policy, SIGMA, baseline, candidate, SIGMA, project.sign > 0)
+    confirmed = decide_confirmation(policy, NOISE, baseline, candidate, SIGMA, project.sign > 0)
     return weigh_confirmation(patch_set, arms, NOISE, confirmed, looks, SIGMA)
 
 

@@ -142,6 +142,17 @@ def test_the_spread_of_true_effects_is_recovered_from_noisy_ones() -> None:
     assert prior_spread(effects.tolist(), errors.tolist(), floor=0.1) == pytest.approx(0.8, rel=0.06)
 
 
+def test_one_candidate_with_an_absurd_effect_does_not_set_the_prior_of_all_others() -> None:
+    rng = np.random.default_rng(7)
+    errors = [0.3] * 12
+    honest = (rng.normal(0, 1.0, 12) + rng.normal(0, 0.3, 12)).tolist()
+    before = prior_spread(honest, errors, floor=0.5)
+    for absurd in (1e3, -1e6, 1e90):
+        assert prior_spread([*honest, absurd], [*errors, 0.3], floor=0.5) < 1.5 * before
+    assert prior_spread([1e9], [0.3], floor=1.0) < 3.2, "the first one of a project does not either"
+    assert math.isfinite(prior_spread([1e-310, -1e90], [1e-310, 1e90], floor=1e-310))
+
+
 def test_without_effects_beyond_noise_the_spread_is_the_floor() -> None:
     assert prior_spread([], [], floor=0.5) == 0.5
     assert prior_spread([0.1, -0.1], [1.0, 1.0], floor=0.25) == 0.25

@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from research_app.evidence.errors import BadPolicy, BadScore, BadSigma, TooFewRuns, TooManyRuns
+from research_app.evidence.noise import Noise
 from research_app.evidence.policy import Decision, Policy, decide, decide_confirmation
 
 POLICY = Policy()
@@ -95,7 +96,7 @@ def test_a_score_that_is_not_finite_is_refused_in_either_arm(score: float) -> No
     with pytest.raises(BadScore, match="baseline score 4"):
         decide(POLICY, 1.0, [0.0, 0.0, 0.0, score], [-1.0])
     with pytest.raises(BadScore):
-        decide_confirmation(POLICY, 1.0, FIVE, [-1.0, -1.0, -1.0, -1.0, score], 1.0)
+        decide_confirmation(POLICY, Noise.known(1.0), FIVE, [-1.0, -1.0, -1.0, -1.0, score], 1.0)
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
@@ -125,8 +126,8 @@ def test_a_policy_setting_outside_its_range_is_named(setting: str, value: float)
 def test_with_sigma_as_known_confirmation_is_the_z_test() -> None:
     error = math.sqrt(2 / 5)
     critical = 1.475791  # one-sided 0.07
-    assert decide_confirmation(KNOWN, 1.0, FIVE, [-(critical + 0.001) * error] * 5, 1.0).solid
-    result = decide_confirmation(KNOWN, 1.0, FIVE, [-(critical - 0.001) * error] * 5, 1.0)
+    assert decide_confirmation(KNOWN, Noise.known(1.0), FIVE, [-(critical + 0.001) * error] * 5, 1.0).solid
+    result = decide_confirmation(KNOWN, Noise.known(1.0), FIVE, [-(critical - 0.001) * error] * 5, 1.0)
     assert not result.solid
     assert (result.sigma, result.standard_error) == (1.0, error)
     assert result.p_value == pytest.approx(0.07, abs=5e-4)
@@ -134,11 +135,11 @@ def test_with_sigma_as_known_confirmation_is_the_z_test() -> None:
 
 def test_confirming_runs_that_scatter_more_than_sigma_says_need_a_larger_gain() -> None:
     calm, wild = [-1.2, -1.1, -1.0, -0.9, -0.8], [-5.0, -3.0, -1.0, 1.0, 3.0]
-    assert decide_confirmation(POLICY, 1.0, FIVE, calm, 1.0).solid
-    refused = decide_confirmation(POLICY, 1.0, FIVE, wild, 1.0)
+    assert decide_confirmation(POLICY, Noise.known(1.0), FIVE, calm, 1.0).solid
+    refused = decide_confirmation(POLICY, Noise.known(1.0), FIVE, wild, 1.0)
     assert not refused.solid
     assert refused.sigma == pytest.approx(math.sqrt((8 + 40) / 16))  # (w sigma² + squares) / (w + m - 2)
-    assert decide_confirmation(KNOWN, 1.0, FIVE, wild, 1.0).solid
+    assert decide_confirmation(KNOWN, Noise.known(1.0), FIVE, wild, 1.0).solid
 
 
 def test_the_confirmation_errs_as_stated_even_when_sigma_is_an_estimate() -> None:
@@ -148,7 +149,7 @@ def test_the_confirmation_errs_as_stated_even_when_sigma_is_an_estimate() -> Non
     for _ in range(4000):
         sigma = rng.standard_normal(9).std(ddof=1)
         baseline, candidate = rng.standard_normal((2, 5)).tolist()
-        result = decide_confirmation(POLICY, sigma, baseline, candidate, 1.0)
+        result = decide_confirmation(POLICY, Noise.known(sigma), baseline, candidate, 1.0)
         solid += result.solid
         inside += result.interval[0] <= 0 <= result.interval[1]
     assert abs(solid / 4000 - 0.07) < 4 * math.sqrt(0.07 * 0.93 / 4000)
@@ -156,15 +157,15 @@ def test_the_confirmation_errs_as_stated_even_when_sigma_is_an_estimate() -> Non
 
 
 def test_confirmation_fails_when_the_gate_shard_disagrees() -> None:
-    assert decide_confirmation(POLICY, 1.0, FIVE, [-3.0] * 5, 1.0, gate_effect=0.4).solid
-    refused = decide_confirmation(POLICY, 1.0, FIVE, [-3.0] * 5, 1.0, gate_effect=-0.4)
+    assert decide_confirmation(POLICY, Noise.known(1.0), FIVE, [-3.0] * 5, 1.0, gate_effect=0.4).solid
+    refused = decide_confirmation(POLICY, Noise.known(1.0), FIVE, [-3.0] * 5, 1.0, gate_effect=-0.4)
     assert not refused.solid
     assert refused.same_sign is False
 
 
 def test_the_shown_effect_is_shrunk_by_the_spread_of_true_effects() -> None:
     error = math.sqrt(2 / 5)
-    result = decide_confirmation(KNOWN, 1.0, FIVE, [-2.0] * 5, tau=error)
+    result = decide_confirmation(KNOWN, Noise.known(1.0), FIVE, [-2.0] * 5, tau=error)
     assert result.effect == pytest.approx(2.0)
     assert result.shrunk_effect == pytest.approx(1.0)  # tau = SE: half of it stays
     assert result.interval == pytest.approx((2.0 - 1.959964 * error, 2.0 + 1.959964 * error))
@@ -173,16 +174,16 @@ def test_the_shown_effect_is_shrunk_by_the_spread_of_true_effects() -> None:
 
 
 def test_without_a_known_spread_nothing_is_shrunk() -> None:
-    result = decide_confirmation(POLICY, 1.0, FIVE, [-2.0] * 5, tau=math.inf)
+    result = decide_confirmation(POLICY, Noise.known(1.0), FIVE, [-2.0] * 5, tau=math.inf)
     assert result.shrunk_effect == result.effect
     assert result.shrunk_interval == result.interval
     with pytest.raises(BadSigma, match="tau is 0"):
-        decide_confirmation(POLICY, 1.0, FIVE, [-2.0] * 5, tau=0.0)
+        decide_confirmation(POLICY, Noise.known(1.0), FIVE, [-2.0] * 5, tau=0.0)
 
 
 def test_a_confirmation_with_too_few_runs_is_refused() -> None:
     with pytest.raises(TooFewRuns, match="candidate arm of the confirmation: 4 of 5"):
-        decide_confirmation(POLICY, 1.0, FIVE, [-1.0] * 4, 1.0)
+        decide_confirmation(POLICY, Noise.known(1.0), FIVE, [-1.0] * 4, 1.0)
 
 
 scores = st.integers(-4096, 4096).map(lambda number: number / 256)
@@ -245,8 +246,8 @@ def test_a_metric_where_higher_is_better_is_the_mirror_image(arms: tuple[list[fl
 @given(st.lists(st.tuples(scores, scores), min_size=5, max_size=8), sigmas)
 def test_swapping_the_arms_of_a_confirmation_turns_its_sign(pairs: list[tuple[float, float]], sigma: float) -> None:
     baseline, candidate = (list(arm) for arm in zip(*pairs, strict=True))
-    there = decide_confirmation(POLICY, sigma, baseline, candidate, sigma)
-    back = decide_confirmation(POLICY, sigma, candidate, baseline, sigma)
+    there = decide_confirmation(POLICY, Noise.known(sigma), baseline, candidate, sigma)
+    back = decide_confirmation(POLICY, Noise.known(sigma), candidate, baseline, sigma)
     assert back.effect == -there.effect
     assert back.interval == pytest.approx((-there.interval[1], -there.interval[0]))
     assert back.p_value == pytest.approx(1 - there.p_value)
@@ -260,10 +261,10 @@ confirming = st.lists(scores, min_size=5, max_size=12)
 def test_with_sigma_as_known_more_runs_always_narrow_the_interval(
     baseline: list[float], candidate: list[float], one: float, other: float
 ) -> None:
-    before = decide_confirmation(KNOWN, 1.0, baseline, candidate, 1.0)
+    before = decide_confirmation(KNOWN, Noise.known(1.0), baseline, candidate, 1.0)
     for after in (
-        decide_confirmation(KNOWN, 1.0, [*baseline, one], candidate, 1.0),
-        decide_confirmation(KNOWN, 1.0, baseline, [*candidate, other], 1.0),
+        decide_confirmation(KNOWN, Noise.known(1.0), [*baseline, one], candidate, 1.0),
+        decide_confirmation(KNOWN, Noise.known(1.0), baseline, [*candidate, other], 1.0),
     ):
         assert width(after.interval) < width(before.interval)
         assert width(after.shrunk_interval) < width(before.shrunk_interval)
@@ -274,9 +275,9 @@ def test_only_a_surprising_run_can_widen_the_interval(
     baseline: list[float], candidate: list[float], sigma: float, surprise: float
 ) -> None:
     """A run within one sigma of its arm's mean is no surprise, and narrows it."""
-    before = decide_confirmation(POLICY, sigma, baseline, candidate, 1.0)
+    before = decide_confirmation(POLICY, Noise.known(sigma), baseline, candidate, 1.0)
     run = fmean(candidate) + surprise * before.sigma
-    after = decide_confirmation(POLICY, sigma, baseline, [*candidate, run], 1.0)
+    after = decide_confirmation(POLICY, Noise.known(sigma), baseline, [*candidate, run], 1.0)
     assert width(after.interval) < width(before.interval)
 
 
@@ -284,14 +285,14 @@ def test_only_a_surprising_run_can_widen_the_interval(
 def test_a_confirmation_ignores_shift_scale_and_direction(
     baseline: list[float], candidate: list[float], sigma: float, shift: int, scale: float
 ) -> None:
-    plain = decide_confirmation(POLICY, sigma, baseline, candidate, sigma)
+    plain = decide_confirmation(POLICY, Noise.known(sigma), baseline, candidate, sigma)
     moved = [[(score + shift) * scale for score in arm] for arm in (baseline, candidate)]
-    other = decide_confirmation(POLICY, sigma * scale, moved[0], moved[1], sigma * scale)
+    other = decide_confirmation(POLICY, Noise.known(sigma * scale), moved[0], moved[1], sigma * scale)
     assert other.p_value == pytest.approx(plain.p_value, rel=1e-5, abs=1e-12)
     assert other.interval == pytest.approx([end * scale for end in plain.interval], rel=1e-5, abs=1e-9 * scale)
     assert other.shrunk_effect == pytest.approx(plain.shrunk_effect * scale, rel=1e-5, abs=1e-9 * scale)
     low, high = ([-score for score in arm] for arm in (baseline, candidate))
-    assert decide_confirmation(POLICY, sigma, low, high, sigma, lower_is_better=False) == plain
+    assert decide_confirmation(POLICY, Noise.known(sigma), low, high, sigma, lower_is_better=False) == plain
 
 
 @given(arms, sigmas, st.integers(1, 2048).map(lambda number: number / 256))

@@ -8,40 +8,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from research_app.evidence.errors import BadDesign, BadScore, BadSigma, TooFewRuns
+from research_app.evidence.noise import Noise
 from research_app.evidence.transfer import RungSaving, judge_rung, predict, shrunken_saving
 
 SMALL = RungSaving("S", 1.0, 0.10, 0.02)
 
 
 def test_a_gain_that_holds_passes_the_rung() -> None:
-    verdict = judge_rung(0.01, [2.0] * 4, [1.95] * 4, saved=0.08, saved_below=0.09)
+    verdict = judge_rung(Noise.known(0.01), [2.0] * 4, [1.95] * 4, saved=0.08, saved_below=0.09)
     assert verdict.passed
-    assert verdict.effect == pytest.approx(0.05)
+    assert verdict.difference.effect == pytest.approx(0.05)
     assert verdict.sentence.startswith("saves 8.0% here, 9.0% expected")
 
 
 def test_a_gain_far_beyond_the_noise_has_a_small_p_value_and_not_none() -> None:
-    verdict = judge_rung(0.01, [2.0] * 4, [1.75] * 4, saved=0.42, saved_below=0.62)
-    assert 0 < verdict.p_value < 1e-200
-    assert judge_rung(0.01, [2.0] * 4, [1.95] * 4, 0.42, 0.62).p_value == pytest.approx(math.erfc(5) / 2, rel=1e-9)
+    verdict = judge_rung(Noise.known(0.01), [2.0] * 4, [1.75] * 4, saved=0.42, saved_below=0.62)
+    assert 0 < verdict.difference.p_value < 1e-200
+    assert judge_rung(Noise.known(0.01), [2.0] * 4, [1.95] * 4, 0.42, 0.62).difference.p_value == pytest.approx(
+        math.erfc(5) / 2, rel=1e-9
+    )
 
 
 def test_a_gain_within_the_noise_of_the_rung_does_not_pass() -> None:
-    verdict = judge_rung(0.1, [2.0] * 4, [1.95] * 4, saved=0.08, saved_below=0.09)
+    verdict = judge_rung(Noise.known(0.1), [2.0] * 4, [1.95] * 4, saved=0.08, saved_below=0.09)
     assert not verdict.passed
     assert "within the noise of this rung" in verdict.sentence
 
 
 def test_a_significant_gain_that_saves_less_than_half_of_the_promise_does_not_pass() -> None:
-    verdict = judge_rung(0.01, [2.0] * 4, [1.95] * 4, saved=0.04, saved_below=0.09)
+    verdict = judge_rung(Noise.known(0.01), [2.0] * 4, [1.95] * 4, saved=0.04, saved_below=0.09)
     assert not verdict.passed
     assert "less than half of the 9.0%" in verdict.sentence
-    assert judge_rung(0.01, [2.0] * 4, [1.95] * 4, saved=0.045, saved_below=0.09).passed
+    assert judge_rung(Noise.known(0.01), [2.0] * 4, [1.95] * 4, saved=0.045, saved_below=0.09).passed
 
 
 def test_a_rung_of_a_metric_where_higher_is_better_is_the_mirror_image() -> None:
-    lower = judge_rung(0.01, [2.0, 2.1], [1.95, 2.0], 0.08, 0.09)
-    assert judge_rung(0.01, [-2.0, -2.1], [-1.95, -2.0], 0.08, 0.09, lower_is_better=False) == lower
+    lower = judge_rung(Noise.known(0.01), [2.0, 2.1], [1.95, 2.0], 0.08, 0.09)
+    assert judge_rung(Noise.known(0.01), [-2.0, -2.1], [-1.95, -2.0], 0.08, 0.09, lower_is_better=False) == lower
 
 
 def test_a_noisy_saving_is_shrunk_more() -> None:
@@ -107,4 +110,4 @@ def test_bad_rungs_are_named() -> None:
     with pytest.raises(BadSigma):
         predict([RungSaving("S", 1.0, 0.1, 0.0)], 8.0)
     with pytest.raises(BadScore):
-        judge_rung(0.01, [2.0], [1.9], math.nan, 0.1)
+        judge_rung(Noise.known(0.01), [2.0], [1.9], math.nan, 0.1)

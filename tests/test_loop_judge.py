@@ -152,5 +152,5 @@ def test_what_a_confirmation_waits_for_comes_before_new_screenings(project: Proj
 
 def test_a_verdict_needs_no_second_look_at_a_discarded_candidate(project: Project) -> None:
     candidate = fresh(submit(project, WORSE))
-    assert candidate.evidence is not None and candidate.evidence.verdict == Verdict.DROP
+    assert candidate.evidence is not None and candidate.evidence.verdict == Verdict.WORSE
     assert candidate.evidence.numbers["settle"] == ""

@@ -1,5 +1,6 @@
 """Landing: once, in order, only what was judged, whatever happens meanwhile (invariants 4 and 5)."""
 
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -126,7 +127,7 @@ def test_approving_against_the_evidence_needs_a_reason_and_is_marked(project: Pr
     candidate = submit(project, WORSE)
     reopen(candidate, approver(), "I want it for its simplicity")
     candidate = fresh(candidate)
-    with pytest.raises(ReviewRefused, match="solid"):
+    with pytest.raises(ReviewRefused, match="does harm"):
         approve(candidate, approver(), Seen.of(candidate))
     approve(candidate, approver(), Seen.of(candidate), "Simpler, and the loss is bearable.")
     assert candidate.reviews.get().against_verdict
@@ -158,7 +159,8 @@ def test_a_gain_that_is_gone_on_the_new_baseline_goes_back_to_the_reviewers(proj
         approve(candidate, approver(), Seen.of(candidate))
     drain()
     second = fresh(second)
-    assert second.stage == Stage.READY and "no longer holds" in second.why
+    assert second.stage == Stage.READY and re.match(r"On baseline 1 it does harm\. Worse: −[45]\.", second.why)
+    assert second.why.endswith(f"It clashes with what landed since it was judged on baseline 0: {first}.")
     assert second.reviews.get().voided_at is not None
     assert second.evidence is not None and second.evidence.effect is not None and second.evidence.effect < -4
     assert landed(project) == ["small/1"]

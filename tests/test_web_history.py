@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from research_app.evidence.noise import Noise
 from research_app.models import LandingState, Project, Run, Stage, Verdict
 from research_app.web.history import difference
 from tests.factories import make_candidate, make_landing, make_project, make_user
@@ -98,14 +99,14 @@ def test_who_may_only_look_gets_no_button_to_revert(project: Project) -> None:
 
 
 def test_a_difference_of_means_has_the_interval_of_its_runs() -> None:
-    found = difference([2.0, 2.2], [1.9, 1.9], 0.1, 1.0)
+    found = difference([2.0, 2.2], [1.9, 1.9], Noise.known(0.1), 1.0)
     assert found
     assert found.value == pytest.approx(0.2)
     assert [found.low, found.high] == pytest.approx([0.004, 0.396], rel=1e-3)
     assert found.better is True
-    wide = difference([2.0], [1.9], 0.1, 1.0)
+    wide = difference([2.0], [1.9], Noise.known(0.1), 1.0)
     assert wide and wide.better is None
-    assert difference([], [1.9], 0.1, 1.0) is None
+    assert difference([], [1.9], Noise.known(0.1), 1.0) is None
 
 
 def test_a_view_that_there_is_not_shows_the_table(project: Project) -> None:

@@ -116,7 +116,7 @@ class OutputParser:
 
 
 def _number(text: str | None) -> float | None:
-    """The number at the start of a text such as `512ms` or `1,050,000`; None when there is none."""
+    """The number at the start of a text such as `512ms` or `1,050,000`; None when there is none, infinite when too large."""
     found = _NUMBER.match(text) if text else None
     if found is None:
         return None
@@ -124,7 +124,7 @@ def _number(text: str | None) -> float | None:
         value = float(found[0].replace(",", ""))
     except ValueError:
         return None
-    return value if is_number(value) or not math.isfinite(value) else None
+    return value if is_number(value) or not math.isfinite(value) else math.copysign(math.inf, value)
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

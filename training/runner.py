@@ -21,7 +21,7 @@ from training.sandbox.packages import places_of
 from training.sandbox.scratch import use_of
 from training.scorer import NoScore, Scorer, ShouldStop
 from training.series import CHECKPOINT, SERIES, Outputs, SeriesReader, UnsafeOutput
-from training.spec import Outcome, Point, RunResult, RunSpec, Scored, SelfReported
+from training.spec import LARGEST_SCORE, Outcome, Point, RunResult, RunSpec, Scored, SelfReported
 
 POLL_SECONDS = 0.2  # between two looks at the run, its limits and whether it should stop
 POINTS_SECONDS = 1.0  # at least this long between two calls of `on_points`
@@ -345,7 +345,25 @@ def _score(
     should_stop: ShouldStop,
     scorer: Callable[[], Scorer],
 ) -> None:
-    """Score a run that trained to its end."""
+    """Score a run that trained to its end; one whose score ran away diverged."""
+    _measure(ending, spec, outputs, progress, should_stop, scorer)
+    for score in (ending.score, ending.hidden_score):
+        if score is not None and not abs(score) <= LARGEST_SCORE:
+            ending.fail(Outcome.diverged, f"Training diverged: it ended with a score of {score:g}.")
+            ending.score = ending.hidden_score = None
+            ending.score_by_source, ending.hidden_score_by_source = {}, {}
+            return
+
+
+def _measure(
+    ending: _Ending,
+    spec: RunSpec,
+    outputs: Outputs,
+    progress: _Progress,
+    should_stop: ShouldStop,
+    scorer: Callable[[], Scorer],
+) -> None:
+    """Read or measure the score."""
     if isinstance(spec.scoring, SelfReported):
         assert progress.parser is not None
         ending.score = progress.parser.score

@@ -13,6 +13,9 @@ from training.sandbox.confinement import Level
 BudgetKind = Literal["train_flops", "tokens", "wall_seconds"]
 BUDGET_KINDS: tuple[BudgetKind, ...] = ("train_flops", "tokens", "wall_seconds")
 
+LARGEST_SCORE = 1e100
+"""A run whose score lies beyond this diverged, whatever it printed: no metric is that large, and no statistic survives it."""
+
 GIB = 1 << 30
 KIB = 1 << 10
 

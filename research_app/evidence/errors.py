@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+LARGEST_SCORE = 1e100
+"""A score beyond this is that of a run that diverged; its square, and the sums of squares here, would leave the floats."""
+
 
 class EvidenceError(ValueError):
     """The numbers given cannot be turned into evidence."""
@@ -15,7 +18,7 @@ class BadPolicy(EvidenceError):
 
 
 class BadScore(EvidenceError):
-    """A score that is not a finite number."""
+    """A score that is not a finite number, or beyond LARGEST_SCORE."""
 
 
 class BadSigma(EvidenceError):
@@ -35,12 +38,12 @@ class BadDesign(EvidenceError):
 
 
 def require_finite(scores: Iterable[float], arm: str) -> None:
-    """Raise BadScore naming the arm and the first score that is NaN or infinite."""
+    """Raise BadScore naming the arm and the first score that is NaN, infinite or beyond LARGEST_SCORE."""
     for position, score in enumerate(scores, start=1):
-        if not math.isfinite(score):
+        if not abs(score) <= LARGEST_SCORE:
             raise BadScore(
-                f"{arm} score {position} is {score}: a run without a finite score failed; "
-                "leave it out of the scores and count it in the arm's failures"
+                f"{arm} score {position} is {score}: a run without a finite score failed, and one beyond {LARGEST_SCORE:g} "
+                "diverged; leave it out of the scores and count it in the arm's failures"
             )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 from scipy.special import betaincinv, chdtri, fdtr, fdtrc, stdtr
@@ -22,23 +22,44 @@ from research_app.evidence.digits import gain, in_sigma, number, spread
 from research_app.evidence.errors import BadDesign, TooFewRuns, require_finite, require_runs, require_sigma
 
 CALIBRATION_RUNS = 8
+WINSORIZED = 3.0
+_MEDIAN_OF_NORMAL = 0.6745  # of |z|
 DRIFT_ALPHA = 0.01  # drift and A/A checks are repeated often: a false alarm should be rare
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A group of repeated runs that sigma does not rest on: its own standard deviation is `times` that of the baseline."""
+
+    group: str
+    runs: int
+    times: float
+
+
+@dataclass(frozen=True)
 class Noise:
-    """Sigma in the metric's unit, its 95% interval, and the degrees of freedom that it rests on."""
+    """Sigma in the metric's unit, its 95% interval, and the degrees of freedom that it rests on.
+
+    `left_out` are the groups that scatter too differently to be pooled, the largest deviation first (pooling.py).
+    """
 
     sigma: float
     low: float
     high: float
-    degrees: int
+    degrees: float
+    left_out: tuple[LeftOut, ...] = ()
+
+    @classmethod
+    def known(cls, sigma: float, degrees: float = math.inf) -> Noise:
+        """Sigma that is given rather than measured. Raises BadSigma."""
+        require_sigma(sigma)
+        return cls(sigma, sigma, sigma, degrees) if math.isinf(degrees) else with_interval(sigma, degrees)
 
     @property
     def sentence(self) -> str:
         """For pages: sigma with what is known about it."""
         known = f"95% {spread(self.low)} to {spread(self.high)}"
-        return f"run-to-run noise σ {spread(self.sigma)} ({known}, {self.degrees} degrees of freedom)"
+        return f"run-to-run noise σ {spread(self.sigma)} ({known}, {self.degrees:g} degrees of freedom)"
 
 
 @dataclass(frozen=True)
@@ -74,22 +95,25 @@ def calibrate(scores: Sequence[float]) -> Noise:
 def pool(groups: Sequence[Sequence[float]], known: Noise | None = None) -> Noise:
     """Sigma pooled within groups of repeated runs, on top of what is `known` from other runs.
 
-    sigma² = sum of squares within groups / sum of (n_i - 1); groups of one run say nothing and are ignored. The 95%
-    interval is sigma sqrt(degrees / chi²). Raises TooFewRuns when no group repeats a run, BadSigma when nothing varies.
+    sigma² = sum of squares within groups / sum of (n_i - 1); groups of one run say nothing and are ignored. Every group is
+    believed: pooling.py has the estimate that one group cannot move. Raises TooFewRuns when no group repeats a run, BadSigma
+    when nothing varies.
     """
-    squares, degrees = _within(groups)
+    squares, degrees = squares_within(groups)
+    unit = max(squares.unit, known.sigma if known else 0.0)
+    total, counted = squares.sum_in(unit), float(degrees)
     if known is not None:
-        squares, degrees = squares + known.degrees * known.sigma**2, degrees + known.degrees
-    if degrees < 1:
+        total, counted = total + known.degrees * (known.sigma / unit) ** 2, counted + known.degrees
+    if counted < 1:
         raise TooFewRuns("no tree was run twice: run at least 2 seeds of one tree to measure sigma")
-    sigma = math.sqrt(squares / degrees)
+    return with_interval(unit * math.sqrt(total / counted), counted)
+
+
+def with_interval(sigma: float, degrees: float) -> Noise:
+    """Sigma with its 95% interval, sigma sqrt(degrees / chi²). Raises BadSigma."""
     require_sigma(sigma)
-    return Noise(
-        sigma=sigma,
-        low=sigma * math.sqrt(degrees / chdtri(degrees, 0.025)),
-        high=sigma * math.sqrt(degrees / chdtri(degrees, 0.975)),
-        degrees=degrees,
-    )
+    low, high = (sigma * math.sqrt(degrees / chdtri(degrees, tail)) for tail in (0.025, 0.975))
+    return Noise(sigma, low, high, degrees)
 
 
 def aa_check(noise: Noise, groups: Sequence[Sequence[float]]) -> NoiseCheck:
@@ -99,10 +123,10 @@ def aa_check(noise: Noise, groups: Sequence[Sequence[float]]) -> NoiseCheck:
     ratio of their variance to sigma² is an F statistic when sigma was measured on other runs; two-sided at
     DRIFT_ALPHA.
     """
-    squares, degrees = _within(groups)
+    squares, degrees = squares_within(groups)
     if degrees < 1:
         raise TooFewRuns("no A/A candidate beside a baseline run: run at least one A/A candidate")
-    ratio = squares / degrees / noise.sigma**2
+    ratio = squares.sum_in(noise.sigma) / degrees
     p_value = float(min(1.0, 2 * min(fdtrc(degrees, noise.degrees, ratio), fdtr(degrees, noise.degrees, ratio))))
     holds = p_value >= DRIFT_ALPHA
     times = f"{number(math.sqrt(ratio))} times σ over {degrees} degrees of freedom"
@@ -162,7 +186,9 @@ def prior_spread(effects: Sequence[float], standard_errors: Sequence[float], flo
     unit.
 
     Method of moments: tau² = mean(D² - SE²) weighted by 1/SE⁴ (DerSimonian and Laird 1986, with the mean fixed at 0),
-    never below `floor`, which is also the answer when there are no estimates yet.
+    never below `floor`, which is also the answer when there are no estimates yet. No estimate counts for more than
+    WINSORIZED standard deviations of the typical one, which is the median of all and of two imagined at the floor: one
+    candidate with an absurd effect would otherwise set the prior of all others.
     """
     if len(effects) != len(standard_errors):
         raise BadDesign(f"{len(effects)} effects and {len(standard_errors)} standard errors: give one for each")
@@ -172,10 +198,14 @@ def prior_spread(effects: Sequence[float], standard_errors: Sequence[float], flo
         require_sigma(error)
     if not effects:
         return floor
-    weights = [1 / error**4 for error in standard_errors]
-    pairs = zip(weights, effects, standard_errors, strict=True)
-    excess = sum(weight * (effect**2 - error**2) for weight, effect, error in pairs)
-    return max(floor, math.sqrt(max(0.0, excess / sum(weights))))
+    sizes = [abs(effect) / floor for effect in effects]
+    typical = max(1.0, median([*sizes, _MEDIAN_OF_NORMAL, _MEDIAN_OF_NORMAL]) / _MEDIAN_OF_NORMAL)
+    smallest, excess, total = min(standard_errors), 0.0, 0.0
+    for size, error in zip(sizes, standard_errors, strict=True):
+        weight, own = (smallest / error) ** 4, error / floor
+        excess += weight * (min(size, WINSORIZED * math.hypot(typical, own)) ** 2 - own**2)
+        total += weight
+    return floor * math.sqrt(max(1.0, excess / total))
 
 
 def _slope(times: Sequence[float], scores: Sequence[float]) -> tuple[float, float]:
@@ -189,15 +219,30 @@ def _slope(times: Sequence[float], scores: Sequence[float]) -> tuple[float, floa
     return slope, float(2 * stdtr(len(times) - 2, -abs(slope) / math.sqrt(left / spread)))
 
 
-def _within(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """(sum of squares within groups, degrees of freedom)."""
-    squares, degrees = 0.0, 0
+@dataclass(frozen=True)
+class Squares:
+    """A sum of squares, kept as `total` times `unit`²: squares of tiny or huge scores would leave the range of floats."""
+
+    unit: float
+    total: float
+
+    def sum_in(self, unit: float) -> float:
+        """The sum in units of `unit`²."""
+        ratio = self.unit / unit if self.total else 0.0
+        return self.total * (ratio * ratio)
+
+
+def squares_within(groups: Sequence[Sequence[float]]) -> tuple[Squares, int]:
+    """(sum of squares within groups, degrees of freedom). Raises BadScore."""
+    deviations: list[float] = []
+    degrees = 0
     for scores in groups:
         require_finite(scores, "repeated")
         if len(scores) < 2:
             continue
         if min(scores) < max(scores):  # equal scores leave exactly 0, not the rounding of a mean
             centre = fmean(scores)
-            squares += sum((score - centre) ** 2 for score in scores)
+            deviations += [score - centre for score in scores]
         degrees += len(scores) - 1
-    return squares, degrees
+    unit = max((abs(deviation) for deviation in deviations), default=0.0)
+    return Squares(unit, math.fsum((deviation / unit) ** 2 for deviation in deviations) if unit else 0.0), degrees

@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Literal
 
-from scipy.special import stdtr, stdtrit
-
 from research_app.evidence.boundary import wang_tsiatis
-from research_app.evidence.errors import BadPolicy, BadSigma, TooManyRuns, require_finite, require_runs, require_sigma
+from research_app.evidence.difference import Direction, compare, direction_of, effect_between
+from research_app.evidence.errors import BadPolicy, BadSigma, TooManyRuns, require_runs, require_sigma
+from research_app.evidence.noise import Noise
 
 Step = Literal["drop", "run", "confirm", "inconclusive"]
-
-_INTERVAL = 0.975  # intervals are 95%, two-sided
 
 
 @dataclass(frozen=True)
@@ -106,19 +103,27 @@ class Confirmation:
     """The comparison on fresh seeds and the hidden shard: the only estimate that is shown as the effect.
 
     effect, sigma, standard_error, interval (95%), shrunk_effect and shrunk_interval are in the metric's unit; sigma is the
-    one used here, after the confirming runs' own spread was weighed in. `same_sign` says whether the gate shard agrees
-    that the candidate is better; None when no effect on it was given.
+    one used here, after the confirming runs' own spread was weighed in, and `degrees` are its degrees of freedom.
+    `p_value` is one-sided, for a gain; `p_harm` for harm. `same_sign` says whether the gate shard agrees that the candidate
+    is better; None when no effect on it was given.
     """
 
     solid: bool
     effect: float
     sigma: float
     standard_error: float
+    degrees: float
     interval: tuple[float, float]
     shrunk_effect: float
     shrunk_interval: tuple[float, float]
     p_value: float
+    p_harm: float
     same_sign: bool | None
+
+    @property
+    def direction(self) -> Direction:
+        """Better or worse where the interval that pages show leaves out 0."""
+        return direction_of(*self.shrunk_interval)
 
 
 def measured_effect(
@@ -129,12 +134,7 @@ def measured_effect(
     Raises BadSigma, BadScore or TooFewRuns.
     """
     require_sigma(sigma)
-    require_runs(baseline, 1, "baseline")
-    require_runs(candidate, 1, "candidate")
-    require_finite(baseline, "baseline")
-    require_finite(candidate, "candidate")
-    difference = fmean(baseline) - fmean(candidate)
-    effect = difference if lower_is_better else -difference
+    effect = effect_between(baseline, candidate, lower_is_better)
     return effect, sigma * math.sqrt(1 / len(baseline) + 1 / len(candidate))
 
 
@@ -163,7 +163,7 @@ def decide(
 
 def decide_confirmation(
     policy: Policy,
-    sigma: float,
+    noise: Noise,
     baseline: Sequence[float],
     candidate: Sequence[float],
     tau: float,
@@ -172,10 +172,9 @@ def decide_confirmation(
 ) -> Confirmation:
     """The verdict on the confirming runs: fresh seeds of both arms, scored on the hidden shard.
 
-    A tree can be noisier than sigma says, and sigma itself is an estimate, so the confirming runs' own spread is weighed in:
-    s² = (w sigma² + sum of squares within both arms) / (w + m - 2), with w = `sigma_weight` and m runs in all. D / SE
-    with this s is compared with Student's t with w + m - 2 degrees of freedom (the moderated t-test of Smyth 2004,
-    Stat. Appl. Genet. Mol. Biol. 3, 3). An infinite weight gives the z-test with sigma as known.
+    The arms are compared by `difference.compare` with `sigma_weight`: a tree can be noisier than sigma says, and sigma itself
+    is an estimate, so the confirming runs' own spread is weighed in. `noise` must not rest on these runs. An infinite weight
+    takes sigma alone, with its degrees of freedom.
 
     Solid when the one-sided p-value is under `confirm_alpha` and, where `gate_effect` (the effect of the same fresh runs on
     the gate shard) is given, that is positive too. `tau` is the standard deviation of the true effects among the candidates
@@ -190,35 +189,23 @@ def decide_confirmation(
     require_runs(candidate, policy.confirm_runs, "candidate arm of the confirmation")
     if not tau > 0:
         raise BadSigma(f"tau is {tau}: the spread of true effects must be positive")
-    effect, known_error = measured_effect(sigma, baseline, candidate, lower_is_better)
-    used, degrees = _moderated(policy.sigma_weight, sigma, baseline, candidate)
-    error = known_error * used / sigma
-    p_value = float(stdtr(degrees, -effect / error))
-    half = float(stdtrit(degrees, _INTERVAL)) * error
+    found = compare(baseline, candidate, noise, weight=policy.sigma_weight, lower_is_better=lower_is_better)
     same_sign = None if gate_effect is None else gate_effect > 0
-    kept = 1.0 if math.isinf(tau) else tau**2 / (tau**2 + error**2)
-    shrunk, shrunk_half = kept * effect, math.sqrt(kept) * half
+    kept = 1.0 if math.isinf(tau) else 1 / (1 + (found.standard_error / tau) ** 2)
+    shrunk, half = kept * found.effect, math.sqrt(kept) * (found.interval[1] - found.effect)
     return Confirmation(
-        solid=p_value < policy.confirm_alpha and same_sign is not False,
-        effect=effect,
-        sigma=used,
-        standard_error=error,
-        interval=(effect - half, effect + half),
+        solid=found.p_value < policy.confirm_alpha and same_sign is not False,
+        effect=found.effect,
+        sigma=found.sigma,
+        standard_error=found.standard_error,
+        degrees=found.degrees,
+        interval=found.interval,
         shrunk_effect=shrunk,
-        shrunk_interval=(shrunk - shrunk_half, shrunk + shrunk_half),
-        p_value=p_value,
+        shrunk_interval=(shrunk - half, shrunk + half),
+        p_value=found.p_value,
+        p_harm=found.p_harm,
         same_sign=same_sign,
     )
-
-
-def _moderated(weight: float, sigma: float, baseline: Sequence[float], candidate: Sequence[float]) -> tuple[float, float]:
-    """(sigma after the runs' own spread is weighed in, its degrees of freedom)."""
-    if math.isinf(weight):
-        return sigma, math.inf
-    centres = (baseline, fmean(baseline)), (candidate, fmean(candidate))
-    squares = math.fsum((score - centre) ** 2 for arm, centre in centres for score in arm)
-    degrees = weight + len(baseline) + len(candidate) - 2
-    return math.sqrt((weight * sigma**2 + squares) / degrees), degrees
 
 
 def _next_step(policy: Policy, effect: float, crossed: bool, runs: int, bank: int) -> tuple[Step, int, int]:

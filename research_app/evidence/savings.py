@@ -22,6 +22,7 @@ from research_app.evidence.errors import BadDesign, require_finite, require_runs
 
 BUDGET_SHARES = (0.8, 0.9, 1.0, 1.15, 1.3)
 _LEAST_SLOPE_Z = 3.0
+_FARTHEST = 50.0  # e-folds of budget that are told apart
 
 
 @dataclass(frozen=True)
@@ -101,27 +102,22 @@ def fit_loss_curve(shares: Sequence[float], scores: Sequence[float], sigma: floa
     return LossCurve(intercept, slope, (a, b, c, d), min(shares), max(shares))
 
 
-def time_saved(curve: LossCurve, candidate: Sequence[float], sigma: float, draws: int = 4000, seed: int = 0) -> Saving:
+def time_saved(
+    curve: LossCurve,
+    candidate: Sequence[float],
+    sigma: float,
+    degrees: float = math.inf,
+    draws: int = 4000,
+    seed: int = 0,
+) -> Saving:
     """The time that a candidate saves at equal loss, with a 95% bootstrap interval.
 
     The bootstrap is parametric (Efron and Tibshirani 1993, chapter 6): fit and candidate mean are drawn again from
-    normal noise of this sigma, because five budgets and a few seeds are too few to resample. The same seed gives the
-    same interval.
+    normal noise of this sigma, because five budgets and a few seeds are too few to resample. Sigma itself is drawn as its
+    degrees of freedom leave it open. The same seed gives the same interval.
     """
-    require_sigma(sigma)
-    require_runs(candidate, 1, "candidate")
-    require_finite(candidate, "candidate")
-    score = fmean(candidate)
-    rng = np.random.default_rng(seed)
-    covariance = sigma**2 * np.array(curve.scatter).reshape(2, 2)
-    lines = rng.multivariate_normal([curve.intercept, curve.slope], covariance, size=draws)
-    scores = rng.normal(score, sigma / math.sqrt(len(candidate)), size=draws)
-    # A drawn line that is flat or rises says "any amount of time": it stays in the interval as an extreme value.
-    sign = math.copysign(1.0, curve.slope)
-    slopes = sign * np.maximum(sign * lines[:, 1], abs(curve.slope) / 100)
-    saved = 1 - np.exp(np.clip(-(scores - lines[:, 0]) / slopes, -50, 50))
-    needed = math.exp((score - curve.intercept) / curve.slope)
-    low, high = np.quantile(saved, [0.025, 0.975]).tolist()
+    needed, drawn = _budgets(curve, candidate, "candidate", sigma, degrees, draws, seed)
+    low, high = np.quantile(1 - 1 / drawn, [0.025, 0.975]).tolist()
     return Saving(1 - 1 / needed, (low, high), needed, not curve.low <= needed <= curve.high)
 
 
@@ -135,24 +131,36 @@ class Reach:
     extrapolated: bool
 
 
-def budget_to_reach(curve: LossCurve, target: Sequence[float], sigma: float, draws: int = 4000, seed: int = 0) -> Reach:
+def budget_to_reach(
+    curve: LossCurve, target: Sequence[float], sigma: float, degrees: float = math.inf, draws: int = 4000, seed: int = 0
+) -> Reach:
     """The share of the budget at which a version's own loss curve is where the runs of `target` are on average.
 
     The interval is the parametric bootstrap of `time_saved`: the curve and the target's mean are drawn again.
     """
-    require_sigma(sigma)
-    require_runs(target, 1, "target")
-    require_finite(target, "target")
-    rng = np.random.default_rng(seed)
-    covariance = sigma**2 * np.array(curve.scatter).reshape(2, 2)
-    lines = rng.multivariate_normal([curve.intercept, curve.slope], covariance, size=draws)
-    means = rng.normal(fmean(target), sigma / math.sqrt(len(target)), size=draws)
-    sign = math.copysign(1.0, curve.slope)
-    slopes = sign * np.maximum(sign * lines[:, 1], abs(curve.slope) / 100)
-    shares = np.exp(np.clip((means - lines[:, 0]) / slopes, -50, 50))
-    low, high = np.quantile(shares, [0.025, 0.975]).tolist()
-    share = math.exp((fmean(target) - curve.intercept) / curve.slope)
+    share, drawn = _budgets(curve, target, "target", sigma, degrees, draws, seed)
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
     return Reach(share, (low, high), not curve.low <= share <= curve.high)
+
+
+def _budgets(
+    curve: LossCurve, runs: Sequence[float], name: str, sigma: float, degrees: float, draws: int, seed: int
+) -> tuple[float, np.ndarray]:
+    """(the budget at which the curve is where these runs are on average, the same for each draw of curve and mean)."""
+    require_sigma(sigma)
+    require_runs(runs, 1, name)
+    require_finite(runs, name)
+    rng = np.random.default_rng(seed)
+    lines = rng.multivariate_normal([0.0, 0.0], np.array(curve.scatter).reshape(2, 2), size=draws)
+    means = rng.standard_normal(draws) / math.sqrt(len(runs))
+    spread = sigma * (np.sqrt(degrees / rng.chisquare(degrees, draws)) if math.isfinite(degrees) else np.ones(draws))
+    intercepts, slopes = curve.intercept + spread * lines[:, 0], curve.slope + spread * lines[:, 1]
+    # A drawn line that is flat or rises says "any amount of time": it stays in the interval as an extreme value.
+    sign = math.copysign(1.0, curve.slope)
+    slopes = sign * np.maximum(sign * slopes, abs(curve.slope) / 100)
+    drawn = np.exp(np.clip((fmean(runs) + spread * means - intercepts) / slopes, -_FARTHEST, _FARTHEST))
+    distance = (fmean(runs) - curve.intercept) / curve.slope
+    return math.exp(min(max(distance, -_FARTHEST), _FARTHEST)), drawn
 
 
 def first_reach(times: Sequence[float], scores: Sequence[float], target: float, lower_is_better: bool = True) -> float | None:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtr
 
 from research_app.evidence import digits
+from research_app.evidence.difference import Difference, Direction, compare
 from research_app.evidence.digits import share
 from research_app.evidence.errors import BadDesign, BadSigma, require_finite, require_runs, require_sigma
-from research_app.evidence.noise import false_accept_rate
-from research_app.evidence.policy import measured_effect
+from research_app.evidence.noise import Noise, false_accept_rate
 
 TRANSFER_ALPHA = 0.05
 LEAST_SHARE = 0.5  # of the shrunken saving at the rung below
@@ -40,12 +39,10 @@ class RungSaving:
 
 @dataclass(frozen=True)
 class RungVerdict:
-    """Whether a candidate passes a rung, with the reason in a sentence. `effect` is in the metric's unit."""
+    """Whether a candidate passes a rung, with the reason in a sentence, and the difference that this rests on."""
 
     passed: bool
-    effect: float
-    standard_error: float
-    p_value: float
+    difference: Difference
     sentence: str
 
 
@@ -103,30 +100,38 @@ def shrunken_saving(measured: RungSaving, tau: float) -> float:
 
 
 def judge_rung(
-    sigma: float,
+    noise: Noise | None,
     baseline: Sequence[float],
     candidate: Sequence[float],
     saved: float,
     saved_below: float,
     lower_is_better: bool = True,
+    weight: float = math.inf,
 ) -> RungVerdict:
     """Pass when the gain is significant on this rung and the time saved is at least half of what the rung below
     promised.
 
-    `sigma` is this rung's own; `saved` the time saved here; `saved_below` the shrunken saving one rung below.
+    `noise` is this rung's own, from other runs than these; it counts for `weight` degrees of freedom beside the arms' own
+    spread (difference.compare), and is None where no other run was repeated here. `saved` is the time saved here,
+    `saved_below` the shrunken saving one rung below.
     """
-    effect, error = measured_effect(sigma, baseline, candidate, lower_is_better)
     require_finite([saved, saved_below], "saving")
-    p_value = float(ndtr(-effect / error))  # accurate far out, where 1 + erf is 0
+    found = compare(baseline, candidate, noise, weight=weight, lower_is_better=lower_is_better)
     reasons = []
-    if p_value >= TRANSFER_ALPHA:
-        reasons.append(f"the gain is within the noise of this rung ({digits.p_value(p_value)})")
-    if saved < LEAST_SHARE * saved_below:
+    if found.direction is Direction.WORSE:
+        reasons.append(f"{found.sentence}, on this rung (one-sided {digits.p_value(found.p_harm)})")
+    elif found.p_value >= TRANSFER_ALPHA:
+        reasons.append(f"the gain is within the noise of this rung ({digits.p_value(found.p_value)})")
+    if saved < 0:
+        reasons.append(f"it takes {share(-saved, 1)} more time, where the rung below promised {share(saved_below, 1)} less")
+    elif saved < LEAST_SHARE * saved_below:
         reasons.append(
             f"it saves {share(saved, 1)}, less than half of the {share(saved_below, 1)} expected from the rung below"
         )
-    sentence = f"saves {share(saved, 1)} here, {share(saved_below, 1)} expected from the rung below ({digits.p_value(p_value)})"
-    return RungVerdict(not reasons, effect, error, p_value, "; ".join(reasons) or sentence)
+    sentence = (
+        f"saves {share(saved, 1)} here, {share(saved_below, 1)} expected from the rung below ({digits.p_value(found.p_value)})"
+    )
+    return RungVerdict(not reasons, found, "; ".join(reasons) or sentence)
 
 
 def predict(

@@ -99,7 +99,7 @@ def bank_of(baseline: BaselineVersion, size: int) -> list[Run] | None:
 def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     """One look of the sequential policy: drop, run one more seed, confirm, or leave it at that."""
     candidate, policy = patch_set.candidate, patch_set.candidate.project.file.decision_policy()
-    bank, noise = bank_of(patch_set.base, policy.bank_for(len(runs))), candidate.project.noise()
+    bank, noise = bank_of(patch_set.base, policy.bank_for(len(runs))), candidate.project.noise(judging=candidate.pk)
     if bank is None or noise is None:
         lease.release()  # the bank's next run wakes it again
         return
@@ -149,10 +149,10 @@ def go_on(
 def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     """Fresh seeds of both arms on the hidden shard, and the same sign on the gate shard."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
-    noise = project.noise()
     fresh = [run for run in runs if run.purpose == Purpose.CONFIRM]
     theirs = patch_set.base.runs.of_baseline().filter(scale=SCALE, seed__in=[run.seed for run in fresh])
     curve = patch_set.base.runs.of_baseline().filter(purpose=Purpose.CURVE)
+    noise = project.noise(but=theirs.values_list("pk", flat=True), judging=candidate.pk)
     if noise is None or any(run.state != State.FINISHED for run in [*theirs, *curve]):
         lease.release()
         return
@@ -166,7 +166,8 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     if evidence.verdict == Verdict.SOLID:
         conclude(candidate, lease, gate_after(candidate), evidence.reason, evidence, None)
         return
-    stage = Stage.INVALID if evidence.verdict == Verdict.INVALID else to_person(candidate, Stage.INCONCLUSIVE, evidence)
+    ends = {Verdict.INVALID: Stage.INVALID, Verdict.WORSE: Stage.DROPPED}
+    stage = to_person(candidate, ends.get(Verdict(evidence.verdict), Stage.INCONCLUSIVE), evidence)
     with transaction.atomic():
         theirs.update(purpose=Purpose.BANK)  # fresh runs that confirmed nothing are as good as any of the bank
         conclude(candidate, lease, stage, evidence.reason, evidence, None)
@@ -181,17 +182,20 @@ def gate_after(candidate: Candidate) -> Stage:
 def to_person(candidate: Candidate, stage: Stage, evidence: Evidence) -> Stage:
     """What takes something back need not gain anything: a revert goes to gate 2 with whatever was measured, a removal unless
     it was seen to do harm."""
-    harmful = evidence.high is not None and evidence.high < 0
-    to_gate = candidate.kind == Kind.REVERT or (candidate.kind == Kind.REMOVAL and not harmful)
+    to_gate = candidate.kind == Kind.REVERT or (candidate.kind == Kind.REMOVAL and evidence.verdict != Verdict.WORSE)
     return Stage.READY if to_gate and stage in (Stage.DROPPED, Stage.INCONCLUSIVE) else stage
 
 
 def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landing: Landing) -> None:
     """Whether a change still helps on the tip that moved: its fresh seeds against the new bank, as in a confirmation."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
-    policy, noise = project.file.decision_policy(), project.noise()
+    policy = project.file.decision_policy()
     bank = bank_of(patch_set.base, max(policy.bank, policy.confirm_runs))
-    if bank is None or noise is None:
+    if bank is None:
+        lease.release()
+        return
+    noise = project.noise(but=[run.pk for run in bank], judging=candidate.pk) or project.noise()
+    if noise is None:
         lease.release()
         return
     arms = Arms(bank, runs)

@@ -117,11 +117,37 @@ def reuse(landing: Landing, lease: Lease, patch_set: PatchSet, known: Evidence, 
     told = {"hash": evidence.content_hash, "taken_from": known.content_hash}
     Event.objects.record("evidence taken over", candidate, "signoff", landing.project, **told)
     if not still_good(candidate, before, evidence):
-        lost = f"On baseline {patch_set.base.number} it no longer holds. {why}"
+        lost = no_longer_holds(before, evidence, why)
         give_back(landing, lease, Stage.READY, lost, patch_set=patch_set, evidence=evidence)
         return
     lease.write(state=LandingState.QUEUED, patch_set=patch_set, reason=why, commit="", **UNCLAIMED)
     Candidate.objects.filter(pk=candidate.pk, stage=Stage.LANDING).update(patch_set=patch_set, evidence=evidence, why=why)
+
+
+def no_longer_holds(before: Evidence | None, after: Evidence | None, why: str) -> str:
+    """Why a change leaves the queue after it was judged again: harm is said as harm, and what landed since its evidence is
+    named (at most two queries)."""
+    if after is None or after.verdict != Verdict.WORSE:
+        return f"Judged again on the new baseline, it no longer holds: {why}"
+    base = after.patch_set.base
+    said = f"On baseline {base.number} it does harm. {why}"
+    since = landed_between(before.patch_set.base, base) if before else []
+    if before is None or not since:
+        return said
+    what = "what landed" if len(since) == 1 else "something that landed"
+    return f"{said} It clashes with {what} since it was judged on baseline {before.patch_set.base.number}: {', '.join(since)}."
+
+
+def landed_between(older: BaselineVersion, newer: BaselineVersion) -> list[str]:
+    """What made the baseline versions after `older` up to `newer`, in their order (two queries)."""
+    versions = BaselineVersion.objects.filter(project=newer.project_id, number__gt=older.number, number__lte=newer.number)
+    landings = Landing.objects.filter(version__in=versions, state=LandingState.LANDED).select_related("candidate")
+    landings = landings.exclude(batched__state=LandingState.LANDED)  # its entries are named, not what was made to judge them
+    made: dict[int, list[str]] = {}
+    for landing in landings.order_by("pk"):
+        made.setdefault(landing.version_id or 0, []).append(str(landing.candidate))
+    outside = "baseline {}, moved outside Signoff"
+    return [name for v in versions.order_by("number") for name in made.get(v.pk) or [outside.format(v.number)]]
 
 
 def still_good(candidate: Candidate, before: Evidence | None, after: Evidence) -> bool:
@@ -163,7 +189,7 @@ def judged_again(landing: Landing, candidate: Candidate, lease: Lease, stage: St
         lost = f"Judged together, they do not hold: {why}"
         batch.dissolve(landing, stage, lost, smaller=True, candidate_lease=lease, **fields)
     else:
-        lost = f"Judged again on the new baseline, it no longer holds: {why}"
+        lost = no_longer_holds(candidate.evidence, fields.get("evidence"), why)
         waiting.update(state=LandingState.RETURNED, reason=lost, ended_at=timezone.now())
         void_votes(candidate, lost)
         candidate.move(Stage.READY if fields else stage, lost, lease=lease, **fields)

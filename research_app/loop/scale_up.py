@@ -16,6 +16,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from research_app.access import may_operate
+from research_app.evidence.difference import Direction
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
@@ -144,14 +145,19 @@ def weigh_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
     below, expected = rung_below(step), expected_there(step)
     promised = shrunken_saving(below, tau_of(project)) if below else 0.0
     evidence.numbers["savings"] = saved
-    verdict = judge_rung(noise.sigma, baseline, candidate, saved.get("saved", 0.0), promised, project.sign > 0)
-    evidence.effect, evidence.standard_error = verdict.effect, verdict.standard_error
-    evidence.low, evidence.high = verdict.effect - Z * verdict.standard_error, verdict.effect + Z * verdict.standard_error
+    others = project.noise(step.rung, but=[run.pk for run in (*arms.baseline, *arms.candidate)])
+    weight = project.file.policy.sigma_weight
+    verdict = judge_rung(others, baseline, candidate, saved.get("saved", 0.0), promised, project.sign > 0, weight)
+    found = verdict.difference
+    evidence.effect, evidence.standard_error = found.effect, found.standard_error
+    evidence.low, evidence.high = found.interval
     passed: bool | None = verdict.passed
     sentence = verdict.sentence
-    if "saved" not in saved:
+    if "saved" not in saved and found.direction is not Direction.WORSE:
         passed, sentence = None, f"the time saved cannot be told: {saved['sentence']}"
     evidence.verdict = Verdict.SOLID if passed else Verdict.INCONCLUSIVE
+    if found.direction is Direction.WORSE:
+        evidence.verdict = Verdict.WORSE
     evidence.reason = sentence[0].upper() + sentence[1:] + "."
     evidence = frozen(evidence)
     if evidence.verdict == Verdict.INVALID:
@@ -159,7 +165,9 @@ def weigh_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
     evidence.numbers["transfer"] = {
         "passed": passed,
         "sentence": sentence,
-        "p_value": verdict.p_value,
+        "p_value": found.p_value,
+        "p_harm": found.p_harm,
+        "degrees": found.degrees,
         "promised": promised,
         "below": asdict(below) if below else None,
         "predicted": expected,

@@ -7,6 +7,7 @@ from statistics import fmean
 from django.db import transaction
 
 from research_app.evidence.errors import EvidenceError
+from research_app.evidence.noise import Noise
 from research_app.evidence.savings import Reach, budget_to_reach, fit_loss_curve
 from research_app.ladder import SMALLEST
 from research_app.loop.price import Price, pace_of, price_of
@@ -35,7 +36,7 @@ class Measured:
 def times_to_target(project: Project, versions: Sequence[BaselineVersion]) -> dict[int, Measured]:
     """By version: the share of the budget at which it is where the first version ends, off its own runs. Two queries."""
     first = project.baseline_versions.filter(number=0)
-    runs = project.runs.completed().of_baseline(SMALLEST).filter(score__isnull=False)
+    runs = project.runs.scored().of_baseline(SMALLEST)
     wanted = {version.pk: version for version in versions}
     rows = runs.filter(baseline__in=[*wanted, *first]).values_list("baseline_id", "baseline__number", "budget_share", "score")
     points: dict[int, list[tuple[float, float]]] = {}
@@ -46,7 +47,7 @@ def times_to_target(project: Project, versions: Sequence[BaselineVersion]) -> di
             target.append(float(score or 0.0))
     noise = project.noise()
     took = mean_seconds(project, list(wanted))
-    return {pk: measured(project, points.get(pk, []), target, noise.sigma if noise else None, took.get(pk)) for pk in wanted}
+    return {pk: measured(project, points.get(pk, []), target, noise, took.get(pk)) for pk in wanted}
 
 
 def mean_seconds(project: Project, versions: Sequence[int]) -> dict[int, float]:
@@ -59,17 +60,17 @@ def mean_seconds(project: Project, versions: Sequence[int]) -> dict[int, float]:
 
 
 def measured(
-    project: Project, points: Sequence[tuple[float, float]], target: Sequence[float], sigma: float | None, seconds: float | None
+    project: Project, points: Sequence[tuple[float, float]], target: Sequence[float], noise: Noise | None, seconds: float | None
 ) -> Measured:
     """One version: fit its score over its budgets and read the target off that; or why that cannot be done yet."""
-    if sigma is None or not target:
+    if noise is None or not target:
         return Measured(None, None, "The first baseline has no runs to compare with.")
     shares, scores = [share for share, _ in points], [score for _, score in points]
     if len(set(shares)) < 3:
         return Measured(None, None, "not measured")
     try:
-        curve = fit_loss_curve(shares, scores, sigma, lower_is_better=project.sign > 0)
-        reach = budget_to_reach(curve, target, sigma)
+        curve = fit_loss_curve(shares, scores, noise.sigma, lower_is_better=project.sign > 0)
+        reach = budget_to_reach(curve, target, noise.sigma, noise.degrees)
     except EvidenceError as problem:
         return Measured(None, None, str(problem))
     return Measured(reach, None if seconds is None else seconds * reach.share)

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from research_app.evidence.digits import in_sigma, number, p_value
-from research_app.evidence.errors import EvidenceError
+from research_app.evidence.difference import Difference, Direction, from_estimate, in_words
+from research_app.evidence.digits import Gain, in_sigma, number, p_value
+from research_app.evidence.errors import BadScore, EvidenceError, require_finite
 from research_app.evidence.guards import Guard, check_guard, check_sources
 from research_app.evidence.health import Health, RunFacts, check
 from research_app.evidence.noise import Noise, prior_spread
@@ -45,10 +46,10 @@ def weigh(patch_set: PatchSet, arms: Arms, noise: Noise, decision: Decision, loo
     """Evidence of one look of the sequential policy, unsaved."""
     policy = patch_set.candidate.project.file.decision_policy()
     evidence = begin(patch_set, arms, noise, policy)
-    half = 1.96 * decision.standard_error
-    evidence.effect, evidence.standard_error = decision.effect, decision.standard_error
-    evidence.low, evidence.high = decision.effect - half, decision.effect + half
-    evidence.verdict, evidence.reason = _verdict_of(decision, policy, noise.sigma, len(arms.candidate))
+    found = from_estimate(decision.effect, noise.sigma, decision.standard_error, noise.degrees)
+    evidence.effect, evidence.standard_error = found.effect, found.standard_error
+    evidence.low, evidence.high = found.interval
+    evidence.verdict, evidence.reason = _verdict_of(decision, policy, found, len(arms.candidate))
     evidence.numbers |= {"looks": looks, "runs_needed": decision.runs_needed, "settle": settle(decision, arms.candidate)}
     return frozen(evidence)
 
@@ -62,13 +63,7 @@ def weigh_confirmation(
     evidence.effect, evidence.standard_error = confirmation.shrunk_effect, confirmation.standard_error
     evidence.low, evidence.high = confirmation.shrunk_interval
     n = len(arms.candidate)
-    if confirmation.solid:
-        evidence.verdict = Verdict.SOLID
-        evidence.reason = f"Confirmed on {n} fresh seeds of each arm (one-sided {p_value(confirmation.p_value)})."
-    else:
-        evidence.verdict = Verdict.INCONCLUSIVE
-        why = "the gate text disagrees" if confirmation.same_sign is False else p_value(confirmation.p_value)
-        evidence.reason = f"It looked better, but {n} fresh seeds of each arm did not confirm it ({why})."
+    evidence.verdict, evidence.reason = _verdict_of_confirmation(confirmation, n)
     evidence.numbers |= {"looks": looks, "confirmation": asdict(confirmation) | {"tau": tau, "n": n}}
     evidence.numbers["savings"] = savings(patch_set, arms, noise)
     return frozen(evidence)
@@ -94,9 +89,10 @@ def settle(decision: Decision, runs: Sequence[Run]) -> str:
 def tau_of(project: Project, noise: Noise, fresh: Confirmation) -> float:
     """Spread of the true effects among confirmed candidates, this one among them, never below sigma (one query)."""
     rows = Evidence.objects.filter(patch_set__candidate__project=project, numbers__has_key="confirmation")
-    pairs = [row["confirmation"] for row in rows.values_list("numbers", flat=True)]
-    effects = [*(pair["effect"] for pair in pairs), fresh.effect]
-    errors = [*(pair["standard_error"] for pair in pairs), fresh.standard_error]
+    rows = rows.exclude(verdict=Verdict.INVALID).order_by("pk")
+    confirmed = dict(rows.values_list("patch_set__candidate", "numbers__confirmation"))  # the newest of each candidate
+    effects = [*(each["effect"] for each in confirmed.values()), fresh.effect]
+    errors = [*(each["standard_error"] for each in confirmed.values()), fresh.standard_error]
     return prior_spread(effects, errors, floor=noise.sigma)
 
 
@@ -105,7 +101,7 @@ def confirm(project: Project, noise: Noise, arms: Arms, gate_effect: float | Non
     policy, (baseline, mine) = project.file.decision_policy(), arms.scores(hidden)
 
     def decided(tau: float) -> Confirmation:
-        return decide_confirmation(policy, noise.sigma, baseline, mine, tau, project.sign > 0, gate_effect)
+        return decide_confirmation(policy, noise, baseline, mine, tau, project.sign > 0, gate_effect)
 
     tau = tau_of(project, noise, decided(math.inf))
     return decided(tau), tau
@@ -114,13 +110,13 @@ def confirm(project: Project, noise: Noise, arms: Arms, gate_effect: float | Non
 def savings(patch_set: PatchSet, arms: Arms, noise: Noise, scale: str = SMALLEST) -> dict[str, Any]:
     """Time saved at equal loss, read off the baseline's loss against budget on the same rung; or in words why it cannot be."""
     project = patch_set.candidate.project
-    rows = patch_set.base.runs.completed().of_baseline(scale).filter(score__isnull=False)
+    rows = patch_set.base.runs.scored().of_baseline(scale)
     rows = rows.exclude(purpose=Purpose.TARGET)  # far smaller budgets, where the loss is no line in their logarithm
     points = list(rows.values_list("budget_share", "score"))
     shares, scores = [share for share, _ in points], [float(score or 0.0) for _, score in points]
     try:
         curve = fit_loss_curve(shares, scores, noise.sigma, lower_is_better=project.sign > 0)
-        saving = time_saved(curve, arms.scores()[1], noise.sigma)
+        saving = time_saved(curve, arms.scores()[1], noise.sigma, noise.degrees)
     except EvidenceError as problem:
         return {"sentence": str(problem)}
     return {"saved": saving.saved, "low": saving.interval[0], "high": saving.interval[1], "extrapolated": saving.extrapolated}
@@ -130,6 +126,8 @@ def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: 
     """What all evidence holds, whatever it says, unsaved."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
     scores = arms.scores()
+    for name, read in zip(("baseline", "candidate"), scores, strict=True):
+        require_finite(read, name)
     health = health_of(patch_set, arms)
     return Evidence(
         patch_set=patch_set,
@@ -163,20 +161,53 @@ def frozen(evidence: Evidence) -> Evidence:
         evidence.verdict = Verdict.INVALID
         evidence.reason = "Not comparable: " + "; ".join(finding["sentence"] for finding in health["findings"]) + "."
         evidence.effect = evidence.low = evidence.high = None
+    if odd := not_finite(evidence.content()):
+        raise BadScore(f"{odd} is not a finite number: such evidence cannot be kept")
     evidence.content_hash = evidence.compute_hash()
     return evidence
 
 
-def _verdict_of(decision: Decision, policy: Policy, sigma: float, runs: int) -> tuple[Verdict, str]:
+def not_finite(value: Any, name: str = "evidence") -> str:
+    """The name of the first figure, however deep, that is NaN or infinite; empty where there is none."""
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else name
+    if isinstance(value, Mapping):
+        return next(filter(None, (not_finite(each, f"{name}.{key}") for key, each in value.items())), "")
+    if isinstance(value, list | tuple):
+        return next(filter(None, (not_finite(each, name) for each in value)), "")
+    return ""
+
+
+def _verdict_of(decision: Decision, policy: Policy, found: Difference, runs: int) -> tuple[Verdict, str]:
     """The verdict of one look and why, in a sentence."""
-    said = f"{in_sigma(decision.effect / sigma)} on {runs} run{'s' if runs > 1 else ''}"
+    said = f"{in_sigma(found.effect / found.sigma)} on {runs} run{'s' if runs > 1 else ''}"
+    if decision.step == "drop" and found.direction is Direction.WORSE:
+        return Verdict.WORSE, f"{_capital(found.sentence)} ({said})."
     if decision.step == "drop":
-        return Verdict.DROP, f"{said}: below the line of {number(policy.drop_below(runs))} σ under which a change is dropped."
+        line = f"below the line of {number(policy.drop_below(runs))} σ under which a change is dropped"
+        return Verdict.DROP, f"{_capital(found.sentence)} ({said}): {line}."
     if decision.step == "inconclusive":
         return Verdict.INCONCLUSIVE, f"{said}: too small for {policy.n_max} runs to tell from seed noise."
     if decision.step == "confirm":
         return Verdict.MORE_RUNS_NEEDED, f"{said}: it crossed the boundary; fresh seeds must confirm it."
     return Verdict.MORE_RUNS_NEEDED, f"{said}: it may be real; more seeds will tell."
+
+
+def _verdict_of_confirmation(found: Confirmation, runs: int) -> tuple[Verdict, str]:
+    """The verdict on fresh seeds and why, in a sentence."""
+    where = f"{runs} fresh seeds of each arm"
+    said = in_words(Gain(found.shrunk_effect, found.standard_error, *found.shrunk_interval))
+    if found.solid:
+        return Verdict.SOLID, f"Confirmed on {where} (one-sided {p_value(found.p_value)})."
+    if found.direction is Direction.WORSE:
+        return Verdict.WORSE, f"{_capital(said)}, on {where} (one-sided {p_value(found.p_harm)})."
+    if found.same_sign is False:
+        return Verdict.INCONCLUSIVE, f"The gate text disagrees with the hidden text on {where}; {said} on the hidden text."
+    return Verdict.INCONCLUSIVE, f"{_capital(said)}, on {where} ({p_value(found.p_value)})."
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def told_of(runs: Sequence[Run]) -> list[dict[str, Any]]:

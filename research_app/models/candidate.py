@@ -166,8 +166,16 @@ class Candidate(Leased):
     def doubt(self) -> str:
         """Why approving it needs a written reason; empty where it needs none."""
         if self.evidence is None or self.evidence.verdict != "solid":
-            return "The evidence does not say “solid”: approving needs a reason."
+            harm = self.evidence is not None and self.evidence.verdict == "worse"
+            found = "The evidence says that it does harm" if harm else "The evidence does not say “solid”"
+            return f"{found}: approving needs a reason."
         return "The evidence is in quarantine: approving needs a reason." if self.evidence.quarantined else ""
+
+    @property
+    def approval(self) -> str:
+        """What approving it for the baseline is called: nobody approves harm without reading that it is."""
+        harm = self.evidence is not None and self.evidence.verdict == "worse"
+        return "Approve although it does harm" if harm else "Approve for baseline"
 
     @property
     def evidence_hash(self) -> str:

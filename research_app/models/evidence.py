@@ -18,6 +18,7 @@ class Verdict(models.TextChoices):
     DROP = "drop", "drop"
     MORE_RUNS_NEEDED = "more_runs_needed", "more runs needed"
     SOLID = "solid", "solid"
+    WORSE = "worse", "worse"  # harm: the interval of the effect lies below 0
     INCONCLUSIVE = "inconclusive", "inconclusive"
 
 

@@ -1,5 +1,6 @@
 """A project: one training code base under research."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -8,8 +9,10 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
-from research_app.evidence.errors import BadSigma, TooFewRuns
-from research_app.evidence.noise import Noise, pool
+from research_app.evidence.errors import EvidenceError
+from research_app.evidence.noise import Noise
+from research_app.evidence.pooling import Repeats, pool_guarded
+from research_app.ladder import SMALLEST
 from research_app.project_file import GatePolicy, Gates, ProjectFile
 from research_app.repository import Repository
 
@@ -81,16 +84,24 @@ class Project(models.Model):
         """True where the code prints its own score, which is marked wherever the score stands."""
         return self.file.metric.source != "scored"
 
-    def noise(self, scale: str = "S") -> Noise | None:
-        """Sigma of the score over seeds, pooled over every group of repeated runs; None before there is any (one query)."""
-        groups: dict[tuple[int, int | None], list[float]] = {}
-        rows = self.runs.filter(scale=scale, budget_share=1.0, score__isnull=False, cell=None)
-        for baseline, patch_set, score in rows.values_list("baseline_id", "patch_set_id", "score"):
-            assert score is not None
-            groups.setdefault((baseline, patch_set), []).append(score)
+    def noise(self, scale: str = SMALLEST, *, but: Collection[int] = (), judging: int | None = None) -> Noise | None:
+        """Sigma of the score over seeds, from every group of repeated runs; None before there is any (one query).
+
+        What is being judged must not set its own standard: `but` are keys of runs, `judging` the key of a candidate, that are
+        left out.
+        """
+        groups: dict[tuple[int, int | None], Repeats] = {}
+        rows = self.runs.scored().filter(scale=scale, budget_share=1.0, cell=None)
+        rows = rows.exclude(pk__in=but) if but else rows
+        names = ("baseline_id", "patch_set_id", "patch_set__candidate_id", "patch_set__candidate__number", "score")
+        for baseline, patch_set, candidate, number, score in rows.order_by("pk").values_list(*names):
+            if candidate is None or candidate != judging:
+                name = "baseline" if number is None else f"C-{number}"
+                group = groups.setdefault((baseline, patch_set), Repeats(name, [], anchor=patch_set is None))
+                group.scores.append(float(score or 0.0))
         try:
-            return pool(list(groups.values()))
-        except (TooFewRuns, BadSigma):
+            return pool_guarded(list(groups.values()))
+        except EvidenceError:
             return None
 
     def tip(self) -> "BaselineVersion":

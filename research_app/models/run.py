@@ -18,7 +18,7 @@ from research_app.models.lease import Lease, Leased
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
 from research_app.models.stack import StackCell
-from training.spec import Outcome
+from training.spec import LARGEST_SCORE, Outcome
 
 
 class Purpose(models.TextChoices):
@@ -74,6 +74,10 @@ class RunQuerySet(models.QuerySet["Run"]):
     def completed(self) -> Self:
         """Runs with a score."""
         return self.filter(outcome=Outcome.completed)
+
+    def scored(self) -> Self:
+        """Completed runs whose score can enter a mean: beyond LARGEST_SCORE a run diverged, whatever its row says."""
+        return self.completed().filter(score__gte=-LARGEST_SCORE, score__lte=LARGEST_SCORE)
 
     def device_seconds(self) -> float:
         """Device time of all of them together: lost attempts and all devices counted, up to now (one query)."""

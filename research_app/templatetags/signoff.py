@@ -38,6 +38,7 @@ VERDICTS = {
     Verdict.MORE_RUNS_NEEDED: ("warn", "…"),
     Verdict.INCONCLUSIVE: ("warn", "~"),
     Verdict.DROP: ("mute", "↓"),
+    Verdict.WORSE: ("bad", "▼"),
     Verdict.INVALID: ("bad", "!"),
 }
 SAME = {Stage.DROPPED: Verdict.DROP, Stage.INVALID: Verdict.INVALID, Stage.INCONCLUSIVE: Verdict.INCONCLUSIVE}

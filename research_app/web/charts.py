@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, Max, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
@@ -123,7 +123,7 @@ def answer(request: HttpRequest, shown: Arms, name: str) -> HttpResponse:
         "outside": drawn.outside,
         "marks": marks(shown, logged, series, view.axis),
     }
-    return live.with_etag(request, JsonResponse(body), tag)
+    return live.with_etag(request, live.json(body), tag)
 
 
 def state_of(ids: Sequence[int]) -> str:

@@ -29,7 +29,7 @@ SPENT = Subquery(
 # The best verdict first, then what is not decided, then what was.
 RANK = Case(
     *(When(evidence__verdict=verdict, then=rank) for rank, verdict in enumerate(
-        (Verdict.SOLID, Verdict.MORE_RUNS_NEEDED, Verdict.INCONCLUSIVE, Verdict.DROP, Verdict.INVALID)
+        (Verdict.SOLID, Verdict.MORE_RUNS_NEEDED, Verdict.INCONCLUSIVE, Verdict.DROP, Verdict.WORSE, Verdict.INVALID)
     )),
     default=9,
 )  # fmt: skip

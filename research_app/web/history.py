@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from statistics import fmean
 
 from django.core.paginator import Page, Paginator
@@ -13,7 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from research_app.access import may_operate
-from research_app.evidence.digits import Z_95, Gain
+from research_app.evidence.difference import compare, effect_between
+from research_app.evidence.digits import Gain
+from research_app.evidence.noise import Noise
 from research_app.loop.runs import costs_of
 from research_app.models import (
     BaselineVersion,
@@ -139,11 +140,10 @@ def landings(request: HttpRequest, project: Project) -> dict[str, object]:
     earliest = versions[-1].number if versions else 0
     compared = {v.number: v for v in (*versions, *project.baseline_versions.filter(number__in=[0, earliest - 1]))}
     scores, noise, made, sign = bank_scores(compared.values()), project.noise(), _made(versions), project.sign
-    sigma = noise.sigma if noise else None
 
     def against(number: int, version: BaselineVersion) -> Effect | None:
         other = compared.get(number)
-        return difference(scores[other.pk], scores[version.pk], sigma, sign) if other and other.pk != version.pk else None
+        return difference(scores[other.pk], scores[version.pk], noise, sign) if other and other.pk != version.pk else None
 
     totals = {v.pk: against(0, v) for v in versions}
     scale = Scale.of(totals.values())
@@ -159,23 +159,23 @@ def bank_scores(versions: Iterable[BaselineVersion]) -> dict[int, list[float]]:
     """Scores of the banks of some versions at the smallest scale. One query."""
     scores: dict[int, list[float]] = defaultdict(list)
     bank = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.BANK, budget_share=1.0)
-    for pk, score in bank.filter(score__isnull=False).values_list("baseline_id", "score"):
+    for pk, score in bank.scored().values_list("baseline_id", "score"):
         if score is not None:
             scores[pk].append(score)
     return scores
 
 
-def difference(before: Sequence[float], after: Sequence[float], sigma: float | None, sign: float) -> Effect | None:
+def difference(before: Sequence[float], after: Sequence[float], noise: Noise | None, sign: float) -> Effect | None:
     """Gain in the mean of runs, with its 95% interval from the pooled sigma; None where one side has no runs.
 
     `sign` is Project.sign.
     """
     if not before or not after:
         return None
-    value = sign * (fmean(before) - fmean(after))
-    error = sigma * sqrt(1 / len(before) + 1 / len(after)) if sigma else None
-    low, high = (value - Z_95 * error, value + Z_95 * error) if error else (None, None)
-    return Effect(Gain(value, error, low, high), abs(value) / sigma if sigma else None, len(after), len(before))
+    if noise is None:
+        return Effect(Gain(effect_between(before, after, sign > 0)), None, len(after), len(before))
+    found = compare(before, after, noise, lower_is_better=sign > 0)
+    return Effect(found.gain, abs(found.effect) / noise.sigma, len(after), len(before))
 
 
 def _made(versions: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:

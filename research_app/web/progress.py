@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from django.db.models import Count, Max
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
@@ -17,7 +17,7 @@ from research_app.evidence import digits
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.savings import LossCurve, first_reach, fit_loss_curve, time_to_target
 from research_app.ladder import SMALLEST
-from research_app.models import Project, Stage, Verdict
+from research_app.models import Project, Purpose, Stage, Verdict
 from research_app.models.run import arrays_of
 from research_app.web import curves, figures, live
 from research_app.web.access import get_project, researcher
@@ -102,7 +102,7 @@ def progress(request: HttpRequest, slug: str) -> HttpResponse:
         "best_told": measured.written(best[-1]) if best else "",
         **shown,
     }
-    return live.with_etag(request, JsonResponse(body), tag)
+    return live.with_etag(request, live.json(body), tag)
 
 
 def points_of(project: Project) -> list[Point]:
@@ -117,7 +117,7 @@ def by_score(project: Project, points: Sequence[Point]) -> Measured:
     metric = project.file.metric
     valued = [replace(p, value=p.score, told=digits.score(p.score)) for p in points]
     scores: dict[int, list[float]] = {}
-    runs = project.runs.of_baseline().filter(budget_share=1.0, score__isnull=False)
+    runs = project.runs.scored().of_baseline().filter(budget_share=1.0)
     for base, score in runs.values_list("baseline_id", "score"):
         scores.setdefault(base, []).append(float(score or 0.0))
     values = {base: (*curves.mean_and_std(found), len(found)) for base, found in scores.items()}
@@ -145,7 +145,7 @@ def _percent(share: float | None) -> str:
 def loss_curves(project: Project) -> dict[int, LossCurve]:
     """Loss against budget of every baseline version that was run at enough budgets. Two queries."""
     found: dict[int, tuple[list[float], list[float]]] = {}
-    runs = project.runs.of_baseline().filter(score__isnull=False)
+    runs = project.runs.scored().of_baseline().exclude(purpose=Purpose.TARGET)  # those have far smaller budgets
     for base, share, score in runs.values_list("baseline_id", "budget_share", "score"):
         shares, scores = found.setdefault(base, ([], []))
         shares.append(share)
@@ -165,7 +165,7 @@ def saved_by(score: float | None, curve: LossCurve | None) -> float | None:
     """1 − 1/needed, where the baseline needs `needed` of its budget for this score; at worst ten times the time is lost."""
     if score is None or curve is None:
         return None
-    return max(-9.0, 1.0 - math.exp(-(score - curve.intercept) / curve.slope))
+    return max(-9.0, 1.0 - math.exp(min(-(score - curve.intercept) / curve.slope, 700.0)))
 
 
 def by_time_to_target(project: Project, points: Sequence[Point]) -> Measured:

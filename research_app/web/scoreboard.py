@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import hypot
-from statistics import fmean
 
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from research_app.evidence.difference import compare
 from research_app.evidence.digits import Gain
 from research_app.ladder import SMALLEST
 from research_app.loop.runs import HOUR
@@ -19,7 +19,7 @@ from research_app.models.device_time import total_device_seconds
 from research_app.web import live
 from research_app.web.access import get_project, researcher
 
-ONE_SIDED = 1.645  # standard errors: 5%
+ONE_SIDED = 0.05
 DOLLARS = ("USD", "$")
 
 
@@ -192,15 +192,14 @@ def replications(project: Project) -> Mapping[int, bool]:
     """
     noise = project.noise()
     banks: dict[int, list[float]] = defaultdict(list)
-    runs = project.runs.completed().of_baseline(SMALLEST).filter(purpose=Purpose.BANK, budget_share=1.0)
-    for number, score in runs.filter(score__isnull=False).values_list("baseline__number", "score"):
+    runs = project.runs.scored().of_baseline(SMALLEST).filter(purpose=Purpose.BANK, budget_share=1.0)
+    for number, score in runs.values_list("baseline__number", "score"):
         banks[number].append(float(score or 0.0))
     found = {}
     for number, bank in banks.items():
         before = banks.get(number - 1, [])
         if noise and len(bank) > 1 and len(before) > 1:
-            better_by = project.sign * (fmean(before) - fmean(bank))
-            found[number] = better_by > ONE_SIDED * noise.sigma * (1 / len(bank) + 1 / len(before)) ** 0.5
+            found[number] = compare(before, bank, noise, lower_is_better=project.sign > 0).p_value < ONE_SIDED
     return found
 
 
