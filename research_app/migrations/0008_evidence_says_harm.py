@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("research_app", "0004_tokens_of_projects"),
+        ("research_app", "0007_notifications_without_sending"),
     ]
 
     operations = [
