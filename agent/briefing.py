@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from agent.diff import lines_of
 from agent.proposal import CATEGORIES, Context, Tried
 from agent.quote import cut, one_line, quoted, seen
 from agent.tools import table
@@ -73,9 +74,8 @@ def briefing(context: Context, facts: Facts, task: str = "") -> str:
     """The first message: what is wanted, what is known, what the others do."""
     parts = [task or wish(context), standing_notes(facts.notes), what_others_do(context.others)]
     parts += [what_was_tried(context.history, context.sigma)]
-    files = "\n".join(
-        f"- {one_line(path)}, {len(text.splitlines())} lines" for path, text in sorted(context.files.items())[:60]
-    )
+    listed = sorted(context.files.items())[:60]
+    files = "\n".join(f"- {one_line(path)}, {len(lines_of(text))} lines" for path, text in listed)
     parts.append(f"Files that you may change, as they are now:\n{files}")
     return cut("\n\n".join(filter(None, parts)), LONGEST)
 

@@ -23,6 +23,7 @@ ARITHMETIC: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
 }
+BOM = "\ufeff"  # Python reads past it, `ast.parse` does not
 LARGEST = 2.0**63  # results beyond this are left as they are written
 ROUNDS = 8  # of constants that are made from constants
 
@@ -44,7 +45,7 @@ def resolved_hash(files: Mapping[str, str]) -> str:
 def _resolved(path: str, text: str) -> str:
     if path.endswith(".py"):
         try:
-            tree = ast.parse(text)
+            tree = ast.parse(text.removeprefix(BOM))
             for _ in range(ROUNDS):
                 tree, changed = _inlined(tree)
                 if not changed:
@@ -166,7 +167,7 @@ def moved_constants(before: Mapping[str, str], after: Mapping[str, str]) -> Move
         try:
             here, there = find_constants(path, old), find_constants(path, new)
             same = _with_literals(new, there, here)
-            if same is None or ast.dump(ast.parse(same)) != ast.dump(ast.parse(old)):
+            if same is None or ast.dump(ast.parse(same.removeprefix(BOM))) != ast.dump(ast.parse(old.removeprefix(BOM))):
                 return {}
         except (SyntaxError, ValueError, RecursionError):
             return {}

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent.diff import lines_of
 from agent.proposal import CATEGORIES, Edit, Tried
 from agent.quote import cut, one_line, quoted, seen
 
@@ -278,7 +279,7 @@ class Workbench:
         edit = Edit(asked.path, asked.old, asked.new)
         texts = self.bench.edited([*self.edits, edit])
         self.edits.append(edit)
-        return f"Done: {asked.path} has {len(texts[asked.path].splitlines())} lines now. Edits so far: {len(self.edits)}."
+        return f"Done: {asked.path} has {len(lines_of(texts[asked.path]))} lines now. Edits so far: {len(self.edits)}."
 
     def _undo(self, asked: Undo) -> str:
         if not self.edits:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from agent.diff import lines_of
 from agent.proposal import Edit
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -26,12 +27,13 @@ class Source:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        bare = text.removeprefix("\ufeff")  # Python reads past it, `ast.parse` does not
         try:
-            self.tree = ast.parse(text)
+            self.tree = ast.parse(bare)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise DoesNotApply(f"The file cannot be parsed ({error}).") from error
         self.parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
-        self._lines = [0, *(match.end() for match in NEWLINE.finditer(text))]
+        self._lines = [len(text) - len(bare), *(match.end() for match in NEWLINE.finditer(text))]
         self._changes: list[tuple[int, int, str]] = []
 
     def calls(self, name: str, within: ast.AST | None = None) -> list[ast.Call]:
@@ -174,7 +176,7 @@ def edits_between(path: str, old: str, new: str) -> tuple[Edit, ...]:
 
     Every `old` occurs once in the old text and, in order, once in the text as the edits before it left it.
     """
-    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    before, after = lines_of(old), lines_of(new)
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     hunks: list[tuple[int, int, int, int]] = []
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():

@@ -20,6 +20,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.diff import lines_of
 from benchmarks.decisions import IMPROVEMENTS, candidates_at_rest, train_until
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def patch_of(name: str) -> str:
     if idea := BY_NAME.get(name):
         text = (DEFAULT / "train.py").read_text()
         new = idea.applied(text, idea.dials[0])
-        return "".join(unified_diff(text.splitlines(True), new.splitlines(True), "a/train.py", "b/train.py"))
+        return "".join(unified_diff(lines_of(text), lines_of(new), "a/train.py", "b/train.py"))
     for folder in (HERE, IMPROVEMENTS):
         if (path := folder / f"{name}.patch").is_file():
             return path.read_text()

@@ -365,7 +365,7 @@ def _table_at(keys: list[str]) -> type[BaseModel]:
 
 def _line_of(keys: list[str], text: str) -> int:
     """Line on which a key stands, counting from 1: `[table]` header first, then the key below it."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     start = 0
     names = [key for key in keys if not key.isdigit()]
     skipped = int(keys[1]) if keys[1:] and keys[1].isdigit() else 0  # tables of a list before the one that is meant

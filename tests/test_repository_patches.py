@@ -97,9 +97,9 @@ def test_line_endings_of_the_file_survive(repository: Repository) -> None:
     assert repository.read(change.commit, "windows.py") == b"a = 1\r\nb = 5\r\nc = 3\r\n"
 
 
-def test_a_patch_with_other_line_endings_than_the_file_is_refused_with_a_hint(repository: Repository) -> None:
+def test_a_patch_with_other_line_endings_than_the_file_takes_on_those_of_the_file(repository: Repository) -> None:
     body = PATCH.split("@@\n")[1].replace("\n", "\r\n")
-    assert "CRLF" in refusal(repository, PATCH.split("@@\n")[0] + "@@\n" + body)
+    assert submitted(repository, PATCH.split("@@\n")[0] + "@@\n" + body).tree == submitted(repository, PATCH).tree
 
 
 def test_a_missing_newline_at_the_end_of_a_file_is_kept_and_can_be_mended(repository: Repository) -> None:

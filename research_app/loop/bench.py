@@ -65,9 +65,13 @@ class ProjectBench:
         if not edits:
             return {}
         try:
-            return apply_edits([(each.path, each.old, each.new) for each in edits], self._files.get)
+            return apply_edits([(each.path, each.old, each.new) for each in edits], self._text)
         except PatchError as problem:
             raise Refused(problem.reason) from None
+
+    def _text(self, path: str) -> str | None:
+        """A file as it is in the tree. Raises PatchError for one that cannot be changed, as it is not text or too large."""
+        return self._files[path] if path in self._files else self.project.repository.text(self.base.commit, path)
 
     @cached_property
     def _history(self) -> tuple[Tried, ...]:
@@ -92,7 +96,7 @@ class ProjectBench:
             examine(self.project, self.base, change, but=self.but)
             problems = []
         except CheckFailed as failed:
-            problems = str(failed).splitlines()
+            problems = str(failed).split("\n")
         cautions = [flag["sentence"] for flag in flags_of(self.project, change)]
         paths = [file.path for file in change.files]
         repository = self.project.repository
@@ -107,13 +111,14 @@ class ProjectBench:
             raise Refused(
                 "This machine has no GPU, so nothing of this project can be trained here. Check your change by reading."
             )
-        texts = {**self._files, **self.edited(edits)}
+        texts = self.edited(edits)
         folder = Path(settings.HOME) / "runs"
         folder.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix="smoke-", dir=folder))
         place.chmod(0o755)
         try:
-            write_tree(place / "tree", texts)
+            self.project.repository.export(self.base.commit, place / "tree")
+            write_over(place / "tree", texts)
             (place / "scratch").mkdir()
             result = run_training(self._spec(place), lambda points: None, lambda: None)
         except (NoSandbox, OSError, RepositoryError) as problem:
@@ -176,9 +181,8 @@ def record_of(candidate: Candidate) -> dict[str, str]:
     }
 
 
-def write_tree(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write files beneath a new folder, readable by whoever the sandbox runs as. Their paths were checked before."""
-    folder.mkdir()
+def write_over(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files beneath a folder, over those that are there. Their paths were checked before."""
     for path, text in texts.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -123,7 +123,7 @@ def syntax_problem(path: str, text: str) -> str | None:
     if not path.endswith(".py"):
         return None
     try:
-        ast.parse(text)
+        ast.parse(text.removeprefix("\ufeff"))  # Python reads past it, `ast.parse` does not
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         said = error.msg if isinstance(error, SyntaxError) else str(error)

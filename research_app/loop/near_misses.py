@@ -63,7 +63,7 @@ def joined(project: Project, base: BaselineVersion, candidates: Sequence[Candida
     """
     repository = project.repository
     commit = repository.combined(base.commit, [(c.revision.base_commit, c.revision.commit) for c in candidates])
-    patch = repository.diff(base.commit, commit)
+    patch = repository.patch(base.commit, commit)
     if not patch.strip():
         raise PatchError("The baseline has all of this already.")
     names = " and ".join(str(candidate) for candidate in candidates)

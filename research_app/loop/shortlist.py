@@ -5,7 +5,6 @@ the budget that is left at that moment; runs of the baseline that several candid
 """
 
 import itertools
-import re
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from agent.diff import parse_diff
 from research_app.access import may_operate
 from research_app.ladder import SMALLEST
 from research_app.loop.price import Price, account_of, pace_of, price_of, shared_shares, total
@@ -23,8 +23,6 @@ from research_app.loop.votes import void_votes
 from research_app.models import BaselineVersion, Candidate, Decision, Event, Gate, Project, Run, ScaleUp, Stage
 from research_app.models.scale_up import seeds_of
 from training.spec import Outcome
-
-HUNK = re.compile(r"@@ -(\d+)")
 
 
 @dataclass(frozen=True)
@@ -236,13 +234,14 @@ def conflicts(
     inside = open_stacks_of(listed) if covered is None else covered
     found: dict[int, list[Conflict]] = {candidate.pk: [] for candidate in listed}
     lines = {candidate.pk: old_lines(candidate.revision.diff) for candidate in listed}
+    near = {pk: beside(theirs) for pk, theirs in lines.items()}
     constants = {candidate.pk: set(candidate.revision.touched.split()) for candidate in listed}
     for one, other in itertools.combinations(listed, 2):
         if other in inside.get(one.pk, ()) or one in inside.get(other.pk, ()):
             continue
         both = sorted(constants[one.pk] & constants[other.pk])
         same = one.revision.base_commit == other.revision.base_commit
-        at = sorted(lines[one.pk] & beside(lines[other.pk])) if same else []
+        at = sorted(lines[one.pk] & near[other.pk]) if same else []
         if both or at:
             places = [f"{path}:{line}" for path, line in at[:3]]
             found[one.pk].append(Conflict(other, tuple(both), tuple(places)))
@@ -258,17 +257,12 @@ def beside(lines: set[tuple[str, int]]) -> set[tuple[str, int]]:
 def old_lines(diff: str) -> set[tuple[str, int]]:
     """(path, line of the base) that a unified diff removes, or behind which it adds."""
     found: set[tuple[str, int]] = set()
-    path, line = "", 0
-    for text in diff.splitlines():
-        if text.startswith("--- "):
-            path = text[4:].removeprefix("a/")
-        elif hunk := HUNK.match(text):
-            line = int(hunk[1])
-        elif text.startswith("-"):
-            found.add((path, line))
-            line += 1
-        elif text.startswith("+") and not text.startswith("+++ "):
-            found.add((path, max(0, line - 1)))
-        elif text.startswith(" "):
-            line += 1
+    for file in parse_diff(diff):
+        path = file.old_path or file.path
+        for hunk in file.hunks:
+            line = hunk.old - 1  # the last line of the base that was passed
+            for each in hunk.lines:
+                line = line if each.old is None else each.old
+                if each.kind != "context":
+                    found.add((path, max(0, line)))
     return found

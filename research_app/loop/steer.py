@@ -1,6 +1,5 @@
 """Steer: what a researcher's click gives to the agents: the program, notes, an idea to revive, changes to combine."""
 
-import difflib
 import hashlib
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from agent.diff import lines_of
 from agent.quote import quoted
 from research_app.access import may_operate
 from research_app.loop import converse, propose
@@ -22,6 +22,7 @@ from research_app.models import (
     Project,
     Stage,
 )
+from training.matching import matching_blocks
 
 LONGEST_PROGRAM = 40_000  # characters
 LONGEST_NOTE = 4_000
@@ -70,8 +71,9 @@ def write_program(project: Project, text: str, author: User, *, seen: int, note:
 
 def lines_changed(before: str, after: str) -> tuple[int, int]:
     """How many lines were added and removed."""
-    lines = list(difflib.ndiff(before.splitlines(), after.splitlines()))
-    return sum(line.startswith("+ ") for line in lines), sum(line.startswith("- ") for line in lines)
+    old, new = lines_of(before), lines_of(after)
+    stayed = sum(length for _, _, length in matching_blocks(old, new))
+    return len(new) - stayed, len(old) - stayed
 
 
 def add_note(project: Project, text: str, author: User, candidate: Candidate | None = None) -> Note:

@@ -11,6 +11,7 @@ from .errors import (
     TroubleError,
 )
 from .git import MINIMUM_VERSION, git_version
+from .patch import patch_text
 from .paths import check_paths, matches
 from .store import Repository
 from .syntax import normalised_syntax_hash
@@ -38,4 +39,5 @@ __all__ = [
     "matches",
     "message_with_trailers",
     "normalised_syntax_hash",
+    "patch_text",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from .paths import path_problem
 _KINDS: dict[str, Literal["added", "deleted"]] = {"A": "added", "D": "deleted"}  # any other status modifies
 _MODES = {"100644", "100755"}
 _ABSENT = "000000"
+_UNDECODED = re.compile("[\udc80-\udcff]")  # how Python holds bytes that are not UTF-8
 _STRANGE_MODES = {"120000": "a symbolic link", "160000": "a submodule"}
 
 
@@ -62,15 +64,20 @@ def _changed(repository: Path, base: str, tree: str) -> list[_Entry]:
         repository=repository,
     ).stdout  # fmt: skip
     # First a header and a path for each file, then, in the same order, the numbers of lines for each.
-    fields = output.decode("utf-8", "backslashreplace").split("\0")[:-1]
+    fields = output.decode("utf-8", "surrogateescape").split("\0")[:-1]
     count = len(fields) // 3
     headers, paths, numbers = fields[: 2 * count : 2], fields[1 : 2 * count : 2], fields[2 * count :]
     entries = []
     for header, path, counts in zip(headers, paths, numbers, strict=True):
         old_mode, new_mode, old_blob, new_blob, status = header[1:].split(" ")
         added, removed, _path = counts.split("\t", 2)
+        if _UNDECODED.search(path):
+            shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise PatchError(f"The path {shown!r} is not UTF-8; rename the file.")
+        if problem := path_problem(path):
+            raise PatchError(f"The path {path!r} {problem}.")
         if added == "-":  # git saw a NUL byte
-            raise PatchError(f"{path!r} is not UTF-8 text; only text files can be changed.")
+            raise PatchError(f"{path} is not UTF-8 text; only text files can be changed.")
         file = FileChange(path, _KINDS.get(status[0], "modified"), int(added), int(removed))
         entries.append(_Entry(file, old_mode, new_mode, old_blob, new_blob))
     return entries
@@ -78,8 +85,6 @@ def _changed(repository: Path, base: str, tree: str) -> list[_Entry]:
 
 def _check_entry(entry: _Entry) -> None:
     path = entry.file.path
-    if problem := path_problem(path):
-        raise PatchError(f"The path {path!r} {problem}.")
     for mode in (entry.new_mode, entry.old_mode):
         if mode not in _MODES and mode != _ABSENT:
             kind = _STRANGE_MODES.get(mode, "not a regular file")
@@ -94,6 +99,11 @@ def _text(repository: Path, path: str, mode: str, blob: str, limits: Limits) -> 
     size, data = read_blob(repository, blob, limits.max_file_bytes)
     if size > limits.max_file_bytes:
         raise PatchError(f"{path} has {size:,} bytes; files of at most {limits.max_file_bytes:,} can be changed.")
+    return text_of(path, data)
+
+
+def text_of(path: str, data: bytes) -> str:
+    """The text of a file. Raises PatchError where it is none."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

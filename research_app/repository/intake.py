@@ -74,7 +74,7 @@ def read_push(body: bytes) -> Push:
 def take(repository: Repository, commit: str, pack: bytes) -> Pushed:
     """Unpack a pushed commit beside the repository and say how it differs from the baseline that it was made from.
 
-    Raises PatchError where the pack is broken or the commit does not come from the baseline.
+    Raises PatchError where the pack is broken, the commit does not come from the baseline, or a file is not UTF-8 text.
     """
     with tempfile.TemporaryDirectory(prefix="signoff-push-") as folder:
         beside = Path(folder, "pushed.git")
@@ -90,7 +90,7 @@ def take(repository: Repository, commit: str, pack: bytes) -> Pushed:
             found = run_git("merge-base", "--end-of-options", tip, commit, repository=beside, accept=(0, 1))
             base = found.stdout.decode().strip()
             message = run_git("show", "-s", "--format=%B", "--end-of-options", commit, repository=beside).stdout
-            patch = Repository(beside, repository.branch).diff(base, commit) if base else ""
+            patch = Repository(beside, repository.branch).patch(base, commit) if base else ""
         except GitError as error:
             raise PatchError(f"The push cannot be read: {error.errors[:300]}") from None
     if not base:
@@ -163,7 +163,7 @@ def _upload_pack(repository: Repository, *options: str, stdin: bytes = b"") -> b
 def _message(text: str) -> tuple[str, dict[str, str]]:
     """A commit message without its trailers, and those with lower-case names."""
     paragraphs = [part.strip("\n") for part in re.split(r"\n\s*\n", text.strip()) if part.strip()]
-    last = [_TRAILER.match(line) for line in paragraphs[-1].splitlines()] if len(paragraphs) > 1 else [None]
+    last = [_TRAILER.match(line) for line in paragraphs[-1].split("\n")] if len(paragraphs) > 1 else [None]
     if not all(last):
         return "\n\n".join(paragraphs), {}
     return "\n\n".join(paragraphs[:-1]), {match[1].lower(): match[2].strip() for match in last if match}

@@ -65,7 +65,7 @@ def heads(repository: Path, address: str, timeout: float = FETCH_SECONDS) -> dic
     listing = run_git(
         "ls-remote", "--heads", "--end-of-options", address, repository=repository, timeout=timeout
     ).stdout.decode("utf-8", "backslashreplace")
-    rows = (line.partition("\trefs/heads/") for line in listing.splitlines())
+    rows = (line.partition("\trefs/heads/") for line in listing.split("\n") if line)
     return {branch: commit for commit, _tab, branch in rows}
 
 

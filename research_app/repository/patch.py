@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Callable
 from pathlib import Path
+
+from agent.diff import parse_diff, path_at
 
 from .change import Limits
 from .errors import PatchError
 from .git import GitError, run_git
+from .line_ends import Read, fitted
 from .paths import path_problem
 
-# The pairs of prefixes that git writes, by default and with diff.mnemonicPrefix.
-_SIDES = [(pair[0] + "/", pair[1] + "/") for pair in ("ab", "ba", "iw", "wi", "ci", "ic", "cw", "wc", "ow", "wo")]
+_UNDECODED = re.compile("[\udc80-\udcff]")  # how Python holds bytes that are not UTF-8
 
 
-def apply_patch(repository: Path, index: Path, patch: str, limits: Limits) -> None:
-    """Apply `patch` to the private index file `index`, without a work tree. Raises PatchError."""
+def apply_patch(repository: Path, index: Path, patch: str, limits: Limits, read: Read, usual: Callable[[str], str]) -> None:
+    """Apply `patch` to the private index file `index`, without a work tree. Raises PatchError.
+
+    `read` and `usual` tell of the base what line ends its files have (line_ends.py).
+    """
     try:
-        data = patch.encode()
+        size = len(patch.encode())
     except UnicodeEncodeError:
         raise PatchError("The patch is not UTF-8 text.") from None
-    if len(data) > limits.max_patch_bytes:
-        raise PatchError(f"The patch has {len(data):,} bytes; at most {limits.max_patch_bytes:,} are taken.")
-    if b"\0" in data:
-        raise PatchError("The patch holds a NUL byte: it is not a text diff.")
+    if size > limits.max_patch_bytes:
+        raise PatchError(f"The patch has {size:,} bytes; at most {limits.max_patch_bytes:,} are taken.")
+    if "\0" in patch:
+        raise PatchError(f"{_not_text(patch, patch.index(chr(0)))} It holds a NUL byte.")
+    data = fitted(patch, read, usual).encode()
     if not data.endswith(b"\n"):
         data += b"\n"  # lost when a patch is pasted
-    strip = f"-p{_prefix_parts(patch)}"
+    strip = "-p1" if all(file.prefixed for file in parse_diff(data.decode())) else "-p0"
     _check_headers(repository, data, strip, limits)
     try:
         run_git(
@@ -34,7 +42,25 @@ def apply_patch(repository: Path, index: Path, patch: str, limits: Limits) -> No
             repository=repository, stdin=data, environment={"GIT_INDEX_FILE": str(index)},
         )  # fmt: skip
     except GitError as error:
-        raise PatchError(_why_not(error.errors, patch)) from None
+        raise PatchError(_why_not(error.errors)) from None
+
+
+def patch_text(data: bytes) -> str:
+    """A patch as text that says just what its bytes say. Raises PatchError, naming the file, where they are not UTF-8."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise PatchError("The patch is UTF-16 text, as PowerShell's > writes it. Make it with: git diff --output=change.patch")
+    text = data.decode("utf-8", "surrogateescape")
+    for found in _UNDECODED.finditer(text):
+        line = text[text.rfind("\n", 0, found.start()) + 1 :][:1]
+        if line != "@":  # git cuts off what it names after the @@ at a byte
+            raise PatchError(_not_text(text, found.start()))
+    return _UNDECODED.sub("\ufffd", text)
+
+
+def _not_text(patch: str, at: int) -> str:
+    """The sentence about the file to which this place of a patch belongs."""
+    path = path_at(patch, at).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") or "The patch"
+    return f"{path} is not UTF-8 text; only text files can be changed."
 
 
 def _check_headers(repository: Path, data: bytes, strip: str, limits: Limits) -> None:
@@ -44,7 +70,7 @@ def _check_headers(repository: Path, data: bytes, strip: str, limits: Limits) ->
             "apply", "--numstat", "-z", "--whitespace=nowarn", strip, "-", repository=repository, stdin=data
         ).stdout
     except GitError as error:
-        raise PatchError(_why_not(error.errors, data.decode())) from None
+        raise PatchError(_why_not(error.errors)) from None
     entries = [entry.split("\t", 2) for entry in listing.decode("utf-8", "backslashreplace").split("\0")[:-1]]
     if not entries:
         raise PatchError("The patch holds no change: give a unified diff, as `git diff` prints it.")
@@ -54,32 +80,18 @@ def _check_headers(repository: Path, data: bytes, strip: str, limits: Limits) ->
         if problem := path_problem(path):
             raise PatchError(f"The path {path!r} {problem}.")
         if added == "-":
-            raise PatchError(f"The patch of {path} is binary; only text files can be changed.")
+            raise PatchError(f"{path} is not UTF-8 text; only text files can be changed. The patch of it is binary.")
     lines = sum(int(added) + int(removed) for added, removed, _path in entries)
     if lines > limits.max_changed_lines:
         raise PatchError(f"The patch changes {lines:,} lines; at most {limits.max_changed_lines:,} are taken.")
 
 
-def _prefix_parts(patch: str) -> int:
-    """1 when the patch's paths carry git's prefixes (a/train.py, b/train.py), 0 when they are plain."""
-    header = re.search(r"^diff --git (?P<old>\S+) (?P<new>\S+)$", patch, re.MULTILINE)
-    header = header or re.search(r'^--- "?(?P<old>[^\t\r\n]+).*\n\+\+\+ "?(?P<new>[^\t\r\n]+)', patch, re.MULTILINE)
-    if header is None:
-        return 1
-    old, new = header["old"].lstrip('"'), header["new"].lstrip('"')
-    for before, after in _SIDES:
-        if (old.startswith(before) or old == "/dev/null") and (new.startswith(after) or new == "/dev/null"):
-            return 1
-    return 0
-
-
-def _why_not(errors: str, patch: str) -> str:
+def _why_not(errors: str) -> str:
     """What git said, as a sentence for the patch's author."""
     if match := re.search(r"patch failed: (.+):(\d+)", errors):
-        hint = " The patch ends its lines with CRLF; check that the file does too." if "\r\n" in patch else ""
         return (
             f"The patch does not apply to {match[1]} at line {match[2]}: the lines around the change differ "
-            f"from the base. Make it anew on the base.{hint}"
+            f"from the base. Make it anew on the base."
         )
     if match := re.search(r"error: (.+): does not exist in index", errors):
         return f"The patch changes {match[1]}, which the base does not have."
@@ -91,5 +103,5 @@ def _why_not(errors: str, patch: str) -> str:
         return f"The patch is malformed at its line {match[1]}: a hunk's line counts do not match its lines."
     if "No valid patches" in errors or "unrecognized input" in errors:
         return "The patch holds no change: give a unified diff, as `git diff` prints it."
-    first = next(iter(errors.splitlines()), "git gave no reason").removeprefix("error: ").removeprefix("fatal: ")
+    first = (errors.split("\n")[0] or "git gave no reason").removeprefix("error: ").removeprefix("fatal: ")
     return f"The patch does not apply: {first}."

@@ -6,23 +6,26 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 from . import objects, trailers
-from .admission import admit
+from .admission import admit, text_of
 from .change import Change, Limits, diff_hash
 from .edits import Edit, apply_edits
 from .errors import ConflictError, OvertakenError, PatchError, RepositoryError, StaleTipError, TroubleError
 from .git import GitError, Output, run_git
+from .line_ends import usual_end
 from .mirror import built_at, fetch_branch
 from .names import branch_ref, full_hash, kept_ref
-from .patch import apply_patch
+from .patch import apply_patch, patch_text
 from .paths import matches, path_problem
 from .remote import push_branch
 from .trailers import LogEntry
 from .writing import Signing, commit_tree, index_tree, private_index, tree_with
 
 STALE_LOCK_SECONDS = 60.0
+MOST_LIKE = 20  # files that are asked how lines end
 _ABSENT = "0" * 40
 _FENCE = kept_ref("fence")
 
@@ -82,6 +85,16 @@ class Repository:
         with objects.opened(self.path, full_hash(commit)) as opened:
             return tuple(sorted(str(blob.path) for blob in objects.blobs(opened.tree)))
 
+    def text(self, commit: str, path: str) -> str | None:
+        """A regular file as text, None where there is none. Raises PatchError where it is not UTF-8, or above Limits' size."""
+        with objects.opened(self.path, full_hash(commit)) as opened:
+            blob = objects.blob_at(opened, path)
+            if blob is None:
+                return None
+            if blob.size > (largest := Limits().max_file_bytes):
+                raise PatchError(f"{path} has {blob.size:,} bytes; files of at most {largest:,} can be changed.")
+            return text_of(path, objects.content(blob))
+
     def texts(self, commit: str, patterns: Iterable[str]) -> dict[str, str]:
         """The files that glob `patterns` cover, as text. What is not UTF-8, or above Limits' file size, is left out."""
         patterns, largest = tuple(patterns), Limits().max_file_bytes
@@ -99,16 +112,22 @@ class Repository:
     def diff(self, base: str, commit: str) -> str:
         """What changed from `base` to `commit`, as a unified diff that attributes and configuration cannot alter.
 
-        Bytes that are not UTF-8 are shown as escapes.
+        For people: bytes that are not UTF-8 are shown as escapes. `patch` is for what shall be applied.
         """
-        output = run_git(
+        return self._diff(base, commit).decode("utf-8", "backslashreplace")
+
+    def patch(self, base: str, commit: str) -> str:
+        """The same diff, to be applied: it says just what the files say. Raises PatchError where one is not UTF-8 text."""
+        return patch_text(self._diff(base, commit))
+
+    def _diff(self, base: str, commit: str) -> bytes:
+        return run_git(
             "diff-tree", "-p", "-r", "--text", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
             "--full-index", "--unified=3", "--inter-hunk-context=0", "--diff-algorithm=histogram", "--indent-heuristic",
             "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none",
             "--end-of-options", full_hash(base), full_hash(commit),
             repository=self.path,
-        )  # fmt: skip
-        return output.stdout.decode("utf-8", "backslashreplace")
+        ).stdout  # fmt: skip
 
     def export(self, commit: str, folder: Path) -> None:
         """Write the commit's regular files beneath `folder`, which must be new or empty.
@@ -145,10 +164,10 @@ class Repository:
     # Making changes
 
     def change_from_patch(self, base: str, patch: str, message: str, author: str, limits: Limits | None = None) -> Change:
-        """Apply a unified diff, with or without a/ and b/ prefixes, to the base. Raises PatchError."""
+        """Apply a unified diff to the base, with or without a/ and b/, whatever its line ends. Raises PatchError."""
         limits = limits or Limits()
         with private_index(self.path, full_hash(base)) as index:
-            apply_patch(self.path, index, patch, limits)
+            apply_patch(self.path, index, patch, limits, partial(self.text, base), partial(self._usual_end, base))
             tree = index_tree(self.path, index)
         return self._change(base, tree, message, author, limits)
 
@@ -156,25 +175,12 @@ class Repository:
         self, base: str, edits: Sequence[Edit], message: str, author: str, limits: Limits | None = None
     ) -> Change:
         """Apply exact replacements (path, old text, new text); an empty old text makes a file. Raises PatchError."""
-        modes: dict[str, str] = {}
-
-        def read(path: str) -> str | None:
-            with objects.opened(self.path, full_hash(base)) as opened:
-                blob = objects.blob_at(opened, path)
-                if blob is None:
-                    return None
-                modes[path] = "100755" if blob.mode & 0o111 else "100644"
-                try:
-                    return objects.content(blob).decode()
-                except UnicodeDecodeError:
-                    raise PatchError(f"{path} is not UTF-8 text; only text files can be changed.") from None
-
         limits = limits or Limits()
-        new = apply_edits(edits, read)
+        new = apply_edits(edits, partial(self.text, base))
         for path, text in new.items():
             if len(text.encode()) > limits.max_file_bytes:
                 raise PatchError(f"{path} would have more than {limits.max_file_bytes:,} bytes.")
-        files = {path: (modes.get(path, "100644"), text.encode()) for path, text in new.items()}
+        files = {path: (self._mode(base, path), text.encode()) for path, text in new.items()}
         change = self._change(base, tree_with(self.path, files, base), message, author, limits)
         if replaced := {file.path for file in change.files} - new.keys():
             raise PatchError(f"The base has {', '.join(sorted(replaced))} where an edit would need a folder or a file.")
@@ -303,6 +309,21 @@ class Repository:
         return None
 
     # Shared by the above
+
+    def _mode(self, commit: str, path: str) -> str:
+        """How a file is to be kept: executable where it is that already."""
+        with objects.opened(self.path, full_hash(commit)) as opened:
+            blob = objects.blob_at(opened, path)
+            return "100755" if blob is not None and blob.mode & 0o111 else "100644"
+
+    def _usual_end(self, commit: str, path: str) -> str:
+        """What ends the lines of files like the one at `path`: of those with its suffix, in its folder where there are any."""
+        suffix, folder = PurePosixPath(path).suffix, PurePosixPath(path).parent
+        with objects.opened(self.path, full_hash(commit)) as opened:
+            alike = [blob for blob in objects.blobs(opened.tree) if PurePosixPath(str(blob.path)).suffix == suffix]
+            beside = [blob for blob in alike if PurePosixPath(str(blob.path)).parent == folder]
+            read = [objects.content(blob) for blob in (beside or alike)[:MOST_LIKE] if blob.size <= Limits().max_file_bytes]
+        return usual_end(b"".join(read).decode("utf-8", "replace"))
 
     def _resolved(self, ref: str) -> str | None:
         """The commit that a full ref name stands for, or None."""

@@ -23,7 +23,7 @@ def normalised_syntax_hash(files: Mapping[str, str]) -> str:
 def _normalised(path: str, text: str) -> str:
     if path.endswith(".py"):
         try:
-            tree = ast.parse(text)
+            tree = ast.parse(text.removeprefix("\ufeff"))  # Python reads past it, `ast.parse` does not
             _drop_docstrings(tree)
             return "python:" + ast.dump(tree, annotate_fields=False)
         except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -34,7 +34,7 @@ def message_with_trailers(text: str, trailers: Sequence[tuple[str, str]]) -> str
     for key, value in trailers:
         if not re.fullmatch(r"[A-Za-z][A-Za-z-]*", key) or not value.strip() or not value.isprintable():
             raise RepositoryError(f"{key!r}: {value!r} is not a trailer: give a key of letters and one line of text.")
-    printable = ("".join(letter if letter.isprintable() else " " for letter in line) for line in text.splitlines())
+    printable = ("".join(letter if letter.isprintable() else " " for letter in line) for line in text.split("\n"))
     body = "\n".join(line.rstrip() for line in printable).strip() or "Change"
     block = "\n".join(f"{key}: {value.strip()}" for key, value in trailers)
     return f"{body}\n\n{block}\n"

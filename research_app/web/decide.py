@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
+from agent.diff import parse_diff
 from research_app.loop import review
 from research_app.loop import revise as revise_step
 from research_app.loop.check import CheckFailed
@@ -20,6 +21,10 @@ from research_app.web.access import get_candidate, get_project, operator, requir
 from research_app.web.candidate import FRAGMENTS, context_of
 
 MAX_REASON = 4000  # characters
+REPLACED = (
+    "The patch holds U+FFFD, which stands where bytes were not UTF-8. Send it by git push, the API or the command line, "
+    "which rewrite nothing."
+)
 
 
 @reviewer
@@ -69,6 +74,10 @@ def revise(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         patch = request.POST.get("patch", "")
         if not patch.strip():
             raise ReviewRefused("Paste the whole change as a unified diff against the baseline, as `git diff` writes it.")
+        if any("\ufffd" in line.text for file in parse_diff(patch) for line in file.lines if line.kind == "added"):
+            raise ReviewRefused(REPLACED)
+        if "\r" not in patch:
+            patch = patch.replace("\n", "\r\n")  # what a form sends without a script, which says that line ends were lost
         try:
             revise_step.revise(shown, author=user.get_username(), patch=patch, message=message, submitted_by=user)
         except (RevisionRefused, CheckFailed, RepositoryError) as problem:

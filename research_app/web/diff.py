@@ -4,92 +4,50 @@ What is shown is the stored diff, line for line: colours and words only decorate
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
 
+from agent.diff import DiffFile, DiffLine, parse_diff
 from research_app.web.colours import Span, coloured_lines, odd_letters, render_line
 from research_app.web.lines import FileDiff, Gap, Hunk, Line
 from research_app.web.text import hides_something
 from research_app.web.words import mark_words
+from training.matching import steps_between
 
 MAX_SHOWN_BYTES = 2 << 20  # of one diff: above, it is offered as a download only
 AROUND = 3  # lines shown around one that is asked for
 STEP = 20  # lines that one press of "more" unfolds
+NO_NEWLINE = "No newline at end of file"
 SMALLEST = 3  # unchanged lines in a row that are worth folding away
 
 Texts = tuple[str | None, str | None]  # of one file before and after; None where the file cannot be read or is not there
 Read = Callable[[str], Texts]
 Chunk = tuple[str, tuple[str, ...]]  # path, changed lines with their signs
 
-_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
 _SPACE = re.compile(r"\s+")
 
 
 def parse(diff: str) -> list[FileDiff]:
-    """Files and hunks of a unified diff as git prints it. Hunk lengths decide what is content, never the look of a line."""
-    files: list[FileDiff] = []
-    lines = diff.split("\n")
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        if line.startswith("diff --git "):
-            name = _unquote(line.rsplit(" b/", 1)[-1].rstrip('"'))
-            files.append(FileDiff(name, "modified", [], number=len(files) + 1))
-        elif files and line.startswith("new file mode"):
-            files[-1].kind = "added"
-        elif files and line.startswith("deleted file mode"):
-            files[-1].kind = "deleted"
-        elif files and (path := _path_of(line)):
-            files[-1].path = path
-        elif files and (head := _HUNK.match(line)):
-            at = _read_hunk(files[-1], head, lines, at + 1)
-            continue
-        at += 1
+    """The files of a diff, ready to be decorated."""
+    files = [_shown(file, number) for number, file in enumerate(parse_diff(diff), 1)]
     for file in files:
         file.hidden_characters = any(line.kind != "note" and hides(line.text) for line in file.lines)
     return files
 
 
-def _path_of(line: str) -> str:
-    """The path that a ---/+++ line names, "" for other lines and for /dev/null."""
-    if not line.startswith(("--- ", "+++ ")):
-        return ""
-    name = _unquote(line[4:].rstrip("\t"))
-    return "" if name == "/dev/null" else name[2:] if name.startswith(("a/", "b/")) else name
+def _shown(file: DiffFile, number: int) -> FileDiff:
+    counts = Counter(line.kind for line in file.lines)
+    hunks = [Hunk(h.place, list(_lines(h.lines)), h.old, h.new, h.old_count, h.new_count) for h in file.hunks]
+    mode = (file.old_mode, file.new_mode) if file.kind == "modified" and file.old_mode != file.new_mode else None
+    return FileDiff(file.path, file.kind, hunks, counts["added"], counts["removed"], number=number, mode=mode)
 
 
-def _unquote(name: str) -> str:
-    """Undo git's quoting of unusual file names."""
-    if not (name.startswith('"') and name.endswith('"')):
-        return name
-    plain = name[1:-1].encode("latin-1", "backslashreplace").decode("unicode_escape", "replace")
-    return plain.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _read_hunk(file: FileDiff, head: re.Match[str], lines: Sequence[str], at: int) -> int:
-    """Read one hunk into the file; the index of the first line after it."""
-    left = int(head[2] if head[2] is not None else 1)
-    right = int(head[4] if head[4] is not None else 1)
-    # Of a side without lines git names the line before it.
-    old, new = int(head[1]) + (left == 0), int(head[3]) + (right == 0)
-    hunk = Hunk(head[5], [], old, new, left, right)
-    while at < len(lines) and (left > 0 or right > 0 or lines[at].startswith("\\")):
-        sign, text = lines[at][:1], lines[at][1:]
-        if sign == "+":
-            hunk.lines.append(Line("added", text, new=new))
-            new, right, file.added = new + 1, right - 1, file.added + 1
-        elif sign == "-":
-            hunk.lines.append(Line("removed", text, old=old))
-            old, left, file.removed = old + 1, left - 1, file.removed + 1
-        elif sign == "\\":
-            hunk.lines.append(Line("note", text.strip()))
-        else:
-            hunk.lines.append(Line("context", text, old=old, new=new))
-            old, new, left, right = old + 1, new + 1, left - 1, right - 1
-        at += 1
-    file.hunks.append(hunk)
-    return at
+def _lines(lines: Iterable[DiffLine]) -> Iterator[Line]:
+    for line in lines:
+        yield Line(line.kind, line.text, line.old, line.new)
+        if not line.newline:
+            yield Line("note", NO_NEWLINE)
 
 
 def too_large(diff: str) -> bool:
@@ -116,7 +74,7 @@ def _respaced(block: Sequence[Line]) -> Iterator[Line]:
     """A block of changed lines without those that are the same but for white space."""
     before, after = ([line for line in block if line.kind == kind] for kind in ("removed", "added"))
     old_keys, new_keys = ([_SPACE.sub("", line.text) for line in side] for side in (before, after))
-    for tag, i, j, k, m in SequenceMatcher(None, old_keys, new_keys, autojunk=False).get_opcodes():
+    for tag, i, j, k, m in steps_between(old_keys, new_keys):
         if tag == "equal":
             for old, new in zip(before[i:j], after[k:m], strict=True):
                 yield Line("context", new.text, old=old.old, new=new.new, respaced=old.text != new.text)

@@ -64,12 +64,13 @@ class FileDiff:
     """One file of a diff."""
 
     path: str
-    kind: str  # "modified", "added" or "deleted"
+    kind: str  # "modified", "added", "deleted", "renamed" or "copied"
     hunks: list[Hunk]
     added: int = 0
     removed: int = 0
     hidden_characters: bool = False
     coloured: bool = True
+    mode: tuple[str, str] | None = None  # before and after, where it changed
     number: int = 0  # place in the list of files, from 1
     parts: list[Hunk | Gap] = field(default_factory=list)  # what is shown, in order
     loaded: bool = False  # False: its lines come by a request of their own

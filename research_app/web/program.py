@@ -1,7 +1,5 @@
 """/projects/<slug>/program/ : what the agents are told: the program with its versions, and notes."""
 
-import difflib
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -14,7 +12,9 @@ from research_app.loop.steer import LONGEST_NOTE, LONGEST_PROGRAM, ProgramChange
 from research_app.models import Note, Project
 from research_app.web.access import get_candidate, get_project, operator, researcher
 from research_app.web.conversations import person
+from training.matching import steps_between
 
+AROUND = 3  # unchanged lines that are shown beside changed ones
 VERSIONS_SHOWN = 30
 
 
@@ -72,14 +72,22 @@ def changed_lines(project: Project, number: int) -> list[tuple[str, str]]:
     rows = project.program_versions.filter(number__in=[number - 1, number]).order_by("number")
     texts = {row.number: row.text for row in rows}
     before = texts.get(number - 1) or original(project)
-    lines = difflib.unified_diff(before.splitlines(), texts[number].splitlines(), lineterm="", n=3)
-    return [(line[0].strip(), line[1:]) for line in list(lines)[2:] if not line.startswith("@@")]
+    old, new = before.split("\n"), texts[number].split("\n")
+    shown: list[tuple[str, str]] = []
+    for tag, i, j, k, m in steps_between(old, new):
+        if tag == "equal":
+            first, last = i > 0, j < len(old)  # whether something changed before these lines, and after them
+            near = {n for n in range(i, j) if (first and n < i + AROUND) or (last and n >= j - AROUND)}
+            shown += [("", old[n]) for n in sorted(near)]
+        else:
+            shown += [*(("-", line) for line in old[i:j]), *(("+", line) for line in new[k:m])]
+    return shown
 
 
 def original(project: Project) -> str:
     """The program that the repository brought."""
     name, first = project.file.edit.program, project.baseline_versions.earliest("number")
-    return project.repository.texts(first.commit, [name]).get(name, "")
+    return project.repository.texts(first.commit, [name]).get(name, "").replace("\r\n", "\n")
 
 
 @operator

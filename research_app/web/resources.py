@@ -1,10 +1,11 @@
 """What a change resolves to: measured facts of both arms side by side, and the constants whose value changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from agent.touched import ASSIGNMENT
+from agent.diff import DiffLine, parse_diff
+from agent.touched import ASSIGNMENT, is_python
 from research_app.models import PatchSet, Run
 from research_app.web import figures
 
@@ -74,11 +75,16 @@ def constants_of(patch_set: PatchSet | None) -> list[Constant]:
 
 def constants_in(diff: str, names: Iterable[str]) -> list[Constant]:
     """Where a diff moves some constants, in the order of their names. One pass over the diff."""
-    values: dict[str, dict[str, str]] = {name: {"-": "", "+": ""} for name in names}
-    for line in diff.splitlines():
-        sign = line[:1]
-        match = ASSIGNMENT.match(line, 1) if sign in ("-", "+") and not line.startswith(("---", "+++")) else None
-        if match and match["name"] in values and not values[match["name"]][sign]:
-            value = line[match.end() :].split("  #")[0].strip()
-            values[match["name"]][sign] = value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
-    return [Constant(name, told["-"], told["+"]) for name, told in values.items()]
+    values: dict[str, dict[str, str]] = {name: {"removed": "", "added": ""} for name in names}
+    for line in changed_lines(diff) if values else ():
+        match = ASSIGNMENT.match(line.text)
+        if match and match["name"] in values and not values[match["name"]][line.kind]:
+            value = line.text[match.end() :].split("  #")[0].strip()
+            values[match["name"]][line.kind] = value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
+    return [Constant(name, told["removed"], told["added"]) for name, told in values.items()]
+
+
+def changed_lines(diff: str) -> Iterator[DiffLine]:
+    """The lines that a diff adds to Python files, or removes."""
+    for file in filter(is_python, parse_diff(diff)):
+        yield from (line for line in file.lines if line.kind != "context")

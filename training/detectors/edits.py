@@ -10,12 +10,12 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import PurePosixPath
 
 from training.detectors.marks import WORDS, Kind, Mark, find_marks, kinds_of_words
 from training.detectors.record import Finding, Level
+from training.matching import matching_blocks, steps_between
 
 MOST = 30  # findings per detector; a change that has more is read as a whole anyway
 SHOWN = 90  # characters of a line of code in a sentence
@@ -51,9 +51,21 @@ class FileEdit:
         return LINE_END.split(self.after or "")
 
     @cached_property
+    def _numbers(self) -> Sequence[int]:
+        """Per line of the new file, as Python counts, its number where line feeds alone end lines: git's, and a page's."""
+        text, numbers = self.after or "", [1]
+        for end in LINE_END.finditer(text):
+            numbers.append(numbers[-1] + end[0].endswith("\n"))
+        return numbers
+
+    def shown(self, line: int) -> int:
+        """The number by which a page shows a line of the new file."""
+        return self._numbers[line - 1]
+
+    @cached_property
     def matched(self) -> Sequence[tuple[int, int, int]]:
         """(first old line, first new line, length) of the runs of lines that stayed, from 0."""
-        return SequenceMatcher(None, self.old, self.new, autojunk=False).get_matching_blocks()
+        return matching_blocks(self.old, self.new)
 
     def stayed(self, line: int) -> bool:
         """Whether a line of the new file (from 1) was in the old one, in its place."""
@@ -120,7 +132,7 @@ def _changed_words(change: FileEdit) -> Iterator[tuple[Kind, Finding]]:
     """Lines of a file that is no Python, by the words in them."""
     if PurePosixPath(change.path).suffix in PROSE:
         return
-    for tag, i, j, start, end in SequenceMatcher(None, change.old, change.new, autojunk=False).get_opcodes():
+    for tag, i, j, start, end in steps_between(change.old, change.new):
         if tag == "equal":
             continue
         lines = [(number + 1, change.new[number], "is new or changed") for number in range(start, end)]
@@ -132,8 +144,9 @@ def _changed_words(change: FileEdit) -> Iterator[tuple[Kind, Finding]]:
 
 def _finding(change: FileEdit, kind: Kind, level: Level, how: str, line: int, text: str) -> Finding:
     detector, about = DETECTORS[kind]
-    sentence = f"{change.path}, line {line}: `{_short(text)}` {how}; it concerns {about}."
-    return Finding(detector, level, sentence, path=change.path, line=line)
+    number = change.shown(line)
+    sentence = f"{change.path}, line {number}: `{_short(text)}` {how}; it concerns {about}."
+    return Finding(detector, level, sentence, path=change.path, line=number)
 
 
 def _limited(found: Iterable[tuple[Kind, Finding]]) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from research_app.loop.reconcile import retry
 from research_app.loop.revise import RevisionRefused, next_number, revise
 from research_app.management.commands.project import find_project
 from research_app.models import Candidate, Event, Run, StageMoved
-from research_app.repository import RepositoryError
+from research_app.repository import RepositoryError, patch_text
 
 
 class Command(BaseCommand):
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         try:
             text = read_patch(options["patch"])
             candidate = submit(project, text, options["hypothesis"], category=options["category"], author=options["author"])
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise CommandError(f"The patch {options['patch']} cannot be read: {error}") from error
         except (CheckFailed, RepositoryError) as error:
             raise CommandError(str(error)) from error
@@ -70,7 +70,7 @@ class Command(BaseCommand):
         candidate = self.find(options)
         try:
             revise(candidate, author=options["author"], patch=read_patch(options["patch"]), message=options["message"])
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise CommandError(f"The patch {options['patch']} cannot be read: {error}") from error
         except (RevisionRefused, CheckFailed, RepositoryError, StageMoved) as error:
             raise CommandError(str(error)) from error
@@ -101,8 +101,8 @@ class Command(BaseCommand):
 
 
 def read_patch(name: str) -> str:
-    """A patch from a file, or from standard input for "-". Raises OSError, UnicodeDecodeError."""
-    return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    """A patch from a file, or from standard input for "-", as its bytes say. Raises OSError, PatchError."""
+    return patch_text(sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes())
 
 
 def candidate_runs(candidate: Candidate) -> QuerySet[Run]:
