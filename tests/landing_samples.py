@@ -18,9 +18,10 @@ from django.db import transaction
 from research_app.loop import train
 from research_app.loop.check import record_patch_set
 from research_app.loop.duplicates import Fingerprint
+from research_app.loop.judge import freeze
 from research_app.loop.projects import create_project
 from research_app.loop.review import Seen, approve
-from research_app.models import Author, Candidate, Evidence, Landing, Project, Run, Stage, Verdict
+from research_app.models import Author, Candidate, Event, Evidence, Landing, PatchSet, Project, Run, Stage, Verdict
 from research_app.project_file import ProjectFile
 from tests.small_project import FILE, approver, source_repository
 from training.spec import Outcome, RunResult
@@ -75,7 +76,7 @@ def ready(project: Project, *edits: tuple[str, str, str], effect: float = 0.01, 
         number = locked.last_number + 1
         Project.objects.filter(pk=project.pk).update(last_number=number)
     version = project.tip()
-    candidate = Candidate.objects.create(
+    candidate = Candidate(
         project=project,
         number=number,
         hypothesis=f"{hypothesis} ({number})",
@@ -89,11 +90,22 @@ def ready(project: Project, *edits: tuple[str, str, str], effect: float = 0.01, 
     repository = project.repository
     change = repository.change_from_edits(version.commit, edits, f"{project.slug} {candidate}", "ada")
     repository.keep(f"candidates/{number}/1", change.commit)
-    patch_set = record_patch_set(candidate, version, change, Fingerprint(change.diff_hash, "", {}), [], number=1)
-    confirmation = {"effect": effect, "standard_error": 0.0007, "solid": True}
+    with transaction.atomic():
+        candidate.save()
+        Event.objects.seal([candidate], "candidate proposed", candidate, "ada", project, hypothesis=candidate.hypothesis)
+        patch_set = record_patch_set(candidate, version, change, Fingerprint(change.diff_hash, "", {}), [], number=1)
+        evidence = solid_evidence(patch_set, effect)
+        freeze(candidate, evidence)
+        Event.objects.record("stage changed", candidate, "signoff", project, to=Stage.READY, why=evidence.reason)
+        Candidate.objects.filter(pk=candidate.pk).update(patch_set=patch_set, evidence=evidence)
+    return fresh(candidate)
+
+
+def solid_evidence(patch_set: PatchSet, effect: float) -> Evidence:
+    """Solid evidence that names no runs, unsaved."""
     evidence = Evidence(
         patch_set=patch_set,
-        policy_version=project.policy_version,
+        policy_version=patch_set.candidate.project.policy_version,
         verdict=Verdict.SOLID,
         reason="Confirmed on fresh seeds.",
         effect=effect,
@@ -103,12 +115,10 @@ def ready(project: Project, *edits: tuple[str, str, str], effect: float = 0.01, 
         sigma=0.001,
         candidate_n=2,
         baseline_n=2,
-        numbers={"confirmation": confirmation},
+        numbers={"confirmation": {"effect": effect, "standard_error": 0.0007, "solid": True}},
     )
     evidence.content_hash = evidence.compute_hash()
-    evidence.save()
-    Candidate.objects.filter(pk=candidate.pk).update(patch_set=patch_set, evidence=evidence)
-    return fresh(candidate)
+    return evidence
 
 
 def fresh(candidate: Candidate) -> Candidate:

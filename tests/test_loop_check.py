@@ -78,7 +78,7 @@ def test_a_good_patch_prints_the_number_of_its_candidate(project: Project, tmp_p
     assert shown["stage"] == "ready" and shown["evidence"]["verdict"] == "solid"
     assert [run["purpose"] for run in shown["runs"]] == ["screen", "confirm", "confirm", "confirm"]
     assert [event["kind"] for event in shown["events"]] == [
-        "candidate proposed", "stage changed", *["evidence frozen", "stage changed"] * 2,
+        "candidate proposed", "patch set made", "stage changed", *["evidence frozen", "stage changed"] * 2,
     ]  # fmt: skip
     assert "LEARNING_RATE = 0.02" in shown["patch_sets"][0]["diff"]
 

@@ -12,7 +12,7 @@ from research_app.loop.duplicates import Fingerprint, fingerprint_of, tried_befo
 from research_app.loop.examine import flags_of
 from research_app.loop.propose import enter
 from research_app.loop.runs import request_run
-from research_app.models import Author, BaselineVersion, Candidate, Kind, PatchSet, Project, Purpose, Stage
+from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, PatchSet, Project, Purpose, Stage
 from research_app.models.lease import MAX_ATTEMPTS, Lease
 from research_app.repository import Change, Limits, PatchError, check_paths, normalised_syntax_hash
 
@@ -152,9 +152,9 @@ def record_patch_set(
     number: int,
     rebased: bool = False,
 ) -> PatchSet:
-    """The immutable row of one revision; who made it and why stands beside what was proposed."""
+    """The immutable row of one revision; who made it and why stands beside what was proposed. In a transaction."""
     told = candidate.proposed
-    return PatchSet.objects.create(
+    patch_set = PatchSet.objects.create(
         candidate=candidate,
         number=number,
         base=base,
@@ -173,6 +173,10 @@ def record_patch_set(
         submitted_by_id=None if rebased else told.get("submitted_by", candidate.submitted_by_id if number == 1 else None),
         message="" if rebased else told.get("message", ""),
     )
+    kept = {"patch_set": number, "diff": change.diff_hash, "base": change.base, "commit": change.commit, "tree": change.tree}
+    by = "signoff" if rebased else patch_set.author or candidate.author
+    Event.objects.seal([patch_set], "patch set made", candidate, by, candidate.project, **kept, rebased=rebased)
+    return patch_set
 
 
 def give_up(candidate: Candidate, lease: Lease) -> None:

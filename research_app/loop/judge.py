@@ -209,7 +209,7 @@ def freeze(candidate: Candidate, evidence: Evidence) -> None:
     """Save evidence and say so in the log, without the numbers of the hidden shard. In a transaction."""
     evidence.save()
     told = {"hash": evidence.content_hash, "verdict": evidence.verdict, "n": evidence.candidate_n}
-    Event.objects.record("evidence frozen", candidate, "signoff", candidate.project, **told)
+    Event.objects.seal([evidence], "evidence frozen", candidate, "signoff", candidate.project, **told)
 
 
 def conclude(

@@ -174,9 +174,13 @@ def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
         entries = [entry for entry in entries_of(landing) if entry.pk != landing.pk]
         lease.write(**ended, lease_until=None, leased_by="")
         Landing.objects.filter(pk__in=[entry.pk for entry in entries]).update(**ended)
-        say_landed(landing.candidate, version, f"Landed as baseline {version.number}.")
+        if created:
+            told = {"commit": commit, "tree": tree, "baseline": version.number}
+            Event.objects.seal([version], "baseline version made", version, "signoff", project, **told)
+        say_landed(landing.candidate, version, f"Landed as baseline {version.number}.", landing)
         for entry in entries:
-            say_landed(entry.candidate, version, f"Landed as baseline {version.number}, in one batch as {landing.candidate}.")
+            why = f"Landed as baseline {version.number}, in one batch as {landing.candidate}."
+            say_landed(entry.candidate, version, why, entry)
         for member in landing.candidate.members.filter(stage__in=WAITING).select_related("project"):
             say_landed(member, version, f"Landed as baseline {version.number}, as part of {landing.candidate}.")
         if created:
@@ -184,8 +188,9 @@ def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
             ask_for_push(version)
 
 
-def say_landed(candidate: Candidate, version: BaselineVersion, why: str) -> None:
-    """One candidate has landed: its event and its stage. In a transaction."""
+def say_landed(candidate: Candidate, version: BaselineVersion, why: str, landing: Landing | None = None) -> None:
+    """One candidate has landed, with an entry of the queue or as part of one: its event and its stage. In a transaction."""
     told = {"commit": version.commit, "baseline": version.number}
-    Event.objects.record("landed", candidate, "signoff", candidate.project, **told)
+    kept = [Landing.objects.get(pk=landing.pk)] if landing else []
+    Event.objects.seal(kept, "landed", candidate, "signoff", candidate.project, **told)
     candidate.move(Stage.LANDED, why)

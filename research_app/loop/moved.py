@@ -26,7 +26,7 @@ def adopt(project: Project, tip: str) -> BaselineVersion:
             project=project, number=newest.number + 1, commit=tip, tree=tree, moved_outside=True, dropped=dropped
         )
         told = {"commit": tip, "from": newest.commit, "landings_dropped": dropped}
-        Event.objects.record("baseline moved outside Signoff", version, "git", project, **told)
+        Event.objects.seal([version], "baseline moved outside Signoff", version, "git", project, **told)
         ensure_bank(version, project.file.baseline.runs)
     return version
 

@@ -76,7 +76,8 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
         row.config = file.model_dump(mode="json")
         row.save(update_fields=["config", "policy_version", "former_gates"])
         told = {"policy_version": row.policy_version, "policy": file.policy.model_dump(), "guards": file.guards.model_dump()}
-        Event.objects.record("project configured", row, actor, row, **told, gates=file.gate.model_dump(mode="json"))
+        told["gates"] = file.gate.model_dump(mode="json")
+        Event.objects.seal([row], "project configured", row, actor, row, **told)
         if changed:
             void_undecided(row, f"The policy changed to version {row.policy_version}: votes at the gates start afresh.")
 
@@ -138,7 +139,8 @@ def _record(slug: str, source: str, file: ProjectFile, data_hash: str, repositor
         with transaction.atomic():
             project = Project.objects.create(slug=slug, source=source, config=file.model_dump(mode="json"), data_hash=data_hash)
             baseline = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=tree)
-            Event.objects.record("project created", project, actor, project, commit=tip, source=source, data_hash=data_hash)
+            told = {"commit": tip, "source": source, "data_hash": data_hash}
+            Event.objects.seal([project, baseline], "project created", project, actor, project, **told)
             ensure_bank(baseline, max(file.baseline.runs, file.policy.calibration_runs))
     except IntegrityError as error:
         raise ProjectRefused(f"A project {slug!r} was created at the same moment.") from error

@@ -296,11 +296,13 @@ def enter(
     patch: str = "",
     submitted_by_id: int | None = None,
     aa: bool = False,
+    taking_back: tuple[Kind, BaselineVersion] | None = None,
 ) -> Candidate:
     """Write a proposal down as the project's next candidate and wake `check`. One transaction; LeaseLost undoes it.
 
-    `lease` is a worker's claim on the turn that it ends with this candidate.
+    `lease` is a worker's claim on the turn that it ends with this candidate; `taking_back`: a revert or removal, and of what.
     """
+    made, reverts = taking_back or (Kind.CHANGE, None)
     with transaction.atomic():
         round_id = Turn.objects.values_list("round_id", flat=True).get(pk=lease.pk) if lease else None
         Project.objects.filter(pk=project.pk).update(last_number=F("last_number") + 1)
@@ -317,10 +319,13 @@ def enter(
             submitted_by_id=submitted_by_id,
             base=base,
             aa=aa,
+            kind=made,
+            reverts=reverts,
             proposed={"patch": patch} if patch else {"edits": [[e.path, e.old, e.new] for e in proposal.edits]},
             details=dict(proposal.details),
         )
-        Event.objects.record("candidate proposed", candidate, author, project, hypothesis=proposal.hypothesis)
+        told = {"hypothesis": proposal.hypothesis}
+        Event.objects.seal([candidate], "candidate proposed", candidate, author, project, **told)
         Message.objects.enqueue("check", candidate.pk)
         if lease and round_id:
             lease.write(state=TurnState.PROPOSED, candidate=candidate, ended_at=timezone.now(), lease_until=None, leased_by="")

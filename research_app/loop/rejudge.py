@@ -115,7 +115,7 @@ def reuse(landing: Landing, lease: Lease, patch_set: PatchSet, known: Evidence, 
     evidence.save(force_insert=True)
     why = f"This very tree was judged on this very baseline before, as {known.patch_set.candidate}: {known.reason}"
     told = {"hash": evidence.content_hash, "taken_from": known.content_hash}
-    Event.objects.record("evidence taken over", candidate, "signoff", landing.project, **told)
+    Event.objects.seal([evidence], "evidence taken over", candidate, "signoff", landing.project, **told)
     if not still_good(candidate, before, evidence):
         lost = no_longer_holds(before, evidence, why)
         give_back(landing, lease, Stage.READY, lost, patch_set=patch_set, evidence=evidence)

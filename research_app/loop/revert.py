@@ -86,9 +86,13 @@ def propose_inverse(version: BaselineVersion, change: Change, kind: Kind, hypoth
         open_ones = Candidate.objects.filter(project=project, kind=kind, reverts=version).exclude(stage__in=DISCARDED)
         if earlier := next((row for row in open_ones if row.proposed.get("patch") == change.diff), None):
             raise RevertRefused(f"{earlier} proposes just that already; it is {earlier.get_stage_display()}.")
-        candidate = enter(
-            project, project.tip(), proposal, author=name, kind=Author.PERSON, patch=change.diff, submitted_by_id=actor.pk
+        return enter(
+            project,
+            project.tip(),
+            proposal,
+            author=name,
+            kind=Author.PERSON,
+            patch=change.diff,
+            submitted_by_id=actor.pk,
+            taking_back=(kind, version),
         )
-        Candidate.objects.filter(pk=candidate.pk).update(kind=kind, reverts=version)
-        candidate.kind, candidate.reverts = kind, version
-    return candidate

@@ -7,9 +7,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from research_app.access import may_operate, may_review
-from research_app.loop.votes import STAGE_OF, Tally, gate_of, may_not_vote, tally, void_votes
+from research_app.loop.votes import STAGE_OF, Tally, gate_of, may_not_vote, tally, void, void_votes
 from research_app.models import Candidate, Decision, Event, Gate, Landing, LandingState, Review, Stage
 from research_app.models.candidate import REOPENABLE
+from research_app.models.event import VOIDED
 
 
 class ReviewRefused(Exception):
@@ -101,8 +102,12 @@ def withdraw(candidate: Candidate, actor: User) -> None:
             left = f"{name} withdrew the approval."
             if not queued.update(state=LandingState.RETURNED, reason=left, ended_at=timezone.now()):
                 raise StalePage(f"Too late: {row} is landing at this moment.")
-        Review.objects.filter(pk=vote.pk).update(voided_at=timezone.now(), void_reason=f"Withdrawn by {name}.")
-        Event.objects.record("vote withdrawn", row, name, row.project, decision=vote.decision, gate=vote.gate)
+        told = {
+            "decision": vote.decision,
+            "gate": vote.gate,
+            VOIDED: void(row.reviews.filter(pk=vote.pk), f"Withdrawn by {name}."),
+        }
+        Event.objects.record("vote withdrawn", row, name, row.project, **told)
         if row.stage != STAGE_OF[gate]:
             row.move(STAGE_OF[gate], f"{name} took back: {vote.get_decision_display()}.", actor=name)
 
@@ -183,7 +188,7 @@ def cast(row: Candidate, reviewer: User, decision: Decision, reason: str, gate: 
     earlier = row.reviews.standing().filter(gate=gate, reviewer=reviewer)
     if earlier.filter(decision=decision, policy_version=row.project.policy_version).exists():
         raise StalePage(f"You {Decision(decision).label} {row} already; it waits for others.")
-    earlier.update(voided_at=timezone.now(), void_reason=f"{reviewer.get_username()} decided anew.")
+    replaced = void(earlier, f"{reviewer.get_username()} decided anew.")
     seen = Seen.of(row)
     review = Review.objects.create(
         candidate=row,
@@ -199,6 +204,7 @@ def cast(row: Candidate, reviewer: User, decision: Decision, reason: str, gate: 
         policy_version=seen.policy_version,
     )
     told = {"gate": int(gate), "decision": decision, "reason": review.reason, "against_verdict": against}
-    told |= {"evidence": seen.evidence_hash, "policy_version": seen.policy_version}
-    Event.objects.record("vote", row, reviewer.get_username(), row.project, **told)
+    told |= {"patch_set": row.revision.number, "diff": seen.diff_hash, "base": seen.base_commit}
+    told |= {"evidence": seen.evidence_hash, "policy_version": seen.policy_version, VOIDED: replaced}
+    Event.objects.seal([review], "vote", row, reviewer.get_username(), row.project, **told)
     return tally(row, gate)

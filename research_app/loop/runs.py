@@ -27,7 +27,8 @@ from research_app.models import (
     State,
 )
 from research_app.models.device_time import total_device_seconds
-from research_app.models.run import PRIORITY, RunQuerySet
+from research_app.models.event import UNSEALED
+from research_app.models.run import PRIORITY, RunQuerySet, keys_of_run
 from training.spec import Outcome
 
 HOUR = 3600.0  # seconds
@@ -125,7 +126,7 @@ def retry(runs: Iterable[Run], actor: str) -> int:
     for run in runs:
         told = {"outcome": run.outcome, "reason": run.reason, "group": run.name}
         if requeue(run, fresh=True):
-            Event.objects.record("run tried again", run, actor, run.project, **told)
+            Event.objects.record("run tried again", run, actor, run.project, **told, **{UNSEALED: keys_of_run(run.pk)})
             count += 1
     return count
 

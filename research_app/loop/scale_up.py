@@ -316,7 +316,8 @@ def freeze(candidate: Candidate, evidence: Evidence) -> None:
     """Save the evidence of a rung and say so in the log. In a transaction."""
     evidence.save()
     told: dict[str, Any] = {"hash": evidence.content_hash, "scale": evidence.scale, "verdict": evidence.verdict}
-    Event.objects.record("evidence frozen", candidate, "signoff", candidate.project, **told, n=evidence.candidate_n)
+    told["n"] = evidence.candidate_n
+    Event.objects.seal([evidence], "evidence frozen", candidate, "signoff", candidate.project, **told)
 
 
 def stop(step: ScaleUp, actor: User, reason: str) -> None:

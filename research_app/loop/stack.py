@@ -130,7 +130,8 @@ def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
     patch_set = record_patch_set(stack, draft.version, draft.change, draft.found, draft.flags, number=1)
     Candidate.objects.filter(pk=stack.pk).update(patch_set=patch_set)
     stack.patch_set = patch_set
-    Event.objects.record("stack formed", stack, actor, project, members=[str(member) for member in members])
+    told = {"members": [str(member) for member in members], "stage": stage}
+    Event.objects.seal([stack], "stack formed", stack, actor, project, **told)
     if stage == Stage.SCREENING:
         request_run(project, draft.version, patch_set, Purpose.SCREEN, FIRST_SEED)
     return stack

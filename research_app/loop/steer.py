@@ -65,7 +65,7 @@ def write_program(project: Project, text: str, author: User, *, seen: int, note:
         added, removed = lines_changed(before, text)
         told = {"version": version.number, "note": version.note, "added": added, "removed": removed}
         told |= {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-        Event.objects.record("program changed", project, author.get_username(), project, **told)
+        Event.objects.seal([version], "program changed", project, author.get_username(), project, **told)
     return version
 
 
@@ -86,9 +86,8 @@ def add_note(project: Project, text: str, author: User, candidate: Candidate | N
         raise SteeringRefused(f"The note has {len(text):,} characters; at most {LONGEST_NOTE:,} are kept. Shorten it.")
     with transaction.atomic():
         note = Note.objects.create(project=project, candidate=candidate, text=text, written_by=author)
-        Event.objects.record(
-            "note to agents", candidate or project, author.get_username(), project, note=note.pk, says=text[:400]
-        )
+        told = {"note": note.pk, "says": text[:400]}
+        Event.objects.seal([note], "note to agents", candidate or project, author.get_username(), project, **told)
     return note
 
 

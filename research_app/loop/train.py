@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Model
 
 from research_app.ladder import SMALLEST
 from research_app.loop import attempts
@@ -28,7 +29,8 @@ from research_app.models import (
     State,
 )
 from research_app.models.lease import MAX_ATTEMPTS
-from research_app.models.run import sandbox_for
+from research_app.models.run import curves_sealed, sandbox_for
+from research_app.models.seal import Sealed
 from training.runner import run_training
 from training.sandbox import Level, NoSandbox
 from training.spec import GIB, KIB, Outcome, Point, RunResult, RunSpec
@@ -196,7 +198,8 @@ def record(run: Run, lease: Lease, result: RunResult) -> None:
         RunLog.objects.update_or_create(run_id=run.pk, defaults={"text": result.log})
         SeriesChunk.compact(run.pk)
         told = {"outcome": result.outcome, "score": result.score, "seed": run.seed, "group": run.name}
-        Event.objects.record("run finished", run, run.leased_by or "worker", run.project, **told)
+        kept: list[Model | Sealed] = [Run.objects.get(pk=run.pk), RunLog.objects.get(pk=run.pk), curves_sealed(run.pk)]
+        Event.objects.seal(kept, "run finished", run, run.leased_by or "worker", run.project, **told)
         if run.cell:
             Message.objects.enqueue("check_stack", run.cell.check_of_id)
         elif run.patch_set_id:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from research_app.access import Role, people_with, role_of
 from research_app.models import Candidate, Comment, Conversation, Decision, Event, Gate, Note, PatchSet, Project, Review, Stage
 from research_app.models.candidate import TO_ANSWER, CandidateQuerySet
+from research_app.models.event import VOIDED
 from research_app.project_file import GatePolicy, Gates
 
 GATE_OF = {Stage.SHORTLISTED: Gate.SHORTLIST, Stage.READY: Gate.BASELINE}
@@ -122,8 +123,15 @@ def tally(candidate: Candidate, gate: Gate) -> Tally:
 
 def void_votes(candidate: Candidate, why: str) -> None:
     """Standing votes no longer hold; the reviewers see why. In a transaction."""
-    if candidate.reviews.standing().update(voided_at=timezone.now(), void_reason=why):
-        Event.objects.record("votes voided", candidate, "signoff", candidate.project, why=why)
+    if voided := void(candidate.reviews.standing(), why):
+        Event.objects.record("votes voided", candidate, "signoff", candidate.project, why=why, **{VOIDED: voided})
+
+
+def void(votes: QuerySet[Review], why: str) -> list[int]:
+    """Write on some votes that they no longer hold; their keys, which the event that says so carries. In a transaction."""
+    keys = sorted(votes.values_list("pk", flat=True))
+    Review.objects.filter(pk__in=keys).update(voided_at=timezone.now(), void_reason=why)
+    return keys
 
 
 def void_undecided(project: Project, why: str) -> None:

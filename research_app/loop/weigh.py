@@ -18,6 +18,7 @@ from research_app.ladder import SMALLEST
 from research_app.loop.examine import claims_of, with_findings
 from research_app.loop.measure import readable
 from research_app.models import Candidate, Evidence, PatchSet, Project, Purpose, Run, Stage, Verdict
+from research_app.models.seal import storable
 from training.spec import Outcome
 
 GUARD_FACTS = {
@@ -163,6 +164,7 @@ def frozen(evidence: Evidence) -> Evidence:
         evidence.effect = evidence.low = evidence.high = None
     if odd := not_finite(evidence.content()):
         raise BadScore(f"{odd} is not a finite number: such evidence cannot be kept")
+    evidence.numbers = storable(evidence.numbers)
     evidence.content_hash = evidence.compute_hash()
     return evidence
 

@@ -17,6 +17,8 @@ class BaselineVersion(models.Model):
     dropped = models.JSONField(default=list, help_text="Candidates whose landing is no longer part of it, where it was moved")
     created_at = models.DateTimeField(default=timezone.now)
 
+    SEALED = ("project_id", "number", "commit", "tree", "moved_outside", "dropped", "created_at")
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["project", "number"], name="baseline_number_once"),

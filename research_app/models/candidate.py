@@ -145,6 +145,11 @@ class Candidate(Leased):
 
     objects = CandidateQuerySet.as_manager()
 
+    SEALED = (
+        "project_id", "number", "hypothesis", "category", "expected_effect", "author_kind", "author", "submitted_by_id", "kind",
+        "aa", "created_at",
+    )  # fmt: skip
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "number"], name="candidate_number_once")]
         indexes = [models.Index(fields=["project", "stage", "-number"], name="candidate_by_stage")]  # list and funnel

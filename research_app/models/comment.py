@@ -92,7 +92,8 @@ class Thread(models.Model):
                 thread=self, author=author, name=author.get_username() if author else name, text=text
             )
             told = {"on": str(self), "thread": self.pk, "says": text[:TOLD]}
-            Event.objects.record("commented", self.candidate, comment.name, self.candidate.project, **told)
+            project = self.candidate.project
+            Event.objects.seal([comment], "commented", self.candidate, comment.name, project, **told)
         return comment
 
     def settle(self, resolved: bool, actor: User) -> bool:
@@ -119,6 +120,8 @@ class Comment(models.Model):
     name = models.CharField(max_length=150, help_text="Who said it")
     text = models.TextField()
     created_at = models.DateTimeField(default=timezone.now)
+
+    SEALED = ("thread_id", "author_id", "name", "text", "created_at")
 
     class Meta:
         ordering = ["pk"]

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connection, models, transaction
 from django.utils import timezone
 
+from research_app.models.append_only import GENESIS
+from research_app.models.seal import Sealed, seals_of, storable
+
 if TYPE_CHECKING:
     from research_app.models.candidate import Candidate
 
-GENESIS = "0" * 64
+SEALED, UNSEALED, VOIDED = "sealed", "unsealed", "voided"
+HIDDEN = (SEALED, UNSEALED, VOIDED)  # keys of an event's data that are for `manage.py audit verify` alone
 ADVISORY_LOCK = 7_446_633  # any constant: all writers of the chain on PostgreSQL take this one
 
 
@@ -20,6 +24,18 @@ class EventQuerySet(models.QuerySet["Event"]):
     def about(self, subject: models.Model) -> Self:
         """Events of one object, oldest first."""
         return self.filter(subject_type=subject._meta.model_name, subject_id=subject.pk).order_by("sequence")
+
+    def seal(
+        self,
+        rows: Iterable[models.Model | Sealed],
+        kind: str,
+        subject: models.Model,
+        actor: str,
+        project: models.Model | None,
+        **data: Any,
+    ) -> "Event":
+        """Append an event that vouches for some rows: one that changes afterwards is found by `manage.py audit verify`."""
+        return self.record(kind, subject, actor, project, **data, **{SEALED: seals_of(rows)})
 
     def record(self, kind: str, subject: models.Model, actor: str, project: models.Model | None, **data: Any) -> "Event":
         """Append one event to the chain, inside the caller's transaction. Costs two statements."""
@@ -40,7 +56,7 @@ class EventQuerySet(models.QuerySet["Event"]):
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
         last = self.model.objects.order_by("-sequence").only("sequence", "hash").first()
         sequence, previous = (last.sequence, last.hash) if last else (0, GENESIS)
-        events = []
+        events, data = [], storable(data)
         for number, (subject, project) in enumerate(about, sequence + 1):
             event = self.model(
                 sequence=number,

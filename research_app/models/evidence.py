@@ -44,6 +44,11 @@ class Evidence(models.Model):
     content_hash = models.CharField(max_length=64)
     frozen_at = models.DateTimeField(default=timezone.now)
 
+    SEALED = (
+        "patch_set_id", "scale", "policy_version", "verdict", "reason", "effect", "standard_error", "low", "high", "sigma",
+        "baseline_mean", "candidate_mean", "baseline_n", "candidate_n", "numbers", "content_hash", "frozen_at",
+    )  # fmt: skip
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["patch_set", "content_hash"], name="evidence_once")]
 

@@ -72,6 +72,10 @@ class Landing(Leased):
 
     objects = LandingQuerySet.as_manager()
 
+    SEALED = (  # when it has landed
+        "project_id", "candidate_id", "patch_set_id", "state", "commit", "version_id", "batch_id", "queued_at", "ended_at",
+    )  # fmt: skip
+
     class Meta:
         constraints = [
             models.UniqueConstraint(

@@ -28,5 +28,7 @@ class Note(models.Model):
 
     objects = NoteQuerySet.as_manager()
 
+    SEALED = ("project_id", "candidate_id", "text", "written_by_id", "created_at")
+
     def __str__(self) -> str:
         return f"note {self.pk}"

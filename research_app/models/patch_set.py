@@ -34,6 +34,11 @@ class PatchSet(models.Model):
     rebased = models.BooleanField(default=False, help_text="Made by Signoff: the same diff on a newer baseline")
     created_at = models.DateTimeField(default=timezone.now)
 
+    SEALED = (  # what is derived from the diff may be derived anew
+        "candidate_id", "number", "base_id", "base_commit", "commit", "tree", "diff", "diff_hash", "files", "flags", "author",
+        "submitted_by_id", "message", "rebased", "created_at",
+    )  # fmt: skip
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["candidate", "number"], name="patch_set_number_once")]
         indexes = [models.Index(fields=["base", "syntax_hash"], name="patch_set_duplicates")]  # loop/check.py

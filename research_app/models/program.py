@@ -17,6 +17,8 @@ class ProgramVersion(models.Model):
     written_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 
+    SEALED = ("project_id", "number", "text", "note", "written_by_id", "created_at")
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "number"], name="program_number_once")]
         ordering = ["project", "-number"]

@@ -37,6 +37,8 @@ class Project(models.Model):
     former_gates = models.JSONField(default=dict, blank=True, help_text="Gate policies of earlier versions, by their version")
     last_number = models.PositiveIntegerField(default=0, help_text="Number of the newest candidate")
 
+    SEALED = ("slug", "source", "config", "data_hash", "policy_version", "former_gates")
+
     def __str__(self) -> str:
         return self.slug
 

@@ -50,6 +50,11 @@ class Review(models.Model):
 
     objects = ReviewQuerySet.as_manager()
 
+    SEALED = (  # that it was voided is told by events of its own
+        "candidate_id", "patch_set_id", "gate", "reviewer_id", "decision", "reason", "against_verdict", "diff_hash",
+        "base_commit", "evidence_hash", "policy_version", "created_at",
+    )  # fmt: skip
+
     class Meta:
         constraints = [
             models.UniqueConstraint(

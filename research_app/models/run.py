@@ -17,6 +17,7 @@ from research_app.models.device_time import total_device_seconds
 from research_app.models.lease import Lease, Leased
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
+from research_app.models.seal import Sealed
 from research_app.models.stack import StackCell
 from training.spec import LARGEST_SCORE, Outcome
 
@@ -120,6 +121,12 @@ class Run(Leased):
     earlier_seconds = models.FloatField(default=0.0, help_text="Device time of attempts that were lost")
 
     objects = RunQuerySet.as_manager()
+
+    SEALED = (  # when it has ended; what it is for may change later, see judge_confirmation
+        "project_id", "baseline_id", "patch_set_id", "cell_id", "commit", "scale", "devices", "seed", "budget_share", "outcome",
+        "reason", "score", "score_by_source", "hidden_score", "self_reported", "facts", "sandbox_level", "exit_code",
+        "started_at", "finished_at", "train_seconds",
+    )  # fmt: skip
 
     class Meta:
         constraints = [
@@ -301,11 +308,24 @@ def arrays_of(run_ids: Sequence[int], names: Iterable[str] | None = None) -> dic
     return found
 
 
+def curves_sealed(run_id: int) -> Sealed:
+    """The curves of a run that ended, under one key. One query."""
+    rows = Series.objects.filter(run_id=run_id).values_list("name", "steps", "values")
+    return Sealed(f"curves {run_id}", {name: [bytes(steps), bytes(values)] for name, steps, values in rows})
+
+
+def keys_of_run(run_id: int) -> list[str]:
+    """What an event calls a run, its log and its curves."""
+    return [f"run {run_id}", f"runlog {run_id}", f"curves {run_id}"]
+
+
 class RunLog(models.Model):
     """What a run printed, bounded, control characters stripped."""
 
     run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="log")
     text = models.TextField()
+
+    SEALED = ("text",)
 
     def __str__(self) -> str:
         return f"log of run {self.run_id}"

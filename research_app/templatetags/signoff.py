@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from research_app.evidence import digits
 from research_app.models import Candidate, Conversation, ConversationState, Event, Run, Stage, State, Verdict
 from research_app.models.candidate import DISCARDED, WAITING
+from research_app.models.event import HIDDEN
 from research_app.web import figures
 from research_app.web.columns import Column
 from research_app.web.live import fragment
@@ -146,7 +147,7 @@ def said(event: Event) -> SafeString:
 
 def _pairs(data: dict[str, Any]) -> Iterator[str]:
     for key, value in data.items():
-        if value not in ("", None, [], {}):
+        if value not in ("", None, [], {}) and key not in HIDDEN:
             yield f"{key.replace('_', ' ')}: {_brief(value)}"
 
 
