@@ -12,6 +12,6 @@ def install(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("research_app", "0004_tokens_of_projects")]
+    dependencies = [("research_app", "0008_evidence_says_harm")]
 
     operations = [migrations.RunPython(install, migrations.RunPython.noop)]
