@@ -20,6 +20,7 @@ from agent.prices import Usage
 from agent.proposal import Edit, Proposal
 from agent.quote import Redactor, one_line
 from agent.request import Answer, Call, Patience, ask, count
+from agent.title import title_of
 from agent.tools import BadCall, GaveUp, Handed, Result, Workbench, definitions
 
 TRIES = 3  # answers in a row that cannot be used, of one kind
@@ -224,6 +225,7 @@ def proposal_of(handed: Handed, edits: Sequence[Edit]) -> Proposal:
     """As the loop takes it."""
     details = {"how_it_could_be_wrong": handed.how_it_could_be_wrong}
     return Proposal(
+        title=title_of(handed.title) if handed.title.strip() else "",
         hypothesis=one_line(handed.hypothesis, 4000),
         category=handed.category,
         edits=tuple(edits),

@@ -22,6 +22,7 @@ from optuna.trial import TrialState, create_trial
 from agent.constants import Constant, Value, edits_for, find_constants, written
 from agent.ladder import FORMS, ladder, snake
 from agent.proposal import JSON, Context, NothingToPropose, Proposal, Tried
+from agent.title import title_of
 from research_app.evidence.digits import gain, spread
 
 PAIRS = 0.25  # share of the proposals that move two constants
@@ -255,6 +256,7 @@ def _proposal(
     steps = " and ".join(_step(knobs, knob, place) for knob, place in moved)
     reasons = [_what_is_known(knobs, knob, past, context.sigma) for knob, _ in moved]
     return Proposal(
+        title=title_of(", ".join(_arrow(knobs, knob, place) for knob, place in moved)),
         hypothesis=f"{steps[0].upper()}{steps[1:]}: {'; '.join(reasons)}.",
         category=category_of(moved[0][0].constant.label),
         edits=edits_for(context.files, [(knob.constant, knob.values[place]) for knob, place in moved]),
@@ -280,6 +282,11 @@ def _step(knobs: Mapping[str, Knob], knob: Knob, place: int) -> str:
         return f"turn {called} {'on' if new else 'off'}"
     verb = "switch" if isinstance(new, str) else "raise" if place > knob.now else "lower"
     return f"{verb} {called} from {knob.shown(knob.now)} to {knob.shown(place)}"
+
+
+def _arrow(knobs: Mapping[str, Knob], knob: Knob, place: int) -> str:
+    """ "LEARNING_RATE 6e-4 → 1e-3": a move as a title has it."""
+    return f"{_called(knobs, knob.constant)} {knob.shown(knob.now)} → {knob.shown(place)}"
 
 
 def _what_is_known(knobs: Mapping[str, Knob], knob: Knob, past: Sequence[tuple[Tried, Move]], sigma: float | None) -> str:

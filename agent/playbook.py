@@ -43,6 +43,7 @@ class PlaybookProposer:
             raise NothingToPropose(_why(reasons))
         fit = chance.choice(_wanted(fits, context))
         return Proposal(
+            title=_title(fit),
             hypothesis=f"{fit.idea.claim}{_setting(fit)} ({fit.idea.source})",
             category=fit.idea.category,
             edits=edits_between(fit.path, context.files[fit.path], fit.text),
@@ -114,6 +115,12 @@ def best_effects(history: Sequence[Tried]) -> dict[str, float]:
         if name and tried.effect is not None:
             found[name] = max(tried.effect, found.get(name, tried.effect))
     return found
+
+
+def _title(fit: Fit) -> str:
+    """The idea's name, with its dial where that has more than one position."""
+    name = fit.idea.name[0].upper() + fit.idea.name[1:]
+    return f"{name}, {fit.dial:g}" if len(fit.idea.dials) > 1 else name
 
 
 def _setting(fit: Fit) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from agent.title import require_title
 from research_app.evidence.digits import Gain
 
 JSON: TypeAlias = bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"] | None
@@ -46,8 +47,9 @@ class Proposal:
     """One change to the baseline, with what its author expects of it.
 
     `details` is kept with the candidate and comes back as `Tried.details`: the proposer's own memory of what it did.
+    `title` names the change in one short line; without one it is cut from the hypothesis.
 
-    Raises ValueError when the category is unknown or nothing is edited.
+    Raises ValueError when the category is unknown, nothing is edited or the title is too long.
     """
 
     hypothesis: str
@@ -55,8 +57,10 @@ class Proposal:
     edits: tuple[Edit, ...]
     expected_effect: str
     details: Mapping[str, JSON] = field(default_factory=dict)
+    title: str = ""
 
     def __post_init__(self) -> None:
+        require_title(self.title)
         if self.category not in CATEGORIES:
             raise ValueError(f"The category {self.category!r} is unknown; use one of: {', '.join(CATEGORIES)}.")
         if not self.edits:
@@ -85,6 +89,7 @@ class Tried:
     low: float | None = None
     high: float | None = None
     why: str = ""
+    title: str = ""
 
     @property
     def gain(self) -> str:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agent.diff import lines_of
 from agent.proposal import CATEGORIES, Edit, Tried
 from agent.quote import cut, one_line, quoted, seen
+from agent.title import MOST
 
 LONGEST_RESULT = 16_000  # characters
 MOST_EDITS = 60
@@ -91,6 +92,7 @@ class Result:
 class Handed:
     """A change that is handed in."""
 
+    title: str
     hypothesis: str
     category: str
     expected_effect: str
@@ -127,7 +129,7 @@ class History(Input):
     """What was tried before, as a table. Effects are rounded; positive is better."""
 
     category: Category | None = None
-    text: str = Field("", max_length=200, description="Only those whose hypothesis holds this text")
+    text: str = Field("", max_length=200, description="Only those whose title or hypothesis holds this text")
     order: Literal["newest", "best", "worst"] = "newest"
     limit: Annotated[int, Field(ge=1, le=40)] = 20
 
@@ -163,6 +165,9 @@ class SmokeTest(Input):
 class Submit(Input):
     """Hand in your change. It ends the conversation until somebody asks for changes."""
 
+    title: str = Field(
+        "", max_length=MOST, description="The change in a few words, for lists and commits; else it is cut from the hypothesis"
+    )
     hypothesis: Text = Field(
         description="What the change does and why that should improve the score, for the researcher who decides"
     )
@@ -259,7 +264,7 @@ class Workbench:
 
     def _history(self, asked: History) -> str:
         rows = [row for row in self.bench.history() if asked.category in (None, row.category)]
-        rows = [row for row in rows if asked.text.casefold() in row.hypothesis.casefold()]
+        rows = [row for row in rows if asked.text.casefold() in f"{row.title}\n{row.hypothesis}".casefold()]
         if asked.order == "newest":
             rows = rows[::-1]
         else:

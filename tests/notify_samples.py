@@ -15,7 +15,7 @@ from research_app.models import Candidate, Delivery, Message, NotificationSettin
 from tests.factories import make_candidate, make_many, make_user
 from tests.receivers import Mailbox, Webhook, mailbox, webhook
 
-HYPOTHESIS = "Warm-up <!channel> 5% → 2%\nBcc: all@example.org <https://evil.example|click> & more"
+HYPOTHESIS = "Warm <!channel>\nBcc: all@example.org <https://evil.example|go> & more"  # short enough to be its own title
 LATER = timedelta(minutes=1)
 
 

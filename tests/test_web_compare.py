@@ -126,7 +126,7 @@ def test_an_empty_comparison_offers_some(client: Client, project: Project) -> No
     make_candidate(project, effect=0.01)
     make_candidate(project, edits=DEEPER, effect=0.03)
     page = text(client, "")
-    assert 'href="?c=2,1">the best effects' in page
+    assert 'href="?c=2,1">the largest gains' in page
     assert "what landed last" not in page
 
 

@@ -133,7 +133,7 @@ def test_an_invalid_candidates_effect_is_hidden_and_does_not_sort_first(client: 
 def test_the_list_shows_what_the_address_says(client: Client, project: Project, query: str, shown: set[int]) -> None:
     make_candidate(project)
     make_candidate(
-        project, edits=LAYERS, hypothesis="Deeper", stage=Stage.DROPPED, effect=-0.02, author="claude",
+        project, edits=LAYERS, hypothesis="Deeper", stage=Stage.DROPPED, effect=-0.02, verdict=Verdict.DROP, author="claude",
         author_kind=Author.AGENT, category="architecture",
     )  # fmt: skip
     make_candidate(project, edits=(), stage=Stage.CHECKING, effect=None)

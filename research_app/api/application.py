@@ -118,7 +118,7 @@ def submit_candidate(
     def prepare() -> Any:
         edits = tuple(Edit(each.path, each.old, each.new) for each in proposal.edits)
         edits = edits or (Edit("", "", proposal.patch),)  # the contract wants an edit; the patch itself is what is kept
-        kept = Proposal(proposal.hypothesis, proposal.category, edits, proposal.expected_effect)
+        kept = Proposal(proposal.hypothesis, proposal.category, edits, proposal.expected_effect, title=proposal.title)
         base = vet(project, kept, token.name, proposal.patch)
 
         def write() -> dict[str, Any]:

@@ -19,6 +19,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_POST
 
 from agent.proposal import CATEGORIES, Edit, Proposal
+from agent.title import title_of
 from research_app.access import may_operate, may_see
 from research_app.api.reach import NotYours, candidate_to_revise, project_of
 from research_app.loop.check import CheckFailed, vet
@@ -127,7 +128,8 @@ def _enter(project: Project, token: Token, pushed: Pushed) -> str:
     if not pushed.words.strip():
         raise PushRefused("Say in the commit's message what the change should do, and why.")
     expected = pushed.trailers.get("expected-effect", "")
-    proposal = Proposal(pushed.words, category, (Edit("", "", pushed.patch),), expected)
+    title = title_of(pushed.words.splitlines()[0])
+    proposal = Proposal(pushed.words, category, (Edit("", "", pushed.patch),), expected, title=title)
     base = vet(project, proposal, token.name, pushed.patch)
     row = enter(
         project,

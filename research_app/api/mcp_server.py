@@ -16,6 +16,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from agent.proposal import CATEGORIES
+from agent.title import MOST
 
 INSTRUCTIONS = """Signoff reviews changes to pretraining code. Read the project, its source and its history first; propose one
 change at a time with a hypothesis that could be wrong; wait for its evidence. Nothing you can call approves or lands a change:
@@ -95,10 +96,11 @@ def _add_candidates(server: MCPServer, connect: Connect) -> None:
         edits: Annotated[list[dict[str, str]], Field(description="[{path, old, new}]: old stands exactly once")] | None = None,
         patch: Annotated[str, Field(description="a unified diff, instead of edits")] = "",
         expected_effect: str = "",
+        title: Annotated[str, Field(max_length=MOST, description="the change in one short line, for lists and commits")] = "",
     ) -> dict[str, Any]:
         """Submit a change: exact replacements, or a unified diff against the baseline's tip."""
         body = {"hypothesis": hypothesis, "category": category, "edits": edits or [], "patch": patch}
-        body["expected_effect"] = expected_effect
+        body |= {"expected_effect": expected_effect, "title": title}
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         return dict(await ask(connect, context, "POST", f"/projects/{project}/candidates", json=body, headers=headers))
 

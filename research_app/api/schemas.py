@@ -7,8 +7,10 @@ from ninja import Field, Schema
 from pydantic import model_validator
 
 from agent.proposal import CATEGORIES
+from agent.title import MOST
 
 MOST_HYPOTHESIS, MOST_CODE, MOST_EDITS = 10_000, 2_000_000, 200
+TITLE = "The change in one short line, for lists and commits; without one it is cut from the hypothesis"
 Category = Literal[CATEGORIES]  # type: ignore[valid-type]
 Text = Annotated[str, Field(max_length=MOST_CODE)]
 
@@ -45,6 +47,7 @@ class TriedOut(Schema):
     number: int
     author: str
     category: str
+    title: str
     hypothesis: str
     stage: str
     outcome: str
@@ -198,6 +201,7 @@ class ChangeIn(Schema):
 class ProposalIn(ChangeIn):
     """A change with what it should do, and why."""
 
+    title: Annotated[str, Field(max_length=MOST, pattern=r"^[^\r\n]*$", description=TITLE)] = ""
     hypothesis: Annotated[str, Field(min_length=1, max_length=MOST_HYPOTHESIS, pattern=r"\S")]
     category: Category
     expected_effect: Annotated[str, Field(max_length=500)] = ""

@@ -41,7 +41,7 @@ def project(row: Project) -> schemas.ProjectOut:
 
 def attempt(row: Tried) -> dict[str, Any]:
     """One row of the history."""
-    names = ("author", "category", "hypothesis", "stage", "outcome", "effect", "low", "high", "why")
+    names = ("author", "category", "title", "hypothesis", "stage", "outcome", "effect", "low", "high", "why")
     return {"number": row.candidate} | {name: getattr(row, name) for name in names}
 
 

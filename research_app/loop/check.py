@@ -63,14 +63,21 @@ def check(candidate_id: int, worker: str) -> None:
 
 
 def submit(
-    project: Project, patch: str, hypothesis: str, *, category: str, author: str, submitted_by_id: int | None = None
+    project: Project,
+    patch: str,
+    hypothesis: str,
+    *,
+    category: str,
+    author: str,
+    title: str = "",
+    submitted_by_id: int | None = None,
 ) -> Candidate:
     """Enter a person's patch. It is checked first, so that a bad one is refused at once and leaves nothing behind.
 
     Raises RepositoryError or CheckFailed.
     """
     # The contract wants an edit; the patch itself is what is kept.
-    proposal = Proposal(hypothesis, category, (Edit("", "", patch),), expected_effect="")
+    proposal = Proposal(hypothesis, category, (Edit("", "", patch),), expected_effect="", title=title.strip())
     base = vet(project, proposal, author, patch)
     return enter(project, base, proposal, author=author, kind=Author.PERSON, patch=patch, submitted_by_id=submitted_by_id)
 

@@ -135,10 +135,9 @@ def is_judged(landing: Landing) -> bool:
 
 
 def message_of(landing: Landing, entries: list[Landing], approvals: list[Review]) -> str:
-    """The landing commit's message: the hypothesis, then trailers that say what was judged and who approved it."""
+    """The landing commit's message: title and hypothesis, then trailers that say what was judged and who approved it."""
     candidate, evidence = landing.candidate, landing.candidate.evidence
-    words = " ".join(candidate.hypothesis.split())
-    title = words if len(words) <= 72 else words[:71].rsplit(" ", 1)[0] + "…"
+    title, words = candidate.title, " ".join(candidate.hypothesis.split())
     trailers = [(TRAILER, name_of(candidate))]
     trailers += [(TRAILER, name_of(entry.candidate)) for entry in entries if entry.pk != landing.pk]
     if candidate.kind == Kind.STACK and entries == [landing]:
@@ -149,7 +148,7 @@ def message_of(landing: Landing, entries: list[Landing], approvals: list[Review]
     if evidence:
         trailers += [("Evidence", evidence.content_hash), ("Effect", effect_as_told(candidate))]
     trailers.append(("Audit-Head", Event.objects.head()))
-    return message_with_trailers(title if title == words else f"{title}\n\n{words}", trailers)
+    return message_with_trailers(title if title == words.removesuffix(".") else f"{title}\n\n{words}", trailers)
 
 
 def effect_as_told(candidate: Candidate) -> str:

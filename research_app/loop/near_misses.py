@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 from agent.proposal import Edit, Proposal
+from agent.title import title_of
 from research_app.evidence.digits import in_sigma
 from research_app.models import BaselineVersion, Candidate, Kind, Project, Stage
 from research_app.models.candidate import CandidateQuerySet
@@ -71,6 +72,7 @@ def joined(project: Project, base: BaselineVersion, candidates: Sequence[Candida
     total = sum(effect_in_sigma(candidate) for candidate in candidates)
     first = max(candidates, key=effect_in_sigma)
     proposal = Proposal(
+        title=title_of(f"{names} together"),
         hypothesis=f"{names} together may stand out of the noise where each alone did not. {said}.",
         category=first.category,
         edits=(Edit("", "", patch),),  # the contract wants an edit; the patch itself is what is kept

@@ -311,6 +311,7 @@ def enter(
             project=project,
             number=number,
             round_id=round_id,
+            title=" ".join(proposal.title.split()),
             hypothesis=proposal.hypothesis,
             category=proposal.category,
             expected_effect=proposal.expected_effect[:500],
@@ -324,7 +325,7 @@ def enter(
             proposed={"patch": patch} if patch else {"edits": [[e.path, e.old, e.new] for e in proposal.edits]},
             details=dict(proposal.details),
         )
-        told = {"hypothesis": proposal.hypothesis}
+        told = {"hypothesis": proposal.hypothesis} | ({"title": candidate.title} if candidate.beyond_title else {})
         Event.objects.seal([candidate], "candidate proposed", candidate, author, project, **told)
         Message.objects.enqueue("check", candidate.pk)
         if lease and round_id:
@@ -372,6 +373,7 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
                 author=row.author,
                 stage=row.stage,
                 outcome=outcome_of(row),
+                title=row.title,
                 hypothesis=row.hypothesis,
                 effect=told_effect(row, noise),
                 details=row.details,
@@ -395,7 +397,7 @@ def told_interval(candidate: Candidate, noise: Noise | None) -> tuple[float | No
 def others_at_work(project: Project, turn: Turn | None) -> tuple[str, ...]:
     """What else is being tried or thought about now, in a sentence each (three queries)."""
     running = project.candidates.under_way().order_by("number")
-    said = [f"{row} by {row.author} is being measured: {row.hypothesis}" for row in running]
+    said = [f"{row} by {row.author} is being measured: {row.title}" for row in running]
     turns = project.turns.under_way().exclude(pk=turn.pk if turn else 0).select_related("conversation").order_by("number")
     for other in turns:
         wanted = f"something in {other.category} ({other.mode})"

@@ -4,6 +4,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from agent.proposal import Edit, Proposal
+from agent.title import title_of
 from research_app.access import may_operate
 from research_app.loop.propose import enter
 from research_app.models import Author, BaselineVersion, Candidate, Kind, Landing, StackCheck, Stage
@@ -32,7 +33,8 @@ def revert(version: BaselineVersion, actor: User) -> Candidate:
     except PatchError as refused:
         raise RevertRefused(f"Nothing of {names} is left on baseline {tip.number} to take back: {refused}") from None
     hypothesis = f"Revert baseline {version.number} ({names}): {landings[0].candidate.hypothesis}"
-    return propose_inverse(version, change, Kind.REVERT, hypothesis, actor)
+    title = title_of(f"Revert baseline {version.number}: {landings[0].candidate.title}")
+    return propose_inverse(version, change, Kind.REVERT, (title, hypothesis), actor)
 
 
 def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Candidate:
@@ -50,7 +52,8 @@ def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Can
     except PatchError as refused:
         raise RevertRefused(f"Nothing of {candidate} is left on baseline {tip.number} to remove: {refused}") from None
     hypothesis = f"Remove {candidate}, which {check} does not show to help: {candidate.hypothesis}"
-    return propose_inverse(landing.version, change, Kind.REMOVAL, hypothesis, actor)
+    title = title_of(f"Remove {candidate}: {candidate.title}")
+    return propose_inverse(landing.version, change, Kind.REMOVAL, (title, hypothesis), actor)
 
 
 def wide(parts: int, version: BaselineVersion) -> Limits:
@@ -75,12 +78,16 @@ def later_changes(version: BaselineVersion, names: str, conflict: ConflictError)
     )
 
 
-def propose_inverse(version: BaselineVersion, change: Change, kind: Kind, hypothesis: str, actor: User) -> Candidate:
-    """Enter the inverse diff as the next candidate, once: a second click is told of the first. Raises RevertRefused."""
+def propose_inverse(version: BaselineVersion, change: Change, kind: Kind, words: tuple[str, str], actor: User) -> Candidate:
+    """Enter the inverse diff as the next candidate, once: a second click is told of the first. Raises RevertRefused.
+
+    `words` are its title and its hypothesis.
+    """
     if not may_operate(actor):
         raise RevertRefused("Your account may look, but not propose. Ask an administrator for the role “operator”.")
     project, name = version.project, actor.get_username()
-    proposal = Proposal(hypothesis, "simplification", (Edit("", "", change.diff),), expected_effect="")
+    title, hypothesis = words
+    proposal = Proposal(hypothesis, "simplification", (Edit("", "", change.diff),), expected_effect="", title=title)
     with transaction.atomic():
         type(project).objects.select_for_update().get(pk=project.pk)
         open_ones = Candidate.objects.filter(project=project, kind=kind, reverts=version).exclude(stage__in=DISCARDED)

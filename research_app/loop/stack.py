@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
+from agent.title import title_of
 from research_app.loop.check import FIRST_SEED, record_patch_set
 from research_app.loop.duplicates import Fingerprint, fingerprint_of
 from research_app.loop.examine import flags_of
@@ -119,6 +120,7 @@ def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
         kind=Kind.STACK,
         stage=stage,
         why="Its first run is queued." if stage == Stage.SCREENING else f"Made of {names}.",
+        title=title_of(f"Stack of {names}"),
         hypothesis=f"Stack of {names}: " + "; ".join(" ".join(member.hypothesis.split())[:120] for member in members),
         category=members[0].category,
         author_kind=Author.PERSON,

@@ -8,6 +8,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from agent.proposal import CATEGORIES
+from agent.title import MOST, title_of
 from research_app.models.baseline import BaselineVersion
 from research_app.models.event import Event
 from research_app.models.lease import Lease, Leased, LeaseLost
@@ -102,6 +103,7 @@ class Candidate(Leased):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="candidates")
     number = models.PositiveIntegerField()
     round = models.ForeignKey(Round, null=True, blank=True, on_delete=models.PROTECT, related_name="candidates")
+    title = models.CharField(max_length=MOST, help_text="The change in one line; cut from the hypothesis where none was given")
     hypothesis = models.TextField()
     category = models.CharField(max_length=20, choices=[(name, name) for name in CATEGORIES])
     expected_effect = models.CharField(max_length=500, blank=True)
@@ -146,8 +148,8 @@ class Candidate(Leased):
     objects = CandidateQuerySet.as_manager()
 
     SEALED = (
-        "project_id", "number", "hypothesis", "category", "expected_effect", "author_kind", "author", "submitted_by_id", "kind",
-        "aa", "created_at",
+        "project_id", "number", "title", "hypothesis", "category", "expected_effect", "author_kind", "author",
+        "submitted_by_id", "kind", "aa", "created_at",
     )  # fmt: skip
 
     class Meta:
@@ -157,8 +159,22 @@ class Candidate(Leased):
     def __str__(self) -> str:
         return f"C-{self.number}"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """With a title, whoever made it."""
+        self.title = self.title or title_of(self.hypothesis)
+        super().save(*args, **kwargs)
+
     def get_absolute_url(self) -> str:
         return f"/projects/{self.project.slug}/candidates/{self.number}/"
+
+    @property
+    def beyond_title(self) -> str:
+        """The hypothesis where it says more than the title does; empty otherwise."""
+        words = self.hypothesis.strip()
+        if " ".join(words.split()).removesuffix(".") == self.title:
+            return ""
+        first, _, rest = words.partition("\n")
+        return rest.strip() if rest.strip() and " ".join(first.split()) == self.title else words
 
     @property
     def revision(self) -> "PatchSet":

@@ -24,6 +24,7 @@ for formatter in (
     digits.score,
     digits.spread,
     digits.gain,
+    digits.in_sigma,
     figures.quantity,
     figures.size,
     figures.percent,

@@ -85,7 +85,7 @@ class FilterForm(forms.Form):
 
     def _describe(self, unit: str) -> None:
         """Names for those who do not see the page, and the kinds of fields."""
-        search = {"type": "search", "placeholder": "Search hypothesis or diff", "aria-label": "Search", "data-key": "/"}
+        search = {"type": "search", "placeholder": "Search titles, hypotheses, diffs", "aria-label": "Search", "data-key": "/"}
         self.fields["q"].widget.attrs |= search
         least = {"step": "any", "placeholder": f"gain, {unit}", "aria-label": f"Gain of at least, in {unit}"}
         self.fields["gain"].widget.attrs |= least
@@ -182,7 +182,7 @@ def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
             found = found.filter(**{name: value})
     found = narrowed(found, form)
     if text := form.chosen("q"):
-        words = Q(hypothesis__icontains=text) | Q(patch_set__diff__icontains=text)
+        words = Q(title__icontains=text) | Q(hypothesis__icontains=text) | Q(patch_set__diff__icontains=text)
         if number := re.fullmatch(r"[cC]-?(\d{1,9})|(\d{1,9})", text):
             words |= Q(number=int(number[1] or number[2]))
         found = found.filter(words)

@@ -30,6 +30,7 @@ class Arm:
     role: str
     runs: Sequence[Run]
     base: str = ""
+    title: str = ""  # what stands beside its name in a legend
 
     def shown(self, view: View) -> Sequence[Run]:
         """Every run where each is drawn; for a mean those that completed, because it ends where its shortest run does."""
@@ -117,7 +118,10 @@ def answer(request: HttpRequest, shown: Arms, name: str) -> HttpResponse:
         "scale": shown.scale,
         "scales": shown.scales,
         "offered": [{"name": each, "title": curves.title_of(each)[0]} for each in offered],
-        "groups": [{"key": g.key, "name": g.name, "role": g.role, "n": len(g.runs)} for g in groups],
+        "groups": [
+            {"key": g.key, "name": g.name, "title": arm.title, "role": g.role, "n": len(g.runs)}
+            for g, arm in zip(groups, shown.arms, strict=True)
+        ],
         "traces": drawn.traces,
         "clip": drawn.clip,
         "outside": drawn.outside,

@@ -73,7 +73,7 @@ class Column:
 
 COLUMNS = (
     Column("effect", "Gain", ("best", "worst"), "over the baseline, positive is better, with its 95% interval"),
-    Column("sigmas", "In σ", (), "the gain in standard deviations of the score over seeds"),
+    Column("sigmas", "In σ", (), "the gain in units of the run-to-run noise σ: the standard deviation of the score over seeds"),
     Column("saved", "Time saved", ("saved", "costs"), "to the baseline's loss; where fresh seeds confirmed it"),
     Column("n", "n", ("runs", "few"), "runs of the candidate / of the baseline"),
     Column("state", "Verdict", ("verdict", "invalid")),

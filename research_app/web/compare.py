@@ -134,7 +134,7 @@ class Chosen:
         for candidate in self.candidates:
             theirs = [run for run in at_scale if run.patch_set_id and run.patch_set_id == candidate.patch_set_id]
             key, base = f"c{candidate.number}", f"b{base_of(candidate).number}"
-            arms.append(charts.Arm(key, str(candidate), "candidate", theirs, base))
+            arms.append(charts.Arm(key, str(candidate), "candidate", theirs, base, candidate.title))
         arms += [
             charts.Arm(f"r{run.pk}", run_name(run), "candidate", [run], f"b{run.baseline.number}") for run in self.runs
         ]  # of whatever scale: a run was asked for by name
@@ -221,7 +221,7 @@ def offers(project: Project) -> list[Offer]:
     """What people compare most. One query for each."""
     scored = project.candidates.filter(evidence__isnull=False).exclude(evidence__verdict=Verdict.INVALID)
     asked = {
-        "the best effects": scored.order_by("-evidence__effect"),
+        "the largest gains": scored.order_by("-evidence__effect"),
         "what waits for a decision": project.candidates.waiting_for_review().order_by("stage_since"),
         "what landed last": project.candidates.filter(stage=Stage.LANDED).order_by("-stage_since"),
         "the newest with a score": scored.order_by("-number"),
@@ -278,7 +278,7 @@ def scores_of(chosen: Chosen, arms: Arms) -> dict[str, Any]:
         address = f"{home}runs/{run.pk}/" if run else f"{home}candidates/{of.number}/" if of else f"{home}baseline/"
         scores = [] if hidden else [each.score for each in arm.runs if each.score is not None]
         facts = [written(mean) if (mean := mean_fact(arm.runs, key)) is not None else "–" for key, _, written in columns]
-        words = of.hypothesis if of else ""
+        words = of.title if of else ""
         rows.append(Row(arm.key, arm.name, arm.role, address, words, scores, hidden, sign, candidate, effect, facts))
     return {"rows": rows, "columns": [words for _, words, _ in columns]}
 

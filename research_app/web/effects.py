@@ -69,7 +69,7 @@ def effect_of(evidence: Evidence | None) -> Effect | None:
     """The effect, or None where there is none to show: no evidence yet, or health hides it."""
     if evidence is None or (gain := evidence.gain) is None:
         return None
-    sigmas = abs(gain.value) / evidence.sigma if evidence.sigma else None
+    sigmas = gain.value / evidence.sigma if evidence.sigma else None
     return Effect(gain, sigmas, evidence.candidate_n, evidence.baseline_n)
 
 

@@ -175,7 +175,7 @@ def difference(before: Sequence[float], after: Sequence[float], noise: Noise | N
     if noise is None:
         return Effect(Gain(effect_between(before, after, sign > 0)), None, len(after), len(before))
     found = compare(before, after, noise, lower_is_better=sign > 0)
-    return Effect(found.gain, abs(found.effect) / noise.sigma, len(after), len(before))
+    return Effect(found.gain, found.effect / noise.sigma, len(after), len(before))
 
 
 def _made(versions: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:

@@ -24,7 +24,6 @@ from research_app.web.access import get_project, researcher
 from research_app.web.kept import kept, version_of
 
 MAX_PLAIN = 1000  # experiments of one kind that are drawn one by one; above, the best and the worst of each bucket
-WORDS = 90  # characters of a hypothesis
 MEASURES = {"score": "score", "saved": "time saved", "target": "time to target"}
 LOSS, CLOCK = "val_loss", "seconds"  # what time to target is read off
 READ_AT_ONCE = 200  # runs whose curves are held in memory together
@@ -39,7 +38,7 @@ class Point:
 
     number: int
     stage: str
-    hypothesis: str
+    title: str
     created: datetime
     base: int
     mean: float | None
@@ -61,9 +60,8 @@ class Point:
         return "waiting" if self.stage in GATED else "tried"
 
     def plain(self) -> dict[str, Any]:
-        words = self.hypothesis if len(self.hypothesis) <= WORDS else f"{self.hypothesis[: WORDS - 1]}…"
         about = f"{Stage(self.stage).label}" + (f", n = {self.n}" if self.n else "")
-        return {"x": self.number, "y": self.value, "words": words, "about": about, "told": self.told}
+        return {"x": self.number, "y": self.value, "words": self.title, "about": about, "told": self.told}
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def progress(request: HttpRequest, slug: str) -> HttpResponse:
 
 def points_of(project: Project) -> list[Point]:
     """All experiments by number. One query."""
-    fields = ("number", "stage", "hypothesis", "created_at", "base_id")
+    fields = ("number", "stage", "title", "created_at", "base_id")
     evidence = ("evidence__candidate_mean", "evidence__candidate_n", "evidence__verdict")
     return [Point(*row) for row in project.candidates.order_by("number").values_list(*fields, *evidence)]
 

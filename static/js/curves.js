@@ -77,11 +77,11 @@ const reload = (again = false) => {
   annotate();
 };
 
-const label = ({ key, name, n }) => {
+const label = ({ key, name, title, n }) => {
   const trace = panels[0]?.data?.traces.find((each) => each.key === key);
   const drawn = trace ? trace.n : n;
   const how = { std: "mean ± std", se: "mean ± standard error", interval: "mean, 95% interval", all: "every run" }[view.band] ?? "mean ± std";
-  return `${name} · ${drawn === 1 ? "n = 1, one line" : `n = ${drawn}${drawn ? `, ${how}` : ""}`}`;
+  return `${name}${title ? ` ${title}` : ""} · ${drawn === 1 ? "n = 1, one line" : `n = ${drawn}${drawn ? `, ${how}` : ""}`}`;
 };
 
 const swatch = (look) => {

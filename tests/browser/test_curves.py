@@ -209,7 +209,7 @@ def test_a_comparison_of_candidates_and_runs_is_told_apart_hidden_and_linked(sig
     other = make_candidate(project, edits=DEEPER, effect=-0.01, stage=Stage.DROPPED)
     page = sign_in()
     page.goto(COMPARE)
-    expect(page.get_by_role("link", name="the best effects")).to_be_visible()
+    expect(page.get_by_role("link", name="the largest gains")).to_be_visible()
     page.get_by_label("Candidates and runs").fill(f"C-1, C-2, run {Run.objects.get(patch_set=other.patch_set).pk}")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator("#curves .panel[data-drawn]")).to_be_visible()

@@ -43,12 +43,11 @@ def notice_of(delivery: Delivery, candidates: Sequence[Candidate], total: int) -
 
 
 def item_of(candidate: Candidate) -> Item:
-    """What a person is told: where it waits, the hypothesis, the evidence in a line, the address. No secret is in it."""
+    """What a person is told: where it waits, the title, the evidence in a line, the address. No secret is in it."""
     where = "conflicts with the baseline" if candidate.stage == Stage.CONFLICT else "should be changed"
     if gate := gate_of(candidate):
         where = f"waits at gate {gate.value}"
-    words = " ".join(candidate.hypothesis.split())
-    lines = [words if len(words) <= 200 else f"{words[:199]}…", evidence_line(candidate)]
+    lines = [candidate.title, evidence_line(candidate)]
     if candidate.stage == Stage.CHANGES:
         lines.append(f"Asked for: {' '.join(candidate.why.split())[:300]}")
     elif candidate.stage == Stage.CONFLICT:

@@ -29,6 +29,7 @@ class Command(BaseCommand):
         submitting = verbs.add_parser("submit", help="enter a patch as a candidate and print its number")
         submitting.add_argument("--project", required=True)
         submitting.add_argument("--patch", required=True, metavar="FILE", help="a unified diff; - reads standard input")
+        submitting.add_argument("--title", default="", help="the change in one short line; else it is cut from the hypothesis")
         submitting.add_argument("--hypothesis", required=True, help="what the change should do, and why")
         submitting.add_argument("--category", choices=CATEGORIES, default="architecture")
         submitting.add_argument("--author", default=getpass.getuser())
@@ -59,10 +60,11 @@ class Command(BaseCommand):
             raise CommandError("Say with --hypothesis what the change should do.")
         try:
             text = read_patch(options["patch"])
-            candidate = submit(project, text, options["hypothesis"], category=options["category"], author=options["author"])
+            words = {"title": options["title"], "category": options["category"], "author": options["author"]}
+            candidate = submit(project, text, options["hypothesis"], **words)
         except OSError as error:
             raise CommandError(f"The patch {options['patch']} cannot be read: {error}") from error
-        except (CheckFailed, RepositoryError) as error:
+        except (CheckFailed, RepositoryError, ValueError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(str(candidate.number))
 
@@ -93,7 +95,8 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(everything(candidate), cls=DjangoJSONEncoder, indent=2))
             return
-        self.stdout.write(f"{candidate}  {candidate.get_stage_display()}  {candidate.why}\n{candidate.hypothesis}")
+        self.stdout.write(f"{candidate}  {candidate.title}  {candidate.get_stage_display()}  {candidate.why}")
+        self.stdout.write(candidate.hypothesis)
         for run in candidate_runs(candidate):
             self.stdout.write(f"run {run.pk}  seed {run.seed}  {run.outcome or run.state}  {run.score or ''}  {run.reason}")
         if candidate.patch_set:
