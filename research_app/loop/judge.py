@@ -18,6 +18,7 @@ from django.db.models import Q
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import Decision, Policy, decide
 from research_app.ladder import SMALLEST as SCALE
+from research_app.loop.attention import attempt, gave_up
 from research_app.loop.doubt import doubt_by_aa
 from research_app.loop.rejudge import judged_again, landing_waiting_for, still_good
 from research_app.loop.runs import ensure_bank, ensure_curve, request_run
@@ -61,7 +62,9 @@ def judge(patch_set_id: int, worker: str) -> None:
         return
     candidate.refresh_from_db()
     patch_set.candidate = candidate
-    try:
+    if gave_up(candidate, lease, "Judging"):
+        return
+    with attempt(candidate, lease, "Judging"):
         failed = next((run for run in runs if run.outcome != Outcome.completed), None)
         if failed:
             conclude(candidate, lease, Stage.CRASHED, failed.reason, None, landing)
@@ -71,9 +74,6 @@ def judge(patch_set_id: int, worker: str) -> None:
             judge_confirmation(patch_set, runs, lease)
         else:
             judge_look(patch_set, runs, lease)
-    except Exception as error:
-        lease.fail(error)
-        raise
 
 
 def judge_baseline(baseline_id: int) -> None:

@@ -21,6 +21,7 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
 from research_app.ladder import SMALLEST, Rung
+from research_app.loop.attention import attempt, gave_up
 from research_app.loop.runs import CURVE_SEED, cancel, request_run, requeue
 from research_app.loop.votes import void_votes
 from research_app.loop.weigh import Arms, begin, frozen, savings
@@ -67,11 +68,9 @@ def scale_up(patch_set_id: int, worker: str) -> None:
         return
     step.candidate.refresh_from_db()
     step.patch_set.candidate = step.candidate
-    try:
-        conclude_rung(step, lease, mine, theirs)
-    except Exception as error:
-        lease.fail(error)
-        raise
+    if not gave_up(step.candidate, lease, "Judging its rung"):
+        with attempt(step.candidate, lease, "Judging its rung"):
+            conclude_rung(step, lease, mine, theirs)
 
 
 def queue_rung(step: ScaleUp) -> None:
