@@ -223,6 +223,11 @@ class Run(Leased):
         return f"{group} seed {self.seed}"
 
 
+def is_usable(score: float | None) -> bool:
+    """Whether a score can enter a mean: it is there, and not beyond LARGEST_SCORE."""
+    return score is not None and abs(score) <= LARGEST_SCORE
+
+
 def sandbox_for(run: Run) -> str:
     """The sandbox level that a run needs: a run on several devices talks over a network, of which only `strong` has its own."""
     minimum = run.project.file.sandbox.minimum
