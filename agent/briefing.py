@@ -139,10 +139,10 @@ def by_category(history: Sequence[Tried]) -> str:
         if not rows:
             lines.append(f"{category}: nothing tried")
             continue
-        broken = sum(row.outcome in ("crashed", "invalid") for row in rows)
+        broken = sum(row.outcome in ("crashed", "invalid", "duplicate") for row in rows)
         told = f"mean {gain(sum(effects) / len(effects))}, best {gain(max(effects))}" if effects else "none measured"
         solid = sum(row.stage in SOLID for row in rows)
-        lines.append(f"{category}: {len(rows)} tried, {solid} solid, {broken} crashed or invalid; gains: {told}")
+        lines.append(f"{category}: {len(rows)} tried, {solid} solid, {broken} crashed, invalid or duplicates; gains: {told}")
     return "\n".join(lines)
 
 

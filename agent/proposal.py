@@ -24,7 +24,7 @@ CATEGORIES = (
     "systems",
     "simplification",
 )
-OUTCOMES = ("pending", "evaluated", "crashed", "invalid")
+OUTCOMES = ("pending", "evaluated", "crashed", "invalid", "duplicate")
 MODES = ("explore", "exploit", "combine", "simplify")
 """New ideas, refining what worked, joining near misses, and removing what is not needed."""
 

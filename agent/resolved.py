@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import operator
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from agent.constants import Constant, Value, find_constants
+from agent.formats import normal_form
 
 Moved: TypeAlias = dict[str, tuple[Value, Value]]
 Scope: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -23,45 +25,51 @@ ARITHMETIC: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
 }
+WORD = re.compile(r"[^\W\d]\w*")
 BOM = "\ufeff"  # Python reads past it, `ast.parse` does not
 LARGEST = 2.0**63  # results beyond this are left as they are written
 ROUNDS = 8  # of constants that are made from constants
 
 
-def resolved_hash(files: Mapping[str, str]) -> str:
+def resolved_hash(files: Mapping[str, str], beside: Mapping[str, str] | None = None) -> str:
     """SHA-256 over what Python files (path to text) come to; equal for files that differ only in how that is said.
 
     Module-level constants stand as their values where they are used, arithmetic on numbers is done, names of local
-    variables, the order of keyword arguments and docstrings do not count. Other files count by their words.
+    variables, the order of keyword arguments and docstrings do not count. Other files: formats.py. `beside` are files that
+    are not hashed and may read constants of those that are.
     """
     digest = hashlib.sha256()
+    holding = Counter(word for text in {**(beside or {}), **files}.values() for word in set(WORD.findall(text)))
     for path in sorted(files):
-        for part in (path, _resolved(path, files[path])):
+        for part in (path, _resolved(path, files[path], holding)):
             data = part.encode("utf-8", "surrogatepass")
             digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
 
 
-def _resolved(path: str, text: str) -> str:
+def _resolved(path: str, text: str, holding: Counter[str]) -> str:
     if path.endswith(".py"):
         try:
             tree = ast.parse(text.removeprefix(BOM))
             for _ in range(ROUNDS):
-                tree, changed = _inlined(tree)
+                tree, changed = _inlined(tree, holding)
                 if not changed:
                     break
             _Renamed().visit(tree)
             return "python:" + ast.dump(tree, annotate_fields=False)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             pass  # not Python after all: a check of its own reports that
-    return "words:" + " ".join(text.split())
+    return normal_form(path, text)
 
 
-def _inlined(tree: ast.Module) -> tuple[ast.Module, bool]:
-    """The tree with its constants as values where they are read, and whether there were any."""
+def _inlined(tree: ast.Module, holding: Counter[str]) -> tuple[ast.Module, bool]:
+    """The tree with its constants as values where they are read, and whether there were any.
+
+    One that other files name (`holding` counts files by word) stays as well: they may import it.
+    """
     values = _constants(tree)
     tree = ast.fix_missing_locations(_Folded(values).visit(tree))
-    kept = [statement for statement in tree.body if _name_of(statement) not in values]
+    kept = [statement for statement in tree.body if (name := _name_of(statement)) not in values or holding[name] > 1]
     changed = len(kept) < len(tree.body)
     tree.body = kept
     return tree, changed

@@ -59,6 +59,15 @@ def test_a_name_that_is_also_a_variable_or_changed_through_global_is_not_taken_f
     assert resolved(state) != resolved(state.replace("A = 1", "A = 2"))
 
 
+def test_a_constant_that_another_file_may_read_counts_where_it_is_set() -> None:
+    files = {"config.py": "WIDTH = 64\nDEPTH = 2\n", "train.py": "from config import WIDTH\nprint(WIDTH)\n"}
+    wider = files | {"config.py": "WIDTH = 96\nDEPTH = 2\n"}
+    assert resolved_hash(files) != resolved_hash(wider)
+    assert resolved_hash(files) == resolved_hash(files | {"config.py": "WIDTH = 60 + 4\nDEPTH = 3\n"})  # nobody reads DEPTH
+    beside = {"prepare.py": "import config\nprint(config.DEPTH)\n"}
+    assert resolved_hash(files, beside) != resolved_hash(files | {"config.py": "WIDTH = 64\nDEPTH = 3\n"}, beside)
+
+
 def test_sums_that_cannot_be_done_are_left_as_they_are() -> None:
     for text in ("A = 1 / 0\n", "A = 2 ** 10**9\n", "A = 'x' * 3\n", "A = 1 << 3\n", "def f(:\n"):
         assert resolved(text) == resolved(text)

@@ -42,7 +42,10 @@ class SourceOut(Schema):
 
 
 class TriedOut(Schema):
-    """One row of the history. `effect`, `low` and `high` are rounded to half a sigma; positive is better."""
+    """One row of the history. `effect`, `low` and `high` are rounded to half a sigma; positive is better.
+
+    `stage` is `duplicate of C-7` for what was refused because it was tried before.
+    """
 
     number: int
     author: str
@@ -136,7 +139,6 @@ class RunOut(Schema):
     train_seconds: float | None
     device_seconds: float = Field(description="Of all its attempts, on all its devices")
     facts: dict[str, float | int | str]
-    left_out: list[str] = Field(description="How many of its values were not kept, and by which limit")
 
 
 class RunsOut(Schema):

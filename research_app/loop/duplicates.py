@@ -29,8 +29,9 @@ def fingerprint_of(project: Project, base: BaselineVersion, change: Change) -> F
     """Read both trees and compare what they come to."""
     patterns, repository = project.file.edit.editable, project.repository
     before, after = repository.texts(base.commit, patterns), repository.texts(change.commit, patterns)
-    resolved = resolved_hash(after)
-    same = resolved == resolved_hash(before)
+    beside = repository.texts(base.commit, project.file.edit.protected)  # a change leaves these as they are
+    resolved = resolved_hash(after, beside)
+    same = resolved == resolved_hash(before, beside)
     return Fingerprint(normalised_syntax_hash(after), "" if same else resolved, moved_constants(before, after))
 
 

@@ -21,7 +21,6 @@ from agent.proposal import Context, NothingToPropose, Proposal, Proposer, Tried
 from agent.same import propose_nothing
 from agent.steering import arms_of, drawn_category, drawn_mode
 from research_app.evidence.noise import Noise
-from research_app.loop.attention import UNKNOWN
 from research_app.loop.near_misses import AUTHOR as COMBINE
 from research_app.loop.near_misses import joined, next_combination
 from research_app.models import (
@@ -44,7 +43,7 @@ from research_app.models import (
     Verdict,
 )
 from research_app.models.candidate import RESTING
-from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost
+from research_app.models.lease import MAX_ATTEMPTS, Lease
 from training.scorer import rounded_for_agents
 
 logger = logging.getLogger(__name__)
@@ -128,17 +127,11 @@ def propose(round_id: int, worker: str) -> None:
     if lease is None:
         return
     if turn.attempts >= MAX_ATTEMPTS:
-        why = f"It failed {turn.attempts} times; the last time: {turn.last_error or UNKNOWN}"
+        why = f"It failed {turn.attempts} times; the last time: {turn.last_error or 'killed'}"
         end_turn(turn, lease, TurnState.FAILED, why)
         return
     with lease.heartbeat():
-        try:
-            take(turn, lease)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            lease.fail(error)
-            raise
+        take(turn, lease)
 
 
 def take(turn: Turn, lease: Lease) -> None:
@@ -160,14 +153,17 @@ def take(turn: Turn, lease: Lease) -> None:
     except ConversationFailed as failure:
         end_turn(turn, lease, TurnState.FAILED, str(failure))
         return
+    except Exception as error:
+        lease.fail(error)
+        raise
     enter(project, turn.base, proposal, author=proposer.name, kind=kind, lease=lease, aa=aa)
 
 
-def lost_turn(asked: Round, *conditions: Q) -> Turn | None:
+def lost_turn(asked: Round) -> Turn | None:
     """A turn whose worker died, or whose proposer failed without a name for it: it is taken again, as it was drawn."""
     free = Q(lease_until=None, attempts__gt=0) | Q(lease_until__lt=timezone.now())
     free |= Q(lease_until=None, opened_at__lt=timezone.now() - UNCLAIMED)
-    waiting = Turn.objects.under_way().filter(free, *conditions, round=asked)
+    waiting = Turn.objects.under_way().filter(free, round=asked)
     return waiting.select_related("project", "base", "round").order_by("pk").first()
 
 
@@ -366,7 +362,7 @@ def program_of(project: Project, base: BaselineVersion) -> tuple[str, ProgramVer
 
 def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
     """What became of all candidates, or of one, as agents may know it: figures to half a sigma."""
-    rows = project.candidates.select_related("evidence").order_by("number")
+    rows = project.candidates.with_stage().select_related("evidence").order_by("number")
     noise = project.noise()
     found = []
     for row in rows.filter(pk=only.pk) if only else rows:
@@ -375,7 +371,7 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
             Tried(
                 candidate=row.number,
                 author=row.author,
-                stage=row.stage,
+                stage=row.get_stage_display() if outcome_of(row) == "duplicate" else row.stage,
                 outcome=outcome_of(row),
                 title=row.title,
                 hypothesis=row.hypothesis,
@@ -420,7 +416,7 @@ def told_effect(candidate: Candidate, noise: Noise | None) -> float | None:
 def outcome_of(candidate: Candidate) -> str:
     """The contract's word for how far a candidate came."""
     if candidate.stage == Stage.INVALID:
-        return "invalid"
+        return "duplicate" if candidate.duplicate_of_id else "invalid"
     if candidate.stage == Stage.CRASHED:
         return "crashed"
     if candidate.evidence_id:

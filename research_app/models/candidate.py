@@ -79,17 +79,11 @@ class Kind(models.TextChoices):
     REVERT = "revert", "revert"  # undoes one landing
 
 
-class Cause(models.TextChoices):
-    """What a candidate that needs attention waits for."""
-
-    STEP = "step", "a step of its own that failed"
-    RUN = "run", "a run that a machine gave up on"
-    BASELINE = "baseline", "a baseline that cannot be measured"
-    NOTHING = "nothing", "nothing that is known"
-
-
 class StageMoved(LeaseLost):
     """The candidate is no longer at the stage that the caller saw."""
+
+
+LONG = ("hypothesis", "proposed", "details", "why")  # fields that lists of other things need not read
 
 
 class CandidateQuerySet(models.QuerySet["Candidate"]):
@@ -103,7 +97,11 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
 
     def with_evidence(self) -> Self:
         """For lists: all that a row shows, without further queries per row."""
-        return self.select_related("project", "patch_set", "evidence", "submitted_by")
+        return self.with_stage().select_related("project", "patch_set", "evidence", "submitted_by")
+
+    def with_stage(self) -> Self:
+        """With what the words for its stage need: the number of the earlier try that it is a duplicate of."""
+        return self.select_related("duplicate_of").defer(*(f"duplicate_of__{name}" for name in LONG))
 
 
 class Candidate(Leased):
@@ -144,7 +142,6 @@ class Candidate(Leased):
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="duplicates", help_text="The earlier try"
     )
     needs_attention = models.TextField(blank=True, help_text="Why the machine gave up, with what to do")
-    attention_cause = models.CharField(max_length=10, choices=Cause.choices, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     archived_at = models.DateTimeField(null=True, blank=True, help_text="Put away by a person: lists leave it out")
     # The newest of each, so that lists need no sub-queries.
@@ -185,6 +182,12 @@ class Candidate(Leased):
             return ""
         first, _, rest = words.partition("\n")
         return rest.strip() if rest.strip() and " ".join(first.split()) == self.title else words
+
+    def get_stage_display(self) -> str:  # type: ignore[no-redef]  # Django leaves one that a model defines
+        """Where it stands, in words: what was refused as tried before is called a duplicate, not invalid."""
+        if self.stage == Stage.INVALID and self.duplicate_of is not None:
+            return f"duplicate of {self.duplicate_of}"
+        return str(Stage(self.stage).label)
 
     @property
     def revision(self) -> "PatchSet":
@@ -246,7 +249,8 @@ class Candidate(Leased):
         with transaction.atomic():
             rows = lease.row if lease else Candidate.objects.filter(pk=self.pk)
             fields |= {"stage": stage, "stage_since": timezone.now(), "why": why, "needs_attention": "", "archived_at": None}
-            fields |= {"lease_until": None, "leased_by": "", "attempts": 0, "attention_cause": "", "retry_at": None}
+            fields |= {"lease_until": None, "leased_by": "", "attempts": 0}
+            fields.setdefault("duplicate_of", None)  # what it was once refused for says nothing of what it is now
             if not rows.filter(stage=self.stage).update(**fields):
                 raise StageMoved(f"{self} is no longer {self.get_stage_display()}: reload and look again.")
             told = {"from": self.stage, "to": stage, "why": why, **(event or {})}

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Mapping
+
+from agent.formats import normal_form
+
+_CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)  # PEP 263
 
 
 def normalised_syntax_hash(files: Mapping[str, str]) -> str:
     """SHA-256 over the meaning of `files` (path to text), the same for sets that differ only in how they are written.
 
-    Python counts by its syntax tree without docstrings; anything else, and Python that does not parse, by its words.
+    Python counts by its syntax tree without docstrings, YAML, TOML, JSON and INI by what they say, anything else by every byte.
     """
     digest = hashlib.sha256()
     for path in sorted(files):
@@ -25,10 +30,15 @@ def _normalised(path: str, text: str) -> str:
         try:
             tree = ast.parse(text.removeprefix("\ufeff"))  # Python reads past it, `ast.parse` does not
             _drop_docstrings(tree)
-            return "python:" + ast.dump(tree, annotate_fields=False)
+            return f"python:{_encoding(text)}{ast.dump(tree, annotate_fields=False)}"
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             pass  # not Python after all: a check of its own reports that it does not parse
-    return "words:" + " ".join(text.split())
+    return normal_form(path, text)
+
+
+def _encoding(text: str) -> str:
+    """A comment that says in which encoding Python shall read the file: it means something where there is more than ASCII."""
+    return "" if text.isascii() else "".join(_CODING.findall("\n".join(text.split("\n", 2)[:2])))
 
 
 def _drop_docstrings(tree: ast.Module) -> None:

@@ -74,6 +74,8 @@ def stage_chip(candidate: Candidate) -> SafeString:
         return chip("warn", "↩", stage.label, candidate.why)
     if stage == Stage.LANDED:
         return chip("good", "●", stage.label, candidate.why)
+    if stage == Stage.INVALID and candidate.duplicate_of_id:
+        return chip("mute", "=", candidate.get_stage_display(), candidate.why)
     if stage in DISCARDED:
         broken = stage in (Stage.CRASHED, Stage.INVALID, Stage.CONFLICT)
         return chip("bad" if broken else "mute", "!" if broken else "○", stage.label, candidate.why)
@@ -143,7 +145,10 @@ def ago(then: Any) -> SafeString:
 @register.simple_tag
 def said(event: Event) -> SafeString:
     """The data of an event as words: keys and values, untrusted like everything that an agent may have written."""
-    return visible(" · ".join(_pairs(event.data)))
+    told = dict(event.data)
+    if earlier := told.pop("duplicate_of", None):
+        told["to"] = f"duplicate of {earlier}"
+    return visible(" · ".join(_pairs(told)))
 
 
 def _pairs(data: dict[str, Any]) -> Iterator[str]:

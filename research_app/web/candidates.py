@@ -29,7 +29,8 @@ GROUPS: Mapping[str, tuple[str, tuple[Stage, ...]]] = {
     "under-way": ("under way", tuple(stage for stage in Stage if stage not in RESTING)),
     "discarded": ("discarded", DISCARDED),
 }
-ATTENTION, WITHIN_NOISE = "attention", "within-noise"
+ATTENTION, WITHIN_NOISE, DUPLICATE = "attention", "within-noise", "duplicate"
+DUPLICATES = Q(stage=Stage.INVALID, duplicate_of__isnull=False)  # refused as tried before
 # Dropped or inconclusive, with an effect below one sigma either way.
 SMALL = Q(
     evidence__effect__lt=F("evidence__sigma"),
@@ -70,6 +71,7 @@ class FilterForm(forms.Form):
             *((key, words) for key, (words, _) in GROUPS.items()),
             (ATTENTION, "needs attention"),
             (WITHIN_NOISE, "within noise"),
+            (DUPLICATE, "duplicates"),
         ]
         offered: dict[str, list[Any]] = {
             "stage": [("", "any stage"), ("Groups", groups), ("Stages", Stage.choices)],
@@ -173,6 +175,10 @@ def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
         found = found.exclude(needs_attention="")
     elif stage == WITHIN_NOISE:
         found = found.filter(SMALL)
+    elif stage == DUPLICATE:
+        found = found.filter(DUPLICATES)
+    elif stage == Stage.INVALID:
+        found = found.filter(stage=Stage.INVALID, duplicate_of__isnull=True)
     elif stage:
         found = found.filter(stage__in=GROUPS[stage][1] if stage in GROUPS else [stage])
     if verdict := form.chosen("verdict"):

@@ -44,6 +44,7 @@ class Point:
     mean: float | None
     n: int | None
     verdict: str | None
+    duplicate_of: int | None = None  # number of the earlier try for which it was refused
     value: float | None = None
     told: str = figures.NOTHING
 
@@ -60,7 +61,8 @@ class Point:
         return "waiting" if self.stage in GATED else "tried"
 
     def plain(self) -> dict[str, Any]:
-        about = f"{Stage(self.stage).label}" + (f", n = {self.n}" if self.n else "")
+        stage = f"duplicate of C-{self.duplicate_of}" if self.duplicate_of else Stage(self.stage).label
+        about = f"{stage}" + (f", n = {self.n}" if self.n else "")
         return {"x": self.number, "y": self.value, "words": self.title, "about": about, "told": self.told}
 
 
@@ -107,7 +109,8 @@ def points_of(project: Project) -> list[Point]:
     """All experiments by number. One query."""
     fields = ("number", "stage", "title", "created_at", "base_id")
     evidence = ("evidence__candidate_mean", "evidence__candidate_n", "evidence__verdict")
-    return [Point(*row) for row in project.candidates.order_by("number").values_list(*fields, *evidence)]
+    rows = project.candidates.order_by("number").values_list(*fields, *evidence, "duplicate_of__number")
+    return [Point(*row) for row in rows]
 
 
 def by_score(project: Project, points: Sequence[Point]) -> Measured:

@@ -121,6 +121,7 @@ def everything(candidate: Candidate) -> dict[str, Any]:
         return {name: value for name, value in model_to_dict(row).items() if name not in hidden}
 
     return plain(candidate) | {
+        "state": candidate.get_stage_display(),
         "created_at": candidate.created_at,
         "stage_since": candidate.stage_since,
         "patch_sets": [plain(row) for row in candidate.patch_sets.all()],
