@@ -16,6 +16,7 @@ from agent.prices import price_of as list_price
 from research_app.evidence.policy import Policy
 from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
 from research_app.repository import Signing
+from training.output import compiled, groups_of
 from training.spec import Budget, Scored, SelfReported
 
 
@@ -61,16 +62,19 @@ class Metric(Section):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"is not a regular expression: {error}") from error
+        if pattern:
+            compiled(pattern)
         return pattern
 
     @model_validator(mode="after")
     def _pattern_given(self) -> "Metric":
         if self.source == "pattern" and not self.pattern:
             raise ValueError('source = "pattern" needs a pattern with a named group for the metric')
+        if self.source == "pattern" and self.key not in (known := groups_of(compiled(self.pattern))):
+            raise ValueError(
+                f"the pattern has no group for the metric: key = {self.key!r}, groups: {', '.join(sorted(known))}. "
+                f"Write (?P<{self.key}>[0-9.]+) where it is printed, or name one of those as key"
+            )
         return self
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from research_app.loop.train import columns
+from research_app.loop.points import columns
 from tests.training_samples import Bench, small_corpus, small_target
 from training.detectors import Circumstances, RunRecord, device_peak_flops, examine, gate_overlap
 from training.detectors.edits import FileEdit, examine_changes

@@ -10,6 +10,7 @@ import pytest
 
 from tests.training_samples import Bench, small_corpus
 from training import series
+from training.left_out import NO_POINT
 from training.series import SERIES, Outputs, SeriesReader, UnsafeOutput
 from training.spec import Budget, Outcome, Point
 
@@ -38,7 +39,7 @@ def test_points_are_read_as_they_are_written(tmp_path: Path, reader: SeriesReade
         file.flush()
         assert reader.read() == [Point(1, {"train_loss": 5.0})]
     assert reader.facts == {"steps": 2, "torch": "2.13"}
-    assert reader.bad_lines == 0
+    assert not reader.left_out.counts
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_points_are_read_as_they_are_written(tmp_path: Path, reader: SeriesReade
 def test_lines_that_are_no_points_are_counted_and_left_out(tmp_path: Path, reader: SeriesReader, line: bytes) -> None:
     (tmp_path / SERIES).write_bytes(line + b'\n{"step": 3, "x": 1}\n')
     assert reader.read() == [Point(3, {"x": 1.0})]
-    assert reader.bad_lines == 1
+    assert reader.left_out.counts == {NO_POINT: 1}
 
 
 def test_values_that_are_no_finite_numbers_are_left_out(tmp_path: Path, reader: SeriesReader) -> None:

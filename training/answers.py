@@ -28,7 +28,7 @@ END_SECONDS = 10.0  # how long a process whose requests ended may take to end it
 PIPE_SIZE = 1 << 20
 THREADS = 64  # of the model's processes
 FILE_LIMIT = 1 << 20  # bytes; there is nothing to write
-KILLED = (-9, 128 + 9)  # exit codes of a process that the kernel killed for its memory, alone or within a sandbox
+KILLED = (-9, 128 + 9)  # exit codes of a process that SIGKILL ended, alone or within a sandbox
 
 ShouldStop = Callable[[], str | None]
 
@@ -265,8 +265,11 @@ class Model:
             self._check_limits()
         last = self.process.log.last_lines(1)
         code = self.process.ended.exit_code if self.process.ended else None
-        if code in KILLED or says_out_of_memory(last):
+        if says_out_of_memory(last) or (code in KILLED and self.process.killed_for_memory()):
             raise NoScore(Outcome.out_of_memory, f"the model ran out of memory while it was scored: {last}")
+        if code in KILLED:
+            unknown = f"the model was killed from outside while it was scored, by whom is not known. {last}"
+            raise NoScore(Outcome.no_score, unknown)
         if code in (BUILD_FAILED, LOAD_FAILED):
             raise NoScore(Outcome.no_score, f"the trained model cannot be scored: {last}")
         raise NoScore(Outcome.no_score, f"the model stopped while it was scored (exit code {code}): {last}")

@@ -5,14 +5,15 @@ Such a score is self-reported: nobody but the code itself says it is true.
 
 from __future__ import annotations
 
-import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 
-from training.series import NAME_LIMIT, VALUES_LIMIT, is_number
+from training.left_out import LONG_LINES, NO_POINT, LeftOut, is_number, printable
 from training.spec import Point, SelfReported
 
-LINE_LIMIT = 1 << 14  # characters; the rest of a longer line is ignored
+LINE_LIMIT = 1 << 14  # characters; the rest of a longer line is left out
+LAST_STEP = 2**53
 
 _NUMBER = re.compile(r"[-+]?(?:[\d,]+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b", re.IGNORECASE)
 _STEP_LINE = re.compile(r"^\s*step:?\s+(\d+)(?:/\d+)?\s*(?:\([^)]*\))?\s*\|(.*)$", re.IGNORECASE)
@@ -60,9 +61,10 @@ class OutputParser:
         self.final: dict[str, float] = {}
         self.not_finite = ""  # the first loss or metric that was not finite, in words
         self.last_step = -1
+        self.left_out = LeftOut(scoring.metric)
         self._in_summary = False
         self._partial = ""
-        self._pattern = _compile(scoring.pattern) if scoring.format == "pattern" else None
+        self._pattern = compiled(scoring.pattern) if scoring.format == "pattern" else None
 
     @property
     def score(self) -> float | None:
@@ -72,6 +74,9 @@ class OutputParser:
     def feed(self, chunk: bytes) -> list[Point]:
         """The points in what was printed since the last call. Progress lines may end in a carriage return."""
         *lines, self._partial = re.split(r"[\r\n]", self._partial + chunk.decode(errors="replace"))
+        excess = sum(max(0, len(line) - LINE_LIMIT) for line in (*lines, self._partial))
+        if excess:
+            self.left_out.count(LONG_LINES, excess)
         self._partial = self._partial[:LINE_LIMIT]
         return [point for line in lines for point in self._line(line[:LINE_LIMIT])]
 
@@ -82,7 +87,7 @@ class OutputParser:
     def _line(self, line: str) -> Iterator[Point]:
         if self._pattern is not None:
             for match in self._pattern.finditer(line):
-                yield from self._values(match.groupdict())
+                yield from self._values(_joined(match.groupdict()))
         elif line.strip() == "---":
             self._in_summary = True
         elif found := _STEP_LINE.match(line):
@@ -96,17 +101,19 @@ class OutputParser:
     def _values(self, fields: dict[str, str | None]) -> Iterator[Point]:
         """One line's values: a point when they have a step, otherwise final figures."""
         values: dict[str, float] = {}
-        for name, text in list(fields.items())[:VALUES_LIMIT]:
-            value = _number(text) if name and len(name) <= NAME_LIMIT else None
+        for name, text in fields.items():
+            value = _number(text) if name else None
             if value is None:
                 continue
-            if math.isfinite(value):
-                values[name] = value
-            elif not self.not_finite and ("loss" in name or name == self.metric):
-                self.not_finite = f"the run printed {name} = {text}"
+            values[name] = value
+            if not is_number(value) and not self.not_finite and ("loss" in name or name == self.metric):
+                self.not_finite = f"the run printed {name} = {printable(str(text))}"
         step = values.pop("step", None)
+        values = self.left_out.values(values)
         if step is None:
             self.final.update(values)
+        elif not step < LAST_STEP:
+            self.left_out.count(NO_POINT)
         elif step >= 0:
             self.last_step = int(step)
             if self.metric in values:  # the last one printed stands unless a closing line says otherwise
@@ -116,22 +123,45 @@ class OutputParser:
 
 
 def _number(text: str | None) -> float | None:
-    """The number at the start of a text such as `512ms` or `1,050,000`; None when there is none, infinite when too large."""
+    """The number at the start of a text such as `512ms` or `1,050,000`, infinite where no float holds it; None for none."""
     found = _NUMBER.match(text) if text else None
     if found is None:
         return None
     try:
-        value = float(found[0].replace(",", ""))
+        return float(found[0].replace(",", ""))
     except ValueError:
         return None
-    return value if is_number(value) or not math.isfinite(value) else math.copysign(math.inf, value)
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+_GROUP = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P<([A-Za-z_]\w*)>")
+_AGAIN = "__again"
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The regular expression of format "pattern"; alternatives may name one group each in their own way.
+
+    Raises FormatError for what is no regular expression or names no value.
+    """
+    seen: Counter[str] = Counter()
+
+    def apart(group: re.Match[str]) -> str:
+        seen[group[2]] += 1
+        return group[0] if seen[group[2]] == 1 else f"{group[1]}(?P<{group[2]}{_AGAIN}{seen[group[2]]}>"
+
     try:
-        compiled = re.compile(pattern)
+        found = re.compile(_GROUP.sub(apart, pattern))
     except re.error as error:
         raise FormatError(f"the output pattern {pattern!r} is not a regular expression: {error}") from error
-    if not compiled.groupindex:
+    if not found.groupindex:
         raise FormatError(f"the output pattern {pattern!r} has no named group; name the values, as in (?P<val_bpb>[0-9.]+)")
-    return compiled
+    return found
+
+
+def groups_of(pattern: re.Pattern[str]) -> set[str]:
+    """The names of the values that a compiled pattern can find."""
+    return {name.partition(_AGAIN)[0] for name in pattern.groupindex}
+
+
+def _joined(groups: dict[str, str | None]) -> dict[str, str | None]:
+    """The groups that matched, under the name that alternatives share."""
+    return {name.partition(_AGAIN)[0]: text for name, text in groups.items() if text is not None}

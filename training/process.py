@@ -64,11 +64,18 @@ class BoundedLog:
                 self.tail_size -= len(self.tail.popleft())
 
     def text(self) -> str:
-        tail = b"".join(self.tail)[-(self.limit - self.limit // 2) :]
-        cut = self.total - len(self.head) - len(tail)
+        tail, cut = self._kept_tail(), self.cut
         if not cut:
             return clean_text(bytes(self.head) + tail)
         return f"{clean_text(bytes(self.head))}\n[{cut} bytes of output cut here]\n{clean_text(tail)}"
+
+    @property
+    def cut(self) -> int:
+        """Bytes that are not kept."""
+        return self.total - len(self.head) - len(self._kept_tail())
+
+    def _kept_tail(self) -> bytes:
+        return b"".join(self.tail)[-(self.limit - self.limit // 2) :]
 
     def last_lines(self, lines: int = 5, characters: int = 600) -> str:
         """The end of the log for a message, on one line."""
@@ -125,6 +132,7 @@ class Process:
         self.on_output = on_output
         self.ended: Ended | None = None
         self._memory_seen_at = 0.0
+        self._killed_before = kills_for_memory()
         self._status = b""
         self._status_fd, status_end = os.pipe()
         launch = [sys.executable, "-I", "-S", str(LAUNCHER), str(status_end), str(os.getpid()), str(heap_limit), *command]
@@ -207,6 +215,11 @@ class Process:
             return False
         return sum(_proportional(process) for process in family) > self.memory_limit
 
+    def killed_for_memory(self) -> bool | None:
+        """Whether the kernel killed anything for want of memory since the start; None where it does not say."""
+        now = kills_for_memory()
+        return None if now is None or self._killed_before is None else now > self._killed_before
+
     def kill(self) -> None:
         """End the command and everything it started, and wait until all of it is gone."""
         if self.ended is not None:
@@ -259,6 +272,15 @@ class Process:
         for fd in (self._status_fd, self._output_fd):
             if fd in self.selector.get_map():
                 self.selector.unregister(fd)
+
+
+def kills_for_memory() -> int | None:
+    """How many processes the kernel of this machine has killed for want of memory; None where it does not say."""
+    try:
+        counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+        return int(counts["oom_kill"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _ended(status: bytes) -> Ended:

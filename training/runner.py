@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import json
+import logging
 import stat
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from training.detectors.watch import Watch
-from training.output import OutputParser
-from training.process import Process, clean_environment, says_out_of_memory
+from training.failure import Failure, may_pass_by_itself
+from training.left_out import is_number
+from training.process import Process, clean_environment, clean_text, says_out_of_memory
+from training.progress import OnPoints, Progress
 from training.sandbox import Confinement, Level, best_level, confined
 from training.sandbox.packages import places_of
 from training.sandbox.scratch import use_of
 from training.scorer import NoScore, Scorer, ShouldStop
-from training.series import CHECKPOINT, SERIES, Outputs, SeriesReader, UnsafeOutput
-from training.spec import LARGEST_SCORE, Outcome, Point, RunResult, RunSpec, Scored, SelfReported
+from training.series import CHECKPOINT, SERIES, Outputs, UnsafeOutput
+from training.spec import LARGEST_SCORE, Outcome, RunResult, RunSpec, Scored, SelfReported
 
 POLL_SECONDS = 0.2  # between two looks at the run, its limits and whether it should stop
-POINTS_SECONDS = 1.0  # at least this long between two calls of `on_points`
 SOURCE_LIMIT = 16 << 20  # bytes of source kept for scoring
 SCRATCH_EVERY = 1.0  # seconds between two looks at what the run has written, which take time themselves
 
-MEASURED_HERE = ("scored_bytes", "probes", "checkpoint_hash", "code_hash", "score_seconds")  # no run states these itself
+# No run states these itself.
+MEASURED_HERE = ("scored_bytes", "probes", "checkpoint_hash", "code_hash", "score_seconds", "findings", "left_out")
 
-OnPoints = Callable[[Sequence[Point]], None]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -44,27 +47,56 @@ class _Ending:
     hidden_score: float | None = None
     hidden_score_by_source: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
 
     def fail(self, outcome: Outcome, reason: str) -> None:
-        self.outcome, self.reason = outcome, reason
+        self.outcome, self.reason = outcome, clean_text(reason.encode(errors="replace"))
+
+    @contextmanager
+    def during(self, step: str) -> Iterator[None]:
+        """A step of ours: where it fails, that is kept, the first one alone, and what the run produced is kept too."""
+        try:
+            yield
+        except Exception as error:
+            logger.exception("Handling a run failed: %s", step)
+            self.failure = self.failure or Failure.of(step, error)
+
+    @property
+    def failed(self) -> bool:
+        return self.failure is not None
+
+
+@contextmanager
+def _tidied() -> Iterator[ExitStack]:
+    """What was opened is closed in the end; what cannot be must not take along what the run produced."""
+    stack = ExitStack()
+    try:
+        yield stack
+    finally:
+        try:
+            stack.close()
+        except Exception:
+            logger.exception("What a run left could not be tidied up")
 
 
 def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) -> RunResult:
     """Train `spec`, score the result, and return how it went. Blocks until nothing of the run is left running.
 
     `on_points` gets new points at most once a second and the rest at the end; `should_stop` is asked about five times a
-    second and returns a reason to kill the run, or None. What goes wrong inside the run is an outcome, never an exception;
-    an exception of either callback ends the run and is passed on. Raises NoSandbox when this machine cannot keep the run
-    apart as well as `spec` demands, OSError when `tree` or `scratch` is unusable, FormatError when a self-reported format is.
+    second and returns a reason to kill the run, or None. What goes wrong inside the run is an outcome, never an exception.
+    What goes wrong on our side once it was started, in either callback too, ends it and is the result's `failure`, beside
+    all that it produced. Raises NoSandbox when this machine cannot keep the run apart as well as `spec` demands, OSError
+    when `tree` or `scratch` is unusable, FormatError when a self-reported format is.
     """
     started_at = time.time()
     level = spec.level or best_level(spec.minimum_level)
     confinement = confinement_of(spec, level)
     source = read_source(spec.tree) if isinstance(spec.scoring, Scored) else {}
-    with ExitStack() as stack:
+    with _tidied() as stack:
         outputs = stack.enter_context(Outputs(spec.scratch))
         outputs.clear(SERIES, CHECKPOINT)
-        progress = stack.enter_context(_Progress(spec.scoring, outputs, on_points))
+        progress = stack.enter_context(Progress(spec.scoring, outputs, on_points))
+        process = stack.enter_context(_start(spec, confinement, progress))
 
         @cache
         def scorer() -> Scorer:
@@ -81,20 +113,27 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
                 )
             )
 
-        with _start(spec, confinement, progress) as process:
-            ending = _follow(spec, process, progress, should_stop, scorer)
+        ending = _Ending()
+        with ending.during("following it"):
+            _follow(ending, spec, process, progress, should_stop, scorer)
+        cut_short = ending.failed
+        with ending.during("ending it"):
             process.kill()
-            train_seconds = process.seconds
-        ended = process.ended
-        try:
-            progress.finish()
-        except UnsafeOutput as error:
-            ending.fail(Outcome.no_score, f"The run's output was refused: {error}.")
-        _add_facts(ending, spec, progress, process, train_seconds)
-        if ending.outcome is Outcome.completed:
+        train_seconds = process.seconds
+        with ending.during("reading what it left"):
+            try:
+                progress.finish()
+            except UnsafeOutput as error:
+                ending.fail(Outcome.no_score, f"The run's output was refused: {error}.")
+        with ending.during("reading what it measured"):
+            _add_facts(ending, spec, progress, process, train_seconds)
+        if ending.outcome is Outcome.completed and not cut_short:
             _judge_exit(ending, process, progress)
-        if ending.outcome is Outcome.completed:
-            _score(ending, spec, outputs, progress, should_stop, scorer)
+        if ending.outcome is Outcome.completed and not cut_short and not progress.unreadable:
+            with ending.during("scoring it"):
+                _score(ending, spec, outputs, progress, should_stop, scorer)
+    if ending.failure is not None and ending.score is None and ending.outcome is Outcome.completed:
+        ending.fail(Outcome.no_score, f"{ending.failure}.")
     return RunResult(
         outcome=ending.outcome,
         reason=ending.reason,
@@ -107,9 +146,11 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
         started_at=started_at,
         finished_at=time.time(),
         train_seconds=train_seconds,
-        exit_code=ended.exit_code if ended else None,
+        exit_code=process.ended.exit_code if process.ended else None,
         hidden_score=ending.hidden_score,
         hidden_score_by_source=ending.hidden_score_by_source,
+        failure=ending.failure,
+        left_out=progress.left_out(process.log),
     )
 
 
@@ -191,54 +232,7 @@ def read_source(tree: Path) -> dict[str, bytes]:
     return source
 
 
-class _Progress:
-    """The points of a run, from its series file or from what it prints, handed on at most once a second."""
-
-    def __init__(self, scoring: Scored | SelfReported, outputs: Outputs, on_points: OnPoints) -> None:
-        self.parser = OutputParser(scoring) if isinstance(scoring, SelfReported) else None
-        self.reader = SeriesReader(outputs)
-        self.on_points = on_points
-        self.waiting: list[Point] = []
-        self.handed_on = time.monotonic()
-        self.alive = False  # whether there was any point yet
-        self.watch = Watch()
-
-    def printed(self, chunk: bytes) -> None:
-        if self.parser is not None:
-            self.waiting += self.parser.feed(chunk)
-
-    def hand_on(self) -> None:
-        """Read what is new and hand it on when the last time is long enough ago. Raises UnsafeOutput."""
-        if time.monotonic() - self.handed_on >= POINTS_SECONDS:
-            self._hand_on()
-
-    def finish(self) -> None:
-        """Hand on the rest. Raises UnsafeOutput."""
-        if self.parser is not None:
-            self.waiting += self.parser.finish()
-        self._hand_on()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.reader.close()
-
-    @property
-    def not_finite(self) -> str:
-        return self.parser.not_finite if self.parser is not None else self.reader.not_finite
-
-    def _hand_on(self) -> None:
-        self.waiting += self.reader.read()
-        self.handed_on = time.monotonic()
-        if self.waiting:
-            self.alive = True
-            points, self.waiting = self.waiting, []
-            self.watch.see(points)
-            self.on_points(points)
-
-
-def _start(spec: RunSpec, confinement: Confinement, progress: _Progress) -> Process:
+def _start(spec: RunSpec, confinement: Confinement, progress: Progress) -> Process:
     return Process(
         confined(command_line(spec), confinement),
         cwd=spec.tree,
@@ -251,18 +245,23 @@ def _start(spec: RunSpec, confinement: Confinement, progress: _Progress) -> Proc
 
 
 def _follow(
-    spec: RunSpec, process: Process, progress: _Progress, should_stop: ShouldStop, scorer: Callable[[], Scorer]
-) -> _Ending:
+    ending: _Ending,
+    spec: RunSpec,
+    process: Process,
+    progress: Progress,
+    should_stop: ShouldStop,
+    scorer: Callable[[], Scorer],
+) -> None:
     """Watch the process until it ends or has to be ended."""
-    ending = _Ending()
-    looked = time.monotonic()
+    looked, warm = time.monotonic(), not isinstance(spec.scoring, Scored)
     while ending.outcome is Outcome.completed and not process.wait(POLL_SECONDS):
         try:
             progress.hand_on()
         except UnsafeOutput as error:
             ending.fail(Outcome.no_score, f"The run's output was refused: {error}.")
-        if progress.alive and isinstance(spec.scoring, Scored):
-            scorer()
+        if progress.alive and not warm:
+            warm = True
+            _start_early(scorer)
         if progress.parser is not None and progress.parser.not_finite:
             break  # nothing that follows can be scored; code with prepare.py ends itself
         if progress.watch.catastrophe:
@@ -284,10 +283,19 @@ def _follow(
             if excess := use_of(spec.scratch, process.pids()).excess(spec.scratch_limit):
                 ending.fail(Outcome.crashed, f"It {excess}, so it was killed. {_last_lines(process)}")
             looked = time.monotonic()
-    return ending
 
 
-def _judge_exit(ending: _Ending, process: Process, progress: _Progress) -> None:
+def _start_early(scorer: Callable[[], Scorer]) -> None:
+    """The scorer, while the run trains. What is in its way now may be gone when it is needed, and is said then."""
+    try:
+        scorer()
+    except OSError as error:
+        if not may_pass_by_itself(error):
+            raise
+        logger.warning("The scorer could not be started yet: %s", error)
+
+
+def _judge_exit(ending: _Ending, process: Process, progress: Progress) -> None:
     """Name the outcome of a run that ended by itself."""
     code = process.ended.exit_code if process.ended else None
     last = _last_lines(process)
@@ -296,9 +304,10 @@ def _judge_exit(ending: _Ending, process: Process, progress: _Progress) -> None:
     elif code == 0:
         return
     elif code == -9:
-        ending.fail(Outcome.out_of_memory, f"Killed by the system (SIGKILL), most likely for its memory. {last}")
+        outcome, why = killed_by(process)
+        ending.fail(outcome, f"{why} {last}")
     elif code is None:
-        ending.fail(Outcome.crashed, f"The run and its launcher were killed from outside. {last}")
+        ending.fail(Outcome.crashed, f"The run and its launcher were killed from outside, by whom is not known. {last}")
     elif says_out_of_memory(process.log.last_lines(40, 8000)):
         ending.fail(Outcome.out_of_memory, f"Ran out of memory. {last}")
     else:
@@ -306,12 +315,24 @@ def _judge_exit(ending: _Ending, process: Process, progress: _Progress) -> None:
         ending.fail(Outcome.crashed, f"The training command failed with {how}. {last}")
 
 
+def killed_by(process: Process) -> tuple[Outcome, str]:
+    """The outcome of a process that SIGKILL ended, and in words what is known of who sent it: it was not Signoff."""
+    kernel, peak = process.killed_for_memory(), process.ended.peak_memory_bytes if process.ended else 0
+    held = f"its largest process had held {peak / 2**20:,.0f} MiB"
+    if kernel:
+        return Outcome.out_of_memory, f"Killed (SIGKILL) while the kernel ran out of memory and ended processes; {held}."
+    unknown = "The kernel does not say here whether it ended anything for want of memory, so by whom is not known"
+    if kernel is False:
+        unknown = "The kernel ended nothing for want of memory meanwhile, so by whom is not known"
+    return Outcome.crashed, f"Killed from outside (SIGKILL). {unknown}; {held}."
+
+
 def _last_lines(process: Process) -> str:
     last = process.log.last_lines()
     return f"Last output: {last}" if last else "It printed nothing."
 
 
-def _add_facts(ending: _Ending, spec: RunSpec, progress: _Progress, process: Process, train_seconds: float) -> None:
+def _add_facts(ending: _Ending, spec: RunSpec, progress: Progress, process: Process, train_seconds: float) -> None:
     """What the run says of itself, and over it what we measured."""
     facts = ending.facts
     if progress.parser is not None:
@@ -325,13 +346,12 @@ def _add_facts(ending: _Ending, spec: RunSpec, progress: _Progress, process: Pro
             facts["startup_seconds"] = round(train_seconds - loop_seconds, 3)
             if isinstance(tokens := facts.get("tokens"), float | int):
                 facts["tokens_per_second"] = round(tokens / loop_seconds, 1)
-    for name in MEASURED_HERE:
-        facts.pop(name, None)
+    for name, value in list(facts.items()):
+        if name in MEASURED_HERE or not (isinstance(value, str) or is_number(value)):
+            del facts[name]
     if process.ended is not None:
         facts["peak_memory_bytes"] = process.ended.peak_memory_bytes
         facts["cpu_seconds"] = process.ended.cpu_seconds
-    if progress.reader.bad_lines:
-        facts["series_lines_ignored"] = progress.reader.bad_lines
     data_hash = spec.data / "data_hash"
     if data_hash.is_file():
         facts["data_hash"] = data_hash.read_text().strip()
@@ -341,7 +361,7 @@ def _score(
     ending: _Ending,
     spec: RunSpec,
     outputs: Outputs,
-    progress: _Progress,
+    progress: Progress,
     should_stop: ShouldStop,
     scorer: Callable[[], Scorer],
 ) -> None:
@@ -359,7 +379,7 @@ def _measure(
     ending: _Ending,
     spec: RunSpec,
     outputs: Outputs,
-    progress: _Progress,
+    progress: Progress,
     should_stop: ShouldStop,
     scorer: Callable[[], Scorer],
 ) -> None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import stat
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Self, TypeGuard
+from typing import Self
 
+from training.left_out import FACT_LIMIT, NO_POINT, LeftOut, printable
 from training.spec import Point
 
 SERIES = "series.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 SERIES_LIMIT = 64 << 20  # bytes
 LINE_LIMIT = 1 << 16  # bytes
-VALUES_LIMIT = 64  # values in one point, facts in one run
-NAME_LIMIT = 64  # characters
-FACT_LIMIT = 200  # characters of a fact that is text
 
 
 class UnsafeOutput(Exception):
@@ -74,7 +70,7 @@ class SeriesReader:
         self.partial = b""
         self.facts: dict[str, float | int | str] = {}
         self.not_finite = ""  # why the run stopped itself, when a number was no longer finite
-        self.bad_lines = 0
+        self.left_out = LeftOut()
 
     def close(self) -> None:
         if self.fd is not None:
@@ -97,48 +93,28 @@ class SeriesReader:
             points += [point for line in lines if (point := self._parse(line)) is not None]
         return points
 
+    def finish(self) -> list[Point]:
+        """The points that are left, a last line without an end among them. Raises UnsafeOutput."""
+        points = self.read()
+        last, self.partial = self.partial, b""
+        if last.strip() and (point := self._parse(last)) is not None:
+            points.append(point)
+        return points
+
     def _parse(self, line: bytes) -> Point | None:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
-            self.bad_lines += 1
+            self.left_out.count(NO_POINT)
             return None
         if isinstance(facts := record.get("facts"), dict):
-            self.facts = clean_facts(facts)
+            self.facts = self.left_out.facts(facts)
         elif isinstance(reason := record.get("not_finite"), str):
-            self.not_finite = reason[:FACT_LIMIT]
-        elif isinstance(step := record.pop("step", None), int) and 0 <= step < 2**53:
-            return Point(step, clean_values(record))
+            self.not_finite = printable(reason[:FACT_LIMIT])
+        elif isinstance(step := record.pop("step", None), int) and not isinstance(step, bool) and 0 <= step < 2**53:
+            return Point(step, self.left_out.values(record))
         else:
-            self.bad_lines += 1
+            self.left_out.count(NO_POINT)
         return None
-
-
-def clean_values(record: Mapping[str, object]) -> dict[str, float]:
-    """The finite numbers of a record, with names of a reasonable length."""
-    return {
-        name: float(value)
-        for name, value in list(record.items())[:VALUES_LIMIT]
-        if len(name) <= NAME_LIMIT and name.isprintable() and is_number(value)
-    }
-
-
-def clean_facts(record: Mapping[str, object]) -> dict[str, float | int | str]:
-    """The finite numbers and short texts of a record."""
-    return {
-        name: value
-        for name, value in list(record.items())[:VALUES_LIMIT]
-        if len(name) <= NAME_LIMIT
-        and name.isprintable()
-        and isinstance(value, float | int | str)
-        and (value.isprintable() and len(value) <= FACT_LIMIT if isinstance(value, str) else is_number(value))
-    }
-
-
-def is_number(value: object) -> TypeGuard[float | int]:
-    """Whether a value is a finite number that a float can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < 1e300 and math.isfinite(value)

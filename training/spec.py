@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+from training.failure import Failure
 from training.sandbox.confinement import Level
 
 BudgetKind = Literal["train_flops", "tokens", "wall_seconds"]
@@ -116,3 +117,5 @@ class RunResult:
     exit_code: int | None  # negative for a signal; None when the process never started
     hidden_score: float | None = field(default=None, repr=False)  # on Scored.hidden; not for agents, logs or messages
     hidden_score_by_source: Mapping[str, float] = field(default_factory=dict, repr=False)
+    failure: Failure | None = None  # a step of ours that failed on it: the outcome is not the run's own
+    left_out: Mapping[str, int] = field(default_factory=dict)  # values that were not kept: by which limit, and how many

@@ -139,6 +139,7 @@ class RunOut(Schema):
     train_seconds: float | None
     device_seconds: float = Field(description="Of all its attempts, on all its devices")
     facts: dict[str, float | int | str]
+    left_out: list[str] = Field(description="How many of its values were not kept, and by which limit")
 
 
 class RunsOut(Schema):

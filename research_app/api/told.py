@@ -114,6 +114,7 @@ def run(row: Run, noise: Noise | None) -> schemas.RunOut:
         train_seconds=row.train_seconds,
         device_seconds=round(row.device_seconds, 1),
         facts={name: value for name, value in row.facts.items() if name in TOLD_FACTS and isinstance(value, int | float | str)},
+        left_out=[f"{count} {why}" for why, count in dict(row.facts.get("left_out") or {}).items()],
     )
 
 

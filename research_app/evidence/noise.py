@@ -35,6 +35,15 @@ class LeftOut:
     runs: int
     times: float
 
+    @property
+    def sentence(self) -> str:
+        """`C-7: 6 runs that scatter 1,114 times as much as the baseline's`"""
+        if not self.times:
+            return f"{self.group}: {self.runs} runs that all score alike"
+        if self.times >= 1:
+            return f"{self.group}: {self.runs} runs that scatter {number(self.times)} times as much as the baseline's"
+        return f"{self.group}: {self.runs} runs that scatter {number(1 / self.times)} times less than the baseline's"
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -101,7 +110,8 @@ def pool(groups: Sequence[Sequence[float]], known: Noise | None = None) -> Noise
     """
     squares, degrees = squares_within(groups)
     unit = max(squares.unit, known.sigma if known else 0.0)
-    total, counted = squares.sum_in(unit), float(degrees)
+    counted: float = degrees
+    total = squares.sum_in(unit)
     if known is not None:
         total, counted = total + known.degrees * (known.sigma / unit) ** 2, counted + known.degrees
     if counted < 1:

@@ -62,6 +62,14 @@ def pool_guarded(groups: Sequence[Repeats]) -> Noise:
     return _sharpened(anchor, [group for group in repeated if not group.anchor])
 
 
+def scatter_apart(name: str, scores: Sequence[float], noise: Noise) -> LeftOut | None:
+    """How a tree's runs scatter where that is not what `noise`, from other runs, says; None where it is, or cannot be told."""
+    if len(scores) < 2:
+        return None
+    group = _measured(Repeats(name, list(scores)), noise.sigma)
+    return _named([group])[0] if _is_foreign(group, noise.degrees) else None
+
+
 def most_moved_by_one(anchor_degrees: int) -> float:
     """The largest factor by which one candidate's runs can raise sigma, whatever they score."""
     return max(_moved(anchor_degrees, min(degrees, anchor_degrees * LARGEST_SHARE), degrees) for degrees in range(1, 65))

@@ -8,12 +8,13 @@ from django.db import transaction
 from django.db.models import Q
 
 from agent.proposal import Edit, Proposal
+from research_app.loop.attention import attempt, gave_up
 from research_app.loop.duplicates import Fingerprint, fingerprint_of, tried_before
 from research_app.loop.examine import flags_of
 from research_app.loop.propose import enter
 from research_app.loop.runs import request_run
 from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, PatchSet, Project, Purpose, Stage
-from research_app.models.lease import MAX_ATTEMPTS, Lease
+from research_app.models.lease import Lease
 from research_app.repository import Change, Limits, PatchError, check_paths, normalised_syntax_hash
 
 FIRST_SEED = 1
@@ -38,13 +39,12 @@ def check(candidate_id: int, worker: str) -> None:
     if lease is None:
         return
     candidate = Candidate.objects.select_related("project", "base").get(pk=candidate_id)
-    if candidate.attempts > MAX_ATTEMPTS:
-        give_up(candidate, lease)
+    if gave_up(candidate, lease, "Checking"):
         return
     if candidate.stage == Stage.PROPOSED:
         lease.write(stage=Stage.CHECKING)
         candidate.stage = Stage.CHECKING
-    with lease.heartbeat():
+    with lease.heartbeat(), attempt(candidate, lease, "Checking"):
         try:
             change = build(candidate.project, candidate.base, candidate.proposed, str(candidate), candidate.author)
             found = examine(candidate.project, candidate.base, change, but=candidate)
@@ -55,12 +55,9 @@ def check(candidate_id: int, worker: str) -> None:
         except (CheckFailed, PatchError) as problem:
             candidate.move(Stage.INVALID, str(problem), lease=lease)
             return
-        except Exception as error:
-            lease.fail(error)
-            raise
         number = candidate.patch_sets.count() + 1
         candidate.project.repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
-    begin_screening(candidate, lease, change, found, number)
+        begin_screening(candidate, lease, change, found, number)
 
 
 def submit(
@@ -185,9 +182,3 @@ def record_patch_set(
     by = "signoff" if rebased else patch_set.author or candidate.author
     Event.objects.seal([patch_set], "patch set made", candidate, by, candidate.project, **kept, rebased=rebased)
     return patch_set
-
-
-def give_up(candidate: Candidate, lease: Lease) -> None:
-    """Too many attempts: a person must look. The reason says what happened last."""
-    said = candidate.last_error or "its worker was killed"
-    lease.write(needs_attention=f"Checking failed {MAX_ATTEMPTS} times; the last time: {said}", lease_until=None, leased_by="")

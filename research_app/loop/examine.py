@@ -1,11 +1,13 @@
 """Examine: what the detectors say of a change before it runs, of a run after it, and of the words beside the facts."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from research_app.evidence.health import Health
 from research_app.models import Candidate, Project, Run, State
+from research_app.models.lease import DATABASE_AWAY
 from research_app.models.run import series_of
 from research_app.repository import Change
 from training.claims import contradictions
@@ -17,11 +19,14 @@ from training.detectors import (
     Overlap,
     RunRecord,
     device_peak_flops,
-    examine,
     examine_changes,
+    examine_each,
     gate_overlap,
 )
+from training.failure import in_words
 from training.spec import GIB, Outcome, RunResult
+
+logger = logging.getLogger(__name__)
 
 BASELINE_RUNS = 4  # with so many a run's curves are compared
 
@@ -35,8 +40,39 @@ def flags_of(project: Project, change: Change) -> list[dict[str, Any]]:
     return [told(finding) for finding in examine_changes(edits, project.file.edit.protected)]
 
 
+EXAMINING = "looking for what is odd about it"
+FAILED = " failed"
+
+
 def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
-    """What the detectors saw in a finished run, beside the baseline's runs (two queries)."""
+    """What the detectors saw in a finished run, beside the baseline's runs, and what was left out. Raises DATABASE_AWAY.
+
+    A detector that fails is a finding: nobody knows what it would have seen, so a gain is doubtful until a person looked.
+    """
+    found = [_left_out(result.left_out)] if result.left_out else []
+    try:
+        seen, errors = examine_each(*record_of(run, result))
+        found += seen
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:
+        logger.exception("The detectors could not look at %s", run)
+        errors = {"every detector": error}
+    found += [Finding(f"{name}{FAILED}", "warning", f"It could not look: {in_words(error)}") for name, error in errors.items()]
+    return [told(finding) for finding in found]
+
+
+def failed_among(findings: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a detector could not look at a run."""
+    return any(finding["detector"].endswith(FAILED) for finding in findings)
+
+
+def _left_out(counts: Mapping[str, int]) -> Finding:
+    return Finding("left out", "info", "Not kept: " + "; ".join(f"{count:,} {why}" for why, count in counts.items()) + ".")
+
+
+def record_of(run: Run, result: RunResult) -> tuple[RunRecord, Circumstances]:
+    """What the detectors look at, and what they hold it against (two queries, and the gate text)."""
     file = run.project.file
     bank = run.baseline.runs.completed().of_baseline(run.scale).filter(budget_share=1.0, state=State.FINISHED)
     compared = list(bank.exclude(pk=run.pk).order_by("-pk")[:BASELINE_RUNS])
@@ -60,7 +96,7 @@ def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
         peak_flops=device_peak_flops(device) if device else None,
         memory_limit=file.rung(run.scale).memory_limit_mb * GIB // 1024,
     )
-    return [told(finding) for finding in examine(mine, circumstances)]
+    return mine, circumstances
 
 
 def overlap_of(run: Run, commit: str) -> Overlap | None:
@@ -93,7 +129,7 @@ def claims_of(candidate: Candidate, baseline: Run, run: Run) -> list[dict[str, s
 
 
 def with_findings(health: Health, runs: Sequence[Run]) -> dict[str, Any]:
-    """Health as evidence keeps it: the rules' findings, and whatever the detectors call invalid or doubtful."""
+    """Health as evidence keeps it: the rules' findings, and whatever the detectors call invalid or could not look at."""
     findings = [asdict(finding) for finding in health.findings]
     state = health.state
     for run in runs:
@@ -101,4 +137,7 @@ def with_findings(health: Health, runs: Sequence[Run]) -> dict[str, Any]:
             if found["level"] == "invalid":
                 findings.append({"rule": found["detector"], "sentence": f"{found['sentence']} (seed {run.seed})"})
                 state = "invalid"
+        if run.failed_step == EXAMINING:
+            findings.append({"rule": "detectors", "sentence": f"a detector failed on run {run.pk} (seed {run.seed})"})
+            state = "quarantined" if state == "healthy" else state
     return {"state": state, "findings": findings}

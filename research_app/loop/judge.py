@@ -18,7 +18,10 @@ from django.db.models import Q
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import Decision, Policy, decide
 from research_app.ladder import SMALLEST as SCALE
+from research_app.loop.attention import attempt, gave_up
+from research_app.loop.diverged import mark_diverged, settle_baseline
 from research_app.loop.doubt import doubt_by_aa
+from research_app.loop.noise_record import record_noise
 from research_app.loop.rejudge import judged_again, landing_waiting_for, still_good
 from research_app.loop.runs import ensure_bank, ensure_curve, request_run
 from research_app.loop.weigh import Arms, confirm, looks_of, weigh, weigh_confirmation
@@ -39,11 +42,13 @@ from research_app.models import (
     State,
     Verdict,
 )
+from research_app.models.run import RunQuerySet
 from training.spec import Outcome
 
 JUDGED = (Stage.SCREENING, Stage.REPLICATING, Stage.CONFIRMING)
 CONFIRM_SEED = 10_000
 """Fresh seeds of a confirmation: this plus a hundred times the candidate's number, so that no two share any."""
+SEEDS_EACH = 100
 REVISION_SEED = 10_000_000  # further for each patch set: what a revised one is confirmed on was never looked at
 
 
@@ -61,7 +66,12 @@ def judge(patch_set_id: int, worker: str) -> None:
         return
     candidate.refresh_from_db()
     patch_set.candidate = candidate
-    try:
+    if gave_up(candidate, lease, "Judging"):
+        return
+    with attempt(candidate, lease, "Judging"):
+        settle_baseline(patch_set.base, SCALE)
+        if mark_diverged(candidate.project, patch_set.runs.filter(scale=SCALE), judging=candidate.pk):
+            runs = list(patch_set.runs.filter(scale=SCALE).order_by("pk"))
         failed = next((run for run in runs if run.outcome != Outcome.completed), None)
         if failed:
             conclude(candidate, lease, Stage.CRASHED, failed.reason, None, landing)
@@ -71,9 +81,6 @@ def judge(patch_set_id: int, worker: str) -> None:
             judge_confirmation(patch_set, runs, lease)
         else:
             judge_look(patch_set, runs, lease)
-    except Exception as error:
-        lease.fail(error)
-        raise
 
 
 def judge_baseline(baseline_id: int) -> None:
@@ -114,7 +121,7 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
         seeds = [next_seed]
         go_on(candidate, lease, Stage.REPLICATING, evidence, Purpose.REPLICATE, seeds, decisions[-1].bank_needed)
     elif step == "confirm":
-        first = CONFIRM_SEED + 100 * candidate.number + REVISION_SEED * (patch_set.number - 1)
+        first = first_fresh_seed(patch_set)
         seeds = list(range(first, first + policy.confirm_runs))
         go_on(candidate, lease, Stage.CONFIRMING, evidence, Purpose.CONFIRM, seeds, decisions[-1].bank_needed)
     else:
@@ -150,10 +157,11 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     """Fresh seeds of both arms on the hidden shard, and the same sign on the gate shard."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
     fresh = [run for run in runs if run.purpose == Purpose.CONFIRM]
-    theirs = patch_set.base.runs.of_baseline().filter(scale=SCALE, seed__in=[run.seed for run in fresh])
+    first = first_fresh_seed(patch_set)
+    theirs = patch_set.base.runs.of_baseline().filter(scale=SCALE, seed__range=(first, first + SEEDS_EACH - 1))
     curve = patch_set.base.runs.of_baseline().filter(purpose=Purpose.CURVE)
     noise = project.noise(but=theirs.values_list("pk", flat=True), judging=candidate.pk)
-    if noise is None or any(run.state != State.FINISHED for run in [*theirs, *curve]):
+    if noise is None or any(run.state != State.FINISHED for run in [*theirs, *curve]) or made_up_for(patch_set, theirs, fresh):
         lease.release()
         return
     arms = Arms([run for run in theirs.order_by("pk") if run.outcome == Outcome.completed], fresh)
@@ -171,6 +179,26 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     with transaction.atomic():
         theirs.update(purpose=Purpose.BANK)  # fresh runs that confirmed nothing are as good as any of the bank
         conclude(candidate, lease, stage, evidence.reason, evidence, None)
+
+
+def first_fresh_seed(patch_set: PatchSet) -> int:
+    """The first of the seeds that this patch set alone is confirmed with."""
+    return CONFIRM_SEED + SEEDS_EACH * patch_set.candidate.number + REVISION_SEED * (patch_set.number - 1)
+
+
+def made_up_for(patch_set: PatchSet, theirs: RunQuerySet, fresh: Sequence[Run]) -> bool:
+    """Whether runs of the baseline that failed were asked for again with other seeds: a few may be, half are too many."""
+    completed, ended = theirs.completed().count(), theirs.count()
+    failed, missing = ended - completed, len(fresh) - completed
+    if missing <= 0 or failed > len(fresh) // 2:
+        return False
+    used = set(theirs.values_list("seed", flat=True))
+    first = first_fresh_seed(patch_set)
+    seeds = [seed for seed in range(first, first + SEEDS_EACH) if seed not in used][:missing]
+    with transaction.atomic():
+        for seed in seeds:
+            request_run(patch_set.candidate.project, patch_set.base, None, Purpose.CONFIRM, seed)
+    return True
 
 
 def gate_after(candidate: Candidate) -> Stage:
@@ -227,3 +255,4 @@ def conclude(
             candidate.move(stage, why, lease=lease, **fields)
         else:
             judged_again(landing, candidate, lease, stage, why, fields)
+        record_noise(candidate.project)

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from research_app.evidence.digits import gain
 from research_app.loop import batch
+from research_app.loop.attention import UNKNOWN
 from research_app.loop.moved import adopt
 from research_app.loop.propose import told_effect
 from research_app.loop.push import ask_for_push
@@ -82,7 +83,7 @@ def take_on(landing: Landing, lease: Lease) -> None:
     if landing.attempts <= MAX_ATTEMPTS:
         step(landing, lease, tip, fence)
         return
-    why = f"Landing failed {MAX_ATTEMPTS} times; the last time: {landing.last_error or 'its worker was killed'}"
+    why = f"Landing failed {MAX_ATTEMPTS} times; the last time: {landing.last_error or UNKNOWN}"
     if batch.is_batch(landing):
         batch.dissolve(landing, Stage.INCONCLUSIVE, why, smaller=True, lease=lease)
     else:

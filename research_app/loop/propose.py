@@ -21,6 +21,7 @@ from agent.proposal import Context, NothingToPropose, Proposal, Proposer, Tried
 from agent.same import propose_nothing
 from agent.steering import arms_of, drawn_category, drawn_mode
 from research_app.evidence.noise import Noise
+from research_app.loop.attention import UNKNOWN
 from research_app.loop.near_misses import AUTHOR as COMBINE
 from research_app.loop.near_misses import joined, next_combination
 from research_app.models import (
@@ -43,7 +44,7 @@ from research_app.models import (
     Verdict,
 )
 from research_app.models.candidate import RESTING
-from research_app.models.lease import MAX_ATTEMPTS, Lease
+from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost
 from training.scorer import rounded_for_agents
 
 logger = logging.getLogger(__name__)
@@ -127,11 +128,17 @@ def propose(round_id: int, worker: str) -> None:
     if lease is None:
         return
     if turn.attempts >= MAX_ATTEMPTS:
-        why = f"It failed {turn.attempts} times; the last time: {turn.last_error or 'killed'}"
+        why = f"It failed {turn.attempts} times; the last time: {turn.last_error or UNKNOWN}"
         end_turn(turn, lease, TurnState.FAILED, why)
         return
     with lease.heartbeat():
-        take(turn, lease)
+        try:
+            take(turn, lease)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            lease.fail(error)
+            raise
 
 
 def take(turn: Turn, lease: Lease) -> None:
@@ -153,17 +160,14 @@ def take(turn: Turn, lease: Lease) -> None:
     except ConversationFailed as failure:
         end_turn(turn, lease, TurnState.FAILED, str(failure))
         return
-    except Exception as error:
-        lease.fail(error)
-        raise
     enter(project, turn.base, proposal, author=proposer.name, kind=kind, lease=lease, aa=aa)
 
 
-def lost_turn(asked: Round) -> Turn | None:
+def lost_turn(asked: Round, *conditions: Q) -> Turn | None:
     """A turn whose worker died, or whose proposer failed without a name for it: it is taken again, as it was drawn."""
     free = Q(lease_until=None, attempts__gt=0) | Q(lease_until__lt=timezone.now())
     free |= Q(lease_until=None, opened_at__lt=timezone.now() - UNCLAIMED)
-    waiting = Turn.objects.under_way().filter(free, round=asked)
+    waiting = Turn.objects.under_way().filter(free, *conditions, round=asked)
     return waiting.select_related("project", "base", "round").order_by("pk").first()
 
 

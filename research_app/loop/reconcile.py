@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import suppress
 from datetime import timedelta
 
 from django.db import close_old_connections, transaction
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from research_app.loop.converse import take_up_changes, wake_conversations
 from research_app.loop.judge import JUDGED
+from research_app.loop.lost import what_became_of
 from research_app.loop.moved import notice_moved_branches
 from research_app.loop.notify.wake import wake_notifications
 from research_app.loop.propose import close_round, lost_turn, wants_more
@@ -42,12 +44,15 @@ from research_app.models import (
     Round,
     Run,
     ScaleUp,
+    StackCheck,
     Stage,
     State,
     TaskLease,
+    Turn,
 )
 from research_app.models.candidate import RESTING
-from research_app.models.lease import LEASE
+from research_app.models.lease import DATABASE_AWAY, LEASE, Leased, due, unclaimed
+from training.failure import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +75,11 @@ def run_forever() -> None:
             if lease:
                 TaskLease.objects.filter(pk=lease.pk).update(attempts=0)
                 reconcile()
-        except Exception:
-            logger.exception("This round of reconciling failed; the next one comes in %.0f s", EVERY)
+                TaskLease.objects.filter(pk=lease.pk).exclude(last_error="").update(last_error="")
+        except Exception as error:
+            logger.exception("Reconcile pass failed; retrying in %.0f s", EVERY)
+            with suppress(*DATABASE_AWAY):
+                TaskLease.objects.filter(name=NAME).update(last_error=in_words(error)[:2000])
         close_old_connections()
         stop.wait(EVERY)
     if lease:
@@ -84,36 +92,51 @@ def claim() -> Lease | None:
     return TaskLease.claim(row.pk, f"{socket.gethostname()}/{os.getpid()}")
 
 
+class ReconcileFailed(Exception):
+    """Some steps of a round failed; the others have run."""
+
+
 def reconcile() -> None:
-    """One round, in the order of a candidate's way."""
+    """One round, in the order of a candidate's way: a step that fails keeps no other from its turn. Raises ReconcileFailed."""
+    steps = (
+        relay_messages, note_lost_workers, wake_proposers, take_up_changes, wake_conversations, wake_checks, free_lost_runs,
+        complete_banks, wake_devices, wake_judges, wake_scale_ups, return_stuck_landings, wake_landings, notice_moved_branches,
+        wake_pushes, wake_stack_checks, close_full_rounds, wake_notifications,
+    )  # fmt: skip
+    failed = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            logger.exception("The reconciler's step %s failed", step.__name__)
+            failed.append(f"{step.__name__.replace('_', ' ')}: {in_words(error)}")
+    if failed:
+        raise ReconcileFailed("; ".join(failed))
+
+
+def relay_messages() -> None:
+    """Messages that the broker did not take at their commit."""
     Message.objects.relay(PATIENCE)
-    wake_proposers()
-    take_up_changes()
-    wake_conversations()
-    wake_checks()
-    free_lost_runs()
-    complete_banks()
-    wake_devices()
-    wake_judges()
-    wake_scale_ups()
-    return_stuck_landings()
-    wake_landings()
-    notice_moved_branches()
-    wake_pushes()
-    wake_stack_checks()
-    close_full_rounds()
-    wake_notifications()
+
+
+def note_lost_workers() -> None:
+    """Rows whose worker was lost: what is known of it stands on the row, for the next attempt and for people."""
+    models: tuple[type[Leased], ...] = (Candidate, Landing, Turn, StackCheck)
+    for model in models:
+        for row in model._default_manager.filter(lease_until__lt=timezone.now()).order_by("pk")[:200]:
+            same = model._default_manager.filter(pk=row.pk, fence_token=row.fence_token, lease_until=row.lease_until)
+            same.update(lease_until=None, leased_by="", last_error=what_became_of(row.leased_by))
 
 
 def forgotten() -> Q:
-    """Rows that nobody holds."""
-    return Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+    """Rows that nobody holds and whose last attempt did not just fail."""
+    return unclaimed() & due()
 
 
 def wake_proposers() -> None:
     """Open rounds whose proposer went quiet although devices will want candidates."""
     for asked in Round.objects.open().select_related("project"):
-        if lost_turn(asked) or wants_more(asked):
+        if lost_turn(asked, due()) or wants_more(asked):
             Message.objects.wake("propose", asked.pk, "agent")
 
 
@@ -134,11 +157,12 @@ def free_lost_runs() -> None:
     now = timezone.now()
     for run in Run.objects.filter(Q(lease_until__lt=now) | Q(lease_until=None), state=State.RUNNING):
         # The token moves on, so that the lost worker, should it still live, cannot write.
-        freed = Run.objects.filter(forgotten(), pk=run.pk, state=State.RUNNING, fence_token=run.fence_token)
-        if freed.update(lease_until=None, leased_by="", fence_token=F("fence_token") + 1):
+        freed = Run.objects.filter(unclaimed(), pk=run.pk, state=State.RUNNING, fence_token=run.fence_token)
+        why = what_became_of(run.leased_by)
+        if freed.update(lease_until=None, leased_by="", fence_token=F("fence_token") + 1, last_error=why):
             run.fence_token += 1
             with transaction.atomic():
-                Event.objects.record("run lost its worker", run, "signoff", run.project, worker=run.leased_by)
+                Event.objects.record("run lost its worker", run, "signoff", run.project, worker=run.leased_by, why=why)
                 requeue(run, until=min(now, run.lease_until - LEASE) if run.lease_until else now)
 
 
@@ -171,7 +195,8 @@ def wake_judges() -> None:
     unfinished = Run.objects.filter(patch_set__isnull=False).exclude(state=State.FINISHED).values("patch_set")
     rejudging = Landing.objects.filter(state=LandingState.REJUDGING).values("patch_set")
     waiting = PatchSet.objects.filter(
-        Q(current_of__stage__in=JUDGED) | Q(pk__in=rejudging), candidate__needs_attention=""
+        Q(current_of__stage__in=JUDGED) | Q(pk__in=rejudging),
+        candidate__in=Candidate.objects.filter(forgotten(), needs_attention=""),
     ).exclude(pk__in=unfinished)
     ended = waiting.filter(runs__finished_at__lt=timezone.now() - PATIENCE).distinct()
     for pk in ended.values_list("pk", flat=True)[:200]:
@@ -180,7 +205,10 @@ def wake_judges() -> None:
 
 def wake_scale_ups() -> None:
     """Scale-ups whose rung has ended and that nobody judged, or lacks runs; and those that a stuck run holds up."""
-    for step in ScaleUp.objects.running().select_related("project", "patch_set__base", "candidate"):
+    rested = Candidate.objects.filter(forgotten())
+    for step in (
+        ScaleUp.objects.running().filter(candidate__in=rested).select_related("project", "patch_set__base", "candidate")
+    ):
         with transaction.atomic():
             stuck = report_stuck(step)
         if not stuck and scale_up_waits(step, PATIENCE):

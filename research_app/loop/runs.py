@@ -1,11 +1,11 @@
 """Runs: asked for, queued again, cancelled, given up; and what they cost. Nothing else changes a run's state once it is there,
-but the claim of a device (Run.claim_next) and the record of its end (loop/train.py).
+but the claim of a device (Run.claim_next) and the record of its end (loop/record.py).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -13,6 +13,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from research_app.ladder import SMALLEST
+from research_app.loop.attention import ask
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -26,6 +27,7 @@ from research_app.models import (
     StackCell,
     State,
 )
+from research_app.models.candidate import Cause
 from research_app.models.device_time import total_device_seconds
 from research_app.models.event import UNSEALED
 from research_app.models.run import PRIORITY, RunQuerySet, keys_of_run
@@ -93,23 +95,25 @@ def ensure_curve(baseline: BaselineVersion) -> None:
         request_run(baseline.project, baseline, None, Purpose.CURVE, CURVE_SEED, budget_share=share)
 
 
-def requeue(run: Run, *, until: datetime | None = None, fresh: bool = False) -> bool:
+def requeue(run: Run, *, until: datetime | None = None, fresh: bool = False, pause: timedelta | None = None) -> bool:
     """Put a run back into its queue; False where it is held or has moved on since it was read. In a transaction.
 
     What it took stays on its account; one that still trained did so until `until` (default: now). `fresh` gives it all its
-    attempts again: a person asked for it, or it was given back through no fault of its own.
+    attempts again: a person asked for it, or it was given back through no fault of its own. `pause`: none takes it before.
     """
     fields: dict[str, Any] = {
         "state": State.QUEUED, "outcome": "", "reason": "", "exit_code": None, "score": None, "score_by_source": {},
         "hidden_score": None, "facts": {}, "sandbox_level": "", "device": None, "started_at": None, "finished_at": None,
         "train_seconds": None, "progress": 0.0, "earlier_seconds": F("earlier_seconds") + _attempt_seconds(run, until),
+        "failed_step": "", "retry_at": timezone.now() + pause if pause else None,
     }  # fmt: skip
     if fresh:
         fields |= {"attempts": 0, "last_error": "", "resumed_at": 0.0}
     free = Run.objects.filter(pk=run.pk, state=run.state, fence_token=run.fence_token, lease_until=None)
     if not free.update(**fields):
         return False
-    Message.objects.enqueue("train", run.pk, run.queue)
+    if not pause:  # otherwise the reconciler wakes a device
+        Message.objects.enqueue("train", run.pk, run.queue)
     return True
 
 
@@ -144,17 +148,17 @@ def cancel(runs: QuerySet[Run], why: str) -> int:
     return count
 
 
-def fail(run: Run, lease: Lease, why: str, **fields: Any) -> None:
+def fail(run: Run, lease: Lease, why: str, step: str, *, trained: bool = False) -> None:
     """Give a run up until a person has mended what stood in the way; its candidate says so too. Raises LeaseLost.
 
-    It spends nothing from here on: the seconds of an attempt that trained must be among `fields`.
+    `trained`: what the attempt took stands in the row already. It spends nothing from here on.
     """
-    told = {"started_at": None, "device": None} | fields
+    took = {} if trained else {"earlier_seconds": F("earlier_seconds") + run.attempt_seconds}
     with transaction.atomic():
-        lease.write(state=State.STUCK, reason=why, lease_until=None, leased_by="", **told)
-        Event.objects.record("run needs attention", run, "signoff", run.project, why=why)
+        lease.write(state=State.STUCK, reason=why, failed_step=step, lease_until=None, leased_by="", **took)
+        Event.objects.record("run needs attention", run, "signoff", run.project, why=why, step=step)
         if run.patch_set:
-            Candidate.objects.filter(pk=run.patch_set.candidate_id).update(needs_attention=why)
+            ask(run.patch_set.candidate, why, Cause.RUN)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
 from research_app.ladder import SMALLEST, Rung
+from research_app.loop.attention import attempt, gave_up
+from research_app.loop.diverged import mark_diverged, settle_baseline
 from research_app.loop.runs import CURVE_SEED, cancel, request_run, requeue
 from research_app.loop.votes import void_votes
 from research_app.loop.weigh import Arms, begin, frozen, savings
@@ -57,6 +59,7 @@ def scale_up(patch_set_id: int, worker: str) -> None:
     step = climbing.select_related("candidate__project", "patch_set__base__project", "project").first()
     if step is None or step.candidate.needs_attention:
         return
+    settle_baseline(step.patch_set.base, step.rung)
     with transaction.atomic():
         queue_rung(step)
     mine, theirs, curve = arms_of(step)
@@ -67,11 +70,9 @@ def scale_up(patch_set_id: int, worker: str) -> None:
         return
     step.candidate.refresh_from_db()
     step.patch_set.candidate = step.candidate
-    try:
-        conclude_rung(step, lease, mine, theirs)
-    except Exception as error:
-        lease.fail(error)
-        raise
+    if not gave_up(step.candidate, lease, "Judging its rung"):
+        with attempt(step.candidate, lease, "Judging its rung"):
+            conclude_rung(step, lease, mine, theirs)
 
 
 def queue_rung(step: ScaleUp) -> None:
@@ -114,6 +115,8 @@ def arms_of(step: ScaleUp) -> tuple[list[Run], list[Run], list[Run]]:
 def conclude_rung(step: ScaleUp, lease: Lease, mine: Sequence[Run], theirs: Sequence[Run]) -> None:
     """Freeze the evidence of the rung, then climb on, or end with the verdict."""
     candidate, project = step.candidate, step.project
+    if mark_diverged(project, step.patch_set.runs.filter(scale=step.rung), judging=candidate.pk):
+        mine = arms_of(step)[0]
     failed = next((run for run in mine if run.outcome != Outcome.completed), None)
     bank = [run for run in theirs if run.outcome == Outcome.completed]
     noise = project.noise(step.rung)

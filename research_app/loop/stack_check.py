@@ -16,6 +16,7 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise
 from research_app.evidence.stacking import StackDesign, check_bundle, design, main_effects
 from research_app.ladder import SMALLEST
+from research_app.loop.attention import UNKNOWN
 from research_app.loop.doubt import doubt_by_check
 from research_app.loop.price import Price, pace_of, price_of
 from research_app.loop.runs import cancel, request_run
@@ -33,7 +34,7 @@ from research_app.models import (
     Stage,
     State,
 )
-from research_app.models.lease import MAX_ATTEMPTS, Lease, unclaimed
+from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost, due, unclaimed
 from research_app.repository import ConflictError
 from training.spec import Outcome
 
@@ -103,7 +104,7 @@ def check_stack(check_id: int, worker: str) -> None:
             check,
             lease,
             CheckState.FAILED,
-            f"It failed {MAX_ATTEMPTS} times; the last time: {check.last_error or 'killed'}",
+            f"It failed {MAX_ATTEMPTS} times; the last time: {check.last_error or UNKNOWN}",
             {},
         )
         return
@@ -120,6 +121,8 @@ def check_stack(check_id: int, worker: str) -> None:
                 f"{candidate} cannot be switched without another: they alter the same lines of {paths}. Leave one of them out."
             )
             end(check, lease, CheckState.FAILED, why, {})
+        except LeaseLost:
+            raise
         except Exception as error:
             lease.fail(error)
             raise
@@ -242,7 +245,7 @@ def stop_check(check: StackCheck, actor: str) -> None:
 
 def wake_stack_checks() -> None:
     """Checks without trees, or whose runs have all ended, that nobody works on."""
-    waiting = StackCheck.objects.filter(unclaimed(), state=CheckState.RUNNING)
+    waiting = StackCheck.objects.filter(unclaimed(), due(), state=CheckState.RUNNING)
     busy = Run.objects.filter(cell__isnull=False).exclude(state__in=(State.FINISHED, State.STUCK)).values("cell__check_of")
     for pk in waiting.exclude(pk__in=busy).values_list("pk", flat=True):
         Message.objects.wake("check_stack", pk)

@@ -1,44 +1,38 @@
-"""Train: a device takes the most valuable queued run, trains it in a scratch folder of its own, and writes what came of it."""
+"""Train: a device takes the most valuable queued run, trains it in a scratch folder of its own, and writes what came of it.
+
+What goes wrong on our side, before, during or after the training, has a name: the step that failed. What may pass by itself
+(a full disk, a database that is away) is tried again with pauses; everything else would fail again in the same way, so it is
+not, and a person reads what stands in the way. Whatever the run produced is kept in both cases. See docs/ends.md.
+"""
 
 import logging
 import threading
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from django.db import transaction
-from django.db.models import Model
 
-from research_app.ladder import SMALLEST
 from research_app.loop import attempts
-from research_app.loop.examine import findings_of
+from research_app.loop.measure import readable
+from research_app.loop.points import PointWriter, device_of
+from research_app.loop.record import keep, patiently, record
 from research_app.loop.runs import fail, requeue
-from research_app.models import (
-    Device,
-    Event,
-    Lease,
-    LeaseLost,
-    Message,
-    Project,
-    Purpose,
-    Round,
-    Run,
-    RunLog,
-    SeriesChunk,
-    State,
-)
-from research_app.models.lease import MAX_ATTEMPTS
-from research_app.models.run import curves_sealed, sandbox_for
-from research_app.models.seal import Sealed
+from research_app.models import Device, Lease, LeaseLost, Message, Project, Purpose, Round, Run
+from research_app.models.lease import DATABASE_AWAY, MAX_ATTEMPTS, Lost, pause_after
+from research_app.models.run import sandbox_for
+from research_app.repository import TroubleError
+from training.failure import Failure, StepFailed, during, may_pass_by_itself
 from training.runner import run_training
 from training.sandbox import Level, NoSandbox
-from training.spec import GIB, KIB, Outcome, Point, RunResult, RunSpec
+from training.spec import GIB, KIB, Outcome, RunResult, RunSpec
 
 logger = logging.getLogger(__name__)
 
 stopping = threading.Event()
 """Set when this worker was asked to stop: the current run is given back to the queue."""
+
+MAY_PASS = (*DATABASE_AWAY, TroubleError, NoSandbox)
+"""What stands in the way of a run for now, or on this machine alone."""
 
 
 def train_next(queue: str, device: Device) -> bool:
@@ -46,51 +40,150 @@ def train_next(queue: str, device: Device) -> bool:
     lease = Run.claim_next(queue, device)
     if lease is None:
         return False
-    run = Run.objects.select_related("project", "patch_set__candidate", "baseline", "cell").get(pk=lease.pk)
-    wake_proposers(run.project)
-    if run.attempts > MAX_ATTEMPTS:
-        give_up(run, lease)
-        return True
+    run = Run.objects.select_related("project", "patch_set__candidate__project", "baseline", "cell", "device").get(pk=lease.pk)
     try:
-        with lease.heartbeat() as lost:
-            result = execute(run, lease, device, lost)
-        record(run, lease, result)
-    except LeaseLost:
-        logger.info("%s was taken from this worker; its outcome is discarded", run)
-    except (OSError, NoSandbox) as error:
-        logger.exception("%s could not be executed on %s", run, device)
-        lease.fail(error)
-        with transaction.atomic():
-            requeue(run)
+        if run.attempts > MAX_ATTEMPTS:
+            give_up(run, lease)
+        else:
+            attempt(run, lease, device)
+    except LeaseLost as lost:
+        logger.info("%s is no longer this worker's: %s", run, lost)
+    except DATABASE_AWAY:
+        logger.exception("What became of %s could not be written; the reconciler finds it once its lease has run out", run)
     finally:
-        attempts.leave(lease)
-        attempts.sweep()
+        tidy_up(lease)
     return True
 
 
-def execute(run: Run, lease: Lease, device: Device, lost: threading.Event) -> RunResult:
-    """Export the tree, train it, and stream its points into the database. Raises LeaseLost, OSError.
+def attempt(run: Run, lease: Lease, device: Device) -> None:
+    """Train a run and write what came of it, or what stands in the way. Raises LeaseLost, DATABASE_AWAY."""
+    result = None
+    with lease.heartbeat() as lost:
+        try:
+            wake_proposers(run.project)
+            result = execute(run, lease, device, lost)
+            if result.failure is None:
+                record(run, lease, result, lost)
+                return
+            failure = result.failure
+        except LeaseLost:
+            give_back(run, lease, lost.why)
+            raise
+        except StepFailed as failed:
+            logger.exception("%s could not be executed on %s", run, device)
+            failure = failure_of(failed)
+        except Exception as error:
+            logger.exception("%s could not be handled on %s", run, device)
+            failure = Failure.of("handling it", error, isinstance(error, MAY_PASS) or may_pass_by_itself(error))
+    if lost.is_set():
+        give_back(run, lease, lost.why)
+        raise LeaseLost(lost.why or "it was cancelled or given to another worker")
+    settle(run, lease, failure, result)
+
+
+def failure_of(failed: StepFailed) -> Failure:
+    """The failure, with what this room knows of the errors that pass by themselves."""
+    if isinstance(failed.__cause__, MAY_PASS):
+        return replace(failed.failure, may_pass=True)
+    return failed.failure
+
+
+def settle(run: Run, lease: Lease, failure: Failure, result: RunResult | None) -> None:
+    """A step of ours failed: another attempt where that may help and there is one left, a person's turn otherwise."""
+    if result is not None:
+        keep(run, lease, result)
+    if failure.may_pass and run.attempts < MAX_ATTEMPTS:
+        run.train_seconds = result.train_seconds if result else None
+        with transaction.atomic():
+            lease.fail(str(failure))
+            requeue(run, pause=pause_after(run.attempts))
+        return
+    fail(run, lease, why_failed(run, failure, result), failure.step, trained=result is not None)
+
+
+def why_failed(run: Run, failure: Failure, result: RunResult | None) -> str:
+    """The sentence for the run's page and the inbox."""
+    said = [f"Signoff failed while {failure.step} ({run.name}): {failure.error.rstrip('.')}."]
+    if result is not None:
+        how = "was killed" if result.exit_code is None else f"ended with exit code {result.exit_code}"
+        score = ", and its score" if result.score is not None else ""
+        said.append(f"The training itself {how} after {readable(result.train_seconds)}; log, curves and times are kept{score}.")
+    said.append(f"It was tried {run.attempts} times." if failure.may_pass else "It would fail again, so it is not tried again.")
+    return " ".join([*said, f"Mend that, then choose “Try again”; the log of the worker on {device_of(run)} says more."])
+
+
+def give_back(run: Run, lease: Lease, why: str) -> None:
+    """The lease could not be renewed: what was trained is not ours to write any more, and another attempt begins."""
+    if not why:
+        return  # somebody else has it
+    with transaction.atomic():
+        lease.fail(why)
+        requeue(run, pause=pause_after(run.attempts))
+
+
+def tidy_up(lease: Lease) -> None:
+    """Remove what attempts left. What is in the way of that must not hide what became of the run."""
+    try:
+        attempts.leave(lease)
+        attempts.sweep()
+    except (*DATABASE_AWAY, OSError):
+        logger.exception("The folder of run %s is left as it is", lease.pk)
+
+
+def execute(run: Run, lease: Lease, device: Device, lost: Lost) -> RunResult:
+    """Export the tree, train it, and stream its points into the database. Raises LeaseLost, StepFailed.
 
     Where an earlier attempt on this machine saved its state, training goes on from there.
     """
     project, folder = run.project, attempts.folder_of(lease)
     tree, scratch = folder / "tree", folder / "scratch"
-    scratch.mkdir(parents=True)
-    project.repository.export(run.commit, tree)
-    writer = PointWriter(run, lease, resumed=attempts.resume(lease, scratch, RunSpec.scratch_limit))
+    with during("making its folder"):
+        scratch.mkdir(parents=True)
+    with during("reading the project's file"):
+        spec = spec_of(run, device, tree, scratch)
+    with during("finding its text"):
+        find_text(project, run.purpose == Purpose.CONFIRM)
+    with during("exporting its code"):
+        project.repository.export(run.commit, tree)
+    with during("taking over what an earlier attempt saved"):
+        writer = PointWriter(run, lease, resumed=attempts.resume(lease, scratch, RunSpec.scratch_limit))
 
     def should_stop() -> str | None:
         if lost.is_set() or writer.lost:
-            return "The run was cancelled or given to another worker."
+            return lost.why or "The run was cancelled or given to another worker."
         return "The worker is stopping." if stopping.is_set() else None
 
-    result = run_training(spec_of(run, device, tree, scratch), writer, should_stop)
-    if result.outcome == Outcome.cancelled and stopping.is_set():
-        lease.write(lease_until=None, leased_by="", attempts=0)
-        with transaction.atomic():
-            requeue(run)
-        raise LeaseLost("given back because the worker is stopping")
+    with during("starting it"):
+        result = run_training(spec, writer, should_stop)
+    if result.outcome == Outcome.cancelled and stopping.is_set() and not lost.is_set():
+        give_back_unfinished(run, lease, result)
+    if lost.is_set() or writer.lost:
+        raise LeaseLost(lost.why or "it was cancelled or given to another worker")
+    try:
+        with during("storing its points"):
+            patiently(writer.flush, lost)
+    except StepFailed as failed:
+        return replace(result, failure=result.failure or failure_of(failed))
     return result
+
+
+def give_back_unfinished(run: Run, lease: Lease, result: RunResult) -> None:
+    """The worker was asked to stop: the run goes on elsewhere and has lost no attempt. Raises LeaseLost."""
+    run.train_seconds = result.train_seconds
+    lease.write(lease_until=None, leased_by="")
+    with transaction.atomic():
+        requeue(run, fresh=True)
+    raise LeaseLost("given back because the worker is stopping")
+
+
+def find_text(project: Project, hidden: bool) -> None:
+    """See that the text that a run trains and is scored on is there. Raises FileNotFoundError."""
+    if project.corpus is None:
+        return
+    held_out = ["gate.bin", "hidden.bin"] if hidden else ["gate.bin"]
+    wanted = [project.corpus / "visible", *(project.corpus / "held_out" / name for name in held_out)]
+    if missing := [str(path) for path in wanted if not path.exists()]:
+        raise FileNotFoundError(f"the project's text is not on this machine: {', '.join(missing)}")
 
 
 def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
@@ -120,102 +213,17 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
     )
 
 
-class PointWriter:
-    """Receives batches of points from the runner and appends them as chunks, under the run's lease.
-
-    A resumed run hands on the points of the attempts before it first; where they end is where this attempt began.
-    """
-
-    def __init__(self, run: Run, lease: Lease, *, resumed: bool = False) -> None:
-        self.lease = lease
-        self.run = run
-        self.budget = run.project.file.run_budget(run.budget_share, run.scale)
-        self.resumed = resumed
-        self.sequence = 0
-        self.lost = False
-
-    def __call__(self, points: Sequence[Point]) -> None:
-        if not points or self.lost:
-            return
-        try:
-            progress = self.progress(points[-1])
-            SeriesChunk.append(self.lease, self.sequence, columns(points), progress)
-            if self.sequence == 0:
-                self.begin(progress if self.resumed else 0.0)
-            self.sequence += 1
-        except LeaseLost:
-            self.lost = True
-
-    def begin(self, share: float) -> None:
-        """Write down where this attempt began. One that went further than the one before it counts as a first one."""
-        further = {"attempts": 1} if share > self.run.resumed_at else {}
-        self.lease.write(resumed_at=share, **further)
-        if self.resumed:
-            with transaction.atomic():
-                told = {"share": round(share, 4), "seed": self.run.seed, "scale": self.run.scale}
-                Event.objects.record("run resumed", self.run, self.run.leased_by or "worker", self.run.project, **told)
-
-    def progress(self, point: Point) -> float:
-        """Share of the budget used at this point, from the quantity that the budget counts."""
-        key = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}[self.budget.kind]
-        return min(1.0, point.values.get(key, 0.0) / self.budget.amount)
-
-
-def columns(points: Sequence[Point]) -> dict[str, list[list[Any]]]:
-    """Points as columns: {series: [[steps], [values]]}."""
-    series: dict[str, list[list[Any]]] = {}
-    for point in points:
-        for name, value in point.values.items():
-            steps, values = series.setdefault(name, [[], []])
-            steps.append(point.step)
-            values.append(value)
-    return series
-
-
-def record(run: Run, lease: Lease, result: RunResult) -> None:
-    """Write the outcome, its event and the wake-up of `judge` in one transaction. Raises LeaseLost."""
-    findings = findings_of(run, result)
-    with transaction.atomic():
-        lease.write(
-            state=State.FINISHED,
-            outcome=result.outcome,
-            reason=result.reason,
-            score=result.score,
-            score_by_source=dict(result.score_by_source),
-            hidden_score=result.hidden_score,
-            self_reported=result.self_reported,
-            facts=dict(result.facts) | {"findings": findings},
-            sandbox_level=result.sandbox_level,
-            exit_code=result.exit_code,
-            started_at=datetime.fromtimestamp(result.started_at, UTC),
-            finished_at=datetime.fromtimestamp(result.finished_at, UTC),
-            train_seconds=result.train_seconds,
-            progress=1.0 if result.outcome == Outcome.completed else run.progress,
-            lease_until=None,
-            leased_by="",
-            last_error="",
-        )
-        RunLog.objects.update_or_create(run_id=run.pk, defaults={"text": result.log})
-        SeriesChunk.compact(run.pk)
-        told = {"outcome": result.outcome, "score": result.score, "seed": run.seed, "group": run.name}
-        kept: list[Model | Sealed] = [Run.objects.get(pk=run.pk), RunLog.objects.get(pk=run.pk), curves_sealed(run.pk)]
-        Event.objects.seal(kept, "run finished", run, run.leased_by or "worker", run.project, **told)
-        if run.cell:
-            Message.objects.enqueue("check_stack", run.cell.check_of_id)
-        elif run.patch_set_id:
-            Message.objects.enqueue("judge" if run.scale == SMALLEST else "scale_up", run.patch_set_id)
-        else:
-            Message.objects.enqueue("judge_baseline", run.baseline_id)
-
-
 def give_up(run: Run, lease: Lease) -> None:
     """Too many attempts were lost: a person must look at the machine."""
-    said = run.last_error or "its worker was killed each time"
-    why = f"Training was interrupted {MAX_ATTEMPTS} times (seed {run.seed}); the last time: {said}. "
-    fail(run, lease, why + "Look at the worker's log and at `manage.py doctor`, then choose “Try again”.")
+    said = run.last_error or "nothing is known of why"
+    why = f"Training was interrupted {MAX_ATTEMPTS} times (seed {run.seed}); the last time: {said.rstrip('.')}. "
+    fail(run, lease, why + "Look at the worker's log and at `manage.py doctor`, then choose “Try again”.", "training it")
 
 
 def wake_proposers(project: Project) -> None:
     """A run has begun, so the queue got shorter: ask for the next proposal while this one trains."""
-    for asked in Round.objects.open().filter(project=project):
-        Message.objects.enqueue("propose", asked.pk, "agent")
+    try:
+        for asked in Round.objects.open().filter(project=project):
+            Message.objects.enqueue("propose", asked.pk, "agent")
+    except DATABASE_AWAY:  # the reconciler wakes them too
+        logger.warning("The proposers of %s could not be woken", project, exc_info=True)

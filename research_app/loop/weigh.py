@@ -13,6 +13,7 @@ from research_app.evidence.guards import Guard, check_guard, check_sources
 from research_app.evidence.health import Health, RunFacts, check
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.policy import Confirmation, Decision, Policy, decide_confirmation
+from research_app.evidence.pooling import NAMED, scatter_apart
 from research_app.evidence.savings import fit_loss_curve, time_saved
 from research_app.ladder import SMALLEST
 from research_app.loop.examine import claims_of, with_findings
@@ -142,7 +143,8 @@ def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: 
         numbers={
             "policy": asdict(policy),
             "boundaries": list(policy.boundaries),
-            "noise": asdict(noise),
+            "noise": told_noise(noise),
+            "scatter": asdict(scatter) if (scatter := scatter_apart(str(candidate), scores[1], noise)) else None,
             "baseline": told_of(arms.baseline),
             "candidate": told_of(arms.candidate),
             "data_hash": project.data_hash,
@@ -153,6 +155,12 @@ def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: 
             "tried": tried_since_landing(candidate),
         },
     )
+
+
+def told_noise(noise: Noise) -> dict[str, Any]:
+    """The noise as evidence keeps it, the worst of the groups that it leaves out named."""
+    named = [asdict(group) for group in noise.left_out[:NAMED]]
+    return asdict(noise) | {"left_out": named, "groups_left_out": len(noise.left_out)}
 
 
 def frozen(evidence: Evidence) -> Evidence:

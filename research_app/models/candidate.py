@@ -79,6 +79,15 @@ class Kind(models.TextChoices):
     REVERT = "revert", "revert"  # undoes one landing
 
 
+class Cause(models.TextChoices):
+    """What a candidate that needs attention waits for."""
+
+    STEP = "step", "a step of its own that failed"
+    RUN = "run", "a run that a machine gave up on"
+    BASELINE = "baseline", "a baseline that cannot be measured"
+    NOTHING = "nothing", "nothing that is known"
+
+
 class StageMoved(LeaseLost):
     """The candidate is no longer at the stage that the caller saw."""
 
@@ -142,6 +151,7 @@ class Candidate(Leased):
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="duplicates", help_text="The earlier try"
     )
     needs_attention = models.TextField(blank=True, help_text="Why the machine gave up, with what to do")
+    attention_cause = models.CharField(max_length=10, choices=Cause.choices, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     archived_at = models.DateTimeField(null=True, blank=True, help_text="Put away by a person: lists leave it out")
     # The newest of each, so that lists need no sub-queries.
@@ -249,7 +259,7 @@ class Candidate(Leased):
         with transaction.atomic():
             rows = lease.row if lease else Candidate.objects.filter(pk=self.pk)
             fields |= {"stage": stage, "stage_since": timezone.now(), "why": why, "needs_attention": "", "archived_at": None}
-            fields |= {"lease_until": None, "leased_by": "", "attempts": 0}
+            fields |= {"lease_until": None, "leased_by": "", "attempts": 0, "attention_cause": "", "retry_at": None}
             fields.setdefault("duplicate_of", None)  # what it was once refused for says nothing of what it is now
             if not rows.filter(stage=self.stage).update(**fields):
                 raise StageMoved(f"{self} is no longer {self.get_stage_display()}: reload and look again.")

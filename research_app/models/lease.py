@@ -4,6 +4,8 @@ A claim adds one to the fencing token and sets `lease_until`, in one short state
 `WHERE id AND fence_token`; if that touches no row, the lease was lost and the outcome is discarded.
 """
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,17 +15,42 @@ from threading import Thread
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import InterfaceError, OperationalError, connection, models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from training.failure import in_words
+
+logger = logging.getLogger(__name__)
+
 LEASE = timedelta(seconds=settings.LEASE_SECONDS)
 MAX_ATTEMPTS = 3
+PAUSES = (5, 15, 60)
+"""Seconds until the next try after the first, second … failed attempt; the last one stays."""
+
+DATABASE_AWAY = (OperationalError, InterfaceError)
+"""What the database raises while it cannot be reached or is too busy: the same statement may go well later."""
 
 
 def unclaimed() -> Q:
     """Rows that nobody holds now."""
     return Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+
+
+def due() -> Q:
+    """Rows whose last attempt did not just fail: after one they rest for a while."""
+    return Q(retry_at=None) | Q(retry_at__lte=timezone.now())
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long to wait after so many attempts that failed."""
+    return timedelta(seconds=PAUSES[min(max(attempts, 1), len(PAUSES)) - 1])
+
+
+class Lost(Signal):
+    """Set once a lease is lost. `why` says so where it could not be renewed; empty: somebody else has the row."""
+
+    why = ""
 
 
 class LeaseLost(Exception):
@@ -54,33 +81,52 @@ class Lease:
 
     def release(self) -> None:
         """Give the row back, its work done; nothing happens where it was lost."""
-        self.row.update(lease_until=None, leased_by="", attempts=0, last_error="")
+        self.row.update(lease_until=None, leased_by="", attempts=0, last_error="", retry_at=None)
 
-    def fail(self, error: BaseException) -> None:
-        """Give the row back for another attempt and keep what went wrong."""
-        self.row.update(lease_until=None, leased_by="", last_error=f"{type(error).__name__}: {error}"[:2000])
+    def fail(self, error: BaseException | str) -> None:
+        """Give the row back for another attempt, after a pause that grows, and keep what went wrong (two statements)."""
+        said = error if isinstance(error, str) else in_words(error)
+        until = timezone.now() + pause_after(self.row.values_list("attempts", flat=True).first() or 1)
+        self.row.update(lease_until=None, leased_by="", last_error=said[:2000], retry_at=until)
 
     @contextmanager
-    def heartbeat(self) -> Iterator[Signal]:
-        """Renew every quarter of the lease in a thread of its own; the yielded signal is set once the lease is lost."""
-        lost, done = Signal(), Signal()
+    def heartbeat(self) -> Iterator[Lost]:
+        """Renew every quarter of the lease in a thread of its own; the yielded signal is set once the lease is lost.
 
-        def beat() -> None:
-            try:
-                while not done.wait(LEASE.total_seconds() / 4):
-                    if not self.renew():
-                        lost.set()
-                        return
-            finally:
-                connection.close()  # each thread has a connection of its own
-
-        thread = Thread(target=beat, name=f"heartbeat-{self.model.__name__}-{self.pk}", daemon=True)
+        A lease that cannot be renewed is lost: at once, or, while the database is away, before it runs out.
+        """
+        lost, done = Lost(), Signal()
+        name = f"heartbeat-{self.model.__name__}-{self.pk}"
+        thread = Thread(target=self._beat, args=(lost, done), name=name, daemon=True)
         thread.start()
         try:
             yield lost
         finally:
             done.set()
             thread.join()
+
+    def _beat(self, lost: Lost, done: Signal) -> None:
+        """Renew until it is done or lost."""
+        renewed = time.monotonic()
+        try:
+            while not done.wait(LEASE.total_seconds() / 4):
+                try:
+                    if not self.renew():
+                        lost.set()
+                        return
+                    renewed = time.monotonic()
+                except Exception as error:
+                    left = LEASE.total_seconds() * 3 / 4 - (time.monotonic() - renewed)
+                    if isinstance(error, DATABASE_AWAY) and left > 0:
+                        logger.warning("%s could not be renewed yet: %s", self, error)
+                        connection.close()
+                        continue
+                    logger.exception("%s could not be renewed and is lost", self)
+                    lost.why = f"its lease could not be renewed: {in_words(error)}"
+                    lost.set()
+                    return
+        finally:
+            connection.close()  # each thread has a connection of its own
 
 
 class Leased(models.Model):
@@ -90,6 +136,7 @@ class Leased(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     leased_by = models.CharField(max_length=200, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True, blank=True, help_text="Not before: the last attempt failed")
     last_error = models.TextField(blank=True, help_text="What stopped the last attempt, for the person who looks after it")
 
     _default_manager: ClassVar[Any]
@@ -109,6 +156,7 @@ class Leased(models.Model):
             lease_until=now + LEASE,
             leased_by=worker[:200],
             attempts=F("attempts") + 1,
+            retry_at=None,
             **fields,
         )
         return Lease(cls, pk, token + 1) if taken else None

@@ -1,5 +1,6 @@
 """Runs: one training of one tree with one seed on one device; and their series and logs."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self
@@ -14,7 +15,7 @@ from research_app.ladder import SMALLEST
 from research_app.models.baseline import BaselineVersion
 from research_app.models.device import Device
 from research_app.models.device_time import total_device_seconds
-from research_app.models.lease import Lease, Leased
+from research_app.models.lease import Lease, Leased, due
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
 from research_app.models.seal import Sealed
@@ -54,7 +55,7 @@ class State(models.TextChoices):
 class RunQuerySet(models.QuerySet["Run"]):
     def queued_for(self, queue: str) -> Self:
         """Runs that wait for a device of this queue, most valuable first. Uses the index run_dispatch."""
-        return self.filter(state=State.QUEUED, queue=queue).order_by("priority", "pk")
+        return self.filter(due(), state=State.QUEUED, queue=queue).order_by("priority", "pk")
 
     def fairly(self) -> Self:
         """The same runs, screenings before confirmations while these took more than their share of the last runs."""
@@ -64,7 +65,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         last = Run.objects.filter(project=head.project_id, started_at__isnull=False).order_by("-started_at")[:SHARE_OVER]
         purposes = list(last.values_list("purpose", flat=True))
         share = purposes.count(Purpose.SCREEN) / len(purposes) if purposes else 1.0
-        if share >= head.project.file.policy.screening_share:
+        try:
+            wanted = head.project.file.policy.screening_share
+        except ValueError:  # see Run.claim_next
+            return self
+        if share >= wanted:
             return self
         return self.order_by(models.Case(models.When(purpose=Purpose.SCREEN, then=0), default=1), "priority", "pk")
 
@@ -104,6 +109,7 @@ class Run(Leased):
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     outcome = models.CharField(max_length=20, blank=True, choices=[(o.value, o.value.replace("_", " ")) for o in Outcome])
     reason = models.TextField(blank=True)
+    failed_step = models.CharField(max_length=60, blank=True, help_text="The step of Signoff's own that failed on it, if any")
     score = models.FloatField(null=True, blank=True)
     score_by_source = models.JSONField(default=dict)
     hidden_score = models.FloatField(null=True, blank=True, help_text="On the hidden shard; confirming runs alone")
@@ -118,7 +124,7 @@ class Run(Leased):
     train_seconds = models.FloatField(null=True, blank=True)
     progress = models.FloatField(default=0.0, help_text="Share of the budget used, 0 to 1")
     resumed_at = models.FloatField(default=0.0, help_text="Share of the budget that this attempt began with")
-    earlier_seconds = models.FloatField(default=0.0, help_text="Device time of attempts that were lost")
+    earlier_seconds = models.FloatField(default=0.0, help_text="Seconds that attempts before this one trained")
 
     objects = RunQuerySet.as_manager()
 
@@ -149,6 +155,7 @@ class Run(Leased):
             models.Index(
                 fields=["project", "-finished_at"], name="run_ended"
             ),  # what changed since, for figures kept in memory
+            models.Index(fields=["finished_at"], condition=~Q(failed_step=""), name="run_failed_step"),  # the inbox
         ]
 
     def __str__(self) -> str:
@@ -158,7 +165,10 @@ class Run(Leased):
     def claim_next(cls, queue: str, device: Device) -> Lease | None:
         """Take the most valuable queued run of a queue that a device may train; None when there is none."""
         for run in cls.objects.queued_for(queue).fairly().select_related("project")[:20]:
-            minimum, pk = sandbox_for(run), run.pk
+            try:
+                minimum, pk = sandbox_for(run), run.pk
+            except (ValueError, KeyError):  # its project's file cannot be read any more: it is taken, and says so
+                minimum, pk = "none", run.pk
             if not device.accepts(minimum):
                 has = f"this machine has {device.sandbox_level}"
                 device.refuse(f"Project {run.project.slug} needs the sandbox level {minimum}, {has}. {device.sandbox_advice}")
@@ -171,7 +181,7 @@ class Run(Leased):
             with transaction.atomic():
                 lease = cls.claim(
                     pk,
-                    device.name,
+                    f"{device.name} pid {os.getpid()}"[:200],
                     Q(state=State.QUEUED),
                     state=State.RUNNING,
                     device=device,
@@ -211,6 +221,11 @@ class Run(Leased):
         """What pages call it: the group it belongs to and its seed."""
         group = str(self.patch_set) if self.patch_set_id else f"baseline {self.baseline.number}"
         return f"{group} seed {self.seed}"
+
+
+def is_usable(score: float | None) -> bool:
+    """Whether a score can enter a mean: it is there, and not beyond LARGEST_SCORE."""
+    return score is not None and abs(score) <= LARGEST_SCORE
 
 
 def sandbox_for(run: Run) -> str:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from research_app.ladder import SMALLEST
 from research_app.models import Candidate, Event, Evidence, Run
+from research_app.models.run import is_usable
 from research_app.web import comparison, findings, live
 from research_app.web.access import get_candidate, researcher
 from research_app.web.candidates import neighbours
@@ -154,7 +155,7 @@ class Arm:
     @classmethod
     def of(cls, name: str, role: str, kept: Sequence[Mapping[str, Any]], sign: float) -> "Arm":
         """From what evidence keeps of each run."""
-        return cls(name, role, [(one["run"], one["seed"], one["score"]) for one in kept], sign)
+        return cls(name, role, [(one["run"], one["seed"], one["score"]) for one in kept if is_usable(one["score"])], sign)
 
     @property
     def values(self) -> list[float]:
@@ -183,7 +184,7 @@ def arms_of(shown: Candidate, earlier: Evidence | None, bank: Sequence[Run], min
     frozen = shown.evidence.numbers if shown.evidence else {}
     arms = []
     for name, role, runs in (("baseline", "baseline", bank), (str(shown), "candidate", mine)):
-        kept = frozen.get(role) or [{"run": r.pk, "seed": r.seed, "score": r.score} for r in runs if r.score is not None]
+        kept = frozen.get(role) or [{"run": r.pk, "seed": r.seed, "score": r.score} for r in runs if is_usable(r.score)]
         if earlier is not None:
             arms.append(Arm.of(name, role, earlier.numbers[role], shown.project.sign))
         arms.append(Arm.of(f"{name}, fresh seeds" if earlier else name, role, kept, shown.project.sign))

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from agent.constants import find_constants
 from research_app.ladder import SMALLEST
 from research_app.models import BaselineVersion, Candidate, Project, Run, Stage, Verdict
+from research_app.models.run import is_usable
 from research_app.repository import Repository, RepositoryError
 from research_app.web import charts, live
 from research_app.web.access import get_project, researcher
@@ -276,7 +277,7 @@ def scores_of(chosen: Chosen, arms: Arms) -> dict[str, Any]:
         hidden = bool(candidate and candidate.evidence and candidate.evidence.verdict == Verdict.INVALID)
         effect = effect_of(candidate.evidence) if candidate and candidate.evidence and arms.scale == SMALLEST else None
         address = f"{home}runs/{run.pk}/" if run else f"{home}candidates/{of.number}/" if of else f"{home}baseline/"
-        scores = [] if hidden else [each.score for each in arm.runs if each.score is not None]
+        scores = [] if hidden else [each.score for each in arm.runs if each.score is not None and is_usable(each.score)]
         facts = [written(mean) if (mean := mean_fact(arm.runs, key)) is not None else "–" for key, _, written in columns]
         words = of.title if of else ""
         rows.append(Row(arm.key, arm.name, arm.role, address, words, scores, hidden, sign, candidate, effect, facts))

@@ -7,13 +7,15 @@ from datetime import timedelta
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from research_app.evidence.noise import Noise, Rate, false_accept_rate
-from research_app.models import Project, Purpose, Stage, State, Verdict
+from research_app.evidence.noise import LeftOut, Noise, Rate, false_accept_rate
+from research_app.loop.noise_record import changed_much, last_recorded
+from research_app.models import Event, Project, Purpose, Stage, State, Verdict
 from research_app.models.candidate import RESTING
 from research_app.models.device_time import total_device_seconds
 from research_app.web.kept import kept, version_of
 
 LATELY = timedelta(days=1)  # of device time per step
+NAMED = 3  # groups that sigma leaves out
 DECIDED = (*RESTING, Stage.LANDING)
 
 
@@ -28,23 +30,40 @@ class Spent:
 
 @dataclass(frozen=True)
 class Grounds:
-    """One project's. `false_accepts` is None before an A/A candidate was decided."""
+    """One project's. `false_accepts` is None before an A/A candidate was decided; `recorded`: the log's last word on sigma."""
 
     spent: Sequence[Spent]
     screening_share: float
     noise: Noise | None
     false_accepts: Rate | None
     aa_rate: float
+    recorded: Event | None = None
 
     @property
     def seconds(self) -> float:
         return sum(each.seconds for each in self.spent)
 
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """The groups that scatter least like the baseline."""
+        return self.noise.left_out[:NAMED] if self.noise else ()
+
+    @property
+    def more_left_out(self) -> int:
+        return len(self.noise.left_out) - len(self.left_out) if self.noise else 0
+
+    @property
+    def before(self) -> float | None:
+        """What sigma was before it changed by much the last time; None where it never did."""
+        known = self.recorded.data.get("before") if self.recorded else None
+        return known if self.recorded and known and changed_much(known, self.recorded.data["sigma"]) else None
+
     @classmethod
     def of(cls, project: Project) -> "Grounds":
-        """Three queries; when a run has ended since the last time a fourth, which reads every score of the project."""
+        """Four queries; when a run has ended since the last time a fifth, which reads every score of the project."""
         policy, noise = project.file.policy, kept(project, version_of(project), Project.noise)
-        return cls(device_time(project), policy.screening_share, noise, false_accepts(project), policy.aa_rate)
+        recorded = last_recorded(project)
+        return cls(device_time(project), policy.screening_share, noise, false_accepts(project), policy.aa_rate, recorded)
 
 
 def device_time(project: Project) -> list[Spent]:

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from research_app.loop import propose
 from research_app.models import Candidate, Device, Project, Purpose, Run, Stage, State
 from research_app.models.candidate import DISCARDED, RESTING, WAITING
-from research_app.models.run import arrays_of
+from research_app.models.run import arrays_of, is_usable
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
 from research_app.web.candidates import DUPLICATES, SMALL, for_list
@@ -27,6 +27,7 @@ from research_app.web.grounds import Grounds
 from research_app.web.kept import kept, version_of
 from research_app.web.progress import MEASURES
 from research_app.web.resources import Constant, constants_of
+from training.spec import Outcome
 
 WINDOW = timedelta(hours=1)  # of throughput and device use
 WAY = tuple(stage for stage in Stage if stage not in DISCARDED)
@@ -117,6 +118,7 @@ class Bank:
     ended: int
     curve: int
     curve_wanted: int
+    diverged: int = 0  # of its runs, at any budget
 
     @classmethod
     def of(cls, project: Project) -> "Bank | None":
@@ -124,9 +126,10 @@ class Bank:
         version = project.baseline_versions.order_by("-number").first()
         if version is None:
             return None
-        found = list(version.runs.of_baseline().values_list("purpose", "state", "score"))
-        bank = [(state, score) for purpose, state, score in found if purpose == Purpose.BANK]
-        curve = [score for purpose, _, score in found if purpose == Purpose.CURVE]
+        found = list(version.runs.of_baseline().values_list("purpose", "state", "score", "outcome"))
+        usable = [(purpose, state, score if is_usable(score) else None) for purpose, state, score, _ in found]
+        bank = [(state, score) for purpose, state, score in usable if purpose == Purpose.BANK]
+        curve = [score for purpose, _, score in usable if purpose == Purpose.CURVE]
         return cls(
             version.number,
             version.commit,
@@ -135,6 +138,7 @@ class Bank:
             ended=sum(state == State.FINISHED for state, _ in bank),
             curve=sum(score is not None for score in curve),
             curve_wanted=len(curve),
+            diverged=sum(outcome == Outcome.diverged for *_, outcome in found),
         )
 
     @property

@@ -16,7 +16,7 @@ FRAGMENTS = {
     "run-facts": "run/_facts.html",
     "curves-mark": "run/_mark.html",
 }
-SHOWN_APART = ("findings", "probes")
+SHOWN_APART = ("findings", "probes", "left_out")  # what was left out is among the findings
 
 
 @researcher

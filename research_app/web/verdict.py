@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from research_app.evidence import digits
 from research_app.evidence.digits import Gain
+from research_app.evidence.noise import LeftOut
 from research_app.loop.weigh import GUARD_FACTS
 from research_app.models import Evidence, Project, Run, Verdict
 from research_app.web import figures
@@ -143,6 +144,7 @@ class Card:
     chart: SafeString
     arms: str
     sigma: str
+    scatter: str
     tried: int | None
     settle: str
     old_policy: str
@@ -170,6 +172,7 @@ def card_of(evidence: Evidence, earlier: Evidence | None, project: Project, mine
         chart=looks_chart(numbers.get("looks") or [], numbers.get("boundaries") or []),
         arms=arms_in_words(evidence, earlier),
         sigma=sigma_in_words(evidence),
+        scatter=scatter_in_words(numbers.get("scatter")),
         tried=numbers.get("tried"),
         settle=numbers.get("settle", ""),
         old_policy=policy_note(evidence, project),
@@ -199,6 +202,13 @@ def sigma_in_words(evidence: Evidence) -> str:
     if not noise:
         return words
     return f"{words} ({digits.spread(noise['low'])} … {digits.spread(noise['high'])}, {noise['degrees']} df)"
+
+
+def scatter_in_words(told: Mapping[str, Any] | None) -> str:
+    """That the candidate's own runs scatter otherwise than the noise says; empty where they do not."""
+    if not told:
+        return ""
+    return f"{LeftOut(**told).sentence.partition(': ')[2]}: the noise that others are judged by leaves them out"
 
 
 def policy_note(evidence: Evidence, project: Project) -> str:

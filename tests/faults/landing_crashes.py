@@ -174,14 +174,15 @@ def train_now(run_id: int) -> None:
     from django.db.models import Q
     from django.utils import timezone
 
-    from research_app.loop import train
+    from research_app.loop.record import record
     from research_app.models import Run, State
+    from research_app.models.lease import Lost
     from tests.landing_samples import executed
 
     queued = Q(state=State.QUEUED)
     if lease := Run.claim(run_id, "doomed", queued, state=State.RUNNING, started_at=timezone.now()):
         run = Run.objects.select_related("project", "patch_set__candidate", "baseline", "cell").get(pk=run_id)
-        train.record(run, lease, executed(run))
+        record(run, lease, executed(run), Lost())
 
 
 def forked(project_id: int, tracer: Tracer) -> tuple[dict[str, int], set[str]] | None:

@@ -5,7 +5,7 @@ Pure functions over series and facts, and over files before and after; nothing h
 docs/detectors.md says what each looks at and why its threshold is what it is.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from training.detectors import curves, resources, scores
 from training.detectors.edits import FileEdit, examine_changes
@@ -24,6 +24,7 @@ __all__ = [
     "device_peak_flops",
     "examine",
     "examine_changes",
+    "examine_each",
     "gate_overlap",
 ]
 
@@ -48,6 +49,20 @@ RUN_DETECTORS: tuple[RunDetector, ...] = (
     scores.told_and_measured,
     scores.gate_text_read,
 )
+
+
+def examine_each(
+    run: RunRecord, circumstances: Circumstances | None = None
+) -> tuple[tuple[Finding, ...], Mapping[str, Exception]]:
+    """Everything that the detectors have to say of one run, and by name the errors of those that failed on it."""
+    findings: list[Finding] = []
+    failed: dict[str, Exception] = {}
+    for detector in RUN_DETECTORS:
+        try:
+            findings += detector(run, circumstances or Circumstances())
+        except Exception as error:
+            failed[detector.__name__.replace("_", " ")] = error
+    return tuple(findings), failed
 
 
 def examine(run: RunRecord, circumstances: Circumstances | None = None) -> tuple[Finding, ...]:

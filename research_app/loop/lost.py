@@ -1,0 +1,27 @@
+"""Lost workers: what is known of a worker that stopped renewing its lease, in words; the rest is said to be unknown."""
+
+import re
+import socket
+
+import psutil
+
+_HELD_BY = re.compile(r"(?P<host>[^/]+)/(?:.* pid )?(?P<pid>\d+)\Z")
+
+
+def what_became_of(holder: str) -> str:
+    """What is known here of the worker that a lease names ("host/123", "host/cpu.0 pid 123")."""
+    found = _HELD_BY.fullmatch(holder)
+    if found is None:
+        return f"its worker ({holder or 'unnamed'}) was not heard of any more, and why is not known"
+    if found["host"] != socket.gethostname():
+        return f"its worker ({holder}) was not heard of any more: killed, frozen or cut off, which is not known from here"
+    if not _lives(int(found["pid"])):
+        return f"its worker died: there is no process {found['pid']} on {found['host']} any more"
+    return f"its worker ({holder}) is there, but did not renew its lease: frozen, overloaded or cut off from the database"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
