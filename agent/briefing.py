@@ -19,7 +19,7 @@ from research_app.evidence.digits import gain, spread
 
 LONGEST = 24_000  # characters of a briefing
 SOLID = ("ready", "shortlisted", "scaling_up", "changes", "landing", "landed")
-UNDONE = ("inconclusive", "no_transfer", "conflict", "rejected", "dropped")
+UNDONE = ("inconclusive", "no_transfer", "conflict", "rejected", "dropped", "taken_back")
 
 RULES = """\
 You are a researcher who improves how a language model is pretrained. In this conversation you work out one change to the

@@ -15,7 +15,7 @@ from agent.ideas.idea import Idea
 from agent.proposal import Context, NothingToPropose, Proposal, Tried
 from agent.tree import DoesNotApply, edits_between
 
-SETTLED = ("shortlisted", "scaling_up", "ready", "changes", "landing", "landed", "rejected")
+SETTLED = ("shortlisted", "scaling_up", "ready", "changes", "landing", "landed", "taken_back", "rejected")
 """Stages of a candidate whose idea is in the baseline, on its way there, or was turned down by a person."""
 
 

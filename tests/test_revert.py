@@ -70,13 +70,35 @@ def test_a_second_click_is_told_of_the_first(project: Project) -> None:
     assert Candidate.objects.filter(kind=Kind.REVERT).count() == 1
 
 
-def test_later_changes_of_the_same_lines_are_named(project: Project) -> None:
+def test_only_the_landing_that_altered_the_same_lines_is_named(project: Project) -> None:
     approved(project, knob(2))
     drain(limit=500)
+    for number in (10, 20, 30):
+        approved(project, knob(number))
+        drain(limit=500)
     approved(project, ("train.py", "KNOB_02 = 1\n", "KNOB_02 = 2\n"))
     drain(limit=500)
-    assert landed(project) == ["knobs/2", "knobs/1"]
-    with pytest.raises(RevertRefused, match=r"Later changes \(C-2\) alter the same lines of train\.py as C-1"):
+    for number in (40, 50, 4):
+        approved(project, knob(number))
+        drain(limit=500)
+    assert len(landed(project)) == 8
+    with pytest.raises(RevertRefused) as refused:
+        revert(project.baseline_versions.get(number=1), approver())
+    assert str(refused.value) == (
+        "C-5 (baseline 5) altered the same lines of train.py as C-1. "
+        "Revert that first, or make the inverse by hand and submit it."
+    )
+    assert revert(project.baseline_versions.get(number=5), approver()).kind == Kind.REVERT, "and that can be done"
+
+
+def test_of_several_in_the_way_all_are_named_and_nobody_else(project: Project) -> None:
+    approved(project, knob(2))
+    drain(limit=500)
+    for new in ("2", "10", "3"):
+        edit = knob(10) if new == "10" else ("train.py", f"KNOB_02 = {1 if new == '2' else 2}\n", f"KNOB_02 = {new}\n")
+        approved(project, edit)
+        drain(limit=500)
+    with pytest.raises(RevertRefused, match=r"^C-2 \(baseline 2\) and C-4 \(baseline 4\) altered .* Revert those first"):
         revert(project.baseline_versions.get(number=1), approver())
 
 

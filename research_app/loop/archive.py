@@ -13,9 +13,13 @@ class ArchiveRefused(Exception):
 
 def archive(candidate: Candidate, actor: str) -> None:
     """Put a discarded candidate away. Raises ArchiveRefused where somebody or a machine still has to do with it."""
+    author = candidate.author_to_answer
+    if author and author.get_username() != actor:
+        who = author.get_username()
+        raise ArchiveRefused(f"{candidate} waits for {who} to answer it with another patch set; only {who} can put it away.")
     with transaction.atomic():
         here = Candidate.objects.filter(pk=candidate.pk, stage__in=DISCARDED, needs_attention="", archived_at=None)
-        if here.update(archived_at=timezone.now()):
+        if here.filter(stage=candidate.stage).update(archived_at=timezone.now()):
             Event.objects.record("candidate archived", candidate, actor, candidate.project)
             return
     now = Candidate.objects.get(pk=candidate.pk)

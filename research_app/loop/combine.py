@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from django.contrib.auth.models import User
 
 from research_app.loop.check import CheckFailed, build, examine
+from research_app.loop.clashes import in_the_way
 from research_app.loop.near_misses import AUTHOR, joined, joined_before
 from research_app.loop.propose import enter
 from research_app.models import Author, Candidate, Kind, Project
@@ -33,7 +34,9 @@ def combine(project: Project, numbers: Sequence[int], person: User) -> Candidate
         proposal, patch = joined(project, base, candidates)
         examine(project, base, build(project, base, {"patch": patch}, "combined", AUTHOR))
     except ConflictError as conflict:
-        raise CombinationRefused(f"They change the same lines and do not go together: {conflict}") from conflict
+        whom, paths = in_the_way(base, candidates, conflict), ", ".join(conflict.paths)
+        said = f"{candidates[conflict.part]} changes the same lines of {paths} as {whom}: they do not go together."
+        raise CombinationRefused(said) from conflict
     except (CheckFailed, PatchError) as problem:
         raise CombinationRefused(str(problem)) from problem
     return enter(project, base, proposal, author=AUTHOR, kind=Author.SEARCH, patch=patch, submitted_by_id=person.pk)

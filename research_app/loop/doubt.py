@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from research_app.evidence.digits import Gain, gain
-from research_app.models import Candidate, Event, Evidence, Landing, LandingState, StackCheck, Stage
+from research_app.models import Candidate, Event, Evidence, Landing, LandingState, StackCheck
 
 CONTRADICTS = 1.645  # one-sided 5%
 
@@ -42,8 +42,7 @@ def landings_of(project_id: int, number: int | None = None) -> Any:
     """What landed and was not taken back, of one candidate or of all, newest first (a query set)."""
     rows = Landing.objects.filter(project=project_id, state=LandingState.LANDED)
     rows = rows if number is None else rows.filter(candidate__number=number)
-    undone = Candidate.objects.filter(project=project_id, stage=Stage.LANDED, reverts__isnull=False).values("reverts")
-    return rows.exclude(version__in=undone).select_related("candidate__evidence", "project").order_by("-pk")
+    return rows.filter(candidate__undone_by=None).select_related("candidate__evidence", "project").order_by("-pk")
 
 
 def confirmation_of(evidence: Evidence | None) -> Mapping[str, float] | None:

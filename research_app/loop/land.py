@@ -23,6 +23,7 @@ from research_app.loop.push import ask_for_push
 from research_app.loop.queue import TRAILER, entries_of, give_back, head_of, hold, name_of, not_held, standing_approvals
 from research_app.loop.rejudge import judge_again, judge_here
 from research_app.loop.runs import ensure_bank
+from research_app.loop.undone import note_landed
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -194,3 +195,4 @@ def say_landed(candidate: Candidate, version: BaselineVersion, why: str, landing
     kept = [Landing.objects.get(pk=landing.pk)] if landing else []
     Event.objects.seal(kept, "landed", candidate, "signoff", candidate.project, **told)
     candidate.move(Stage.LANDED, why)
+    note_landed(candidate, version)

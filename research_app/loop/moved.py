@@ -5,6 +5,7 @@ import logging
 from django.db import transaction
 
 from research_app.loop.runs import ensure_bank
+from research_app.loop.undone import moved_away, note_moved
 from research_app.models import BaselineVersion, Event, Landing, LandingState, Project
 from research_app.repository import RepositoryError
 
@@ -17,30 +18,33 @@ def adopt(project: Project, tip: str) -> BaselineVersion:
     if newest.commit == tip:
         return newest
     dropped = landings_missing_from(project, tip)
+    back = [landing for landing in moved_away(project) if project.repository.contains(tip, landing.commit)]
+    names = [str(landing.candidate) for landing in dropped]
     tree = project.repository.tree_of(tip)
     with transaction.atomic():
         newest = Project.objects.select_for_update().get(pk=project.pk).tip()
         if newest.commit == tip:
             return newest
         version = BaselineVersion.objects.create(
-            project=project, number=newest.number + 1, commit=tip, tree=tree, moved_outside=True, dropped=dropped
+            project=project, number=newest.number + 1, commit=tip, tree=tree, moved_outside=True, dropped=names
         )
-        told = {"commit": tip, "from": newest.commit, "landings_dropped": dropped}
+        told = {"commit": tip, "from": newest.commit, "landings_dropped": names}
         Event.objects.seal([version], "baseline moved outside Signoff", version, "git", project, **told)
+        note_moved(version, dropped, back)
         ensure_bank(version, project.file.baseline.runs)
     return version
 
 
-def landings_missing_from(project: Project, tip: str) -> list[str]:
-    """Candidates whose landing the newest version holds and this tip does not: newest first, until one is still there."""
-    missing: list[str] = []
+def landings_missing_from(project: Project, tip: str) -> list[Landing]:
+    """The landings that the newest version holds and this tip does not: newest first, until one is still there."""
+    missing: list[Landing] = []
     newest = project.tip()
     landed = Landing.objects.filter(project=project, state=LandingState.LANDED, batch=None).order_by("-pk")
-    for landing in landed.select_related("candidate"):
+    for landing in landed.select_related("candidate", "version"):
         if project.repository.contains(tip, landing.commit):
             break
         if project.repository.contains(newest.commit, landing.commit):
-            missing.append(str(landing.candidate))
+            missing.append(landing)
     return missing
 
 

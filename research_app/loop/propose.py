@@ -70,6 +70,10 @@ TOLD_WHY = (Stage.REJECTED, Stage.CHANGES, Stage.CRASHED, Stage.INVALID, Stage.C
 """Stages whose reason agents are told: a person's words, or what broke. Others hold finer figures than agents may know."""
 
 
+TAKEN_BACK = "taken_back"
+"""What agents are told as the stage of a change that landed and is no longer part of the baseline."""
+
+
 class UnknownProposer(ValueError):
     """There is no proposer of that name; the message lists those that there are."""
 
@@ -375,7 +379,7 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
             Tried(
                 candidate=row.number,
                 author=row.author,
-                stage=row.get_stage_display() if outcome_of(row) == "duplicate" else row.stage,
+                stage=told_stage(row),
                 outcome=outcome_of(row),
                 title=row.title,
                 hypothesis=row.hypothesis,
@@ -388,6 +392,13 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
             )
         )
     return tuple(found)
+
+
+def told_stage(candidate: Candidate) -> str:
+    """Where a candidate stands, as agents are told: a refused duplicate and what was taken back have words of their own."""
+    if candidate.undone:
+        return TAKEN_BACK
+    return candidate.get_stage_display() if outcome_of(candidate) == "duplicate" else candidate.stage
 
 
 def told_interval(candidate: Candidate, noise: Noise | None) -> tuple[float | None, float | None]:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from research_app.ladder import SMALLEST
 from research_app.loop import batch
 from research_app.loop.check import record_patch_set
+from research_app.loop.clashes import clashes_of, keep_clashes, names_of, paths_of
 from research_app.loop.duplicates import fingerprint_of
 from research_app.loop.examine import flags_of
 from research_app.loop.queue import UNCLAIMED, give_back, name_of, queue_fresh_runs
@@ -34,6 +35,14 @@ from research_app.models import (
 )
 from research_app.repository import Change, ConflictError, PatchError, check_paths
 
+ANSWER = {
+    Kind.CHANGE: "Answer with a patch set on baseline {}.",
+    Kind.STACK: "Answer its members one by one, or make the stack anew on baseline {}.",
+    Kind.REVERT: "Propose the revert again: it is then made on baseline {}.",
+    Kind.REMOVAL: "Propose the removal again: it is then made on baseline {}.",
+}
+"""What takes a change further that does not go onto the tip."""
+
 
 def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> None:
     """Rebase without a work tree, alone or in a batch, and queue its runs on the new tip; or give it back, saying why."""
@@ -50,10 +59,11 @@ def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> Non
             old.base_commit, old.commit, version.commit, f"{name_of(candidate)} rebased", candidate.author
         )
     except ConflictError as conflict:
-        give_back(landing, lease, Stage.CONFLICT, f"It conflicts with baseline {version.number}: {conflict}")
+        give_back_for_conflict(landing, lease, version, conflict)
         return
     except PatchError as refused:  # among others: nothing is left of it
-        give_back(landing, lease, Stage.CONFLICT, f"It does not go onto baseline {version.number}: {refused}")
+        why = f"It does not go onto baseline {version.number}: {refused} {ANSWER[Kind(candidate.kind)].format(version.number)}"
+        give_back(landing, lease, Stage.CONFLICT, why)
         return
     if problems := check_paths(change, project.file.edit.editable, project.file.edit.protected):
         give_back(landing, lease, Stage.CONFLICT, "\n".join(problems))
@@ -61,6 +71,16 @@ def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> Non
     number = old.number + 1
     repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
     enter_rebased(landing, lease, version, change, number)
+
+
+def give_back_for_conflict(landing: Landing, lease: Lease, version: BaselineVersion, conflict: ConflictError) -> None:
+    """Back to its author, who is told whose landing it clashes with and what to do."""
+    old = landing.patch_set
+    clashes = clashes_of(old.base, old.base_commit, old.commit, conflict)
+    why = f"It clashes with {names_of(clashes)}: both alter the same lines of {paths_of(clashes, conflict)}."
+    with transaction.atomic():
+        keep_clashes(landing, clashes)
+        give_back(landing, lease, Stage.CONFLICT, f"{why} {ANSWER[Kind(landing.candidate.kind)].format(version.number)}")
 
 
 def judge_here(landing: Landing, lease: Lease, version: BaselineVersion) -> None:

@@ -1,11 +1,14 @@
 """Revert: propose to take back what landed, as an ordinary candidate with the inverse diff. Gate 2 decides, as always."""
 
+from collections.abc import Sequence
+
 from django.contrib.auth.models import User
 from django.db import transaction
 
 from agent.proposal import Edit, Proposal
 from agent.title import title_of
 from research_app.access import may_operate
+from research_app.loop.clashes import Clash, clashes_of, names_of, paths_of
 from research_app.loop.propose import enter
 from research_app.models import Author, BaselineVersion, Candidate, Kind, Landing, StackCheck, Stage
 from research_app.models.candidate import DISCARDED
@@ -22,6 +25,8 @@ def revert(version: BaselineVersion, actor: User) -> Candidate:
     if not landings:
         what = "what the project began with" if version.number == 0 else "moved by hand, outside Signoff"
         raise RevertRefused(f"Baseline {version.number} was {what}; only a landing can be reverted.")
+    if all(landing.candidate.undone for landing in landings):
+        raise RevertRefused(f"Baseline {version.number} was taken back already: {landings[0].candidate.why}")
     project, tip = version.project, version.project.tip()
     names = ", ".join(str(landing.candidate) for landing in landings)
     try:
@@ -29,7 +34,9 @@ def revert(version: BaselineVersion, actor: User) -> Candidate:
             version.commit, tip.commit, f"Revert {names}", actor.get_username(), wide(len(landings), version)
         )
     except ConflictError as conflict:
-        raise RevertRefused(later_changes(version, names, conflict)) from None
+        parent = project.repository.parent_of(version.commit)
+        clashes = clashes_of(version, version.commit, parent, conflict)
+        raise RevertRefused(later_changes(clashes, names, conflict)) from None
     except PatchError as refused:
         raise RevertRefused(f"Nothing of {names} is left on baseline {tip.number} to take back: {refused}") from None
     hypothesis = f"Revert baseline {version.number} ({names}): {landings[0].candidate.hypothesis}"
@@ -41,19 +48,20 @@ def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Can
     """Propose to take out one landed change that a stack check does not show to help. Raises RevertRefused."""
     project, tip, patch_set = candidate.project, candidate.project.tip(), candidate.revision
     landing = Landing.objects.filter(candidate=candidate, version__isnull=False).select_related("version").first()
-    if candidate.stage != Stage.LANDED or landing is None or landing.version is None:
+    if candidate.stage != Stage.LANDED or candidate.undone or landing is None or landing.version is None:
         raise RevertRefused(f"{candidate} is not on the baseline, so there is nothing to remove. Reject it instead.")
     try:
         change = project.repository.rebased(
             patch_set.commit, patch_set.base_commit, tip.commit, f"Remove {candidate}", actor.get_username()
         )
     except ConflictError as conflict:
-        raise RevertRefused(later_changes(landing.version, str(candidate), conflict)) from None
+        clashes = clashes_of(landing.version, patch_set.commit, patch_set.base_commit, conflict)
+        raise RevertRefused(later_changes(clashes, str(candidate), conflict)) from None
     except PatchError as refused:
         raise RevertRefused(f"Nothing of {candidate} is left on baseline {tip.number} to remove: {refused}") from None
     hypothesis = f"Remove {candidate}, which {check} does not show to help: {candidate.hypothesis}"
     title = title_of(f"Remove {candidate}: {candidate.title}")
-    return propose_inverse(landing.version, change, Kind.REMOVAL, (title, hypothesis), actor)
+    return propose_inverse(landing.version, change, Kind.REMOVAL, (title, hypothesis), actor, removes=candidate.number)
 
 
 def wide(parts: int, version: BaselineVersion) -> Limits:
@@ -62,35 +70,33 @@ def wide(parts: int, version: BaselineVersion) -> Limits:
     return Limits(max_files=edit.max_files * parts, max_changed_lines=edit.max_changed_lines * parts)
 
 
-def later_changes(version: BaselineVersion, names: str, conflict: ConflictError) -> str:
+def later_changes(clashes: Sequence[Clash], names: str, conflict: ConflictError) -> str:
     """Whose lines are in the way, in a sentence."""
-    later = version.project.baseline_versions.filter(number__gt=version.number).prefetch_related("landings__candidate")
-    touching = [
-        str(landing.candidate)
-        for newer in later
-        for landing in newer.landings.all()
-        if landing.batch_id is None and {file["path"] for file in landing.patch_set.files} & set(conflict.paths)
-    ]
-    among = f" ({', '.join(touching)})" if touching else ""
+    which = "that" if len(clashes) == 1 else "those"
     return (
-        f"Later changes{among} alter the same lines of {', '.join(conflict.paths)} as {names}. "
-        f"Revert those first, or make the inverse by hand and submit it."
+        f"{names_of(clashes)} altered the same lines of {paths_of(clashes, conflict)} as {names}. "
+        f"Revert {which} first, or make the inverse by hand and submit it."
     )
 
 
-def propose_inverse(version: BaselineVersion, change: Change, kind: Kind, words: tuple[str, str], actor: User) -> Candidate:
+def propose_inverse(
+    version: BaselineVersion, change: Change, kind: Kind, words: tuple[str, str], actor: User, **details: int
+) -> Candidate:
     """Enter the inverse diff as the next candidate, once: a second click is told of the first. Raises RevertRefused.
 
-    `words` are its title and its hypothesis.
+    `words` are its title and its hypothesis; `details` are kept with it.
     """
     if not may_operate(actor):
         raise RevertRefused("Your account may look, but not propose. Ask an administrator for the role “operator”.")
     project, name = version.project, actor.get_username()
     title, hypothesis = words
-    proposal = Proposal(hypothesis, "simplification", (Edit("", "", change.diff),), expected_effect="", title=title)
+    edits = (Edit("", "", change.diff),)
+    proposal = Proposal(hypothesis, "simplification", edits, expected_effect="", title=title, details=details)
     with transaction.atomic():
         type(project).objects.select_for_update().get(pk=project.pk)
-        open_ones = Candidate.objects.filter(project=project, kind=kind, reverts=version).exclude(stage__in=DISCARDED)
+        open_ones = Candidate.objects.filter(project=project, kind=kind, reverts=version, undone_by=None).exclude(
+            stage__in=DISCARDED
+        )
         if earlier := next((row for row in open_ones if row.proposed.get("patch") == change.diff), None):
             raise RevertRefused(f"{earlier} proposes just that already; it is {earlier.get_stage_display()}.")
         return enter(

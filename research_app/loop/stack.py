@@ -9,6 +9,7 @@ from django.db.models import F
 
 from agent.title import title_of
 from research_app.loop.check import FIRST_SEED, record_patch_set
+from research_app.loop.clashes import in_the_way
 from research_app.loop.duplicates import Fingerprint, fingerprint_of
 from research_app.loop.examine import flags_of
 from research_app.loop.runs import request_run
@@ -87,8 +88,7 @@ def form_stack(project: Project, candidates: Sequence[Candidate], actor: str, *,
     try:
         commit = project.repository.combined(version.commit, parts)
     except ConflictError as conflict:
-        with_whom = ", ".join(str(member) for member in members[: conflict.part]) or f"baseline {version.number}"
-        paths = ", ".join(conflict.paths)
+        with_whom, paths = in_the_way(version, members, conflict), ", ".join(conflict.paths)
         raise NoStack(f"{members[conflict.part]} alters the same lines of {paths} as {with_whom}. Leave one out.") from None
     draft = draft_stack(project, version, members, commit, actor)
     if problems := check_paths(draft.change, project.file.edit.editable, project.file.edit.protected):

@@ -76,9 +76,8 @@ def refuse_unfit(project: Project, candidates: Sequence[Candidate]) -> None:
         raise CheckRefused(f"Choose 2 to {AT_MOST} candidates; these are {len(candidates)}.")
     if strangers := [str(candidate) for candidate in candidates if candidate.stage not in CHECKABLE]:
         raise CheckRefused(f"{', '.join(strangers)}: only what landed or waits for its approval or landing can be checked.")
-    undone = Candidate.objects.filter(project=project, stage=Stage.LANDED, reverts__landings__candidate__in=candidates)
-    if gone := [str(candidate) for candidate in undone]:
-        raise CheckRefused(f"One of these was taken back by {', '.join(gone)}. Leave it out.")
+    if gone := [f"{candidate}: {candidate.why}" for candidate in candidates if candidate.undone]:
+        raise CheckRefused(f"{' '.join(gone)} What is no longer on the baseline cannot be checked: leave it out.")
 
 
 def begin_check(project: Project, candidates: Sequence[Candidate], folded: bool, actor: str) -> StackCheck:

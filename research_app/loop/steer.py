@@ -134,7 +134,7 @@ def _begin(
     _require_operator(actor)
     if reason := converse.unavailable(project):
         raise SteeringRefused(reason)
-    if any(each.stage == Stage.LANDED for each in about):
+    if any(each.stage == Stage.LANDED and not each.undone for each in about):
         raise SteeringRefused("What has landed is part of the baseline already.")
     parts = [task]
     for candidate in about:

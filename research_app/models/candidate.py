@@ -4,6 +4,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -104,6 +105,10 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
         """Candidates that a machine works on, or should."""
         return self.exclude(stage__in=RESTING).filter(needs_attention="")
 
+    def on_the_baseline(self) -> Self:
+        """What landed and was not taken back."""
+        return self.filter(stage=Stage.LANDED, undone_by=None)
+
     def with_evidence(self) -> Self:
         """For lists: all that a row shows, without further queries per row."""
         return self.with_stage().select_related("project", "patch_set", "evidence", "submitted_by")
@@ -152,6 +157,14 @@ class Candidate(Leased):
     )
     needs_attention = models.TextField(blank=True, help_text="Why the machine gave up, with what to do")
     attention_cause = models.CharField(max_length=10, choices=Cause.choices, blank=True)
+    undone_by = models.ForeignKey(
+        BaselineVersion,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="undoes",
+        help_text="The version with which what landed was taken off the baseline again: a revert, a removal, a move by hand",
+    )
     created_at = models.DateTimeField(default=timezone.now)
     archived_at = models.DateTimeField(null=True, blank=True, help_text="Put away by a person: lists leave it out")
     # The newest of each, so that lists need no sub-queries.
@@ -229,6 +242,20 @@ class Candidate(Leased):
         rungs = self.revision.evidence.exclude(scale=self.evidence.scale).order_by("pk")
         hashes = [self.evidence.content_hash, *rungs.values_list("content_hash", flat=True)]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+    @property
+    def undone(self) -> bool:
+        """True where it landed and is no longer part of the baseline."""
+        return self.undone_by_id is not None
+
+    @property
+    def author_to_answer(self) -> User | None:
+        """Who should answer a request for changes or a conflict; None where no person submitted it (two queries at most)."""
+        if self.stage not in TO_ANSWER:
+            return None
+        latest = self.patch_set.submitted_by if self.patch_set else None
+        author = latest or self.submitted_by
+        return author if author and author.is_active else None
 
     @property
     def waits_for_person(self) -> bool:

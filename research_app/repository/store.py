@@ -20,6 +20,7 @@ from .mirror import built_at, fetch_branch
 from .names import branch_ref, full_hash, kept_ref
 from .patch import apply_patch, patch_text
 from .paths import matches, path_problem
+from .region import altered, follow
 from .remote import push_branch
 from .trailers import LogEntry
 from .writing import Signing, commit_tree, index_tree, private_index, tree_with
@@ -186,13 +187,17 @@ class Repository:
             raise PatchError(f"The base has {', '.join(sorted(replaced))} where an edit would need a folder or a file.")
         return change
 
-    def change_reverting(self, commit: str, onto: str, message: str, author: str, limits: Limits | None = None) -> Change:
-        """Take back what `commit` changed, on top of `onto`. Raises ConflictError when later changes forbid it."""
+    def parent_of(self, commit: str) -> str:
+        """The one commit that it was made on. Raises RepositoryError where it has none or several."""
         with objects.opened(self.path, full_hash(commit)) as opened:
             parents = [parent.hexsha for parent in opened.parents]
         if len(parents) != 1:
             raise RepositoryError(f"{commit[:12]} has {len(parents)} parents; it takes exactly one to be taken back.")
-        tree = self._merged(base=commit, ours=onto, theirs=parents[0])
+        return parents[0]
+
+    def change_reverting(self, commit: str, onto: str, message: str, author: str, limits: Limits | None = None) -> Change:
+        """Take back what `commit` changed, on top of `onto`. Raises ConflictError when later changes forbid it."""
+        tree = self._merged(base=commit, ours=onto, theirs=self.parent_of(commit))
         return self._change(onto, tree, message, author, limits or Limits())
 
     def rebased(
@@ -220,6 +225,20 @@ class Repository:
                 raise ConflictError(str(conflict), conflict.paths, part=number) from None
             made = commit_tree(self.path, tree, (onto,), "Several changes", "Signoff", when)
         return made
+
+    def altered_alike(self, base: str, commit: str, later: Sequence[str], paths: Sequence[str]) -> list[tuple[str, ...]]:
+        """For each later state, which follows the one before it, the files in which it altered the lines of a change.
+
+        The change goes from `base` to `commit`; the first later state follows `base`. Only these `paths` are looked at, with
+        one git command for each of them and each state.
+        """
+        region, before = altered(self.path, base, commit, paths), base
+        found = []
+        for state in later:
+            region, clashes = follow(self.path, region, before, state)
+            found.append(clashes)
+            before = state
+        return found
 
     def as_change(self, base: str, commit: str, message: str, author: str, limits: Limits | None = None) -> Change:
         """The tree of any commit as one change on `base`. Raises PatchError when it changes nothing, or too much."""

@@ -72,6 +72,8 @@ def stage_chip(candidate: Candidate) -> SafeString:
         return chip("accent", "◆", f"at gate {1 if stage == Stage.SHORTLISTED else 2}", candidate.why)
     if stage == Stage.CHANGES:
         return chip("warn", "↩", stage.label, candidate.why)
+    if candidate.undone:
+        return chip("mute", "↶", "landed, taken back", candidate.why)
     if stage == Stage.LANDED:
         return chip("good", "●", stage.label, candidate.why)
     if stage == Stage.INVALID and candidate.duplicate_of_id:

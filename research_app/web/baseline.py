@@ -34,6 +34,11 @@ class Version:
     reverted_by: Candidate | None
 
     @property
+    def undone(self) -> bool:
+        """Whether nothing of what it brought is part of the baseline any more."""
+        return bool(self.landings) and all(landing.candidate.undone for landing in self.landings)
+
+    @property
     def n(self) -> int:
         return len(self.scores)
 
@@ -103,8 +108,8 @@ def landings_by(found: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
 
 
 def reverts_of(found: Sequence[BaselineVersion]) -> dict[int, Candidate]:
-    """By version: the candidate that takes it back, landed or still on its way. One query."""
-    rows = Candidate.objects.filter(reverts__in=found, kind=Kind.REVERT).exclude(stage__in=DISCARDED)
+    """By version: the candidate that takes it back, landed or still on its way, and was not taken back itself. One query."""
+    rows = Candidate.objects.filter(reverts__in=found, kind=Kind.REVERT, undone_by=None).exclude(stage__in=DISCARDED)
     return {int(row.reverts_id or 0): row for row in rows.select_related("project").order_by("pk")}
 
 

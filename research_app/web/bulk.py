@@ -53,7 +53,11 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
         messages.warning(request, "Nothing was done: choose candidates, then what to do with them.")
         return back
     words, act = ACTIONS[action]
-    found = project.candidates.select_related("project").filter(number__in=numbers).order_by("number")
+    found = (
+        project.candidates.select_related("project", "submitted_by", "patch_set__submitted_by")
+        .filter(number__in=numbers)
+        .order_by("number")
+    )
     done, refused = 0, []
     assert isinstance(request.user, User)  # the access check let nobody else through
     for candidate in found[:PAGE_SIZE]:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 
 from agent.constants import find_constants
 from research_app.ladder import SMALLEST
-from research_app.models import BaselineVersion, Candidate, Project, Run, Stage, Verdict
+from research_app.models import BaselineVersion, Candidate, Project, Run, Verdict
 from research_app.models.run import is_usable
 from research_app.repository import Repository, RepositoryError
 from research_app.web import charts, live
@@ -224,7 +224,7 @@ def offers(project: Project) -> list[Offer]:
     asked = {
         "the largest gains": scored.order_by("-evidence__effect"),
         "what waits for a decision": project.candidates.waiting_for_review().order_by("stage_since"),
-        "what landed last": project.candidates.filter(stage=Stage.LANDED).order_by("-stage_since"),
+        "what landed last": project.candidates.on_the_baseline().order_by("-stage_since"),
         "the newest with a score": scored.order_by("-number"),
     }
     found = {words: list(rows.values_list("number", flat=True)[:OFFERED]) for words, rows in asked.items()}

@@ -152,5 +152,5 @@ def of_candidate(request: HttpRequest, shown: Candidate) -> dict[str, Any]:
         "talks": [*rows.filter(candidate=shown), *rows.filter(about=shown)],
         "notes": Note.objects.standing().filter(candidate=shown).select_related("written_by"),
         "may_operate": may_operate(request.user),
-        "may_revive": shown.stage in DISCARDED,
+        "may_revive": shown.stage in DISCARDED or shown.undone,
     }

@@ -10,7 +10,7 @@ from research_app.loop.review import Seen, blocking, withdrawable
 from research_app.loop.revise import REVISABLE, next_number
 from research_app.loop.votes import Tally, gate_of, may_not_vote, tally
 from research_app.models import Candidate, Decision, Gate, Kind, Landing, Stage
-from research_app.models.candidate import REOPENABLE
+from research_app.models.candidate import REOPENABLE, TO_ANSWER
 from research_app.models.landing import ACTIVE
 
 REASONS = (
@@ -50,11 +50,20 @@ def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | 
         "undo_of": undo_words(mine.decision) if mine else "",
         "may_reopen": reopenable and mine is None and may_operate(user) and not closed_by,
         "may_revise": shown.stage in REVISABLE and shown.kind == Kind.CHANGE and may_operate(user),
-        "next_patch_set": next_number(shown) if shown.stage == Stage.CHANGES else None,
+        "next_patch_set": next_number(shown) if shown.stage in TO_ANSWER else None,
+        "author": shown.author_to_answer,
+        "clashes": clashes_with(shown, landing),
         "reasons": REASONS,
         "reason_needed": shown.doubt,
         "standing": standing(votes) if votes else "",
     }
+
+
+def clashes_with(shown: Candidate, landing: Landing | None) -> list[Candidate]:
+    """Whose landings altered the same lines as a change that conflicts (one query then)."""
+    if landing is None or shown.stage != Stage.CONFLICT:
+        return []
+    return list(landing.clashes_with.select_related("project").order_by("number"))
 
 
 def undo_words(decision: str) -> str:

@@ -129,6 +129,11 @@ class Step:
     scale: Scale
 
     @property
+    def undone(self) -> bool:
+        """Whether nothing of what made it is part of the baseline any more."""
+        return bool(self.landed) and all(each.landing.candidate.undone for each in self.landed)
+
+    @property
     def bar(self) -> str:
         return self.scale.bar(self.total) if self.total else ""
 

@@ -36,6 +36,7 @@ class Card:
     stages: Counter[str]
     training: int
     outlook: Outlook
+    taken_back: int = 0  # of what landed
 
     @property
     def waiting(self) -> int:
@@ -47,7 +48,8 @@ class Card:
 
     @property
     def landed(self) -> int:
-        return self.stages[Stage.LANDED]
+        """What landed and is still part of the baseline."""
+        return self.stages[Stage.LANDED] - self.taken_back
 
     @property
     def candidates(self) -> int:
@@ -105,13 +107,16 @@ def try_again(request: HttpRequest, slug: str) -> HttpResponse:
 def cards() -> list[Card]:
     """All projects with what happens in them. A constant number of queries."""
     stages: dict[int, Counter[str]] = defaultdict(Counter)
-    for project_id, stage, count in Candidate.objects.order_by().values_list("project_id", "stage").annotate(Count("pk")):
+    undone: Counter[int] = Counter()
+    by_stage = Candidate.objects.order_by().values_list("project_id", "stage")
+    for project_id, stage, count, gone in by_stage.annotate(Count("pk"), Count("undone_by")):
         stages[project_id][stage] = count
+        undone[project_id] += gone
     running = Run.objects.filter(state=State.RUNNING).order_by().values_list("project_id").annotate(count=Count("pk"))
     training = dict(running.values_list("project_id", "count"))
     projects = list(Project.objects.order_by("slug"))
     views = outlooks(projects)
-    return [Card(p, stages[p.pk], training.get(p.pk, 0), views[p.pk]) for p in projects]
+    return [Card(p, stages[p.pk], training.get(p.pk, 0), views[p.pk], undone[p.pk]) for p in projects]
 
 
 def troubles(projects: Sequence[Project]) -> list[Trouble]:

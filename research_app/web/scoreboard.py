@@ -181,8 +181,9 @@ def proposals_of(project: Project) -> list[Proposed]:
 
 
 def landings_of(project: Project) -> QuerySet[Landing]:
-    """What landed and made a version."""
-    return Landing.objects.filter(project=project, state=LandingState.LANDED, version__isnull=False)
+    """What landed, made a version and was not taken back."""
+    here = {"state": LandingState.LANDED, "version__isnull": False, "candidate__undone_by": None}
+    return Landing.objects.filter(project=project, **here)
 
 
 def replications(project: Project) -> Mapping[int, bool]:

@@ -42,7 +42,7 @@ class Member:
     @property
     def removable(self) -> bool:
         """Whether one click proposes to take it out."""
-        return self.unhelpful and self.removal is None and self.candidate.stage == Stage.LANDED
+        return self.unhelpful and self.removal is None and self.candidate.stage == Stage.LANDED and not self.candidate.undone
 
 
 @researcher
@@ -69,8 +69,7 @@ def stacks(request: HttpRequest, slug: str) -> HttpResponse:
 
 def offer(project: Project) -> Any:
     """Candidates that can be switched on and off: landed and not taken back, or approved by the evidence (a query set)."""
-    undone = project.candidates.filter(stage=Stage.LANDED, reverts__isnull=False).values("reverts")
-    found = project.candidates.filter(stage__in=CHECKABLE, kind=Kind.CHANGE, aa=False).exclude(landings__version__in=undone)
+    found = project.candidates.filter(stage__in=CHECKABLE, kind=Kind.CHANGE, aa=False, undone_by=None)
     return found.with_evidence().defer("patch_set__diff", "proposed", "details").order_by("-number")[:LISTED]
 
 

@@ -7,24 +7,15 @@ from django.utils import timezone
 from research_app.loop.notify.pace import leaves_at
 from research_app.loop.votes import gate_of, tally
 from research_app.models import Candidate, Channel, Delivery, Notification, NotificationSettings, Occasion, Pace, Sending
-from research_app.models.candidate import A_PERSONS_TURN, TO_ANSWER
+from research_app.models.candidate import A_PERSONS_TURN
 
 
 def whose_turn(candidate: Candidate) -> list[User]:
     """The people a candidate waits for: who may still approve it at its gate, or the person who should change it."""
     if gate := gate_of(candidate):
         return list(tally(candidate, gate).missing)
-    author = author_to_answer(candidate)
+    author = candidate.author_to_answer
     return [author] if author else []
-
-
-def author_to_answer(candidate: Candidate) -> User | None:
-    """The person who should answer a request for changes or a conflict; None where no person submitted it."""
-    if candidate.stage not in TO_ANSWER:
-        return None
-    latest = candidate.patch_set.submitted_by if candidate.patch_set else None
-    author = latest or candidate.submitted_by
-    return author if author and author.is_active else None
 
 
 def announce(candidate_id: int) -> None:
