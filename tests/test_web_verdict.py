@@ -164,9 +164,11 @@ def test_a_guard_that_ran_once_has_no_interval() -> None:
 
 def test_who_pays_for_a_gain_is_shown_with_a_gain_below_0() -> None:
     row = {"source": "web", "baseline": 2.0, "candidate": 2.02, "effect": -0.02, "interval": [-0.03, -0.01], "hurt": True}
-    drawn = source_row(row | {"status": "exceeded", "p_harm": 0.001})
+    drawn = source_row(row | {"status": "uncertain", "p_harm": 0.001, "margin": 0.03})
     assert (drawn.gain.text, drawn.gain.interval) == ("−0.0200", "−0.0300 … −0.0100")
     assert drawn.status == "pays for the gain"
+    assert source_row(row | {"status": "uncertain", "p_harm": 0.001, "margin": 0.015}).status == "beyond its margin"
+    assert source_row(row | {"status": "exceeded", "p_harm": 0.001}).status == "beyond its margin"
 
 
 def test_evidence_of_another_policy_says_so(client: Client, project: Project) -> None:

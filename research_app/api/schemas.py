@@ -114,6 +114,7 @@ class EvidenceOut(Schema):
     health: str
     findings: list[FindingOut]
     contradictions: list[str]
+    failed_guards: list[str] = Field(description="What it makes worse than the margins allow: part of the verdict")
     policy_version: int
     content_hash: str
     frozen_at: datetime

@@ -88,6 +88,7 @@ def evidence(of: Candidate, row: Evidence) -> schemas.EvidenceOut:
         health=health.get("state", ""),
         findings=[schemas.FindingOut(rule=each["rule"], sentence=each["sentence"]) for each in health.get("findings", [])],
         contradictions=[each["sentence"] for each in row.numbers.get("contradictions", [])],
+        failed_guards=[each["name"] for each in row.numbers.get("failed_guards", [])],
         policy_version=row.policy_version,
         content_hash=row.content_hash,
         frozen_at=row.frozen_at,

@@ -16,7 +16,7 @@ from typing import Literal
 
 from scipy.stats import t
 
-from research_app.evidence.digits import number
+from research_app.evidence.digits import number, share, written
 from research_app.evidence.errors import BadDesign, BadScore, require_finite, require_runs, require_sigma
 
 Status = Literal["within", "uncertain", "exceeded"]
@@ -65,7 +65,7 @@ class GuardResult:
 class SourceResult:
     """The score on one source of text. `effect` is positive when better; the interval is simultaneous over all sources.
 
-    `p_harm` is the one-sided p-value of harm, corrected for the number of sources (Holm).
+    `p_harm` is the one-sided p-value of harm, corrected for the number of sources (Holm). `margin` is in the metric's unit.
     """
 
     source: str
@@ -76,6 +76,12 @@ class SourceResult:
     p_harm: float
     hurt: bool
     status: Status
+    margin: float
+
+    @property
+    def hurt_beyond_margin(self) -> bool:
+        """Measurably worse, and by its estimate by more than the margin."""
+        return self.hurt and -self.effect > self.margin
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,40 @@ class SourceReport:
     sources: tuple[SourceResult, ...]
     hurt: tuple[str, ...]
     sentence: str
+
+
+@dataclass(frozen=True)
+class FailedGuard:
+    """What a change makes worse than its margin allows: part of the verdict, and a reason is needed to approve it.
+
+    `name` is safe to tell to agents; `sentence` has figures of the gate text.
+    """
+
+    name: str
+    sentence: str
+
+
+def failed_guards(guards: Sequence[GuardResult], sources: SourceReport | None) -> list[FailedGuard]:
+    """The guard metrics and sources that fail, worst source first.
+
+    A metric fails where even the optimistic end of its interval is outside the margin; a source also where it is measurably
+    worse and, by its estimate, beyond the margin.
+    """
+    worse = [row for row in (sources.sources if sources else ()) if row.status == "exceeded" or row.hurt_beyond_margin]
+    return [*(_failed_metric(row) for row in guards if row.status == "exceeded"), *map(_failed_source, worse)]
+
+
+def _failed_source(row: SourceResult) -> FailedGuard:
+    worse = -row.effect
+    by = written(worse, (row.interval[1] - row.interval[0]) / 4)
+    margin = f"{number(worse / row.margin, 2)} times its margin of {number(row.margin, 2)}" if row.margin else "its margin is 0"
+    return FailedGuard(f"text from {row.source}", f"worse on {row.source} by {by}, {margin}")
+
+
+def _failed_metric(row: GuardResult) -> FailedGuard:
+    name = row.metric.replace("_", " ")
+    margin = row.margin if row.change >= 0 else -row.margin
+    return FailedGuard(name, f"{name} {share(row.change, 1, signed=True)}, its margin is {share(margin, signed=True)}")
 
 
 def check_guard(guard: Guard, baseline: Sequence[float], candidate: Sequence[float]) -> GuardResult:
@@ -100,12 +140,12 @@ def check_guard(guard: Guard, baseline: Sequence[float], candidate: Sequence[flo
     logs = [math.log(value) for value in baseline], [math.log(value) for value in candidate]
     difference = fmean(logs[1]) - fmean(logs[0])
     variance, degrees = _pooled_variance(*logs)
-    change = math.expm1(difference)
+    change = _share(difference)
     interval = None
     low = high = change
     if degrees:
         half = float(t.isf(GUARD_ALPHA, degrees)) * math.sqrt(variance * (1 / len(baseline) + 1 / len(candidate)))
-        low, high = math.expm1(difference - half), math.expm1(difference + half)
+        low, high = _share(difference - half), _share(difference + half)
         interval = (low, high)
     worst, best = (high, low) if guard.lower_is_better else (-low, -high)
     return GuardResult(
@@ -147,7 +187,7 @@ def check_sources(
         p_harm = adjusted[source]
         means = fmean(baseline[source]), fmean(candidate[source])
         status = _status(-low, -high, margin)
-        results.append(SourceResult(source, *means, effect, (low, high), p_harm, p_harm < GUARD_ALPHA, status))
+        results.append(SourceResult(source, *means, effect, (low, high), p_harm, p_harm < GUARD_ALPHA, status, margin))
     results.sort(key=lambda result: result.effect)
     hurt = tuple(result.source for result in results if result.hurt)
     return SourceReport(tuple(results), hurt, _trade_off(results, hurt))
@@ -195,6 +235,11 @@ def _pooled_variance(a: Sequence[float], b: Sequence[float]) -> tuple[float, int
     degrees = len(a) + len(b) - 2
     squares = sum((x - fmean(arm)) ** 2 for arm in (a, b) if min(arm) < max(arm) for x in arm)
     return (squares / degrees if degrees else 0.0), degrees
+
+
+def _share(difference: float) -> float:
+    """A difference of logarithms as a share; far beyond any margin it stays finite."""
+    return math.expm1(min(difference, 50.0))
 
 
 def _status(worst: float, best: float, margin: float) -> Status:

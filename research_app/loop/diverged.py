@@ -52,4 +52,4 @@ def mark(run: Run, others: Sequence[Run]) -> None:
         fields |= {"score": None, "hidden_score": None, "score_by_source": {}}
         if Run.objects.filter(pk=run.pk, outcome=Outcome.completed).update(**fields):
             told = {"score": run.score, "seed": run.seed, "group": run.name, "why": why}
-            Event.objects.record("run diverged", run, "signoff", run.project, **told)
+            Event.objects.seal([Run.objects.get(pk=run.pk)], "run diverged", run, "signoff", run.project, **told)

@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from research_app.evidence.digits import gain
+from research_app.ladder import SMALLEST
 from research_app.loop import batch
 from research_app.loop.attention import UNKNOWN
 from research_app.loop.moved import adopt
@@ -149,8 +150,24 @@ def message_of(landing: Landing, entries: list[Landing], approvals: list[Review]
     trailers += [("Reviewed-by", name) for name in dict.fromkeys(vote.reviewer.get_username() for vote in approvals)]
     if evidence:
         trailers += [("Evidence", evidence.content_hash), ("Effect", effect_as_told(candidate))]
+    trailers += [
+        ("Guard-Failed", f"{name_of(each)}: {name}") for each in judged(landing, entries) for name in guards_told(each)
+    ]
     trailers.append(("Audit-Head", Event.objects.head()))
     return message_with_trailers(title if title == words.removesuffix(".") else f"{title}\n\n{words}", trailers)
+
+
+def judged(landing: Landing, entries: list[Landing]) -> list[Candidate]:
+    """What was judged, and what people approved, each once."""
+    return list({each.pk: each for each in (landing.candidate, *(entry.candidate for entry in entries))}.values())
+
+
+def guards_told(candidate: Candidate) -> list[str]:
+    """The guards that fail, by name alone: figures of the gate text are not for clones of the baseline (one query)."""
+    evidence = candidate.revision.evidence.filter(Q(pk=candidate.evidence_id) | ~Q(scale=SMALLEST)).order_by("pk")
+    newest = {each.scale: each.numbers.get("failed_guards", []) for each in evidence.only("scale", "numbers")}
+    places = {scale: "" if scale == SMALLEST else f" at {scale}" for scale in newest}
+    return [f"{each['name']}{places[scale]}" for scale, failed in newest.items() for each in failed]
 
 
 def effect_as_told(candidate: Candidate) -> str:
@@ -191,7 +208,9 @@ def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
 
 def say_landed(candidate: Candidate, version: BaselineVersion, why: str, landing: Landing | None = None) -> None:
     """One candidate has landed, with an entry of the queue or as part of one: its event and its stage. In a transaction."""
-    told = {"commit": version.commit, "baseline": version.number}
+    told: dict[str, object] = {"commit": version.commit, "baseline": version.number}
+    if failed := candidate.failed_guards:
+        told["guards_failed"] = failed
     kept = [Landing.objects.get(pk=landing.pk)] if landing else []
     Event.objects.seal(kept, "landed", candidate, "signoff", candidate.project, **told)
     candidate.move(Stage.LANDED, why)

@@ -147,6 +147,8 @@ def reuse(landing: Landing, lease: Lease, patch_set: PatchSet, known: Evidence, 
 def no_longer_holds(before: Evidence | None, after: Evidence | None, why: str) -> str:
     """Why a change leaves the queue after it was judged again: harm is said as harm, and what landed since its evidence is
     named (at most two queries)."""
+    if after is not None and after.verdict == Verdict.SOLID and (failed := newly_failed(before, after)):
+        return f"On baseline {after.patch_set.base.number} a guard fails that did not before: {'; '.join(failed)}. {why}"
     if after is None or after.verdict != Verdict.WORSE:
         return f"Judged again on the new baseline, it no longer holds: {why}"
     base = after.patch_set.base
@@ -156,6 +158,12 @@ def no_longer_holds(before: Evidence | None, after: Evidence | None, why: str) -
         return said
     what = "what landed" if len(since) == 1 else "something that landed"
     return f"{said} It clashes with {what} since it was judged on baseline {before.patch_set.base.number}: {', '.join(since)}."
+
+
+def newly_failed(before: Evidence | None, after: Evidence) -> list[str]:
+    """What fails of the guards now and did not in the evidence before, a sentence each."""
+    known = {each["name"] for each in (before.numbers.get("failed_guards", []) if before else [])}
+    return [each["sentence"] for each in after.numbers.get("failed_guards", []) if each["name"] not in known]
 
 
 def landed_between(older: BaselineVersion, newer: BaselineVersion) -> list[str]:
@@ -171,7 +179,12 @@ def landed_between(older: BaselineVersion, newer: BaselineVersion) -> list[str]:
 
 
 def still_good(candidate: Candidate, before: Evidence | None, after: Evidence) -> bool:
-    """Whether what was approved still holds: solid, or, where something else was approved, no worse than that."""
+    """Whether what was approved still holds: solid, or, where something else was approved, no worse than that.
+
+    A guard that fails now and did not when it was approved needs a reason that nobody has written yet.
+    """
+    if newly_failed(before, after):
+        return False
     if after.verdict in (Verdict.SOLID, Verdict.INVALID):
         return after.verdict == Verdict.SOLID
     votes = candidate.reviews.standing().filter(decision=Decision.APPROVE)

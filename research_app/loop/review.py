@@ -206,5 +206,7 @@ def cast(row: Candidate, reviewer: User, decision: Decision, reason: str, gate: 
     told = {"gate": int(gate), "decision": decision, "reason": review.reason, "against_verdict": against}
     told |= {"patch_set": row.revision.number, "diff": seen.diff_hash, "base": seen.base_commit}
     told |= {"evidence": seen.evidence_hash, "policy_version": seen.policy_version, VOIDED: replaced}
+    if failed := row.failed_guards:
+        told["guards_failed"] = failed
     Event.objects.seal([review], "vote", row, reviewer.get_username(), row.project, **told)
     return tally(row, gate)

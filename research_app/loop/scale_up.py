@@ -165,6 +165,8 @@ def weigh_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
     evidence = frozen(evidence)
     if evidence.verdict == Verdict.INVALID:
         passed, sentence = False, evidence.reason
+    elif failed := evidence.numbers["failed_guards"]:
+        sentence = f"{sentence}; a guard fails: {', '.join(each['sentence'] for each in failed)}"
     evidence.numbers["transfer"] = {
         "passed": passed,
         "sentence": sentence,

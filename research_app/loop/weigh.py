@@ -8,8 +8,8 @@ from typing import Any
 
 from research_app.evidence.difference import Difference, Direction, from_estimate, in_words
 from research_app.evidence.digits import Gain, in_sigma, number, p_value
-from research_app.evidence.errors import BadScore, EvidenceError, require_finite
-from research_app.evidence.guards import Guard, check_guard, check_sources
+from research_app.evidence.errors import LARGEST_SCORE, BadScore, EvidenceError, require_finite
+from research_app.evidence.guards import Guard, GuardResult, SourceReport, check_guard, check_sources, failed_guards
 from research_app.evidence.health import Health, RunFacts, check
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.policy import Confirmation, Decision, Policy, decide_confirmation
@@ -127,7 +127,7 @@ def savings(patch_set: PatchSet, arms: Arms, noise: Noise, scale: str = SMALLEST
 def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: str = SMALLEST) -> Evidence:
     """What all evidence holds, whatever it says, unsaved."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
-    scores = arms.scores()
+    scores, guards, sources = arms.scores(), guards_of(project, arms), sources_of(project, arms)
     for name, read in zip(("baseline", "candidate"), scores, strict=True):
         require_finite(read, name)
     health = health_of(patch_set, arms)
@@ -150,8 +150,9 @@ def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: 
             "data_hash": project.data_hash,
             "health": with_findings(health, [*arms.baseline, *arms.candidate]),
             "contradictions": claims_of(candidate, arms.baseline[0], arms.candidate[0]),
-            "guards": guards_of(project, arms),
-            "sources": sources_of(project, arms),
+            "guards": [asdict(row) for row in guards],
+            "sources": told_sources(sources),
+            "failed_guards": [asdict(failed) for failed in failed_guards(guards, sources)],
             "tried": tried_since_landing(candidate),
         },
     )
@@ -170,6 +171,8 @@ def frozen(evidence: Evidence) -> Evidence:
         evidence.verdict = Verdict.INVALID
         evidence.reason = "Not comparable: " + "; ".join(finding["sentence"] for finding in health["findings"]) + "."
         evidence.effect = evidence.low = evidence.high = None
+    elif evidence.verdict not in (Verdict.DROP, Verdict.WORSE) and (failed := evidence.numbers["failed_guards"]):
+        evidence.reason += f" A guard fails: {'; '.join(each['sentence'] for each in failed)}."
     if odd := not_finite(evidence.content()):
         raise BadScore(f"{odd} is not a finite number: such evidence cannot be kept")
     evidence.numbers = storable(evidence.numbers)
@@ -261,17 +264,23 @@ def facts_of(project: Project, run: Run) -> RunFacts:
     )
 
 
-def guards_of(project: Project, arms: Arms) -> list[dict[str, Any]]:
+def guards_of(project: Project, arms: Arms) -> list[GuardResult]:
     """Guard metrics as rows: baseline, candidate, change, margin. A metric that some run did not report has no row."""
     margins, rows = project.file.guards.model_dump(), []
     for metric, (fact, lower) in GUARD_FACTS.items():
-        values = [[float(run.facts[fact]) for run in arm if run.facts.get(fact)] for arm in (arms.baseline, arms.candidate)]
+        values = [positive_facts(arm, fact) for arm in (arms.baseline, arms.candidate)]
         if len(values[0]) == len(arms.baseline) and len(values[1]) == len(arms.candidate):
-            rows.append(asdict(check_guard(Guard(metric, margins[metric], lower), values[0], values[1])))
+            rows.append(check_guard(Guard(metric, margins[metric], lower), values[0], values[1]))
     return rows
 
 
-def sources_of(project: Project, arms: Arms) -> dict[str, Any] | None:
+def positive_facts(runs: Sequence[Run], fact: str) -> list[float]:
+    """The values of a fact, of the runs that have a positive number there: what a run says of itself may be anything."""
+    values = [run.facts.get(fact) for run in runs]
+    return [float(value) for value in values if isinstance(value, int | float) and 0 < value <= LARGEST_SCORE]
+
+
+def sources_of(project: Project, arms: Arms) -> SourceReport | None:
     """The score on each source of text, corrected for their number; None where the runs have none, or too few runs."""
     names = set(arms.baseline[0].score_by_source)
     read: list[Mapping[str, list[float]]] = [
@@ -283,8 +292,14 @@ def sources_of(project: Project, arms: Arms) -> dict[str, Any] | None:
         return None
     margin = project.file.guards.source * abs(fmean(arms.scores()[0]))
     try:
-        report = check_sources(read[0], read[1], margin, lower_is_better=project.sign > 0)
+        return check_sources(read[0], read[1], margin, lower_is_better=project.sign > 0)
     except EvidenceError:
+        return None
+
+
+def told_sources(report: SourceReport | None) -> dict[str, Any] | None:
+    """The sources as evidence keeps them."""
+    if report is None:
         return None
     return {"sentence": report.sentence, "hurt": list(report.hurt), "rows": [asdict(row) for row in report.sources]}
 

@@ -3,6 +3,7 @@
 import hashlib
 from typing import TYPE_CHECKING, Any, Self
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models, transaction
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from agent.proposal import CATEGORIES
 from agent.title import MOST, title_of
+from research_app.ladder import SMALLEST
 from research_app.models.baseline import BaselineVersion
 from research_app.models.event import Event
 from research_app.models.lease import Lease, Leased, LeaseLost
@@ -110,12 +112,20 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
         return self.filter(stage=Stage.LANDED, undone_by=None)
 
     def with_evidence(self) -> Self:
-        """For lists: all that a row shows, without further queries per row."""
-        return self.with_stage().select_related("project", "patch_set", "evidence", "submitted_by")
+        """For lists: all that a row shows, without further queries per row (one more in all)."""
+        listed = self.with_stage().select_related("project", "patch_set", "evidence", "submitted_by")
+        return listed.prefetch_related(failed_at_rungs())
 
     def with_stage(self) -> Self:
         """With what the words for its stage need: the number of the earlier try that it is a duplicate of."""
         return self.select_related("duplicate_of").defer(*(f"duplicate_of__{name}" for name in LONG))
+
+
+def failed_at_rungs(prefix: str = "") -> "models.Prefetch[Any]":
+    """Evidence of larger rungs on which a guard failed, for candidates at `prefix` of a query."""
+    evidence = apps.get_model("research_app", "Evidence").objects.exclude(scale=SMALLEST).exclude(failed_guards=[])
+    evidence = evidence.only("patch_set", "scale", "failed_guards").order_by("pk")
+    return models.Prefetch(f"{prefix}patch_set__evidence", evidence, to_attr="failed_at_rungs")
 
 
 class Candidate(Leased):
@@ -222,17 +232,34 @@ class Candidate(Leased):
     @property
     def doubt(self) -> str:
         """Why approving it needs a written reason; empty where it needs none."""
+        found = [f"A guard fails ({'; '.join(failed)})"] if (failed := self.failed_guards) else []
         if self.evidence is None or self.evidence.verdict != "solid":
             harm = self.evidence is not None and self.evidence.verdict == "worse"
-            found = "The evidence says that it does harm" if harm else "The evidence does not say “solid”"
-            return f"{found}: approving needs a reason."
-        return "The evidence is in quarantine: approving needs a reason." if self.evidence.quarantined else ""
+            found.insert(0, "The evidence says that it does harm" if harm else "The evidence does not say “solid”")
+        elif self.evidence.quarantined:
+            found.insert(0, "The evidence is in quarantine")
+        return f"{'. '.join(found)}: approving needs a reason." if found else ""
+
+    @property
+    def failed_guards(self) -> list[str]:
+        """What it makes worse than the margins allow, a sentence each, from gate 2 on at the larger rungs too (then one query,
+        none where it came from `with_evidence`)."""
+        if self.evidence is None or self.evidence.verdict == "invalid":
+            return []
+        found = list(self.evidence.failed_guards)
+        if self.stage in (Stage.READY, Stage.LANDING, Stage.LANDED) and self.patch_set:
+            if not hasattr(self.patch_set, "failed_at_rungs"):
+                models.prefetch_related_objects([self], failed_at_rungs())
+            newest = {each.scale: each.failed_guards for each in self.patch_set.failed_at_rungs}
+            found += [f"at {scale}: {sentence}" for scale, sentences in newest.items() for sentence in sentences]
+        return found
 
     @property
     def approval(self) -> str:
         """What approving it for the baseline is called: nobody approves harm without reading that it is."""
-        harm = self.evidence is not None and self.evidence.verdict == "worse"
-        return "Approve although it does harm" if harm else "Approve for baseline"
+        if self.evidence is not None and self.evidence.verdict == "worse":
+            return "Approve although it does harm"
+        return "Approve although a guard fails" if self.failed_guards else "Approve for baseline"
 
     @property
     def evidence_hash(self) -> str:

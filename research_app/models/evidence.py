@@ -41,6 +41,11 @@ class Evidence(models.Model):
     baseline_n = models.PositiveSmallIntegerField(default=0)
     candidate_n = models.PositiveSmallIntegerField(default=0)
     numbers = models.JSONField(default=dict, help_text="Everything else: runs with scores, data and code hashes, health")
+    # For lists, which do not read the numbers; taken from them when it is saved.
+    failed_guards = models.JSONField(default=list, help_text="What it makes worse than the margins allow, a sentence each")
+    quarantined = models.BooleanField(
+        default=False, help_text="A doubt about its health that only a person can clear: approving it needs a reason"
+    )
     content_hash = models.CharField(max_length=64)
     frozen_at = models.DateTimeField(default=timezone.now)
 
@@ -55,6 +60,12 @@ class Evidence(models.Model):
     def __str__(self) -> str:
         return f"evidence {self.content_hash[:12]}"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save it with what lists show of its numbers."""
+        self.failed_guards = [failed["sentence"] for failed in self.numbers.get("failed_guards", [])]
+        self.quarantined = self.numbers.get("health", {}).get("state") == "quarantined"
+        super().save(*args, **kwargs)
+
     @property
     def interval(self) -> tuple[float, float] | None:
         """95% interval of the effect; None where the effect is hidden or unknown."""
@@ -68,11 +79,6 @@ class Evidence(models.Model):
         if self.effect is None or self.verdict == Verdict.INVALID:
             return None
         return Gain(self.effect, self.standard_error, self.low, self.high)
-
-    @property
-    def quarantined(self) -> bool:
-        """A doubt about its health that only a person can clear: approving it needs a reason."""
-        return bool(self.numbers.get("health", {}).get("state") == "quarantined")
 
     def content(self) -> dict[str, Any]:
         """What the hash covers: everything but keys and the time of freezing."""

@@ -1,6 +1,6 @@
 """Patch sets: the immutable revisions of a candidate."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
@@ -9,6 +9,9 @@ from django.utils import timezone
 from agent.touched import touched_in
 from research_app.models.baseline import BaselineVersion
 from research_app.models.candidate import Candidate
+
+if TYPE_CHECKING:
+    from research_app.models.evidence import Evidence
 
 
 class PatchSet(models.Model):
@@ -33,6 +36,8 @@ class PatchSet(models.Model):
     touched = models.TextField(blank=True, help_text="Constants that it changes, one a line, a line end before and after each")
     rebased = models.BooleanField(default=False, help_text="Made by Signoff: the same diff on a newer baseline")
     created_at = models.DateTimeField(default=timezone.now)
+
+    failed_at_rungs: "list[Evidence]"  # where a query asked for it (candidate.failed_at_rungs)
 
     SEALED = (  # what is derived from the diff may be derived anew
         "candidate_id", "number", "base_id", "base_commit", "commit", "tree", "diff", "diff_hash", "files", "flags", "author",

@@ -55,11 +55,21 @@ def chip(tone: str, sign: str, words: object, title: str = "") -> SafeString:
 
 @register.simple_tag
 def verdict_chip(candidate: Candidate) -> SafeString:
-    """The verdict of the newest evidence; nothing before there is any, or where the stage says the same."""
+    """The verdict of the newest evidence and the guards that fail; nothing before there is any, or where the stage says it."""
     if candidate.evidence is None or SAME.get(Stage(candidate.stage)) == candidate.evidence.verdict:
         return SafeString("")
     tone, sign = VERDICTS[Verdict(candidate.evidence.verdict)]
-    return chip(tone, sign, candidate.evidence.get_verdict_display(), candidate.evidence.reason)
+    return chip(tone, sign, candidate.evidence.get_verdict_display(), candidate.evidence.reason) + guards_chip(candidate)
+
+
+@register.simple_tag
+def guards_chip(candidate: Candidate) -> SafeString:
+    """What the change makes worse than the margins allow: the first of it, the rest in the title."""
+    failed = candidate.failed_guards
+    if not failed:
+        return SafeString("")
+    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return chip("bad", "!", visible(f"guard fails: {failed[0].partition(',')[0]}{more}"), "; ".join(failed))
 
 
 @register.simple_tag

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from research_app.access import may_operate
 from research_app.loop.target import Measured, measure_target, target_price, times_to_target
 from research_app.models import BaselineVersion, Candidate, Decision, Kind, Landing, LandingState, Project, Review
-from research_app.models.candidate import DISCARDED
+from research_app.models.candidate import DISCARDED, failed_at_rungs
 from research_app.repository import RepositoryError
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
@@ -83,9 +83,9 @@ def versions(project: Project) -> list[Version]:
     """Newest first. A constant number of queries and one read of git."""
     found = list(project.baseline_versions.order_by("-number")[:SHOWN])
     scores: dict[int, list[float]] = defaultdict(list)
-    for pk, score in project.runs.of_baseline().filter(budget_share=1.0).values_list("baseline_id", "score"):
-        if score is not None:
-            scores[pk].append(score)
+    runs = project.runs.scored().of_baseline().filter(budget_share=1.0)
+    for pk, score in runs.values_list("baseline_id", "score"):
+        scores[pk].append(float(score or 0.0))
     made, trailers, targets, undone = (
         landings_by(found),
         trailers_of(project),
@@ -98,10 +98,13 @@ def versions(project: Project) -> list[Version]:
 def landings_by(found: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
     """What made each version, the whole of a batch first, with approvals. Two queries."""
     approvals = Review.objects.filter(decision=Decision.APPROVE, voided_at=None).select_related("reviewer")
-    rows = Landing.objects.filter(version__in=found, state=LandingState.LANDED).select_related("candidate__project")
+    rows = Landing.objects.filter(version__in=found, state=LandingState.LANDED).select_related(
+        "candidate__project", "candidate__evidence", "candidate__patch_set"
+    )
+    rows = rows.defer("candidate__patch_set__diff", "candidate__evidence__numbers")
     made: dict[int, list[Landing]] = defaultdict(list)
     given = Prefetch("candidate__reviews", approvals, to_attr="approvals")
-    for landing in rows.prefetch_related(given).order_by("-batch", "pk"):
+    for landing in rows.prefetch_related(given, failed_at_rungs("candidate__")).order_by("-batch", "pk"):
         if landing.version_id:
             made[landing.version_id].append(landing)
     return made

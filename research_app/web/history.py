@@ -28,7 +28,7 @@ from research_app.models import (
     Run,
     Stage,
 )
-from research_app.models.candidate import DISCARDED, RESTING, WAITING
+from research_app.models.candidate import DISCARDED, RESTING, WAITING, failed_at_rungs
 from research_app.web import live
 from research_app.web.access import get_project, researcher
 from research_app.web.candidates import for_list
@@ -187,11 +187,12 @@ def _made(versions: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
     """The landings that made each version, with their candidates, approvals and reverts. Two queries."""
     approvals = Review.objects.filter(decision=Decision.APPROVE, voided_at=None).select_related("reviewer")
     found = Landing.objects.filter(version__in=versions, state=LandingState.LANDED).select_related(
-        "candidate__project", "candidate__evidence", "candidate__reverts"
+        "candidate__project", "candidate__evidence", "candidate__patch_set", "candidate__reverts"
     )
+    found = found.defer("candidate__patch_set__diff")
     made: dict[int, list[Landing]] = defaultdict(list)
     given = Prefetch("candidate__reviews", approvals, to_attr="approvals")
-    for landing in found.prefetch_related(given).order_by("pk"):
+    for landing in found.prefetch_related(given, failed_at_rungs("candidate__")).order_by("pk"):
         if landing.version_id:
             made[landing.version_id].append(landing)
     return made

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from research_app.access import may_operate
 from research_app.loop.push import push_now
 from research_app.models import Decision, Landing, LandingState, Project, Push, PushState, Review, Run, State
+from research_app.models.candidate import failed_at_rungs
 from research_app.repository import RepositoryError
 from research_app.repository.mirror import shown_without_secrets
 from research_app.web import live
@@ -80,9 +81,12 @@ def queue_of(project: Project) -> list[Entry]:
     rows = (
         Landing.objects.active()
         .filter(project=project)
-        .select_related("candidate__project", "candidate__evidence", "batch__candidate__project")
+        .select_related("candidate__project", "candidate__evidence", "candidate__patch_set", "batch__candidate__project")
+        .defer("candidate__patch_set__diff")
     )
-    found = list(rows.prefetch_related(Prefetch("candidate__reviews", approvals, to_attr="approvals")))
+    found = list(
+        rows.prefetch_related(Prefetch("candidate__reviews", approvals, to_attr="approvals"), failed_at_rungs("candidate__"))
+    )
     wholes = {entry.batch_id for entry in found if entry.batch_id}
     listed = [entry for entry in found if entry.pk not in wholes]
     judged = {(entry.batch or entry).patch_set_id for entry in listed}

@@ -240,7 +240,9 @@ def guard_row(row: Mapping[str, Any]) -> GuardRow:
 
 def source_row(row: Mapping[str, Any]) -> SourceRow:
     """One source of text: who gains, who pays."""
-    if row["hurt"]:
+    if row["status"] == "exceeded" or (row["hurt"] and -row["effect"] > row.get("margin", float("inf"))):
+        tone, mark, status = "bad", "!", "beyond its margin"
+    elif row["hurt"]:
         tone, mark, status = "bad", "!", "pays for the gain"
     elif row["interval"][0] > 0:
         tone, mark, status = "good", "✓", "better"

@@ -57,7 +57,10 @@ def item_of(candidate: Candidate) -> Item:
 
 
 def evidence_line(candidate: Candidate) -> str:
-    """The evidence in one line: verdict, effect in the metric's unit, interval, n. Invalid evidence shows no effect."""
+    """The evidence in one line: verdict, effect in the metric's unit, interval, n, guards that fail.
+
+    Invalid evidence shows no effect.
+    """
     evidence = candidate.evidence
     if evidence is None:
         return ""
@@ -65,7 +68,8 @@ def evidence_line(candidate: Candidate) -> str:
     if evidence.gain is None:
         return f"Evidence: {verdict}."
     unit = candidate.project.file.metric.name
-    return f"Evidence: {verdict}, gain {evidence.gain.in_unit(unit)} ({CONVENTION}), n = {evidence.candidate_n}."
+    guards = f" A guard fails: {'; '.join(failed)}." if (failed := candidate.failed_guards) else ""
+    return f"Evidence: {verdict}, gain {evidence.gain.in_unit(unit)} ({CONVENTION}), n = {evidence.candidate_n}.{guards}"
 
 
 def unsubscribe_address(wishes: NotificationSettings) -> str:
