@@ -21,7 +21,7 @@ def _exceeded(rows: list[dict[str, str]] | None) -> list[dict[str, str]]:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("research_app", "0011_steps_that_failed")]
+    dependencies = [("research_app", "0013_what_was_taken_back")]
 
     operations = [
         migrations.AddField(
