@@ -6,10 +6,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import django
 from django.conf import settings
@@ -19,6 +21,7 @@ from django.db.models import F, Max
 from django.utils import timezone
 
 from research_app import broker
+from research_app.audit.checkpoints import last_line, local_file
 from research_app.checks import MANY_WRITERS, POSTGRESQL_ADVISED
 from research_app.fleet import UnknownDevice, local_devices
 from research_app.home import broker_url, home
@@ -73,7 +76,17 @@ def examine(thorough: bool = False) -> list[Finding]:
         return findings
     questions: list[Callable[[], Finding]] = [reconciler, workers, outbox]
     if thorough:
-        questions = [migrations, database_settings, *questions, sandboxes, landing_queues, messages, remotes, stuck]
+        questions = [
+            migrations,
+            database_settings,
+            *questions,
+            sandboxes,
+            landing_queues,
+            messages,
+            remotes,
+            stuck,
+            checkpoints,
+        ]
     try:
         return findings + [ask() for ask in questions]
     except DatabaseError as error:
@@ -237,6 +250,21 @@ def sandboxes() -> Finding:
             return Finding("sandbox", False, f"{name} takes no work", refusal)
     advice = next((advice for _, _, advice, _ in rows if advice), "")
     return Finding("sandbox", True, ", ".join(f"{name} {level}" for name, level, _, _ in rows) or "no worker online", advice)
+
+
+def checkpoints() -> Finding:
+    """Whether heads of the audit log are exported, and to where the database's owner cannot reach."""
+    place = settings.CHECKPOINTS
+    if place == "off":
+        return Finding("checkpoints", True, "off", "Without them a cut of the log's end is not found: set SIGNOFF_CHECKPOINTS")
+    last, path = last_line(local_file()), local_file()
+    detail = f"{place}: event {last.sequence} at {last.at}" if last else f"{place}: none yet"
+    if last and time.time() - path.stat().st_mtime > 3 * settings.CHECKPOINT_EVERY + 60:
+        fix = "The reconciler's log says why; then: manage.py audit checkpoint"
+        return Finding("checkpoints", False, f"{detail}, none since", fix)
+    beside = Path(place) == Path(settings.HOME) / path.name
+    fix = "Export them to another host, see docs/audit.md (SIGNOFF_CHECKPOINTS)" if beside else ""
+    return Finding("checkpoints", True, detail, fix)
 
 
 def outbox() -> Finding:

@@ -113,6 +113,11 @@ LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "20"))
 
 CELERY_BROKER_URL = broker_url()
 
+# Signed heads of the audit log, exported to where the owner of the database cannot reach: a file, an http(s) address, or "off".
+CHECKPOINTS = os.environ.get("SIGNOFF_CHECKPOINTS") or str(HOME / "checkpoints.jsonl")
+CHECKPOINT_KEY = os.environ.get("SIGNOFF_CHECKPOINT_KEY") or str(HOME / "checkpoint_key.pem")
+CHECKPOINT_EVERY = float(os.environ.get("SIGNOFF_CHECKPOINT_EVERY", "3600"))
+
 # E-mail to people whose turn it is. Without a mail server each message becomes a file, so that nothing is lost or sent astray.
 EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
 EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "25"))

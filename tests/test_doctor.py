@@ -1,19 +1,23 @@
 """What the doctor and /healthz find: each problem with its fix."""
 
 import json
+import os
 import shutil
 import sqlite3
 from collections import namedtuple
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
+from pytest_django import Settings
 
 from research_app import checks, health
+from research_app.audit.checkpoints import export
 from research_app.fleet import LocalDevice
-from research_app.health import Finding, examine
+from research_app.health import Finding, checkpoints, examine
 from research_app.loop import reconcile
 from research_app.models import Device, Message, TaskLease
 
@@ -153,3 +157,17 @@ def test_the_doctor_speaks_json_to_machines() -> None:
     report = json.loads(output.getvalue())
     assert report["ok"] is False
     assert {"name", "ok", "detail", "fix"} == set(report["findings"][0])
+
+
+def test_checkpoints_that_stopped_are_a_fault_and_their_place_beside_the_database_could_be_better(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.HOME, settings.CHECKPOINTS = tmp_path, str(tmp_path / "checkpoints.jsonl")
+    settings.CHECKPOINT_KEY = str(tmp_path / "checkpoint_key.pem")
+    export()
+    found = checkpoints()
+    assert (found.ok, "event 1" in found.detail, "another host" in found.fix) == (True, True, True)
+    os.utime(tmp_path / "checkpoints.jsonl", (0, 0))
+    assert not checkpoints().ok
+    settings.CHECKPOINTS = "off"
+    assert checkpoints().ok and "cut" in checkpoints().fix

@@ -42,6 +42,7 @@ from research_app.models import (
 from research_app.models.candidate import WAITING
 from research_app.models.lease import MAX_ATTEMPTS
 from research_app.repository import OvertakenError, RepositoryError, StaleTipError, message_with_trailers
+from research_app.repository.trailers import AUDIT_HEAD, EVIDENCE, REVIEWER
 
 logger = logging.getLogger(__name__)
 
@@ -147,13 +148,13 @@ def message_of(landing: Landing, entries: list[Landing], approvals: list[Review]
         trailers += [("Includes", name_of(member)) for member in candidate.members.select_related("project").order_by("number")]
     if candidate.reverts:
         trailers.append(("Reverts", candidate.reverts.commit))
-    trailers += [("Reviewed-by", name) for name in dict.fromkeys(vote.reviewer.get_username() for vote in approvals)]
+    trailers += [(REVIEWER, name) for name in dict.fromkeys(vote.reviewer.get_username() for vote in approvals)]
     if evidence:
-        trailers += [("Evidence", evidence.content_hash), ("Effect", effect_as_told(candidate))]
+        trailers += [(EVIDENCE, evidence.content_hash), ("Effect", effect_as_told(candidate))]
     trailers += [
         ("Guard-Failed", f"{name_of(each)}: {name}") for each in judged(landing, entries) for name in guards_told(each)
     ]
-    trailers.append(("Audit-Head", Event.objects.head()))
+    trailers.append((AUDIT_HEAD, Event.objects.head()))
     return message_with_trailers(title if title == words.removesuffix(".") else f"{title}\n\n{words}", trailers)
 
 

@@ -23,8 +23,9 @@ from research_app.models import (
     Review,
     Stage,
 )
+from research_app.repository import trailers
 
-TRAILER = "Candidate"
+TRAILER = trailers.CANDIDATE
 """The trailer that ties a commit of the baseline to its candidate; a batch's commit has one for each."""
 
 FRESH_SEED = 1000

@@ -16,6 +16,7 @@ from django.db import close_old_connections, transaction
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
+from research_app.audit.checkpoints import export_due
 from research_app.loop.converse import take_up_changes, wake_conversations
 from research_app.loop.judge import JUDGED
 from research_app.loop.lost import what_became_of
@@ -101,7 +102,7 @@ def reconcile() -> None:
     steps = (
         relay_messages, note_lost_workers, wake_proposers, take_up_changes, wake_conversations, wake_checks, free_lost_runs,
         complete_banks, wake_devices, wake_judges, wake_scale_ups, return_stuck_landings, wake_landings, notice_moved_branches,
-        wake_pushes, wake_stack_checks, close_full_rounds, wake_notifications,
+        wake_pushes, wake_stack_checks, close_full_rounds, wake_notifications, export_due,
     )  # fmt: skip
     failed = []
     for step in steps:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from research_app.models.candidate import Candidate
 
 SEALED, UNSEALED, VOIDED = "sealed", "unsealed", "voided"
+CHECKPOINT_KEY_MADE = "checkpoint key made"
 HIDDEN = (SEALED, UNSEALED, VOIDED)  # keys of an event's data that are for `manage.py audit verify` alone
 ADVISORY_LOCK = 7_446_633  # any constant: all writers of the chain on PostgreSQL take this one
 

@@ -17,6 +17,7 @@ from typing import Any
 from django.db import models
 
 SHORT = 8  # hexadecimal digits of a column's digest
+canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 Content = Mapping[str, Any]
 Seal = dict[str, Any]  # {"digest": …, "columns": {name: digest}}, as it stands in an event
@@ -64,7 +65,7 @@ def altered(seal: Seal, now: Sealed) -> list[str]:
 
 def digest_of(value: Any) -> str:
     """SHA-256 over the canonical JSON of a value: the same before and after either database had it."""
-    text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = canonical_json(plain(value))
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 

@@ -12,6 +12,8 @@ from .errors import RepositoryError
 from .git import run_git
 
 Trailers = tuple[tuple[str, str], ...]
+CANDIDATE, REVIEWER, EVIDENCE, AUDIT_HEAD = "Candidate", "Reviewed-by", "Evidence", "Audit-Head"
+"""Trailers of a landing: what was judged, who approved it, on which evidence, and how far the audit log went."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,13 @@ class LogEntry:
     subject: str
     trailers: Trailers
     time: datetime
+    tree: str
+    parents: tuple[str, ...]
+    author: str
+
+    def values(self, key: str) -> list[str]:
+        """The values of all trailers with this key."""
+        return [value for name, value in self.trailers if name == key]
 
 
 def message_with_trailers(text: str, trailers: Sequence[tuple[str, str]]) -> str:
@@ -40,18 +49,20 @@ def message_with_trailers(text: str, trailers: Sequence[tuple[str, str]]) -> str
     return f"{body}\n\n{block}\n"
 
 
-def history(repository: Path, tip: str, limit: int) -> list[LogEntry]:
-    """At most `limit` commits from `tip` back along first parents, newest first."""
-    pretty = "--format=%H%x00%ct%x00%s%x00%(trailers:only,unfold)"
+def history(repository: Path, tip: str, limit: int | None = None, since: str = "") -> list[LogEntry]:
+    """Commits from `tip` back along first parents, newest first: at most `limit`, and none that `since` has too."""
+    pretty = "--format=%H%x00%ct%x00%s%x00%T%x00%P%x00%an%x00%(trailers:only,unfold)"
+    bounds = [f"--max-count={limit}"] if limit is not None else []
     output = run_git(
-        "log", "--first-parent", "-z", "--no-show-signature", "--no-decorate", "--encoding=UTF-8", pretty,
-        f"--max-count={limit}", "--end-of-options", tip, "--",
+        "log", "--first-parent", "-z", "--no-show-signature", "--no-decorate", "--encoding=UTF-8", pretty, *bounds,
+        "--end-of-options", tip, *([f"^{since}"] if since else []), "--",
         repository=repository,
     ).stdout  # fmt: skip
     fields = output.decode("utf-8", "backslashreplace").split("\0")
+    rows = zip(*(fields[start::7] for start in range(7)), strict=False)
     return [
-        LogEntry(commit, subject, _parsed(block), datetime.fromtimestamp(int(seconds), UTC))
-        for commit, seconds, subject, block in zip(*(fields[start::4] for start in range(4)), strict=False)
+        LogEntry(commit, subject, _parsed(block), datetime.fromtimestamp(int(when), UTC), tree, tuple(parents.split()), author)
+        for commit, when, subject, tree, parents, author, block in rows
     ]
 
 

@@ -1,24 +1,72 @@
-"""`manage.py audit verify|head`"""
+"""`manage.py audit verify|head|checkpoint`"""
 
+import sys
 from argparse import ArgumentParser
-from itertools import islice
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from research_app.audit.checkpoints import NotExported, export
+from research_app.audit.keys import BadKey, private_key, public_half
+from research_app.audit.report import Report
+from research_app.audit.verify import verify
 from research_app.models import Event
+
+SHOWN = 10  # faults
 
 
 class Command(BaseCommand):
-    help = "Prove that the audit log is whole."
+    help = "Prove that the audit log, and all that it tells of, is what it was; see docs/audit.md."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("verb", choices=["verify", "head"])
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        check = verbs.add_parser("verify", help="recompute everything and name the first row that is not what it was")
+        check.add_argument(
+            "--checkpoints", action="append", default=[], metavar="PLACE", help="another file or address of them"
+        )
+        check.add_argument("--no-git", action="store_true", help="leave diffs and baselines out: faster")
+        check.add_argument("--all", action="store_true", help=f"name more than the first {SHOWN} faults")
+        verbs.add_parser("head", help="hash of the newest event")
+        verbs.add_parser("checkpoint", help="export a signed checkpoint now")
+        verbs.add_parser("key", help="the public key that checkpoints are signed with")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["verb"] == "verify":
-            faults = list(islice(Event.objects.faults(), 10))
-            if faults:
-                raise CommandError("The audit log was tampered with:\n" + "\n".join(faults))
-            self.stdout.write(f"{Event.objects.count()} events, chain whole.")
+        getattr(self, options["verb"])(options)
+
+    def verify(self, options: dict[str, Any]) -> None:
+        report = verify(options["checkpoints"], self.progress, git=not options["no_git"])
+        self.stdout.write(f"Checked: {self.counted(report)}.")
+        for sentence, count in sorted(report.unchecked.items()):
+            self.stdout.write(f"Could not check: {sentence}{f' ({count:,})' if count > 1 else ''}.")
+        if not report.whole:
+            found = report.in_order if options["all"] else report.in_order[:SHOWN]
+            lines = [f"First wrong: {found[0]}", *(str(fault) for fault in found[1:])]
+            kinds = ", ".join(f"{kind} ({count:,})" for kind, count in report.counts.most_common())
+            raise CommandError(
+                "The audit log, or what it tells of, was tampered with.\n" + "\n".join(lines) + f"\nIn all: {kinds}."
+            )
+        self.stdout.write(f"{report.checked['events']:,} events, chain whole, nothing altered.")
+        self.head(options)
+
+    def counted(self, report: Report) -> str:
+        return ", ".join(f"{count:,} × {what}" for what, count in report.checked.items() if count) or "nothing"
+
+    def progress(self, line: str) -> None:
+        if sys.stderr.isatty():
+            self.stderr.write(f"\r\x1b[K{line} …", ending="")
+
+    def head(self, options: dict[str, Any]) -> None:
         self.stdout.write(Event.objects.head())
+
+    def checkpoint(self, options: dict[str, Any]) -> None:
+        try:
+            made = export()
+        except (BadKey, NotExported) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(made.line if made else "Nothing happened since the last checkpoint.")
+
+    def key(self, options: dict[str, Any]) -> None:
+        try:
+            self.stdout.write(public_half(private_key()))
+        except BadKey as error:
+            raise CommandError(str(error)) from error
