@@ -118,12 +118,13 @@ def what_was_tried(history: Sequence[Tried], sigma: float | None) -> str:
         return "Nothing was tried in this project yet."
     said = f"{len(history)} changes were tried so far. Gains are rounded; positive is better."
     if sigma:
-        said += f" The standard deviation of the score over seeds, sigma, is {spread(sigma)}: a gain below it is within noise."
+        said += f" The standard deviation of the score over seeds, sigma, is {spread(sigma)}."
+    said += " A gain whose 95% interval includes 0 is within the noise."
     tables = [
         ("what worked, by category", by_category(history)),
         ("solid changes, best first", table(best(history)[:8])),
-        ("near misses: small, perhaps real, not solid", table(near_misses(history, sigma)[:8])),
-        ("contradictions", "\n".join(contradictions(history, sigma)[:8])),
+        ("near misses: perhaps real, not solid", table(near_misses(history)[:8])),
+        ("contradictions", "\n".join(contradictions(history)[:8])),
         ("rejected by a researcher, newest first", table([row for row in history[::-1] if row.stage == "rejected"][:6])),
         ("newest", table(history[::-1][:10])),
     ]
@@ -151,19 +152,15 @@ def best(history: Sequence[Tried]) -> list[Tried]:
     return sorted((row for row in history if row.stage in SOLID and row.effect is not None), key=_effect, reverse=True)
 
 
-def near_misses(history: Sequence[Tried], sigma: float | None) -> list[Tried]:
-    """Measured, better than the baseline by half a sigma or more, and yet not solid. Best first."""
-    least = 0.5 * sigma if sigma else 0.0
-    rows = (
-        row for row in history if row.stage not in SOLID and row.effect is not None and row.effect > 0 and row.effect >= least
-    )
+def near_misses(history: Sequence[Tried]) -> list[Tried]:
+    """Measured, better than the baseline by half a standard error or more, and yet not solid. Best first."""
+    rows = (row for row in history if row.stage not in SOLID and _effect(row) > 0 and _effect(row) >= 0.5 * _error(row))
     return sorted(rows, key=_effect, reverse=True)
 
 
-def contradictions(history: Sequence[Tried], sigma: float | None) -> list[str]:
+def contradictions(history: Sequence[Tried]) -> list[str]:
     """Where the history disagrees with itself: looked good and did not hold; same constant, same way, opposite effects."""
-    clear = sigma or 0.0
-    undone = (row for row in history if row.stage in UNDONE and row.effect is not None and row.effect > 2 * clear > 0)
+    undone = (row for row in history if row.stage in UNDONE and row.effect is not None and _direction(row) > 0)
     found = [
         f"C-{row.candidate} measured {gain(row.effect)} and is {row.stage.replace('_', ' ')}: "
         f"{one_line(row.why or row.hypothesis, 160)}"
@@ -172,11 +169,11 @@ def contradictions(history: Sequence[Tried], sigma: float | None) -> list[str]:
     moves: dict[tuple[str, bool], list[Tried]] = defaultdict(list)
     for row in history:
         for name, up in _moves(row.details):
-            if row.effect is not None and abs(row.effect) > clear:
+            if row.effect is not None and _direction(row):
                 moves[name, up].append(row)
     for (name, up), rows in sorted(moves.items(), key=lambda item: item[0]):
         for one, other in combinations(rows, 2):
-            if _effect(one) * _effect(other) < 0:
+            if _direction(one) != _direction(other):
                 found.append(
                     f"{'raising' if up else 'lowering'} {one_line(name, 80)}: C-{one.candidate} measured {gain(one.effect)}, "
                     f"C-{other.candidate} {gain(other.effect)}"
@@ -193,6 +190,16 @@ def _moves(details: Mapping[str, object]) -> list[tuple[str, bool]]:
     pairs = [(str(name), value, old.get(name)) for name, value in new.items()]
     numbers = [(n, v, w) for n, v, w in pairs if isinstance(v, int | float) and isinstance(w, int | float) and v != w]
     return [(name, value > was) for name, value, was in numbers]
+
+
+def _direction(row: Tried) -> int:
+    """1 where the interval of the gain lies above 0, −1 where it lies below, 0 where better or worse cannot be told."""
+    return (row.low is not None and row.low > 0) - (row.high is not None and row.high < 0)
+
+
+def _error(row: Tried) -> float:
+    """About the standard error of the gain, from its interval; 0 without one."""
+    return (row.high - row.low) / 4 if row.low is not None and row.high is not None else 0.0
 
 
 def _effect(row: Tried) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -93,15 +94,16 @@ def test_moved_constants_are_told_and_anything_else_is_structure() -> None:
     [
         (0.008, 0.016, math.log(2)), (8, 8, 0.0), (0.9, 0.95, math.log(2)), (0.99, 0.9, math.log(10)), (True, False, math.inf),
         ("gelu", "relu", math.inf), ("gelu", "gelu", 0.0), (0.0, 0.1, math.inf), (0, 0, 0.0), (-1.0, 1.0, math.inf),
-        (-2.0, -1.0, math.log(2)), (True, 1, math.inf), (0.7, 0.95, math.log(0.95 / 0.7)),
+        (-2.0, -1.0, math.log(2)), (True, 1, math.inf), (0.7, 0.95, math.log(6)),
+        (0.85, 0.7, math.log(2)), (0.95, 1.05, math.log(1.05 / 0.95)),
     ],
 )  # fmt: skip
 def test_values_are_as_far_apart_as_their_ratio_or_their_memory(one: Any, other: Any, apart: float) -> None:
     assert distance(one, other) == pytest.approx(apart)
 
 
-def evidence(effect: float, verdict: str = "drop") -> Any:
-    return SimpleNamespace(effect=effect, sigma=0.01, verdict=verdict)
+def evidence(effect: float, verdict: str = "drop", error: float = 0.01) -> Any:
+    return SimpleNamespace(sigma=0.01, verdict=verdict, interval=(effect - error, effect + error))
 
 
 def test_a_nearly_equal_value_is_the_same_try() -> None:
@@ -117,6 +119,22 @@ def test_where_the_slope_was_measured_it_says_whether_a_neighbour_is_worth_a_run
     assert not within_noise((0.01, 0.02), 0.03, flat), "far enough away to be a try of its own"
     assert not within_noise((0.01, 0.02), 0.023, flat, moved=2), "the slope is not that of one constant"
     assert not within_noise((0.01, 0.02), 0.023, evidence(0.001, "invalid"))
+    assert not within_noise((0.01, 0.02), 0.023, evidence(0.001, error=0.1)), (
+        "one noisy run does not say that the slope is flat"
+    )
+
+
+def test_a_value_between_two_others_is_nearer_to_either_than_these_are_to_each_other() -> None:
+    """0.85 and 0.7 are no nearer to each other than 0.85 and 0.8, wherever a line may be drawn."""
+    values = [0.01, 0.1, 0.5, 0.7, 0.79, 0.8, 0.81, 0.85, 0.9, 0.99, 0.999]
+    for low, middle, high in itertools.combinations(values, 3):
+        assert max(distance(low, middle), distance(middle, high)) <= distance(low, high)
+    assert not within_noise((0.9, 0.85), 0.7, evidence(0.0, error=0.001))
+
+
+def test_a_constant_that_was_1_or_more_somewhere_is_no_average() -> None:
+    assert within_noise((1.5, 0.97), 0.99, None), "a scale: 2% apart"
+    assert not within_noise((0.95, 0.97), 0.99, None), "an average: one remembers three times as long"
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -124,5 +142,5 @@ def test_where_the_slope_was_measured_it_says_whether_a_neighbour_is_worth_a_run
 def test_the_distance_is_symmetric_and_zero_for_equal_values(a: float, b: float, c: float) -> None:
     assert distance(a, b) == pytest.approx(distance(b, a))
     assert distance(a, a) == 0.0
-    if all(not 0.8 <= value < 1 for value in (a, b, c)):
+    if all(value < 1 for value in (a, b, c)) or all(value >= 1 for value in (a, b, c)):
         assert distance(a, c) <= distance(a, b) + distance(b, c) + 1e-9

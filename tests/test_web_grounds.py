@@ -11,7 +11,7 @@ from research_app.evidence.digits import spread
 from research_app.models import Project, Purpose, Stage, State, Verdict
 from research_app.web.grounds import Grounds, device_time
 from research_app.web.project import Bank
-from tests.factories import make_candidate, make_device, make_project, make_run, make_user
+from tests.factories import SIGMA, make_candidate, make_device, make_project, make_run, make_user
 
 pytestmark = pytest.mark.django_db
 LAYERS = [("train.py", "LAYERS = 3", "LAYERS = 4")]
@@ -103,6 +103,15 @@ def test_the_way_of_a_candidate_shows_every_step(client: Client, project: Projec
     page = text(client)
     assert "<b>1</b> replicating" in page
     assert "<b>0</b> confirming" in page
+
+
+def test_within_noise_asks_the_interval_and_draws_no_line(client: Client, project: Project) -> None:
+    """1.2 sigma below is within the noise of one run, and so is 0.9: both intervals include 0."""
+    for factor in (0.9, 1.2):
+        make_candidate(project, edits=LAYERS, stage=Stage.DROPPED, effect=-factor * SIGMA)
+    harm = make_candidate(project, edits=LAYERS, stage=Stage.DROPPED, effect=-6 * SIGMA)
+    page = text(client, "/projects/demo/candidates/?stage=within-noise")
+    assert "2 candidates" in page and f">{harm}<" not in page
 
 
 def test_within_noise_lists_small_effects_either_way_and_leads_to_reopening(client: Client, project: Project) -> None:

@@ -13,7 +13,9 @@ SAME_VALUE = 0.08
 """Two values nearer to each other than this, relatively, are one value: the difference drowns in the noise between seeds."""
 NEAR_VALUE = 0.25
 """Values nearer than this are compared by the slope that was measured between the baseline's value and the tried one."""
-NOISE = 0.5  # standard deviations of the score that the slope must predict between two values that are worth telling apart
+TOLD_APART = 0.5
+"""Two values are worth telling apart where the slope may predict more between them than this, in standard deviations of the
+score: the standard error of the longest comparison there is, eight runs against eight."""
 
 
 @dataclass(frozen=True)
@@ -69,28 +71,39 @@ def _same_move(moved: Moved, earlier: Iterable[PatchSet]) -> tuple[Candidate, st
 def within_noise(tried: tuple[Value, Value], value: Value, evidence: Evidence | None, moved: int = 1) -> bool:
     """Whether a value is one with a tried move (from, to): nearly the same number, or nearly the same measured effect.
 
-    The effect between the two is read off the line from the baseline's value to the tried one, where one constant moved alone.
+    The effect between the two is read off the line from the baseline's value to the tried one, where one constant moved alone:
+    off the steepest line that the interval of its effect allows.
     """
     start, end = tried
-    between = distance(end, value)
+    memory = all(has_memory(each) for each in (start, end, value))
+    between = distance(end, value, memory)
     if between < SAME_VALUE:
         return True
-    if moved > 1 or between >= NEAR_VALUE or evidence is None or not evidence.sigma or evidence.effect is None:
+    if moved > 1 or between >= NEAR_VALUE or evidence is None or not evidence.sigma or evidence.interval is None:
         return False
-    if evidence.verdict == Verdict.INVALID or not (whole := distance(start, end)) or math.isinf(whole):
+    whole = distance(start, end, memory)
+    if evidence.verdict == Verdict.INVALID or not whole or math.isinf(whole):
         return False
-    return abs(evidence.effect) / whole * between < NOISE * evidence.sigma
+    return max(map(abs, evidence.interval)) / whole * between < TOLD_APART * evidence.sigma
 
 
-def distance(one: Value, other: Value) -> float:
+def distance(one: Value, other: Value, memory: bool | None = None) -> float:
     """How far apart two values are, as the logarithm of their ratio; infinite where they differ and have none.
 
-    Of averages and momenta just below 1 it is the memory that counts, 1 / (1 − value).
+    Of averages and momenta it is the memory that counts as well, 1 / (1 − value): the larger of the two logarithms, for all
+    values between 0 and 1 alike. `memory` says whether the constant is such a one, by all its values that are known; without
+    it these two tell.
     """
     if type(one) is type(other) and one == other:
         return 0.0
-    if isinstance(one, bool | str) or isinstance(other, bool | str):
+    if isinstance(one, bool | str) or isinstance(other, bool | str) or one * other <= 0:
         return math.inf
-    if all(0.8 <= abs(value) < 1 for value in (one, other)):
-        one, other = math.copysign(1 - abs(one), one), math.copysign(1 - abs(other), other)
-    return abs(math.log(one / other)) if one * other > 0 else math.inf
+    apart = abs(math.log(one / other))
+    if memory is None:
+        memory = has_memory(one) and has_memory(other)
+    return max(apart, abs(math.log((1 - abs(one)) / (1 - abs(other))))) if memory else apart
+
+
+def has_memory(value: Value) -> bool:
+    """Whether this could be the weight of an average: a constant that is 1 or more somewhere is none."""
+    return isinstance(value, float) and 0 < abs(value) < 1

@@ -12,7 +12,7 @@ from research_app.repository import ConflictError, PatchError
 
 AUTHOR = "combine"
 NEAR = 0.5
-"""A candidate missed nearly where its effect is at least so many sigma, but nobody could say that it is real."""
+"""A candidate missed nearly where its effect is at least so many standard errors, but nobody could say that it is real."""
 AT_MOST = 8  # near misses of which pairs are made
 
 
@@ -40,7 +40,10 @@ def next_combination(project: Project, base: BaselineVersion) -> list[Candidate]
 
 def is_near(candidate: Candidate) -> bool:
     """Whether it missed nearly, and is no combination itself."""
-    return effect_in_sigma(candidate) >= NEAR and "combines" not in candidate.details
+    evidence = candidate.evidence
+    if evidence is None or evidence.effect is None or not evidence.standard_error or "combines" in candidate.details:
+        return False
+    return evidence.effect >= NEAR * evidence.standard_error
 
 
 def effect_in_sigma(candidate: Candidate) -> float:

@@ -31,16 +31,13 @@ GROUPS: Mapping[str, tuple[str, tuple[Stage, ...]]] = {
 }
 ATTENTION, WITHIN_NOISE, DUPLICATE = "attention", "within-noise", "duplicate"
 DUPLICATES = Q(stage=Stage.INVALID, duplicate_of__isnull=False)  # refused as tried before
-# Dropped or inconclusive, with an effect below one sigma either way.
-SMALL = Q(
-    evidence__effect__lt=F("evidence__sigma"),
-    evidence__effect__gt=-F("evidence__sigma"),
-    stage__in=(Stage.DROPPED, Stage.INCONCLUSIVE),
-)
+UNCLEAR = Q(evidence__low__lte=0, evidence__high__gte=0)  # as evidence/difference.py has it: better or worse cannot be told
+# Dropped or inconclusive, though it may be better as well as worse.
+SMALL = UNCLEAR & Q(stage__in=(Stage.DROPPED, Stage.INCONCLUSIVE)) & ~Q(evidence__verdict=Verdict.INVALID)
 EFFECTS: Mapping[str, tuple[str, Q]] = {
     "better": ("better: interval above 0", Q(evidence__low__gt=0)),
     "worse": ("worse: interval below 0", Q(evidence__high__lt=0)),
-    "unclear": ("not told apart from 0", Q(evidence__low__lte=0, evidence__high__gte=0)),
+    "unclear": ("not told apart from 0", UNCLEAR),
     "none": ("no effect to show", Q(evidence__effect=None) | Q(evidence__verdict=Verdict.INVALID)),
 }
 AWAY: Mapping[str, str] = {"": "archived left out", "too": "archived too", "only": "only archived"}
