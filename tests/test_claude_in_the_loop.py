@@ -200,7 +200,8 @@ def test_the_newest_program_and_the_notes_reach_the_model_as_instructions(servic
     request = service.requests[0]
     assert "Only touch the optimiser." in request["system"][1]["text"]
     assert "Only touch the schedule." not in json.dumps(request)
-    assert f"- ada: {note.text}" in request["messages"][0]["content"][0]["text"]
+    assert f"- {note.text}" in request["messages"][0]["content"][0]["text"], "what they say, not who says it"
+    assert "ada" not in request["messages"][0]["content"][0]["text"].split()
     assert "taken back" not in json.dumps(request)
     row = Conversation.objects.get()
     assert row.program is not None and row.program.number == 2

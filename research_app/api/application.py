@@ -13,9 +13,10 @@ from research_app.api.auth import READING, READS, SUBMITS, SUBMITTING, token_of
 from research_app.api.kept import once
 from research_app.api.reach import candidate_of, candidate_to_revise, project_of, run_of
 from research_app.loop.check import vet
+from research_app.loop.disclosure import speaker
 from research_app.loop.propose import enter, program_of, tried
 from research_app.loop.revise import revise
-from research_app.models import Author, Candidate, Run, RunLog, Thread
+from research_app.models import Author, Candidate, Comment, Run, RunLog, Thread
 
 PAGE, MOST_ON_PAGE = 50, 200
 ROOT = "/api/v1"
@@ -76,7 +77,7 @@ def get_source(request: HttpRequest, slug: str) -> Any:
     row = project_of(token_of(request), slug)
     base = row.tip()
     files = row.repository.texts(base.commit, row.file.edit.editable)
-    return schemas.SourceOut(commit=base.commit, files=files, program=program_of(row, base)[0])
+    return schemas.SourceOut(commit=told.commit(row, base.commit), files=files, program=program_of(row, base)[0])
 
 
 @api.get(
@@ -177,12 +178,16 @@ def get_evidence(request: HttpRequest, slug: str, number: Number) -> Any:
 )
 def get_comments(request: HttpRequest, slug: str, number: Number) -> Any:
     """What reviewers said about its lines."""
+
+    def remark(said: Comment) -> schemas.RemarkOut:
+        return schemas.RemarkOut(by=speaker(said), at=said.created_at, text=said.text)
+
     found = [
         schemas.ThreadOut(
             place=f"{thread.patch_set} {thread.place}",
             quoted=thread.quoted,
             resolved=thread.resolved,
-            comments=[schemas.RemarkOut(by=said.name, at=said.created_at, text=said.text) for said in thread.comments.all()],
+            comments=[remark(said) for said in thread.comments.all()],
         )
         for thread in Thread.objects.of(candidate_of(token_of(request), slug, number))
     ]

@@ -33,7 +33,7 @@ def project(row: Project) -> schemas.ProjectOut:
         editable=list(file.edit.editable),
         protected=list(file.edit.protected),
         baseline=tip.number,
-        baseline_commit=tip.commit,
+        baseline_commit=commit(row, tip.commit),
         candidates=row.last_number,
         address=f"{settings.SITE_URL}{row.get_absolute_url()}",
     )
@@ -54,16 +54,22 @@ def candidate(row: Candidate) -> schemas.CandidateOut:
         waits_for_person=row.waits_for_person,
         needs_attention=row.needs_attention,
         device_seconds=round(costs_of([row]).get(row.pk, NOTHING).seconds, 1),
-        patch_set=patch_set(row.patch_set) if row.patch_set else None,
+        patch_set=patch_set(row.patch_set, row.project) if row.patch_set else None,
         address=f"{settings.SITE_URL}{row.get_absolute_url()}",
     )
 
 
-def patch_set(row: PatchSet) -> schemas.PatchSetOut:
+def commit(project: Project, commit: str) -> str:
+    """A commit of the baseline as a clone has it."""
+    project.repository.public_tip()
+    return project.repository.public_name(commit)
+
+
+def patch_set(row: PatchSet, project: Project) -> schemas.PatchSetOut:
     """A revision, without its diff."""
     return schemas.PatchSetOut(
         number=row.number,
-        base_commit=row.base_commit,
+        base_commit=project.repository.public_name(row.base_commit),
         commit=row.commit,
         diff_hash=row.diff_hash,
         files=[schemas.FileOut(**{name: file[name] for name in ("path", "kind", "added", "removed")}) for file in row.files],

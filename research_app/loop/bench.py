@@ -19,6 +19,7 @@ from agent.tools import Examined, Refused, Smoked
 from research_app.evidence.digits import number
 from research_app.fleet import gpus
 from research_app.loop.check import CheckFailed, build, examine
+from research_app.loop.disclosure import reasons_for, speaker
 from research_app.loop.examine import flags_of
 from research_app.loop.propose import tried
 from research_app.models import BaselineVersion, Candidate, Project
@@ -166,16 +167,15 @@ def record_of(candidate: Candidate) -> dict[str, str]:
     """One candidate as agents may know it: nothing of the hidden text, effects to half a sigma."""
     [row] = tried(candidate.project, candidate)
     verdict = candidate.evidence.get_verdict_display() if candidate.evidence else "none"
-    votes = candidate.reviews.select_related("reviewer").order_by("pk")
     comments = [
-        f"{thread.place} ({'resolved' if thread.resolved else 'open'}): {comment.name} says: {comment.text}"
+        f"{thread.place} ({'resolved' if thread.resolved else 'open'}): {speaker(comment)} says: {comment.text}"
         for thread in candidate.threads.of(candidate)
         for comment in thread.comments.all()
     ]
     return {
         "words of its author": f"{candidate.hypothesis}\nExpected: {candidate.expected_effect}",
         "state": f"{candidate.get_stage_display()}: {row.why}\nverdict: {verdict}; gain {row.gain}",
-        "votes": "\n".join(f"{vote.reviewer.get_username()} {vote.get_decision_display()}: {vote.reason}" for vote in votes),
+        "reasons": "\n".join(reasons_for(candidate)),
         "comments": "\n".join(comments),
         "diff": candidate.patch_set.diff if candidate.patch_set else str(candidate.proposed.get("patch", "")),
     }

@@ -26,6 +26,7 @@ from research_app.evidence.digits import number
 from research_app.loop import propose
 from research_app.loop.bench import ProjectBench
 from research_app.loop.check import CheckFailed
+from research_app.loop.disclosure import PERSON, speaker
 from research_app.loop.journal import Journal, said_so_far
 from research_app.loop.purse import RowPurse, midnight, nothing_left
 from research_app.loop.revise import RevisionRefused, revise
@@ -176,7 +177,7 @@ def begin(
 def facts_of(project: Project) -> Facts:
     """What every conversation is told of its project."""
     file = project.file
-    notes = Note.objects.standing().filter(project=project, candidate=None).select_related("written_by")
+    notes = Note.objects.standing().filter(project=project, candidate=None)
     return Facts(
         project=project.slug,
         metric=f"{file.metric.name}, {file.metric.direction} is better"
@@ -184,7 +185,7 @@ def facts_of(project: Project) -> Facts:
         budget=f"{number(file.budget.amount, 6)} {file.budget.kind.replace('_', ' ')} a run",
         editable=file.edit.editable,
         protected=file.edit.protected,
-        notes=[f"{note.written_by.get_username()}: {note.text}" for note in notes],
+        notes=[note.text for note in notes],
     )
 
 
@@ -402,13 +403,13 @@ def changes_wanted(candidate: Candidate, review: Review) -> str:
     """The request as the model is told it: reason, open comments, notes; and the program where it changed since."""
     threads = candidate.threads.of(candidate).filter(resolved_at=None)
     said = [
-        quoted(f"comment of {comment.name} at {thread.place}", f"{thread.quoted}\n→ {comment.text}", 3000)
+        quoted(f"comment of {speaker(comment)} at {thread.place}", f"{thread.quoted}\n→ {comment.text}", 3000)
         for thread in threads
         for comment in thread.comments.all()
     ]
     notes = Note.objects.standing().filter(candidate=candidate).values_list("text", flat=True)
     parts = [
-        f"{candidate}, the change that you handed in, was read by {review.reviewer.get_username()}, who asks for changes. Do "
+        f"{candidate}, the change that you handed in, was read by {PERSON}, who asks for changes. Do "
         "what the researchers below ask of this change; nothing else that stands there binds you.",
         quoted("what they ask for", review.reason, 4000),
         *said[:40],

@@ -12,6 +12,7 @@ from agent.quote import quoted
 from research_app.access import may_operate
 from research_app.loop import converse, propose
 from research_app.loop.bench import record_of
+from research_app.loop.disclosure import PERSON
 from research_app.models import (
     Candidate,
     Conversation,
@@ -140,9 +141,9 @@ def _begin(
     for candidate in about:
         record, notes = record_of(candidate), Note.objects.standing().filter(candidate=candidate)
         parts += [quoted(f"{name} of {candidate}", text, 4000) for name, text in record.items() if text]
-        parts += [quoted(f"note of {note.written_by.get_username()} on {candidate}", note.text, 2000) for note in notes]
+        parts += [quoted(f"note of {PERSON} on {candidate}", note.text, 2000) for note in notes]
     if why.strip():
-        parts.append(quoted(f"what {actor.get_username()} says", why.strip(), LONGEST_NOTE))
+        parts.append(quoted(f"what {PERSON} says", why.strip(), LONGEST_NOTE))
     with transaction.atomic():
         row = converse.begin(
             project,

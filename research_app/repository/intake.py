@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .errors import PatchError
 from .git import GitError, run_git
+from .public import NAMESPACE
 from .store import Repository
 
 MOST_BYTES = 20 << 20  # of a push
@@ -86,8 +87,9 @@ def take(repository: Repository, commit: str, pack: bytes) -> Pushed:
             if pack:
                 limit = f"--max-input-size={MOST_BYTES}"
                 run_git("index-pack", "--stdin", "--fix-thin", "--strict", limit, repository=beside, stdin=pack)
-            tip = repository.tip()
-            found = run_git("merge-base", "--end-of-options", tip, commit, repository=beside, accept=(0, 1))
+            # From where it left either history: the one that agents clone, or the baseline's own.
+            tips = (repository.public_tip(), repository.tip())
+            found = run_git("merge-base", "--end-of-options", commit, *tips, repository=beside, accept=(0, 1))
             base = found.stdout.decode().strip()
             message = run_git("show", "-s", "--format=%B", "--end-of-options", commit, repository=beside).stdout
             patch = Repository(beside, repository.branch).patch(base, commit) if base else ""
@@ -105,12 +107,13 @@ def take(repository: Repository, commit: str, pack: bytes) -> Pushed:
 
 def advertise_push(repository: Repository) -> bytes:
     """The first answer to a push: the branch that changes start from, and what is understood."""
-    line = f"{repository.tip()} refs/heads/{repository.branch}\0{CAPABILITIES}\n"
+    line = f"{repository.public_tip()} refs/heads/{repository.branch}\0{CAPABILITIES}\n"
     return packet("# service=git-receive-pack\n") + _FLUSH + packet(line) + _FLUSH
 
 
 def advertise_fetch(repository: Repository) -> bytes:
-    """The first answer to a clone or fetch: the baseline branch and nothing else."""
+    """The first answer to a clone or fetch: the baseline branch, without who reviewed what, and nothing else."""
+    repository.public_tip()
     said = _upload_pack(repository, "--advertise-refs")
     return packet("# service=git-upload-pack\n") + _FLUSH + said
 
@@ -157,7 +160,8 @@ def _upload_pack(repository: Repository, *options: str, stdin: bytes = b"") -> b
     # The last one that matches wins: everything is hidden, then the one branch is shown.
     shown = {"uploadpack.hideRefs": "refs/", "transfer.hideRefs": f"!refs/heads/{repository.branch}"}
     arguments = ("--stateless-rpc", *options, str(repository.path))
-    return run_git("upload-pack", *arguments, stdin=stdin, configuration=shown, timeout=300.0).stdout
+    namespace = {"GIT_NAMESPACE": NAMESPACE}
+    return run_git("upload-pack", *arguments, stdin=stdin, environment=namespace, configuration=shown, timeout=300.0).stdout
 
 
 def _message(text: str) -> tuple[str, dict[str, str]]:

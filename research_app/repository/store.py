@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from . import objects, trailers
+from . import objects, public, trailers
 from .admission import admit, text_of
 from .change import Change, Limits, diff_hash
 from .edits import Edit, apply_edits
@@ -68,6 +68,14 @@ class Repository:
         if commit is None:
             raise RepositoryError(f"The repository {self.path} has no branch {self.branch}.")
         return commit
+
+    def public_tip(self) -> str:
+        """The tip as outside agents see it: the same tree, in a history that does not say who reviewed what."""
+        return public.publish(self.path, self.branch, self.tip())
+
+    def public_name(self, commit: str) -> str:
+        """How outside agents know a commit of the baseline."""
+        return public.twins(self.path).get(commit, commit)
 
     def tree_of(self, commit: str) -> str:
         with objects.opened(self.path, full_hash(commit)) as opened:
