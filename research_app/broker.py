@@ -94,6 +94,15 @@ def state(url: str = "", timeout: float = 2.0) -> BrokerState:
     )
 
 
+def waiting(queue: str, url: str = "", timeout: float = 2.0) -> int:
+    """How many messages of a queue no worker has taken yet. Raises BrokerDown."""
+    try:
+        with client(url, timeout) as connection:
+            return int(connection.llen(queue))
+    except (redis.RedisError, OSError, ValueError) as error:
+        raise BrokerDown(_down(url or broker_url(), error)) from error
+
+
 def wait_until_ready(still_running: Callable[[], bool], seconds: float = 20.0) -> None:
     """Return once the embedded server answers (about 0.1 s; longer while it reads a large file). Raises BrokerDown."""
     deadline = time.monotonic() + seconds

@@ -26,6 +26,8 @@ from research_app.checks import MANY_WRITERS, POSTGRESQL_ADVISED
 from research_app.fleet import UnknownDevice, local_devices
 from research_app.home import broker_url, home
 from research_app.loop import reconcile
+from research_app.loop.baseline_trouble import troubles_of_newest
+from research_app.loop.watchdog import ORCHESTRATE
 from research_app.models import (
     Candidate,
     Delivery,
@@ -34,6 +36,7 @@ from research_app.models import (
     Landing,
     LandingState,
     Message,
+    Project,
     Push,
     PushState,
     Run,
@@ -81,6 +84,8 @@ def examine(thorough: bool = False) -> list[Finding]:
             database_settings,
             *questions,
             sandboxes,
+            orchestrator,
+            baselines,
             landing_queues,
             messages,
             remotes,
@@ -221,25 +226,24 @@ def devices() -> Finding:
 
 def reconciler() -> Finding:
     """Whether the process that guarantees progress holds its lease. One query."""
-    holder = (
-        TaskLease.objects.filter(name=reconcile.NAME, lease_until__gt=timezone.now())
-        .values_list("leased_by", flat=True)
-        .first()
-    )
+    held = TaskLease.objects.filter(name=reconcile.NAME, lease_until__gt=timezone.now())
+    holder, error = held.values_list("leased_by", "last_error").first() or ("", "")
+    if error:
+        return Finding("reconciler", False, f"{holder}: its last pass failed: {error}", "See its log; it tries again by itself")
     return Finding("reconciler", bool(holder), holder or "not seen", "" if holder else START)
 
 
 def workers() -> Finding:
     """Training workers that report, against the queues on which runs wait. Two queries."""
-    online = sorted(Device.objects.online().values_list("name", "kind"))
+    online = list(Device.objects.online().order_by("name"))
     waiting = set(Run.objects.filter(state=State.QUEUED).values_list("queue", flat=True).distinct())
-    unserved = sorted(waiting - {f"train.{kind}" for _, kind in online})
+    unserved = sorted(queue for queue in waiting if not any(device.serves(queue) for device in online))
     if unserved:
         fix = (
             f"Start a worker for it: make up on a machine with such a device, or celery -A research_app worker -Q {unserved[0]}"
         )
         return Finding("workers", False, f"runs wait, and no worker serves {', '.join(unserved)}", fix)
-    return Finding("workers", True, ", ".join(name for name, _ in online) or "none online", "" if online else START)
+    return Finding("workers", True, ", ".join(device.name for device in online) or "none online", "" if online else START)
 
 
 def sandboxes() -> Finding:
@@ -330,3 +334,22 @@ def stuck() -> Finding:
     runs = Run.objects.filter(state=State.STUCK).count()
     fix = "Read the reason on their pages, mend it, and choose “Try again”" if candidates or runs else ""
     return Finding("needs attention", not fix, f"{candidates} candidates, {runs} runs", fix)
+
+
+def baselines() -> Finding:
+    """Projects whose newest baseline cannot be measured. Three queries."""
+    found = list(troubles_of_newest(Project.objects.order_by("slug")).values())
+    if not found:
+        return Finding("baselines", True, "all can be measured")
+    said = "; ".join(f"{trouble.project.slug}: {trouble.sentence}" for trouble in found[:MOST_NAMED])
+    return Finding("baselines", False, said, found[0].mend)
+
+
+def orchestrator() -> Finding:
+    """Whether somebody takes the wake-ups of checks, judgements and landings. One round trip to the broker."""
+    try:
+        waiting = broker.waiting(ORCHESTRATE)
+    except broker.BrokerDown:
+        return Finding("orchestrator", True, "unknown: the broker does not answer")
+    fix = f"{START}, or celery -A research_app worker -Q {ORCHESTRATE}; the log of that worker says more"
+    return Finding("orchestrator", waiting < MANY_UNSENT, f"{waiting} wake-ups wait", fix if waiting >= MANY_UNSENT else "")

@@ -100,10 +100,27 @@ def test_more_than_two_percent_over_the_budget_is_invalid(kind: str, fact: str) 
     spent = run.number(fact) or 0.0
     within, over = (Budget(kind, spent / share) for share in (1.019, 1.021))  # type: ignore[arg-type]
 
-    assert found(run, "budget overrun", beside(budget=within)) == []
-    (finding,) = found(run, "budget overrun", beside(budget=over))
+    assert found(run, "budget overrun", Circumstances(budget=within)) == []
+    (finding,) = found(run, "budget overrun", Circumstances(budget=over))
     assert (finding.level, finding.series) == ("invalid", fact)
     assert "2.1% too many" in finding.sentence
+
+
+def test_a_run_may_spend_what_the_baselines_runs_spend_too() -> None:
+    run = honest()
+    spent = run.number("flops") or 0.0
+    budget = Budget("train_flops", spent / 1.05)
+    assert found(run, "budget overrun", beside(budget=budget)) == [], "the baseline overshoots by 5% as well"
+    more = with_facts(run, flops=1.09 * spent)
+    (finding,) = found(more, "budget overrun", beside(budget=budget))
+    assert finding.level == "invalid" and "The baseline's runs spend up to 5.0% too many." in finding.sentence
+
+
+def test_a_baseline_that_overspends_is_information() -> None:
+    run = honest()
+    budget = Budget("train_flops", (run.number("flops") or 0.0) / 1.05)
+    (finding,) = found(run, "budget overrun", Circumstances(budget=budget, of_baseline=True))
+    assert finding.level == "info" and "5.0% too many. Candidates may spend as much." in finding.sentence
 
 
 def test_an_overrun_that_the_facts_deny_is_read_off_the_curve() -> None:

@@ -102,6 +102,14 @@ def test_two_percent_over_the_budget_is_tolerated_and_more_is_not() -> None:
     assert only_rule(health) == ("overspent", "1 of 3 candidate runs exceeded the budget, by up to 2.5%")
 
 
+def test_a_candidate_may_exceed_the_budget_by_what_the_baseline_exceeds_it_by() -> None:
+    baseline = [replace(run, spent=105.0) for run in BASELINE]
+    assert check(baseline, [*CANDIDATE, replace(RUN, spent=105.4)]).state == "healthy", "nobody is blamed for the baseline"
+    health = check(baseline, [*CANDIDATE, replace(RUN, spent=109.0)])
+    words = "1 of 3 candidate runs exceeded the budget, by up to 9.0%; the baseline's runs do by up to 5.0%"
+    assert only_rule(health) == ("overspent", words)
+
+
 @pytest.mark.parametrize(("lower_is_better", "candidate"), [(True, runs(1.7, 1.71)), (False, runs(2.3, 2.31))])
 def test_a_gain_too_good_to_be_true_waits_for_a_person(lower_is_better: bool, candidate: list[RunFacts]) -> None:
     health = check(BASELINE, candidate, lower_is_better=lower_is_better)

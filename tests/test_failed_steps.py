@@ -93,7 +93,7 @@ def test_a_missing_text_is_not_blamed_on_the_change(project: Project, run: Run, 
     train.train_next(run.queue, device)
     found = fresh(run)
     assert (found.state, found.failed_step) == (State.STUCK, "finding its text")
-    assert "the project's text is not on this machine" in found.reason and "0000/visible" in found.reason
+    assert "the project's text is not on this machine" in found.reason and "0000/held_out/gate.bin" in found.reason
 
 
 def test_a_pattern_without_a_group_is_named_and_not_tried_again(project: Project, run: Run, device: Device) -> None:

@@ -37,6 +37,7 @@ Rule = Literal[
 ]
 
 BUDGET_TOLERANCE = 0.02
+BUDGET_SPREAD = 1.1  # times what the baseline exceeds it by: the detectors say the same (training/detectors/resources.py)
 PLAUSIBLE_GAIN = 0.10
 FAILURE_GAP = 0.10
 FAILURE_ALPHA = 0.05
@@ -107,8 +108,7 @@ def check(
         *_bad_scores(baseline, candidate),
         *(Finding("probe", f"the {name} probe failed") for name, passed in (probes or {}).items() if not passed),
         *(Finding("protected files", f"the protected file {path} was changed") for path in protected_changed),
-        *_overspent(baseline, "baseline"),
-        *_overspent(candidate, "candidate"),
+        *_overspent(baseline, candidate),
     ]
     gain = _gain(baseline, candidate, lower_is_better)
     doubts = _doubts(gain, risk_flags, plausible_gain)
@@ -174,12 +174,16 @@ def _bad_scores(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> 
     return findings
 
 
-def _overspent(runs: Sequence[RunFacts], arm: str) -> list[Finding]:
-    over = [run for run in runs if run.spent > run.budget * (1 + BUDGET_TOLERANCE)]
+def _overspent(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> list[Finding]:
+    """A candidate may exceed the budget by BUDGET_TOLERANCE, or by what the baseline's own runs exceed it by."""
+    usual = max((run.spent / run.budget - 1 for run in baseline), default=0.0)
+    allowed = max(BUDGET_TOLERANCE, BUDGET_SPREAD * usual)
+    over = [run.spent / run.budget - 1 for run in candidate if run.spent > run.budget * (1 + allowed)]
     if not over:
         return []
-    worst = max(run.spent / run.budget - 1 for run in over)
-    return [Finding("overspent", f"{len(over)} of {len(runs)} {arm} runs exceeded the budget, by up to {share(worst, 1)}")]
+    sentence = f"{len(over)} of {len(candidate)} candidate runs exceeded the budget, by up to {share(max(over), 1)}"
+    beside = f"; the baseline's runs do by up to {share(usual, 1)}" if usual > BUDGET_TOLERANCE else ""
+    return [Finding("overspent", sentence + beside)]
 
 
 def _gain(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts], lower_is_better: bool) -> float | None:

@@ -91,6 +91,7 @@ def record_of(run: Run, result: RunResult) -> tuple[RunRecord, Circumstances]:
             for other in compared
         ],
         budget=file.run_budget(run.budget_share, run.scale),
+        of_baseline=run.patch_set_id is None and run.cell_id is None,
         overlap=overlap_of(run, run.commit),
         baseline_overlap=overlap_of(run, run.baseline.commit),
         peak_flops=device_peak_flops(device) if device else None,
@@ -135,7 +136,8 @@ def with_findings(health: Health, runs: Sequence[Run]) -> dict[str, Any]:
     for run in runs:
         for found in run.facts.get("findings", []):
             if found["level"] == "invalid":
-                findings.append({"rule": found["detector"], "sentence": f"{found['sentence']} (seed {run.seed})"})
+                whose = "" if run.patch_set_id else "the baseline's run: "
+                findings.append({"rule": found["detector"], "sentence": f"{whose}{found['sentence']} (seed {run.seed})"})
                 state = "invalid"
         if run.failed_step == EXAMINING:
             findings.append({"rule": "detectors", "sentence": f"a detector failed on run {run.pk} (seed {run.seed})"})

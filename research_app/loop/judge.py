@@ -18,12 +18,13 @@ from django.db.models import Q
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import Decision, Policy, decide
 from research_app.ladder import SMALLEST as SCALE
-from research_app.loop.attention import attempt, gave_up
+from research_app.loop.attention import ask, attempt, gave_up
 from research_app.loop.diverged import mark_diverged, settle_baseline
 from research_app.loop.doubt import doubt_by_aa
 from research_app.loop.noise_record import record_noise
 from research_app.loop.rejudge import judged_again, landing_waiting_for, still_good
 from research_app.loop.runs import ensure_bank, ensure_curve, request_run
+from research_app.loop.watchdog import Look
 from research_app.loop.weigh import Arms, confirm, looks_of, weigh, weigh_confirmation
 from research_app.models import (
     BaselineVersion,
@@ -42,6 +43,7 @@ from research_app.models import (
     State,
     Verdict,
 )
+from research_app.models.candidate import Cause
 from research_app.models.run import RunQuerySet
 from training.spec import Outcome
 
@@ -108,7 +110,7 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     candidate, policy = patch_set.candidate, patch_set.candidate.project.file.decision_policy()
     bank, noise = bank_of(patch_set.base, policy.bank_for(len(runs))), candidate.project.noise(judging=candidate.pk)
     if bank is None or noise is None:
-        lease.release()  # the bank's next run wakes it again
+        wait_for_baseline(patch_set, lease)
         return
     arms = Arms(bank, runs)
     decisions = decide_looks(policy, noise, arms, candidate.project.sign > 0)
@@ -127,6 +129,15 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     else:
         stage = {"drop": Stage.DROPPED, "inconclusive": Stage.INCONCLUSIVE, "invalid": Stage.INVALID}[step]
         conclude(candidate, lease, to_person(candidate, stage, evidence), evidence.reason, evidence, None)
+
+
+def wait_for_baseline(patch_set: PatchSet, lease: Lease) -> None:
+    """Give the candidate back until the baseline's next run has ended; where none will bring anything, it says so at once."""
+    reason = Look().baseline(patch_set.base, SCALE)
+    if isinstance(reason, bool):
+        lease.release()  # the next run wakes it again
+    else:
+        ask(patch_set.candidate, *reason, lease=lease)
 
 
 def decide_looks(policy: Policy, noise: Noise, arms: Arms, lower_is_better: bool) -> list[Decision]:
@@ -162,9 +173,12 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     curve = patch_set.base.runs.of_baseline().filter(purpose=Purpose.CURVE)
     noise = project.noise(but=theirs.values_list("pk", flat=True), judging=candidate.pk)
     if noise is None or any(run.state != State.FINISHED for run in [*theirs, *curve]) or made_up_for(patch_set, theirs, fresh):
-        lease.release()
+        wait_for_baseline(patch_set, lease)
         return
     arms = Arms([run for run in theirs.order_by("pk") if run.outcome == Outcome.completed], fresh)
+    if not arms.baseline:
+        ask(candidate, nothing_to_compare(theirs), Cause.RUN, lease)
+        return
     gate_baseline, gate_mine = arms.scores()
     gate = project.sign * (sum(gate_baseline) / len(gate_baseline) - sum(gate_mine) / len(gate_mine))
     told = None if project.self_reported else gate
@@ -201,6 +215,13 @@ def made_up_for(patch_set: PatchSet, theirs: RunQuerySet, fresh: Sequence[Run]) 
     return True
 
 
+def nothing_to_compare(theirs: RunQuerySet) -> str:
+    """Why a confirmation cannot be judged: no run of the baseline on its seeds has a score (one query)."""
+    newest = theirs.order_by("-pk")[0]
+    said = f"None of the {len(theirs)} fresh runs of the baseline that it is to be compared with has a score. "
+    return said + f"The newest, {newest.name}: {newest.reason} Mend that, then choose “Try again”."
+
+
 def gate_after(candidate: Candidate) -> Stage:
     """Where a solid candidate waits for a person: gate 1, or gate 2 in a project of one rung and for what only takes back."""
     taken_back = candidate.kind in (Kind.REMOVAL, Kind.REVERT)
@@ -220,7 +241,7 @@ def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landin
     policy = project.file.decision_policy()
     bank = bank_of(patch_set.base, max(policy.bank, policy.confirm_runs))
     if bank is None:
-        lease.release()
+        lease.release()  # the watchdog takes it out of the queue where the tip cannot be measured
         return
     noise = project.noise(but=[run.pk for run in bank], judging=candidate.pk) or project.noise()
     if noise is None:

@@ -22,6 +22,7 @@ from agent.same import propose_nothing
 from agent.steering import arms_of, drawn_category, drawn_mode
 from research_app.evidence.noise import Noise
 from research_app.loop.attention import UNKNOWN
+from research_app.loop.baseline_trouble import troubles_of_newest
 from research_app.loop.near_misses import AUTHOR as COMBINE
 from research_app.loop.near_misses import joined, next_combination
 from research_app.models import (
@@ -279,7 +280,10 @@ def wants_more(asked: Round) -> bool:
         return False
     file, at_work = project.file, project.turns.under_way().count()
     devices = Device.objects.online().filter(kind=file.train.device).count()
-    return at_work < file.agents.at_once and ahead(project) + at_work < 2 * max(1, devices)
+    if at_work >= file.agents.at_once or ahead(project) + at_work >= 2 * max(1, devices):
+        return False
+    trouble = troubles_of_newest([project]).get(project.pk)
+    return trouble is None or not trouble.blocking  # what is proposed now could not be measured
 
 
 def made_or_coming(asked: Round) -> int:

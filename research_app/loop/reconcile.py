@@ -17,6 +17,7 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from research_app.audit.checkpoints import export_due
+from research_app.ladder import SMALLEST
 from research_app.loop.converse import take_up_changes, wake_conversations
 from research_app.loop.judge import JUDGED
 from research_app.loop.lost import what_became_of
@@ -25,11 +26,12 @@ from research_app.loop.notify.wake import wake_notifications
 from research_app.loop.propose import close_round, lost_turn, wants_more
 from research_app.loop.push import wake_pushes
 from research_app.loop.queue import not_held
-from research_app.loop.rejudge import judged_again
+from research_app.loop.rejudge import not_judged
 from research_app.loop.runs import ensure_bank, requeue
 from research_app.loop.runs import retry as retry_runs
 from research_app.loop.scale_up import report_stuck, scale_up_waits, wake
 from research_app.loop.stack_check import wake_stack_checks
+from research_app.loop.watchdog import watch
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -54,6 +56,7 @@ from research_app.models import (
 from research_app.models.candidate import RESTING
 from research_app.models.lease import DATABASE_AWAY, LEASE, Leased, due, unclaimed
 from training.failure import in_words
+from training.spec import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +105,7 @@ def reconcile() -> None:
     steps = (
         relay_messages, note_lost_workers, wake_proposers, take_up_changes, wake_conversations, wake_checks, free_lost_runs,
         complete_banks, wake_devices, wake_judges, wake_scale_ups, return_stuck_landings, wake_landings, notice_moved_branches,
-        wake_pushes, wake_stack_checks, close_full_rounds, wake_notifications, export_due,
+        wake_pushes, wake_stack_checks, watch, close_full_rounds, wake_notifications, export_due,
     )  # fmt: skip
     failed = []
     for step in steps:
@@ -221,12 +224,12 @@ def return_stuck_landings() -> None:
     stuck = Landing.objects.filter(
         state=LandingState.REJUDGING, patch_set__runs__state=State.STUCK, patch_set__runs__purpose=Purpose.REJUDGE
     )
-    for landing in stuck.select_related("candidate__project", "project"):
+    for landing in stuck.select_related("candidate__project", "project").distinct():
+        run = landing.patch_set.runs.filter(state=State.STUCK, purpose=Purpose.REJUDGE).order_by("pk")[0]
         lease = Candidate.claim(landing.candidate_id, NAME, Q(stage=Stage.LANDING))
         if lease:
-            why = "the run on the new baseline could not be trained."
             with transaction.atomic():
-                judged_again(landing, landing.candidate, lease, Stage.CRASHED, why, {})
+                not_judged(landing, landing.candidate, lease, run.reason)
 
 
 def wake_landings() -> None:
@@ -249,19 +252,30 @@ def close_full_rounds() -> None:
 
 
 def retry(candidate: Candidate, actor: str) -> None:
-    """A person says that what stood in the way is mended: stuck runs and checks get fresh attempts."""
+    """A person says that what stood in the way is mended: fresh attempts for its step, its runs, and those it waits for."""
     with transaction.atomic():
-        Candidate.objects.filter(pk=candidate.pk).update(needs_attention="", attempts=0, last_error="")
-        climbing = candidate.scale_ups.running().values("rung")
-        theirs = Q(patch_set=None, baseline__patch_sets__current_of=candidate, scale__in=climbing)
-        runs = Run.objects.filter(Q(patch_set__candidate=candidate) | theirs, state=State.STUCK)
+        fresh = {"needs_attention": "", "attention_cause": "", "attempts": 0, "last_error": "", "retry_at": None}
+        Candidate.objects.filter(pk=candidate.pk).update(**fresh)
+        runs = Run.objects.filter(Q(patch_set__candidate=candidate, state=State.STUCK) | waited_for(candidate))
         retry_runs(runs.select_related("project", "patch_set__candidate", "baseline").distinct(), actor)
         Event.objects.record("tried again", candidate, actor, candidate.project)
 
 
+def waited_for(candidate: Candidate) -> Q:
+    """Runs of its baseline that it waits for and that a machine gave up on, or that it is confirmed against and crashed."""
+    climbing = candidate.scale_ups.running().values("rung")
+    theirs = Q(patch_set=None, cell=None, baseline__patch_sets__current_of=candidate)
+    confirming = Run.objects.filter(patch_set__current_of=candidate, purpose=Purpose.CONFIRM).values("seed")
+    crashed = Q(purpose=Purpose.CONFIRM, state=State.FINISHED, seed__in=confirming)
+    crashed &= ~Q(outcome__in=(Outcome.completed, Outcome.cancelled))
+    return theirs & (Q(state=State.STUCK) & (Q(scale=SMALLEST) | Q(scale__in=climbing)) | crashed)
+
+
 def retry_bank(project: Project, actor: str) -> None:
-    """The same for a baseline bank whose runs are stuck."""
+    """The same for the baseline's own runs: those that a machine gave up on, and those of its newest bank that crashed."""
     with transaction.atomic():
-        runs = project.runs.filter(patch_set=None, state=State.STUCK)
+        failed = Q(state=State.FINISHED, purpose=Purpose.BANK, baseline=project.tip())
+        failed &= ~Q(outcome__in=(Outcome.completed, Outcome.cancelled))
+        runs = project.runs.filter(Q(state=State.STUCK) | failed, patch_set=None)
         if retry_runs(runs.select_related("project", "baseline"), actor):
             Event.objects.record("tried again", project, actor, project)

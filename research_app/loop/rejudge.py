@@ -222,8 +222,26 @@ def judged_again(landing: Landing, candidate: Candidate, lease: Lease, stage: St
         lost = f"Judged together, they do not hold: {why}"
         batch.dissolve(landing, stage, lost, smaller=True, candidate_lease=lease, **fields)
     else:
-        lost = no_longer_holds(candidate.evidence, fields.get("evidence"), why)
+        lost = f"On the new baseline its run did not end well: {why}"
+        if fields:
+            lost = no_longer_holds(candidate.evidence, fields.get("evidence"), why)
         waiting.update(state=LandingState.RETURNED, reason=lost, ended_at=timezone.now())
         void_votes(candidate, lost)
         candidate.move(Stage.READY if fields else stage, lost, lease=lease, **fields)
+    Message.objects.enqueue("land", landing.project_id)
+
+
+def not_judged(landing: Landing, candidate: Candidate, lease: Lease, why: str) -> None:
+    """Nothing on the new baseline can be measured: back to the reviewers, as it was, or a batch taken apart. In a transaction.
+
+    `lease` is a claim on the candidate.
+    """
+    lost = f"It could not be judged again on the new baseline: {why}"
+    if batch.is_batch(landing):
+        batch.dissolve(landing, Stage.CRASHED, lost, smaller=True, candidate_lease=lease)
+    else:
+        waiting = Landing.objects.filter(pk=landing.pk, state=LandingState.REJUDGING)
+        waiting.update(state=LandingState.RETURNED, reason=lost, ended_at=timezone.now())
+        void_votes(candidate, lost)
+        candidate.move(Stage.READY, lost, lease=lease)
     Message.objects.enqueue("land", landing.project_id)

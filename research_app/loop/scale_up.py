@@ -21,7 +21,7 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
 from research_app.ladder import SMALLEST, Rung
-from research_app.loop.attention import attempt, gave_up
+from research_app.loop.attention import ask, attempt, gave_up
 from research_app.loop.diverged import mark_diverged, settle_baseline
 from research_app.loop.runs import CURVE_SEED, cancel, request_run, requeue
 from research_app.loop.votes import void_votes
@@ -42,6 +42,7 @@ from research_app.models import (
     State,
     Verdict,
 )
+from research_app.models.candidate import Cause
 from training.spec import Outcome
 
 LEAST_TAU = 0.05
@@ -360,7 +361,8 @@ def report_stuck(step: ScaleUp) -> bool:
     if stuck is None:
         return False
     why = f"Its scale-up waits for {stuck.name} at {step.rung}. {stuck.reason}"
-    Candidate.objects.filter(pk=step.candidate_id, stage=Stage.SCALING_UP, needs_attention="").update(needs_attention=why)
+    if step.candidate.stage == Stage.SCALING_UP:
+        ask(step.candidate, why, Cause.RUN if stuck.patch_set_id else Cause.BASELINE)
     return True
 
 

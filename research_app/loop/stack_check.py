@@ -180,8 +180,11 @@ def weigh(check: StackCheck, lease: Lease) -> None:
     """Main effects, bundle against sum, and the landings that this speaks against; nothing while runs are under way."""
     runs = list(Run.objects.filter(cell__check_of=check).select_related("cell").order_by("seed"))
     noise = check.project.noise()
-    if noise is None or any(run.state not in (State.FINISHED, State.STUCK) for run in runs):
+    if any(run.state not in (State.FINISHED, State.STUCK) for run in runs):
         lease.release()
+        return
+    if noise is None:
+        end(check, lease, CheckState.FAILED, f"Nothing can be told from chance: {check.project.why_no_noise()}.", {})
         return
     members = by_number(list(check.candidates.select_related("evidence")))
     plan, _ = rows_of([str(member.number) for member in members], check.folded)

@@ -181,7 +181,9 @@ def find_text(project: Project, hidden: bool) -> None:
     if project.corpus is None:
         return
     held_out = ["gate.bin", "hidden.bin"] if hidden else ["gate.bin"]
-    wanted = [project.corpus / "visible", *(project.corpus / "held_out" / name for name in held_out)]
+    wanted = [project.corpus, *(project.corpus / "held_out" / name for name in held_out)]
+    if not project.self_reported:
+        wanted.append(project.corpus / "visible")
     if missing := [str(path) for path in wanted if not path.exists()]:
         raise FileNotFoundError(f"the project's text is not on this machine: {', '.join(missing)}")
 

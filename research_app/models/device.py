@@ -47,6 +47,10 @@ class Device(models.Model):
         told = {"kind": kind, "index": index, "seen_at": timezone.now(), **known}
         return cls.objects.update_or_create(name=name, defaults=told)[0]
 
+    def serves(self, queue: str) -> bool:
+        """Whether its worker takes runs from this queue, as `DeviceQuerySet.serving` asks for it."""
+        return self.queue == queue or (not self.queue and self.kind == queue.removeprefix("train."))
+
     def accepts(self, minimum: str) -> bool:
         """Whether its sandbox is at least as good as a project demands."""
         return Level(self.sandbox_level).at_least(Level(minimum))

@@ -92,6 +92,21 @@ class Project(models.Model):
         What is being judged must not set its own standard: `but` are keys of runs, `judging` the key of a candidate, that are
         left out.
         """
+        try:
+            return pool_guarded(self._repeats(scale, but, judging))
+        except EvidenceError:
+            return None
+
+    def why_no_noise(self, scale: str = SMALLEST) -> str:
+        """Why sigma cannot be measured at a rung; empty where it can (one query)."""
+        try:
+            pool_guarded(self._repeats(scale))
+        except EvidenceError as error:
+            return str(error)
+        return ""
+
+    def _repeats(self, scale: str, but: Collection[int] = (), judging: int | None = None) -> list[Repeats]:
+        """The scores of every group of repeated runs."""
         groups: dict[tuple[int, int | None], Repeats] = {}
         rows = self.runs.scored().filter(scale=scale, budget_share=1.0, cell=None)
         rows = rows.exclude(pk__in=but) if but else rows
@@ -101,10 +116,7 @@ class Project(models.Model):
                 name = "baseline" if number is None else f"C-{number}"
                 group = groups.setdefault((baseline, patch_set), Repeats(name, [], anchor=patch_set is None))
                 group.scores.append(float(score or 0.0))
-        try:
-            return pool_guarded(list(groups.values()))
-        except EvidenceError:
-            return None
+        return list(groups.values())
 
     def tip(self) -> "BaselineVersion":
         """The newest baseline version as the database knows it (one query)."""

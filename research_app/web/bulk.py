@@ -47,8 +47,8 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_project(request, slug)
     numbers = [int(number) for number in request.POST.getlist("pick") if number.isdecimal() and len(number) < 10]
     action = request.POST.get("action", "")
-    inbox = request.POST.get("back") == "inbox"
-    back = redirect("inbox" if inbox else f"{reverse('candidates', args=[slug])}?{bare_query(request.POST.get('query', ''))}")
+    listed = f"{reverse('candidates', args=[slug])}?{bare_query(request.POST.get('query', ''))}"
+    back = redirect({"inbox": "inbox", "project": project.get_absolute_url()}.get(request.POST.get("back", ""), listed))
     if action not in ACTIONS or not numbers:
         messages.warning(request, "Nothing was done: choose candidates, then what to do with them.")
         return back

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from research_app.ladder import SMALLEST
+from research_app.loop.waits import waits_for
 from research_app.models import Candidate, Event, Evidence, Run
 from research_app.models.run import is_usable
 from research_app.web import comparison, findings, live
@@ -91,6 +92,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "patch_set": patch_set,
         "base": base,
         "tip": project.tip(),
+        "waits": waits_for(shown),
         "evidence": evidence,
         "card": card_of(evidence, earlier, project, mine) if evidence else None,
         "effect": effect,

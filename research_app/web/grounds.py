@@ -8,6 +8,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from research_app.evidence.noise import LeftOut, Noise, Rate, false_accept_rate
+from research_app.loop.baseline_trouble import troubles_of_newest
 from research_app.loop.noise_record import changed_much, last_recorded
 from research_app.models import Event, Project, Purpose, Stage, State, Verdict
 from research_app.models.candidate import RESTING
@@ -38,6 +39,7 @@ class Grounds:
     false_accepts: Rate | None
     aa_rate: float
     recorded: Event | None = None
+    no_noise: str = ""  # why there is no sigma; empty where there is one
 
     @property
     def seconds(self) -> float:
@@ -60,10 +62,19 @@ class Grounds:
 
     @classmethod
     def of(cls, project: Project) -> "Grounds":
-        """Four queries; when a run has ended since the last time a fifth, which reads every score of the project."""
+        """Four queries; one more, which reads every score, when a run has ended since; three more while there is no sigma."""
         policy, noise = project.file.policy, kept(project, version_of(project), Project.noise)
-        recorded = last_recorded(project)
-        return cls(device_time(project), policy.screening_share, noise, false_accepts(project), policy.aa_rate, recorded)
+        recorded, missing = last_recorded(project), "" if noise else why_no_noise(project)
+        share, rate = policy.screening_share, policy.aa_rate
+        return cls(device_time(project), share, noise, false_accepts(project), rate, recorded, missing)
+
+
+def why_no_noise(project: Project) -> str:
+    """Why sigma is not measured, in a sentence (three queries)."""
+    trouble = troubles_of_newest([project]).get(project.pk)
+    if trouble is not None:
+        return f"cannot be measured: {trouble.cause[0].lower()}{trouble.cause[1:]}"
+    return "not measured yet: it takes two runs of the baseline that have a score"
 
 
 def device_time(project: Project) -> list[Spent]:

@@ -1,12 +1,11 @@
 """/ : “your turn” across projects: what waits for this person, for others, and for somebody to mend it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db.models import Count, Max
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
@@ -14,8 +13,9 @@ from django.views.decorators.http import require_POST, require_safe
 from research_app.access import may_operate
 from research_app.loop.reconcile import retry_bank
 from research_app.loop.runs import costs_of
+from research_app.loop.troubles import troubles
 from research_app.loop.votes import turns_of
-from research_app.models import Candidate, Landing, Project, Run, Stage, State
+from research_app.models import Candidate, Project, Run, Stage, State
 from research_app.models.candidate import RESTING, TO_ANSWER, WAITING
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
@@ -25,7 +25,6 @@ from research_app.web.outlook import Outlook, outlooks
 from research_app.web.waiting import waiting_for
 
 SHOWN = 50  # decisions on one page: the oldest first
-TROUBLES = 20
 
 
 @dataclass(frozen=True)
@@ -54,18 +53,6 @@ class Card:
     @property
     def candidates(self) -> int:
         return sum(self.stages.values())
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What a machine gave up on: the words, where to look, and what “try again” is sent to."""
-
-    project: Project
-    name: str
-    address: str
-    why: str
-    candidate: Candidate | None = None  # tried again by itself; otherwise the baseline's runs are
-    mendable: bool = True
 
 
 @researcher
@@ -97,11 +84,11 @@ def inbox(request: HttpRequest) -> HttpResponse:
 @operator
 @require_POST
 def try_again(request: HttpRequest, slug: str) -> HttpResponse:
-    """Fresh attempts for the runs of a project's baseline that the machine gave up on."""
+    """Fresh attempts for the runs of a project's baseline that the machine gave up on, or that did not end well."""
     project = get_project(request, slug)
     retry_bank(project, request.user.get_username())
     messages.info(request, f"The baseline's runs of {project.slug} are tried again.")
-    return redirect("inbox")
+    return redirect(project if request.POST.get("back") == "project" else "inbox")
 
 
 def cards() -> list[Card]:
@@ -117,22 +104,3 @@ def cards() -> list[Card]:
     projects = list(Project.objects.order_by("slug"))
     views = outlooks(projects)
     return [Card(p, stages[p.pk], training.get(p.pk, 0), views[p.pk], undone[p.pk]) for p in projects]
-
-
-def troubles(projects: Sequence[Project]) -> list[Trouble]:
-    """What needs attention: candidates, baseline runs, landings that are held up. Three queries."""
-    found = [
-        Trouble(c.project, f"{c}: {c.get_stage_display()}", c.get_absolute_url(), c.needs_attention, c)
-        for c in Candidate.objects.exclude(needs_attention="").select_related("project").order_by("stage_since")[:TROUBLES]
-    ]
-    by_pk = {project.pk: project for project in projects}
-    stuck = Run.objects.of_baseline().filter(state=State.STUCK).order_by().values_list("project_id")
-    for pk, count, why in stuck.annotate(Count("pk"), Max("reason")):
-        words = f"{count} run{'s'[: count > 1]} of the baseline"
-        found.append(Trouble(by_pk[pk], words, f"{by_pk[pk].get_absolute_url()}baseline/", why))
-    held = Landing.objects.active().exclude(trouble="").select_related("project", "candidate")
-    for landing in held[:TROUBLES]:
-        place = f"{landing.project.get_absolute_url()}candidates/{landing.candidate.number}/"
-        words = f"landing of {landing.candidate}"
-        found.append(Trouble(landing.project, words, place, landing.trouble, mendable=False))
-    return found

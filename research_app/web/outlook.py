@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.db.models import Avg, Count, Min, Q
 from django.utils import timezone
 
+from research_app.loop.baseline_trouble import troubles_of_newest
 from research_app.models import Candidate, Device, Evidence, Project, Round, Run, Stage, State, Verdict
 from research_app.models.candidate import RESTING
 from research_app.web import figures
@@ -54,13 +55,17 @@ class Work:
 
 
 def outlooks(projects: Sequence[Project]) -> dict[int, Outlook]:
-    """The outlook of every project. Seven queries, however many there are."""
-    work = work_of(projects)
-    return {project.pk: outlook(project, work[project.pk]) for project in projects}
+    """The outlook of every project. Nine queries, however many there are, and one more where a baseline has trouble."""
+    work, baselines = work_of(projects), troubles_of_newest(projects)
+    blocked = {pk for pk, trouble in baselines.items() if trouble.blocking}
+    return {project.pk: outlook(project, work[project.pk], project.pk in blocked) for project in projects}
 
 
-def outlook(project: Project, work: Work) -> Outlook:
+def outlook(project: Project, work: Work, blocked: bool) -> Outlook:
     """What happens and what comes next. No query."""
+    if blocked:
+        mend = "Nothing is expected before that is mended: see what needs attention."
+        return Outlook("Its baseline cannot be measured, so nothing is proposed for it.", mend)
     if project.paused:
         return Outlook("Paused: nothing new is proposed.", "Resume it on the project's page.")
     if not work.devices:

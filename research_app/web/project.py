@@ -13,7 +13,9 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from research_app.access import may_operate
 from research_app.loop import propose
+from research_app.loop.troubles import troubles
 from research_app.models import Candidate, Device, Project, Purpose, Run, Stage, State
 from research_app.models.candidate import DISCARDED, RESTING, WAITING
 from research_app.models.run import arrays_of, is_usable
@@ -71,12 +73,15 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "rounds": shown.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
         "last_round": shown.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
         "trying": tried_now(shown),
+        "troubles": troubles([shown]),
+        "may_operate": may_operate(request.user),
         "funnel": kept(shown, version, funnel_of),
         "cost": cost_of(shown),
         "chart_version": f"{sum(counts.values())}-{sum(counts.get(s, 0) for s in RESTING)}-{shown.baseline_versions.count()}",
     }
     fragments = {
         "status": "project/_status.html",
+        "troubles": "project/_troubles.html",
         "training": "project/_training.html",
         "turn": "project/_turn.html",
         "grounds": "project/_grounds.html",

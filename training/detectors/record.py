@@ -123,6 +123,7 @@ class Circumstances:
     memory_limit: int | None = None  # bytes
     overlap: Overlap | None = None
     baseline_overlap: Overlap | None = None
+    of_baseline: bool = False  # whether the run is one of the baseline's own
 
 
 def _curve(name: str, columns: Columns) -> Curve:

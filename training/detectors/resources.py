@@ -27,6 +27,7 @@ from training.detectors.record import (
 from training.spec import GIB, Budget
 
 SIZES = ((GIB, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+BUDGET_SPREAD = 1.1  # times what the baseline overspends: its runs differ a little from each other
 BUDGET_TOLERANCE = 0.02  # the last step may end a little over; health says the same (research_app/evidence/health.py)
 COLLAPSE = 0.4  # of the run's own best half: a busy machine costs a run up to half of its speed
 TAIL = 10.0  # times the median step, in one step of a hundred
@@ -141,19 +142,18 @@ def memory_peak(run: RunRecord, circumstances: Circumstances) -> Iterator[Findin
 
 
 def budget_overrun(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
-    """More than BUDGET_TOLERANCE over the budget, by the run's facts or by its own curve, whichever is more: invalid.
+    """More than is tolerated over the budget, by the run's facts or by its own curve, whichever is more: invalid.
 
-    A clock is read off the curve, without its last point, where there is one: the last validation is free of charge.
+    Tolerated is BUDGET_TOLERANCE, or what the baseline's own runs overspend where that is more: a target that does not stop
+    in time does so in both arms. A run of the baseline that overspends is information.
     """
     budget = circumstances.budget
     if budget is None:
         return
-    curve = run.curve(BUDGET_SERIES[budget.kind])
-    fact = max(run.number(name) or 0.0 for name in BUDGET_FACTS[budget.kind])
-    if budget.kind == "wall_seconds" and len(curve) > 1:
-        curve, fact = Curve(curve.name, curve.steps[:-1], curve.values[:-1]), 0.0
-    spent = max(fact, float(curve.values.max()) if len(curve) else 0.0)
-    if spent <= budget.amount * (1 + BUDGET_TOLERANCE):
+    spent, curve = spent_by(run, budget)
+    others = () if circumstances.of_baseline else circumstances.baseline
+    usual = max((spent_by(other, budget)[0] / budget.amount - 1 for other in others), default=0.0)
+    if spent <= budget.amount * (1 + max(BUDGET_TOLERANCE, BUDGET_SPREAD * usual)):
         return
     over = curve.steps[curve.values > budget.amount]
     where = (curve.name, int(over[0]), int(over[-1])) if len(over) else (None, None, None)
@@ -161,7 +161,24 @@ def budget_overrun(run: RunRecord, circumstances: Circumstances) -> Iterator[Fin
     sentence = (
         f"Spent {number(spent, 4)} {unit} of a budget of {number(budget.amount, 4)}, {spent / budget.amount - 1:.1%} too many."
     )
+    if circumstances.of_baseline:
+        yield Finding("budget overrun", "info", f"{sentence} Candidates may spend as much.", *where)
+        return
+    if usual > BUDGET_TOLERANCE:
+        sentence += f" The baseline's runs spend up to {usual:.1%} too many."
     yield Finding("budget overrun", "invalid", sentence, *where)
+
+
+def spent_by(run: RunRecord, budget: Budget) -> tuple[float, Curve]:
+    """What a run spent of the quantity that its budget counts, and the curve that it is read off.
+
+    A clock is read off the curve, without its last point, where there is one: the last validation is free of charge.
+    """
+    curve = run.curve(BUDGET_SERIES[budget.kind])
+    fact = max(run.number(name) or 0.0 for name in BUDGET_FACTS[budget.kind])
+    if budget.kind == "wall_seconds" and len(curve) > 1:
+        curve, fact = Curve(curve.name, curve.steps[:-1], curve.values[:-1]), 0.0
+    return max(fact, float(curve.values.max()) if len(curve) else 0.0), curve
 
 
 def shrinking_counts(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
