@@ -97,6 +97,25 @@ def test_a_day_is_counted_from_midnight_to_midnight(client: Client, three: Proje
     assert numbers(text(client, "since=yesterday&until=2020-13-45")) == [2, 1]
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("until=9999-12-31", [2, 1]),
+        ("since=9999-12-31", []),
+        ("since=0001-01-01", [2, 1]),
+        ("until=0001-01-01", []),
+        ("since=0001-01-01&until=9999-12-31", [2, 1]),
+        ("until=12/31/9999", [2, 1]),
+    ],
+)
+def test_the_first_and_the_last_day_that_there_are_are_days(
+    client: Client, three: Project, zone: str, query: str, shown: list[int]
+) -> None:
+    with timezone.override(zone):
+        assert numbers(text(client, query)) == shown
+
+
 def test_an_effect_that_health_hides_matches_no_filter_of_effects(client: Client, project: Project) -> None:
     candidate = make_candidate(project, effect=0.9, verdict=Verdict.INVALID, stage=Stage.INVALID)
     assert candidate.evidence
@@ -118,7 +137,7 @@ def test_time_saved_is_shown_and_sorted_by_where_it_was_confirmed(client: Client
 
 
 def test_columns_are_remembered_for_a_person_and_an_address_wins(client: Client, three: Project) -> None:
-    assert ">Effect" in text(client)
+    assert ">Gain" in text(client)
     response = client.post(f"{LIST}columns/", {"column": ["author", "constants", "nonsense"], "query": "stage=ready&page=3"})
     assert response.headers["Location"] == f"{LIST}?stage=ready&columns=author%2Cconstants"
     page = text(client)

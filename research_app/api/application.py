@@ -6,6 +6,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Field, Header, NinjaAPI, Query, Status
 from ninja.openapi.schema import OpenAPISchema
+from ninja.renderers import JSONRenderer
 
 from agent.proposal import Edit, Proposal
 from research_app.api import problems, schemas, told
@@ -17,6 +18,7 @@ from research_app.loop.disclosure import speaker
 from research_app.loop.propose import enter, program_of, tried
 from research_app.loop.revise import revise
 from research_app.models import Author, Candidate, Comment, Run, RunLog, Thread
+from research_app.strict_json import strict
 
 PAGE, MOST_ON_PAGE = 50, 200
 ROOT = "/api/v1"
@@ -45,7 +47,17 @@ class Api(NinjaAPI):
         return schema
 
 
-api = Api(title="Signoff", version="1", description=DESCRIPTION, urls_namespace="api")
+class StrictRenderer(JSONRenderer):
+    """JSON as the standard has it: what is no finite number is null."""
+
+    json_dumps_params = {"allow_nan": False}
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> Any:
+        """The answer's text."""
+        return super().render(request, strict(data), response_status=response_status)
+
+
+api = Api(title="Signoff", version="1", description=DESCRIPTION, urls_namespace="api", renderer=StrictRenderer())
 problems.install(api)
 
 

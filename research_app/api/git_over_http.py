@@ -8,6 +8,7 @@ import base64
 import binascii
 import gzip
 import io
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -26,9 +27,10 @@ from research_app.loop.check import CheckFailed, vet
 from research_app.loop.propose import enter
 from research_app.loop.revise import RevisionRefused, revise
 from research_app.models import Author, Candidate, Project, Scope, StageMoved, Token
-from research_app.repository import PatchError, intake
+from research_app.repository import PatchError, RepositoryError, intake
 from research_app.repository.intake import Push, Pushed
 
+logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponse]
 SERVICES = {"git-upload-pack": Scope.READ, "git-receive-pack": Scope.SUBMIT}
 
@@ -61,6 +63,9 @@ def with_token(scope: Scope | None) -> Callable[[View], View]:
                 return _plain(404, f"There is no project {slug}.")
             except PatchError as error:
                 return _plain(400, str(error))
+            except RepositoryError as error:
+                logger.exception("git over HTTP could not work on the repository of %s", slug)
+                return _plain(503, f"The repository of {slug} cannot be used now: {error}")
 
         return checked
 
@@ -112,7 +117,7 @@ def _enter(project: Project, token: Token, pushed: Pushed) -> str:
     """Make the candidate or its next patch set; what to tell whoever pushed."""
     if named := pushed.trailers.get("candidate"):
         number = named.upper().removeprefix("C-")
-        if not number.isdigit() or len(number) > 9:
+        if not number.isdecimal() or len(number) > 9:
             raise PushRefused(f"Candidate: {named} is no candidate. Write for example: Candidate: C-12")
         try:
             row = candidate_to_revise(token, project.slug, int(number))

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 
@@ -17,6 +17,7 @@ from research_app.loop.check import CheckFailed
 from research_app.loop.revise import RevisionRefused
 from research_app.models import StageMoved
 from research_app.repository import PatchError, RepositoryError
+from research_app.strict_json import StrictJsonResponse
 
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -37,7 +38,7 @@ def problem(
 ) -> HttpResponse:
     """The response that says so."""
     said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
-    return JsonResponse(said.model_dump(), status=status, content_type=MEDIA_TYPE, headers=headers)
+    return StrictJsonResponse(said.model_dump(), status=status, content_type=MEDIA_TYPE, headers=headers)
 
 
 def unauthorised() -> HttpResponse:

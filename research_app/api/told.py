@@ -135,7 +135,7 @@ def curves(row: Run, names: list[str]) -> schemas.SeriesOut:
     """Curves of a run, of some names or all, thinned as the pages thin them (two queries)."""
     found = {}
     for name, (steps, values) in sorted(arrays_of([row.pk], names or None)[row.pk].items()):
-        finite = np.isfinite(values)
+        finite = np.isfinite(steps) & np.isfinite(values)
         x, y = steps[finite], values[finite]
         at = kept(x, [y], View(), MOST_POINTS) if len(x) else np.empty(0, dtype=np.intp)
         found[name] = schemas.CurveOut(steps=x[at].tolist(), values=y[at].tolist(), points=len(steps))

@@ -43,6 +43,7 @@ from research_app.models import (
     Verdict,
 )
 from research_app.models.candidate import Cause
+from research_app.models.run import is_usable
 from training.spec import Outcome
 
 LEAST_TAU = 0.05
@@ -195,11 +196,13 @@ def compute_of(project: Project, scale: str, runs: Sequence[Run]) -> float:
 def saving_of(evidence: Evidence | None) -> RungSaving | None:
     """The time saved that evidence measured, with its standard error; None where it could not be read."""
     told = evidence.numbers.get("savings") if evidence else None
-    if evidence is None or not told or "saved" not in told or evidence.verdict == Verdict.INVALID:
+    if evidence is None or not told or evidence.verdict == Verdict.INVALID:
         return None
-    error = max((told["high"] - told["low"]) / (2 * Z), 1e-6)
-    compute = evidence.numbers.get("transfer", {}).get("compute", 1.0)
-    return RungSaving(evidence.scale, compute, told["saved"], error)
+    saved, low, high = (told.get(name) for name in ("saved", "low", "high"))
+    if saved is None or low is None or high is None or not all(map(is_usable, (saved, low, high))):
+        return None  # it was said in words why there is none, or it is beyond what can be a share of time
+    compute = (evidence.numbers.get("transfer") or {}).get("compute") or 1.0
+    return RungSaving(evidence.scale, compute, saved, max((high - low) / (2 * Z), 1e-6))
 
 
 def measured(candidate: Candidate) -> list[RungSaving]:
@@ -280,7 +283,9 @@ def forecast_of(transfer: Mapping[str, Any] | None, savings: Mapping[str, Any] |
     if expected is None and (below := transfer.get("below")):
         again = prediction([RungSaving(**below)], transfer.get("compute", 1.0))
         expected = {"saved": again.saved, "low": again.interval[0], "high": again.interval[1]} if again else None
-    return Forecast(expected["saved"], expected["low"], expected["high"], savings["saved"]) if expected else None
+    bounds = [expected.get(name) for name in ("saved", "low", "high")] if expected else []
+    numbers = [float(number) for number in (*bounds, savings["saved"]) if number is not None]
+    return Forecast(*numbers) if len(numbers) == 4 else None
 
 
 def tau_of(project: Project) -> float:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
 from django.contrib.auth.models import User
 from django.db.models import Prefetch
@@ -12,6 +11,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
+from research_app.evidence.averages import deviation, mean
 from research_app.loop.target import Measured, measure_target, target_price, times_to_target
 from research_app.models import BaselineVersion, Candidate, Decision, Kind, Landing, LandingState, Project, Review
 from research_app.models.candidate import DISCARDED, failed_at_rungs
@@ -44,11 +44,11 @@ class Version:
 
     @property
     def mean(self) -> float | None:
-        return fmean(self.scores) if self.scores else None
+        return mean(self.scores)
 
     @property
     def std(self) -> float | None:
-        return stdev(self.scores) if self.n > 1 else None
+        return deviation(self.scores)
 
     @property
     def doubts(self) -> list[str]:

@@ -14,6 +14,7 @@ from research_app.loop import archive, review
 from research_app.loop.rerun import RerunRefused, rerun
 from research_app.models import Candidate, StageMoved
 from research_app.web.access import get_project, operator
+from research_app.web.asked import wholes
 from research_app.web.candidates import PAGE_SIZE, bare_query
 
 Action: TypeAlias = Callable[[Candidate, User, str], None]
@@ -45,7 +46,7 @@ REFUSALS = (archive.ArchiveRefused, RerunRefused, review.ReviewRefused, StageMov
 def bulk(request: HttpRequest, slug: str) -> HttpResponse:
     """Do one thing to every chosen candidate; those that refuse it are named with the reason, and the others go on."""
     project = get_project(request, slug)
-    numbers = [int(number) for number in request.POST.getlist("pick") if number.isdecimal() and len(number) < 10]
+    numbers = wholes(request.POST.getlist("pick"))
     action = request.POST.get("action", "")
     listed = f"{reverse('candidates', args=[slug])}?{bare_query(request.POST.get('query', ''))}"
     back = redirect({"inbox": "inbox", "project": project.get_absolute_url()}.get(request.POST.get("back", ""), listed))

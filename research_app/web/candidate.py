@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from research_app.evidence.averages import deviation, mean
 from research_app.ladder import SMALLEST
 from research_app.loop.waits import waits_for
 from research_app.models import Candidate, Event, Evidence, Run
@@ -169,12 +169,12 @@ class Arm:
 
     @property
     def mean(self) -> float | None:
-        return fmean(self.values) if self.scores else None
+        return mean(self.values)
 
     @property
     def std(self) -> float | None:
         """Sample standard deviation; None for a single run, which has none."""
-        return stdev(self.values) if self.n > 1 else None
+        return deviation(self.values)
 
     @property
     def best(self) -> tuple[int, int, float] | None:
@@ -212,8 +212,5 @@ def source_table(bank: Sequence[Run], mine: Sequence[Run], sign: float) -> list[
 
 def _by_source(runs: Sequence[Run]) -> Mapping[str, float]:
     scored = [run.score_by_source for run in runs if run.score is not None and run.score_by_source]
-    return {
-        name: fmean(scores[name] for scores in scored)
-        for name in (scored[0] if scored else ())
-        if all(name in s for s in scored)
-    }
+    names = [name for name in (scored[0] if scored else ()) if all(name in scores for scores in scored)]
+    return {name: mean([scores[name] for scores in scored]) or 0.0 for name in names}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -209,15 +209,25 @@ def narrowed(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
     if form.given("base"):
         found = found.filter(base__number=form.cleaned_data["base"])
     if form.given("since"):
-        found = found.filter(created_at__gte=midnight(form.cleaned_data["since"]))
+        found = found.filter(created_at__gte=begin_of(form.cleaned_data["since"]))
     if form.given("until"):
-        found = found.filter(created_at__lt=midnight(form.cleaned_data["until"]) + timedelta(days=1))
+        found = found.filter(created_at__lte=end_of(form.cleaned_data["until"]))
     return found
 
 
-def midnight(day: date) -> datetime:
+def begin_of(day: date) -> datetime:
     """When a day begins, where the server is."""
-    return timezone.make_aware(datetime.combine(day, time.min))
+    return _moment(day, time.min)
+
+
+def end_of(day: date) -> datetime:
+    """The last moment of a day, where the server is."""
+    return _moment(day, time.max)
+
+
+def _moment(day: date, at: time) -> datetime:
+    first, last = date(1, 1, 2), date(9999, 12, 30)  # beyond them the moment is none in another time zone
+    return timezone.make_aware(datetime.combine(min(max(day, first), last), at))
 
 
 def ordered(found: CandidateQuerySet, sort: str) -> CandidateQuerySet:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from research_app.ladder import SMALLEST
 from research_app.models import BaselineVersion, Run, Series, SeriesChunk, State
 from research_app.models.run import arrays_of
+from research_app.strict_json import StrictJsonResponse
 from research_app.web import curves, findings, live
 from research_app.web.access import get_candidate, get_run, researcher
 from research_app.web.curves import Group, View
@@ -127,7 +128,7 @@ def answer(request: HttpRequest, shown: Arms, name: str) -> HttpResponse:
         "outside": drawn.outside,
         "marks": marks(shown, logged, series, view.axis),
     }
-    return live.with_etag(request, live.json(body), tag)
+    return live.with_etag(request, StrictJsonResponse(body), tag)
 
 
 def state_of(ids: Sequence[int]) -> str:

@@ -111,7 +111,7 @@ def reply(request: HttpRequest, slug: str, number: int, pk: int) -> HttpResponse
     found = get_object_or_404(Thread.objects.of(candidate), pk=pk)
     form = ReplyForm(request.POST)
     if not form.is_valid():
-        [problem] = form.errors.values()
+        problem = next(iter(form.errors.values()))
         return _answer(request, candidate, pk, problem=str(problem[0]), text=request.POST.get("text", ""))
     person, then = _person(request), form.cleaned_data["then"]
     text = form.cleaned_data["text"] or ("Done." if then == Then.DONE else "")

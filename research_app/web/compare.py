@@ -5,27 +5,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from agent.constants import find_constants
+from research_app.evidence.averages import deviation, mean
 from research_app.ladder import SMALLEST
 from research_app.models import BaselineVersion, Candidate, Project, Run, Verdict
 from research_app.models.run import is_usable
 from research_app.repository import Repository, RepositoryError
+from research_app.strict_json import StrictJsonResponse
 from research_app.web import charts, live
 from research_app.web.access import get_project, researcher
 from research_app.web.candidates import for_list
 from research_app.web.charts import Arms
 from research_app.web.effects import Effect, effect_of
-from research_app.web.resources import FACTS
+from research_app.web.resources import FACTS, mean_fact
 
 MOST = 50
 OFFERED = 10  # candidates in a ready-made comparison
@@ -191,9 +192,9 @@ def compare_curves(request: HttpRequest, slug: str) -> HttpResponse:
     try:
         chosen = Chosen.of(project, Asked.of(request))
     except BadSelection as problem:
-        return JsonResponse({"error": str(problem)}, status=400)
+        return StrictJsonResponse({"error": str(problem)}, status=400)
     if chosen.missing:
-        return JsonResponse({"error": chosen.missing}, status=404)
+        return StrictJsonResponse({"error": chosen.missing}, status=404)
     return charts.answer(request, chosen.arms(request.GET.get("scale", "")), f"{slug}-compared")
 
 
@@ -253,11 +254,11 @@ class Row:
 
     @property
     def mean(self) -> float | None:
-        return fmean(self.scores) if self.scores else None
+        return mean(self.scores)
 
     @property
     def std(self) -> float | None:
-        return stdev(self.scores) if self.n > 1 else None
+        return deviation(self.scores)
 
     @property
     def best(self) -> float | None:
@@ -278,22 +279,15 @@ def scores_of(chosen: Chosen, arms: Arms) -> dict[str, Any]:
         effect = effect_of(candidate.evidence) if candidate and candidate.evidence and arms.scale == SMALLEST else None
         address = f"{home}runs/{run.pk}/" if run else f"{home}candidates/{of.number}/" if of else f"{home}baseline/"
         scores = [] if hidden else [each.score for each in arm.runs if each.score is not None and is_usable(each.score)]
-        facts = [written(mean) if (mean := mean_fact(arm.runs, key)) is not None else "–" for key, _, written in columns]
+        facts = [written(mean_fact(arm.runs, key)) for key, _, written in columns]
         words = of.title if of else ""
         rows.append(Row(arm.key, arm.name, arm.role, address, words, scores, hidden, sign, candidate, effect, facts))
     return {"rows": rows, "columns": [words for _, words, _ in columns]}
 
 
-def mean_fact(runs: Sequence[Run], key: str) -> float | None:
-    """Mean of a measured fact over the runs that completed."""
-    values = [run.train_seconds if key == "train_seconds" else run.facts.get(key) for run in runs if run.score is not None]
-    numbers = [float(value) for value in values if isinstance(value, int | float)]
-    return fmean(numbers) if numbers else None
-
-
 def differs(arms: Arms, key: str) -> bool:
     """Whether a measured fact differs by more than half a percent between any two groups."""
-    means = [mean for arm in arms.arms if (mean := mean_fact(arm.runs, key)) is not None]
+    means = [value for arm in arms.arms if (value := mean_fact(arm.runs, key)) is not None]
     return bool(means) and max(means) - min(means) > 0.005 * max(abs(min(means)), abs(max(means)))
 
 

@@ -18,6 +18,7 @@ from research_app.loop.steer import SteeringRefused
 from research_app.models import Candidate, Conversation, ConversationState, Event, Project
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
+from research_app.web.asked import wholes
 from research_app.web.steering import Steering
 
 PAGE_SIZE = 50
@@ -114,7 +115,7 @@ def combine(request: HttpRequest, slug: str) -> HttpResponse:
     """Have several candidates combined by an agent: their numbers come from the list or from the field."""
     shown = get_project(request, slug)
     words = " ".join(request.POST.getlist("number")).replace(",", " ").split()
-    numbers = {int(digits) for word in words if (digits := word.upper().removeprefix("C-")).isdigit()}
+    numbers = set(wholes([word.upper().removeprefix("C-") for word in words]))
     chosen = list(Candidate.objects.with_evidence().filter(project=shown, number__in=numbers).order_by("number"))
     try:
         if len(chosen) != len(numbers) or len(numbers) != len(words):

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.special import stdtrit
 
+from research_app.web.asked import real
+
 Array = NDArray[np.float64]
 Curve = tuple[Array, Array]  # x and y
 Logged = Mapping[str, Curve]  # {series: (steps, values)} of one run
@@ -65,7 +67,7 @@ class View:
     def of(cls, asked: Mapping[str, str]) -> "View":
         """From an address. A value that is not on offer is left out, never an error."""
         axis, band = asked.get("x", ""), asked.get("band", "")
-        smoothing, start, end = (_number(asked.get(name)) for name in ("smooth", "from", "to"))
+        smoothing, start, end = (real(asked.get(name)) for name in ("smooth", "from", "to"))
         zoomed = start is not None and end is not None and start < end
         return cls(
             axis=axis if axis in AXES else "step",
@@ -76,14 +78,6 @@ class View:
             start=start if zoomed else None,
             end=end if zoomed else None,
         )
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
 
 
 def on_axis(logged: Logged, name: str, axis: str) -> Curve | None:
@@ -339,7 +333,11 @@ class Picture:
 
 def picture(groups: Sequence[Group], name: str, view: View) -> Picture:
     """The traces of one series, thinned."""
-    lines = lines_of(groups, name, view)
+    with np.errstate(over="ignore", invalid="ignore"):  # logged numbers may be of any size
+        return _picture(lines_of(groups, name, view), view)
+
+
+def _picture(lines: Sequence[Line], view: View) -> Picture:
     limit = max(LEAST_POINTS, min(MAX_POINTS, SHARED_POINTS // max(1, len(lines))))
     bounds = clip_of(lines, view)
     outside = sum(int(np.sum((line.y < bounds[0]) | (line.y > bounds[1]))) for line in lines) if bounds else 0

@@ -18,6 +18,7 @@ from research_app.models import Candidate, Gate, StageMoved
 from research_app.repository import RepositoryError
 from research_app.web import live
 from research_app.web.access import get_candidate, get_project, operator, require_vote, reviewer
+from research_app.web.asked import whole
 from research_app.web.candidate import FRAGMENTS, context_of
 
 MAX_REASON = 4000  # characters
@@ -87,9 +88,8 @@ def revise(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 
 def _seen(request: HttpRequest) -> Seen:
-    version = request.POST.get("policy_version", "")
     diff, base, evidence = (request.POST.get(name, "") for name in ("diff_hash", "base_commit", "evidence_hash"))
-    return Seen(diff, base, evidence, int(version) if version.isdecimal() and len(version) < 10 else 0)
+    return Seen(diff, base, evidence, whole(request.POST.get("policy_version")) or 0)
 
 
 def _decide(request: HttpRequest, slug: str, number: int, act: Callable[[Candidate, User, str], object]) -> HttpResponse:

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from research_app.models import ViewedFile
 from research_app.web.access import get_candidate, researcher
+from research_app.web.asked import whole
 from research_app.web.diff import STEP, colour, context, unfold
 from research_app.web.lines import Gap, Hunk
 from research_app.web.rows import MAX_UNFOLDED, rows
@@ -22,8 +23,7 @@ def file(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The lines of one file; with `line`, opened around that line of the new side."""
     candidate = get_candidate(request, slug, number)
     shown = ShownDiff(request, candidate)
-    line = request.GET.get("line", "")
-    found = shown.one(request.GET.get("path", ""), int(line) if line.isdecimal() and len(line) < 9 else None)
+    found = shown.one(request.GET.get("path", ""), whole(request.GET.get("line")))
     if found is None:
         raise Http404(GONE)
     context = {"file": found, "shown": shown, "candidate": candidate, "project": candidate.project}
@@ -56,9 +56,8 @@ def lines(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 def _asked(request: HttpRequest, gaps: list[Gap]) -> Gap | None:
     """The stretch that is asked for, if it is one of unchanged lines: a gap, or what is left of one."""
-    try:
-        first, count = int(request.GET["first"]), int(request.GET["count"])
-    except (KeyError, ValueError):
+    first, count = whole(request.GET.get("first")), whole(request.GET.get("count"))
+    if first is None or count is None:
         return None
     for gap in gaps:
         if gap.new <= first and first + count <= gap.new + gap.count and count > 0:

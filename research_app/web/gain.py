@@ -12,6 +12,7 @@ from research_app.web import figures
 
 WIDTH, HEIGHT = 640, 260  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 54, 24, 16, 40  # margins
+LOWEST = -6.0  # what lies below is drawn at the edge
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0)  # between two labels of the vertical axis
 
 
@@ -49,12 +50,13 @@ def share(value: float) -> str:
 
 
 def gain_chart(marks: Sequence[Mark]) -> SafeString:
-    """SVG with classes alone, and the same in words. Empty where nothing was measured."""
+    """SVG with classes alone, and the same in words. Empty where nothing was measured that can be drawn."""
+    marks = [mark for mark in marks if all(map(math.isfinite, (mark.compute, mark.saved, mark.low, mark.high)))]
     if not any(not mark.predicted for mark in marks):
         return SafeString("")
     needs = [mark.needed for mark in marks if mark.needed is not None]
     bounds = [bound for mark in marks for bound in (mark.low, mark.high, *(mark.expected or ()))]
-    low = max(min(0.0, *bounds, *needs), min(mark.saved for mark in marks) - 0.6)
+    low = max(min(0.0, *bounds, *needs), min(mark.saved for mark in marks) - 0.6, LOWEST)
     high = min(1.0, max(0.05, *bounds, *needs)) * 1.05
     widest = max(math.log2(max(mark.compute, 1.0)) for mark in marks) or 1.0
 

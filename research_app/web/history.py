@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, F, Prefetch, Value, When, Window
@@ -12,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from research_app.access import may_operate
+from research_app.evidence.averages import mean
 from research_app.evidence.difference import compare, effect_between
 from research_app.evidence.digits import Gain
 from research_app.evidence.noise import Noise
@@ -155,8 +155,7 @@ def landings(request: HttpRequest, project: Project) -> dict[str, object]:
     steps = []
     for v in versions:
         landed = [Landed(landing, effect_of(landing.candidate.evidence)) for landing in made[v.pk]]
-        mean = fmean(scores[v.pk]) if scores[v.pk] else None
-        steps.append(Step(v, landed, len(scores[v.pk]), mean, against(v.number - 1, v), totals[v.pk], scale))
+        steps.append(Step(v, landed, len(scores[v.pk]), mean(scores[v.pk]), against(v.number - 1, v), totals[v.pk], scale))
     return {"page": page, "steps": steps, "may_operate": may_operate(request.user)}
 
 

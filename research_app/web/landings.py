@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from django.contrib.auth.models import User
 from django.db.models import Prefetch
@@ -12,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
+from research_app.evidence.averages import mean
 from research_app.loop.push import push_now
 from research_app.models import Decision, Landing, LandingState, Project, Push, PushState, Review, Run, State
 from research_app.models.candidate import failed_at_rungs
@@ -130,8 +130,9 @@ def progress_of(patch_sets: set[int]) -> Mapping[int, tuple[int, int, float | No
     told = {}
     for pk, listed in found.items():
         took = [seconds for _, seconds in listed if seconds]
+        usual = mean(took)
         done = sum(state == State.FINISHED for state, _ in listed)
-        told[pk] = done, len(listed), fmean(took) * (len(listed) - done) if took else None
+        told[pk] = done, len(listed), usual * (len(listed) - done) if usual is not None else None
     return told
 
 

@@ -5,12 +5,11 @@ only what differs and leaves alone what a person reads, has open or types into.
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.html import format_html
@@ -41,19 +40,6 @@ def fragment(
     html = mark_safe(render_to_string(template, dict(context), request))  # rendered by the template engine
     swap = mark_safe(' hx-swap-oob="true"') if out_of_band else ""
     return format_html('<section id="{}" data-version="{}"{}>{}</section>', name, version(html), swap, html)
-
-
-def json(body: Mapping[str, Any]) -> JsonResponse:
-    """Figures for a chart as JSON that every parser takes: what is not finite is null."""
-    return JsonResponse(_finite(body))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def version(html: str) -> str:

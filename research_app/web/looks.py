@@ -1,5 +1,6 @@
 """The small chart of the verdict card: where the evidence stood at each look, against the boundary it had to cross."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from django.utils.html import format_html, format_html_join
@@ -14,7 +15,7 @@ HIGHEST = 1.6  # times the first boundary; what lies above is drawn at the edge,
 
 def looks_chart(looks: Sequence[Mapping[str, float]], boundaries: Sequence[float]) -> SafeString:
     """SVG with classes alone, and the same in words. Empty where there was no look."""
-    if not looks or not boundaries:
+    if not looks or not boundaries or not all(map(drawable, looks)):
         return SafeString("")
     top = min(max(*boundaries, *(look["z"] for look in looks)) * 1.06, boundaries[0] * HIGHEST)
     bottom = min(0.0, *(max(look["z"], -top / 2) for look in looks))
@@ -24,7 +25,7 @@ def looks_chart(looks: Sequence[Mapping[str, float]], boundaries: Sequence[float
         return round(LEFT + 6 + (n - 1) * step, 1)
 
     def y(z: float) -> float:
-        share = (min(max(z, bottom), top) - bottom) / (top - bottom)
+        share = (min(max(z, bottom), top) - bottom) / (top - bottom) if top > bottom else 0.0
         return round(TOP + (1 - share) * (HEIGHT - TOP - BOTTOM), 1)
 
     boundary = " ".join(f"{x(n)},{y(z)}" for n, z in enumerate(boundaries, 1))
@@ -48,6 +49,11 @@ def looks_chart(looks: Sequence[Mapping[str, float]], boundaries: Sequence[float
         WIDTH, HEIGHT, WIDTH, HEIGHT, in_words(looks), LEFT, WIDTH - RIGHT, y(0), y(0), boundary,
         WIDTH - RIGHT, y(boundaries[-1]) - 5, way, points, labels,
     )  # fmt: skip
+
+
+def drawable(look: Mapping[str, float]) -> bool:
+    """Whether a look has all that is drawn of it; one of an older version may not."""
+    return all(isinstance(look.get(name), int | float) and math.isfinite(look[name]) for name in ("n", "z", "boundary"))
 
 
 def ticks(count: int) -> list[int]:

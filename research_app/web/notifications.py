@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -33,6 +33,7 @@ from research_app.models import (
     Pace,
 )
 from research_app.models.notification import new_secret
+from research_app.strict_json import StrictJsonResponse
 from research_app.web import live
 from research_app.web.access import researcher
 
@@ -138,6 +139,8 @@ def places_of(wishes: NotificationSettings) -> list[Shown]:
 @require_POST
 def try_notification(request: HttpRequest, channel: str) -> HttpResponse:
     """Ask for a trial message, also where the address is paused: it goes out at once, and the page says what became of it."""
+    if channel not in Channel:
+        raise Http404(f"There is no channel {channel}.")
     wishes, wanted = wishes_of(request), Channel(channel)
     if not wishes.pk or not CHANNELS[wanted].address(wishes):
         what = "where e-mails should go" if wanted == Channel.EMAIL else "which webhook should be called"
@@ -202,5 +205,5 @@ def turns(request: HttpRequest) -> HttpResponse:
         item = item_of(candidate)
         key = f"{candidate.pk}@{candidate.stage_since.timestamp():.3f}"
         told.append({"key": key, "title": item.title, "body": "\n".join(item.lines), "address": candidate.get_absolute_url()})
-    response = JsonResponse({"turns": told})
+    response = StrictJsonResponse({"turns": told})
     return live.with_etag(request, response, live.version(response.content.decode()))

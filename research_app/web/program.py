@@ -11,6 +11,7 @@ from research_app.loop.propose import program_of
 from research_app.loop.steer import LONGEST_NOTE, LONGEST_PROGRAM, ProgramChanged, SteeringRefused
 from research_app.models import Note, Project
 from research_app.web.access import get_candidate, get_project, operator, researcher
+from research_app.web.asked import whole
 from research_app.web.conversations import person
 from training.matching import steps_between
 
@@ -32,8 +33,7 @@ def write(request: HttpRequest, project: Project) -> HttpResponse:
     """Save a new version, or show the form again with what was typed and why it was not saved."""
     text, seen = request.POST.get("text", ""), request.POST.get("seen", "")
     try:
-        number = int(seen) if seen.isdigit() else 0
-        version = steer.write_program(project, text, person(request), seen=number, note=request.POST.get("note", ""))
+        version = steer.write_program(project, text, person(request), seen=whole(seen) or 0, note=request.POST.get("note", ""))
     except SteeringRefused as refused:
         status = 409 if isinstance(refused, ProgramChanged) else 422
         return page(request, project, refused=str(refused), typed=text, note=request.POST.get("note", ""), status=status)

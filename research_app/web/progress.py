@@ -19,6 +19,7 @@ from research_app.evidence.savings import LossCurve, first_reach, fit_loss_curve
 from research_app.ladder import SMALLEST
 from research_app.models import Project, Purpose, Stage, Verdict
 from research_app.models.run import arrays_of
+from research_app.strict_json import StrictJsonResponse
 from research_app.web import curves, figures, live
 from research_app.web.access import get_project, researcher
 from research_app.web.kept import kept, version_of
@@ -102,7 +103,7 @@ def progress(request: HttpRequest, slug: str) -> HttpResponse:
         "best_told": measured.written(best[-1]) if best else "",
         **shown,
     }
-    return live.with_etag(request, live.json(body), tag)
+    return live.with_etag(request, StrictJsonResponse(body), tag)
 
 
 def points_of(project: Project) -> list[Point]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from statistics import fmean, stdev
 
 from django.contrib import messages
 from django.db.models import Avg, Count, Q
@@ -14,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
+from research_app.evidence.averages import deviation, mean
 from research_app.loop import propose
 from research_app.loop.troubles import troubles
 from research_app.models import Candidate, Device, Project, Purpose, Run, Stage, State
@@ -148,11 +148,11 @@ class Bank:
 
     @property
     def mean(self) -> float | None:
-        return fmean(self.scores) if self.scores else None
+        return mean(self.scores)
 
     @property
     def std(self) -> float | None:
-        return stdev(self.scores) if len(self.scores) > 1 else None
+        return deviation(self.scores)
 
 
 @dataclass(frozen=True)
@@ -292,6 +292,6 @@ class Pace:
 
 def _overlap(run: Run, begin: datetime, now: datetime) -> float:
     """Seconds of training inside the window."""
-    started = run.started_at or now
-    end = started + timedelta(seconds=run.train_seconds) if run.train_seconds else run.finished_at or now
-    return max(0.0, (min(end, now) - max(started, begin)).total_seconds())
+    started = (run.started_at or now).timestamp()
+    end = started + run.train_seconds if run.train_seconds else (run.finished_at or now).timestamp()
+    return max(0.0, min(end, now.timestamp()) - max(started, begin.timestamp()))

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from agent.diff import DiffLine, parse_diff
 from agent.touched import ASSIGNMENT, is_python
+from research_app.evidence.averages import mean
 from research_app.models import PatchSet, Run
 from research_app.web import figures
 
@@ -22,7 +22,7 @@ FACTS = (  # key, words, how it is written
     ("peak_memory_bytes", "peak memory", figures.size),
     ("device_peak_memory_bytes", "peak device memory", figures.size),
     ("tokens_per_second", "tokens/s", figures.quantity),
-    ("train_seconds", "training time", lambda value: f"{value:.1f} s"),
+    ("train_seconds", "training time", figures.seconds),
 )
 
 
@@ -41,7 +41,7 @@ def facts_table(bank: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
     """What a change resolves to: measured, not described. Only what both arms measured."""
     table = []
     for key, words, written in FACTS:
-        before, after = _mean_fact(bank, key), _mean_fact(mine, key)
+        before, after = mean_fact(bank, key), mean_fact(mine, key)
         if before is None or after is None:
             continue
         relative = (after - before) / before if before else 0.0
@@ -52,10 +52,10 @@ def facts_table(bank: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
     return table
 
 
-def _mean_fact(runs: Sequence[Run], key: str) -> float | None:
+def mean_fact(runs: Sequence[Run], key: str) -> float | None:
+    """Mean of a measured fact over the runs that completed; None where none of them has it as a number."""
     values = [run.train_seconds if key == "train_seconds" else run.facts.get(key) for run in runs if run.score is not None]
-    numbers = [float(value) for value in values if isinstance(value, int | float)]
-    return fmean(numbers) if numbers else None
+    return mean([number for value in values if (number := figures.as_number(value)) is not None])
 
 
 @dataclass(frozen=True)

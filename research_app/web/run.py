@@ -1,5 +1,7 @@
 """/projects/<slug>/runs/<id>/ : one training run."""
 
+from collections.abc import Callable
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -54,9 +56,12 @@ def log(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 def facts_of(shown: Run) -> list[tuple[str, str]]:
     """Measured facts in words, known ones first and the rest as they came."""
-    known = {key: (words, written) for key, words, written in FACTS}
-    facts = [(words, written(shown.facts[key])) for key, (words, written) in known.items() if key in shown.facts]
-    for key, value in sorted(shown.facts.items()):
-        if key not in known and key not in SHOWN_APART:
-            facts.append((key.replace("_", " "), figures.quantity(value) if isinstance(value, int | float) else str(value)))
-    return facts
+    measured = {key: value for key, value in shown.facts.items() if key not in SHOWN_APART}
+    known = [(words, _fact(measured.pop(key), written)) for key, words, written in FACTS if key in measured]
+    return known + [(key.replace("_", " "), _fact(value, figures.quantity)) for key, value in sorted(measured.items())]
+
+
+def _fact(value: object, written: Callable[[float], str]) -> str:
+    """A number as its kind is written; whatever else a run may report as it is."""
+    number = figures.as_number(value)
+    return str(value) if number is None else written(number)

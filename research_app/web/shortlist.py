@@ -39,6 +39,7 @@ from research_app.loop.stack import NoStack, form_stack, open_stacks_of
 from research_app.models import Candidate, Evidence, Gate, Project, Run, ScaleUp, Stage, StageMoved, State
 from research_app.web import figures, live
 from research_app.web.access import get_candidate, get_project, operator, require_vote, researcher, reviewer
+from research_app.web.asked import whole, wholes
 from research_app.web.effects import Row
 from research_app.web.resources import Constant, constants_of
 from research_app.web.text import visible
@@ -267,7 +268,7 @@ def skip(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 def stack(request: HttpRequest, slug: str) -> HttpResponse:
     """Make one candidate of the picked ones: judged at the smallest scale first, then on the shortlist as one."""
     project = get_project(request, slug)
-    numbers = [int(number) for number in request.POST.getlist("pick") if number.isdigit()]
+    numbers = wholes(request.POST.getlist("pick"))
     members = list(project.candidates.filter(number__in=numbers).select_related("patch_set", "project"))
     try:
         made = form_stack(project, members, request.user.get_username())
@@ -279,7 +280,7 @@ def stack(request: HttpRequest, slug: str) -> HttpResponse:
 
 def read(project: Project, sent: QueryDict) -> list[Pick]:
     """The picks of a form. Raises ReviewRefused for what is no number or no candidate of the project."""
-    numbers = [int(number) for number in sent.getlist("pick") if number.isdigit() and len(number) < 10]
+    numbers = wholes(sent.getlist("pick"))
     found = {c.number: c for c in project.candidates.filter(number__in=numbers).select_related("project", "patch_set__base")}
     if missing := [number for number in numbers if number not in found]:
         raise ReviewRefused(f"There is no C-{missing[0]} in this project.")
@@ -287,10 +288,10 @@ def read(project: Project, sent: QueryDict) -> list[Pick]:
     for number in numbers:
         plans = []
         for name in sent.getlist(f"rungs-{number}"):
-            seeds = sent.get(f"seeds-{number}-{name}", "")
-            if not seeds.isdigit() or len(seeds) > 3:
+            seeds = whole(sent.get(f"seeds-{number}-{name}"), 999)
+            if seeds is None:
                 raise ReviewRefused(f"C-{number} at {name}: give the seeds of each arm as a number, 2 to 64.")
-            plans.append(Plan(name, int(seeds)))
+            plans.append(Plan(name, seeds))
         picks.append(Pick(found[number], seen_of(sent.get(f"seen-{number}", "")), plans))
     return picks
 
@@ -308,7 +309,7 @@ def quoted(project: Project, picks: Sequence[Pick]) -> Quote | None:
 def seen_of(words: str) -> Seen:
     """What the person had before their eyes, as the form keeps it."""
     parts = [*words.split(" "), "", "", "", ""][:4]
-    return Seen(parts[0], parts[1], parts[2], int(parts[3]) if parts[3].isdigit() else 0)
+    return Seen(parts[0], parts[1], parts[2], whole(parts[3]) or 0)
 
 
 def gone_to(request: HttpRequest, address: str) -> HttpResponse:

@@ -19,6 +19,7 @@ from research_app.loop.stack_check import AT_MOST, CHECKABLE, CheckRefused, begi
 from research_app.models import Candidate, CheckState, Kind, Project, Run, StackCheck, Stage, State
 from research_app.web import live
 from research_app.web.access import get_candidate, get_project, operator, researcher
+from research_app.web.asked import wholes
 from research_app.web.effects import Effect, Row, Scale, rows
 
 LISTED = 100  # candidates on offer
@@ -89,7 +90,7 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
     """Begin a check whose price was seen."""
     project = get_project(request, slug)
     assert isinstance(request.user, User)  # the decorator lets nobody else in
-    numbers = [int(number) for number in request.POST.getlist("c") if number.isdecimal()]
+    numbers = wholes(request.POST.getlist("c"))
     chosen = list(project.candidates.filter(number__in=numbers).order_by("number"))
     try:
         check = begin_check(project, chosen, request.POST.get("design") != "plain", request.user.get_username())

@@ -15,6 +15,7 @@ from research_app.loop.near_misses import AT_MOST, effect_in_sigma, is_near, nea
 from research_app.loop.propose import outcomes_of
 from research_app.models import Candidate, Project, Turn, TurnState
 from research_app.web.access import get_project, operator
+from research_app.web.asked import wholes
 
 MODES = {
     "explore": "exploration: ideas that were not tried",
@@ -91,7 +92,7 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     """Try several candidates together, their changes put one on the other without an agent."""
     project = get_project(request, slug)
     words = " ".join(request.POST.getlist("number")).replace(",", " ").split()
-    numbers = [int(digits) for word in words if (digits := word.upper().removeprefix("C-")).isdigit()]
+    numbers = wholes([word.upper().removeprefix("C-") for word in words])
     assert isinstance(request.user, User)
     try:
         if len(numbers) != len(words):

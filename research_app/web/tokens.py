@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from research_app.access import may_operate
 from research_app.models import Project, Scope, Token
 from research_app.web.access import researcher
+from research_app.web.asked import whole
 
 DAYS = (7, 30, 90, 365)
 SHOWN = 100  # tokens of one person
@@ -40,7 +41,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
     status = 200
     if request.method == "POST":
         try:
-            days = int(request.POST.get("days", "")) if request.POST.get("days", "").isdigit() else 0
+            days = whole(request.POST.get("days")) or 0
             named = named_projects(projects, request.POST.getlist("project"))
             _, text = Token.make(request.user, request.POST.get("name", ""), request.POST.getlist("scope"), days, named)
             context |= {"text": text, "name": ""}

@@ -1,0 +1,127 @@
+"""What a page of HTML offers: addresses that it leads to or fetches by itself, and forms with what is filled in."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from urllib.parse import urljoin, urlsplit
+
+ADDRESSES = {  # attribute → how a browser comes there: "link" by a click, "part" by a script of the page, "file" as it loads
+    "href": "link",
+    "hx-get": "part",
+    "src": "file",
+    "data-source": "part",
+    "data-address": "part",
+    "data-threads": "part",
+}
+VOID = {"input", "br", "img", "meta", "link", "hr", "wbr", "source", "col", "area", "base", "embed", "track"}
+
+
+@dataclass
+class Form:
+    """A form: where it is sent, and what it holds as the page comes. `buttons`: (form action, name, value) of each."""
+
+    action: str
+    method: str
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    buttons: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The last value of each field."""
+        return dict(self.fields)
+
+    def posts_to(self, path: str) -> bool:
+        """Whether it, or one of its buttons, is sent there."""
+        return self.method == "post" and path in {self.action, *(action for action, _, _ in self.buttons)}
+
+
+@dataclass
+class Page:
+    """What was found in one answer, with every address made absolute against that of the answer."""
+
+    address: str
+    links: set[str] = field(default_factory=set)
+    parts: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+    forms: list[Form] = field(default_factory=list)
+    pulse: bool = False
+
+    def form_for(self, path: str) -> Form | None:
+        """The form that is sent to this address."""
+        return next((form for form in self.forms if form.posts_to(path)), None)
+
+
+class _Reader(HTMLParser):
+    def __init__(self, page: Page) -> None:
+        super().__init__(convert_charrefs=True)
+        self.page = page
+        self.form: Form | None = None
+        self.textarea: str | None = None
+        self.select: str | None = None
+        self.text = ""
+
+    def absolute(self, address: str) -> str:
+        whole = urlsplit(urljoin(self.page.address, address))
+        return whole._replace(fragment="").geturl()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        told = {name: value or "" for name, value in attributes}
+        self.note_addresses(tag, told)
+        if tag == "form":
+            method = told.get("method", "get").lower()
+            self.form = Form(self.absolute(told.get("action", "")), method)
+            self.page.forms.append(self.form)
+        elif self.form is not None and "disabled" not in told:
+            self.note_field(tag, told, self.form)
+
+    def note_addresses(self, tag: str, told: dict[str, str]) -> None:
+        places = {"link": self.page.links, "part": self.page.parts, "file": self.page.files}
+        for name, kind in ADDRESSES.items():
+            if (address := told.get(name)) and not address.startswith(("#", "data:", "mailto:")):
+                places["file" if tag == "link" and name == "href" else kind].add(self.absolute(address))
+        self.page.pulse = self.page.pulse or told.get("id") == "pulse"
+
+    def note_field(self, tag: str, told: dict[str, str], form: Form) -> None:
+        name, value, kind = told.get("name", ""), told.get("value", ""), told.get("type", "text")
+        if tag == "button" or (tag == "input" and kind == "submit"):
+            action = told.get("formaction")
+            form.buttons.append((self.absolute(action) if action else form.action, name, value))
+        elif tag == "input" and name and (kind not in ("checkbox", "radio") or "checked" in told):
+            form.fields.append((name, value or ("on" if kind in ("checkbox", "radio") else "")))
+        elif tag == "textarea":
+            self.textarea, self.text = name, ""
+        elif tag == "select":
+            self.select = name
+        elif tag == "option" and self.select and ("selected" in told or self.select not in form.data):
+            form.fields.append((self.select, value))
+
+    def handle_data(self, data: str) -> None:
+        if self.textarea is not None:
+            self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self.form = None
+        elif tag == "select":
+            self.select = None
+        elif tag == "textarea" and self.textarea is not None:
+            if self.form is not None and self.textarea:
+                self.form.fields.append((self.textarea, self.text.removeprefix("\n")))
+            self.textarea = None
+
+
+def read(address: str, html: str) -> Page:
+    """What this answer offers."""
+    page = Page(address)
+    reader = _Reader(page)
+    reader.feed(html)
+    reader.close()
+    return page
+
+
+def addresses(page: Page) -> Iterator[str]:
+    """All that a page leads to, and the forms that are sent with GET, as they are filled in."""
+    yield from sorted(page.links | page.parts | page.files)
+    for form in page.forms:
+        if form.method == "get":
+            yield form.action
