@@ -19,8 +19,9 @@ from django.utils import timezone
 from research_app.access import Role, set_role
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import decide_confirmation
+from research_app.loop.arms import Arms
 from research_app.loop.judge import CONFIRM_SEED, decide_looks
-from research_app.loop.weigh import Arms, looks_of, weigh, weigh_confirmation
+from research_app.loop.weigh import looks_of, weigh, weigh_confirmation
 from research_app.models import (
     Author,
     BaselineVersion,

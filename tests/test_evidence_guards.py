@@ -25,7 +25,7 @@ def test_a_clear_change_within_the_margin_is_within() -> None:
     result = check_guard(MEMORY, [100.0, 101.0, 99.0, 100.0], [103.0, 104.0, 103.0])
     assert result.status == "within"
     assert result.change == pytest.approx(0.0333, abs=1e-3)
-    assert result.interval is not None
+    assert result.interval is not None and result.change is not None
     assert result.interval[0] < result.change < result.interval[1] < 0.10
 
 

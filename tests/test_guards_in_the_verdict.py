@@ -8,10 +8,11 @@ from django.test import Client
 from research_app.api.told import evidence as told
 from research_app.evidence.guards import Guard, check_guard, check_sources, failed_guards
 from research_app.loop import land
+from research_app.loop.arms import Arms
 from research_app.loop.notify.compose import evidence_line
 from research_app.loop.rejudge import no_longer_holds, still_good
 from research_app.loop.review import ReviewRefused, Seen, approve
-from research_app.loop.weigh import Arms, confirm, weigh_confirmation
+from research_app.loop.weigh import confirm, weigh_confirmation
 from research_app.models import Candidate, Event, Evidence, Landing, LandingState, Project, Purpose, Stage, Verdict
 from tests.factories import NOISE, make_candidate, make_landing, make_project, make_user
 
@@ -76,7 +77,7 @@ def test_a_metric_beyond_its_margin_fails_and_one_that_is_not_settled_does_not()
         "tokens per second −40.0%, its margin is −10%",
     ]
     absurd = check_guard(Guard("peak_memory", 0.1), [1e-90], [1e90])
-    assert absurd.status == "exceeded" and absurd.change < 1e30
+    assert absurd.status == "exceeded" and absurd.change is not None and absurd.change < 1e30
 
 
 def test_it_stands_in_the_verdict_and_in_the_columns_that_lists_read(project: Project) -> None:

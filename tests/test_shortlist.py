@@ -123,7 +123,7 @@ def test_a_plan_that_makes_no_sense_is_refused_with_what_would(plans: tuple[tupl
 def test_without_any_run_there_a_price_is_scaled_up_from_the_smallest_rung_and_says_so() -> None:
     project = demo()
     pace = pace_of(project, project.file.rung("M"))
-    assert pace.seconds == pytest.approx(8 * SECONDS) and pace.basis == "8 times the mean of 4 runs at S"
+    assert pace.seconds == pytest.approx(8 * SECONDS) and pace.basis == "8 times the median of 4 runs at S"
 
 
 def test_a_price_is_measured_as_soon_as_a_run_of_the_rung_has_ended() -> None:

@@ -56,9 +56,9 @@ def form(*candidates: Candidate, seeds: int = 4, rung: str = "M", **more: Any) -
 def test_the_shortlist_shows_evidence_price_prediction_conflicts_and_what_is_left(project: Project) -> None:
     one, two = listed(project), listed(project, to="0.1")
     shown = page(signed_in(), "/projects/gates/shortlist/")
-    for words in (str(one), str(two), "conflicts with", "WARMUP", "left of the budget 30.00 of 30 h", "64 times the mean of"):
+    for words in (str(one), str(two), "conflicts with", "WARMUP", "left of the budget 30.00 of 30 h", "64 times the median of"):
         assert words in shown, words
-    assert "8 times the mean of" in shown and "at M" in shown
+    assert "8 times the median of" in shown and "at M" in shown
     assert "0.05 → 0.02" in shown
 
 

@@ -19,7 +19,7 @@ from scipy.stats import t
 from research_app.evidence.digits import number, share, written
 from research_app.evidence.errors import BadDesign, BadScore, require_finite, require_runs, require_sigma
 
-Status = Literal["within", "uncertain", "exceeded"]
+Status = Literal["within", "uncertain", "exceeded", "not comparable"]
 
 GUARD_ALPHA = 0.05
 
@@ -49,16 +49,18 @@ DEFAULT_GUARDS = (
 class GuardResult:
     """One guard metric's row. `change` is the candidate's share above (+) or below (-) the baseline.
 
-    `interval` spans the two one-sided 95% limits of the change; None when neither arm repeats a run.
+    `interval` spans the two one-sided 95% limits of the change; None when neither arm repeats a run. Where the arms cannot be
+    compared the figures are None, and `note` says why.
     """
 
     metric: str
-    baseline: float
-    candidate: float
-    change: float
+    baseline: float | None
+    candidate: float | None
+    change: float | None
     interval: tuple[float, float] | None
     margin: float
     status: Status
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,13 @@ def _failed_source(row: SourceResult) -> FailedGuard:
 
 def _failed_metric(row: GuardResult) -> FailedGuard:
     name = row.metric.replace("_", " ")
-    margin = row.margin if row.change >= 0 else -row.margin
+    margin = row.margin if (row.change or 0.0) >= 0 else -row.margin
     return FailedGuard(name, f"{name} {share(row.change, 1, signed=True)}, its margin is {share(margin, signed=True)}")
+
+
+def not_compared(guard: Guard, why: str) -> GuardResult:
+    """A row that says why the arms cannot be compared in this metric."""
+    return GuardResult(guard.metric, None, None, None, None, guard.margin, "not comparable", why)
 
 
 def check_guard(guard: Guard, baseline: Sequence[float], candidate: Sequence[float]) -> GuardResult:

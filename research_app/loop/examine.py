@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from statistics import median
 from typing import Any
 
 from research_app.evidence.health import Health
+from research_app.loop.same_minutes import BENT, SameMinutes
 from research_app.models import Candidate, Project, Run, State
 from research_app.models.lease import DATABASE_AWAY
 from research_app.models.run import series_of
@@ -118,15 +120,25 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if isinstance(value, int | float | str)}
 
 
-def claims_of(candidate: Candidate, baseline: Run, run: Run) -> list[dict[str, str]]:
-    """Where the hypothesis and the measured facts disagree."""
+def claims_of(candidate: Candidate, baseline: Run, run: Run, same: SameMinutes) -> list[dict[str, str]]:
+    """Where the hypothesis and the measured facts disagree; in speed only where runs of the same minutes tell."""
     constants = {
         name.rpartition(":")[2]: (old, new)
         for name, new in candidate.details.get("knobs", {}).items()
         if (old := candidate.details.get("was", {}).get(name)) is not None
     }
-    found = contradictions(candidate.hypothesis, _plain(baseline.facts), _plain(run.facts), constants)
+    before, after = (
+        {name: value for name, value in _plain(arm.facts).items() if name not in BENT} | typical_speed(beside)
+        for arm, beside in ((baseline, same.baseline), (run, same.candidate))
+    )
+    found = contradictions(candidate.hypothesis, before, after, constants)
     return [asdict(contradiction) for contradiction in found]
+
+
+def typical_speed(runs: Sequence[Run]) -> dict[str, float]:
+    """The medians of what the machine's load bends, over runs that may be compared; without any nothing."""
+    known = {name: [value for run in runs if isinstance(value := run.facts.get(name), int | float)] for name in BENT}
+    return {name: float(median(values)) for name, values in known.items() if values}
 
 
 def with_findings(health: Health, runs: Sequence[Run]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from django.db.models import Q
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import Decision, Policy, decide
 from research_app.ladder import SMALLEST as SCALE
+from research_app.loop.arms import Arms
 from research_app.loop.attention import ask, attempt, gave_up
 from research_app.loop.diverged import mark_diverged, settle_baseline
 from research_app.loop.doubt import doubt_by_aa
@@ -25,7 +26,7 @@ from research_app.loop.noise_record import record_noise
 from research_app.loop.rejudge import judged_again, landing_waiting_for, still_good
 from research_app.loop.runs import ensure_bank, ensure_curve, request_run
 from research_app.loop.watchdog import Look
-from research_app.loop.weigh import Arms, confirm, looks_of, weigh, weigh_confirmation
+from research_app.loop.weigh import confirm, looks_of, weigh, weigh_confirmation
 from research_app.models import (
     BaselineVersion,
     Candidate,

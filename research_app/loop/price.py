@@ -10,7 +10,7 @@ import functools
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import median
 
 from django.db.models import Count, QuerySet, Sum
 
@@ -70,13 +70,13 @@ def total(prices: Iterable[Price]) -> Price:
 def pace_of(project: Project, rung: Rung) -> Pace:
     """How long a run of this rung takes: as measured there, else scaled up from the smallest rung on the same kind of device.
 
-    At most two queries.
+    Medians: one candidate that is ten times slower sets nobody's price. At most two queries.
     """
     if here := _seconds(project, rung.name):
-        return Pace(fmean(here), f"measured on {len(here)} run{'s' if len(here) > 1 else ''} at {rung.name}")
+        return Pace(median(here), f"measured on {len(here)} run{'s' if len(here) > 1 else ''} at {rung.name}")
     small = project.file.rung(SMALLEST)
     if rung.place == small.place and (below := _seconds(project, SMALLEST)):
-        return Pace(fmean(below) * rung.budget, f"{rung.budget:g} times the mean of {len(below)} runs at {SMALLEST}")
+        return Pace(median(below) * rung.budget, f"{rung.budget:g} times the median of {len(below)} runs at {SMALLEST}")
     return Pace(None, f"no run at {rung.name} has ended yet")
 
 

@@ -21,11 +21,12 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
 from research_app.ladder import SMALLEST, Rung
+from research_app.loop.arms import Arms
 from research_app.loop.attention import ask, attempt, gave_up
 from research_app.loop.diverged import mark_diverged, settle_baseline
 from research_app.loop.runs import CURVE_SEED, cancel, request_run, requeue
 from research_app.loop.votes import void_votes
-from research_app.loop.weigh import Arms, begin, frozen, savings
+from research_app.loop.weigh import begin, frozen, savings
 from research_app.models import (
     BaselineVersion,
     Candidate,

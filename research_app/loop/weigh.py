@@ -2,46 +2,28 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
 from research_app.evidence.difference import Difference, Direction, from_estimate, in_words
 from research_app.evidence.digits import Gain, in_sigma, number, p_value
-from research_app.evidence.errors import LARGEST_SCORE, BadScore, EvidenceError, require_finite
-from research_app.evidence.guards import Guard, GuardResult, SourceReport, check_guard, check_sources, failed_guards
+from research_app.evidence.errors import BadScore, EvidenceError, require_finite
+from research_app.evidence.guards import failed_guards
 from research_app.evidence.health import Health, RunFacts, check
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.policy import Confirmation, Decision, Policy, decide_confirmation
 from research_app.evidence.pooling import NAMED, scatter_apart
 from research_app.evidence.savings import fit_loss_curve, time_saved
 from research_app.ladder import SMALLEST
+from research_app.loop.arms import Arms
 from research_app.loop.examine import claims_of, with_findings
+from research_app.loop.guard_check import guards_of, positive_facts, sources_of, told_sources
 from research_app.loop.measure import readable
+from research_app.loop.same_minutes import baseline_beside, of_same_minutes
 from research_app.models import Candidate, Evidence, PatchSet, Project, Purpose, Run, Stage, Verdict
 from research_app.models.seal import storable
 from training.spec import Outcome
-
-GUARD_FACTS = {
-    "peak_memory": ("peak_memory_bytes", True),
-    "tokens_per_second": ("tokens_per_second", False),
-    "parameters": ("parameters", True),
-    "flops_per_token": ("flops_per_token", True),
-}
-
-
-@dataclass(frozen=True)
-class Arms:
-    """The runs that are compared, in run order."""
-
-    baseline: Sequence[Run]
-    candidate: Sequence[Run]
-
-    def scores(self, hidden: bool = False) -> tuple[list[float], list[float]]:
-        """Scores of both arms, on the gate shard or, where it was measured, on the hidden one."""
-        arms = (self.baseline, self.candidate)
-        read = [[run.hidden_score if hidden and run.hidden_score is not None else run.score for run in arm] for arm in arms]
-        return [float(score or 0.0) for score in read[0]], [float(score or 0.0) for score in read[1]]
 
 
 def weigh(patch_set: PatchSet, arms: Arms, noise: Noise, decision: Decision, looks: list[dict[str, float]]) -> Evidence:
@@ -127,7 +109,8 @@ def savings(patch_set: PatchSet, arms: Arms, noise: Noise, scale: str = SMALLEST
 def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: str = SMALLEST) -> Evidence:
     """What all evidence holds, whatever it says, unsaved."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
-    scores, guards, sources = arms.scores(), guards_of(project, arms), sources_of(project, arms)
+    same = of_same_minutes(baseline_beside(arms.candidate), arms.candidate)
+    scores, guards, sources = arms.scores(), guards_of(project, arms, same), sources_of(project, arms)
     for name, read in zip(("baseline", "candidate"), scores, strict=True):
         require_finite(read, name)
     health = health_of(patch_set, arms)
@@ -149,7 +132,7 @@ def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: 
             "candidate": told_of(arms.candidate),
             "data_hash": project.data_hash,
             "health": with_findings(health, [*arms.baseline, *arms.candidate]),
-            "contradictions": claims_of(candidate, arms.baseline[0], arms.candidate[0]),
+            "contradictions": claims_of(candidate, arms.baseline[0], arms.candidate[0], same),
             "guards": [asdict(row) for row in guards],
             "sources": told_sources(sources),
             "failed_guards": [asdict(failed) for failed in failed_guards(guards, sources)],
@@ -256,52 +239,12 @@ def facts_of(project: Project, run: Run) -> RunFacts:
     return RunFacts(
         data_hash=str(run.facts.get("data_hash", "")),
         budget=budget,
-        spent=float(run.facts.get(spent, 0.0) or 0.0),
+        spent=next(iter(positive_facts([run], spent)), 0.0),
         device_kind=project.file.rung(run.scale).place,
         scorer_hash=str(run.facts.get("scorer_hash", "")),
         outcome=outcomes.get(Outcome(run.outcome), "crashed"),  # type: ignore[arg-type]
         score=run.score,
     )
-
-
-def guards_of(project: Project, arms: Arms) -> list[GuardResult]:
-    """Guard metrics as rows: baseline, candidate, change, margin. A metric that some run did not report has no row."""
-    margins, rows = project.file.guards.model_dump(), []
-    for metric, (fact, lower) in GUARD_FACTS.items():
-        values = [positive_facts(arm, fact) for arm in (arms.baseline, arms.candidate)]
-        if len(values[0]) == len(arms.baseline) and len(values[1]) == len(arms.candidate):
-            rows.append(check_guard(Guard(metric, margins[metric], lower), values[0], values[1]))
-    return rows
-
-
-def positive_facts(runs: Sequence[Run], fact: str) -> list[float]:
-    """The values of a fact, of the runs that have a positive number there: what a run says of itself may be anything."""
-    values = [run.facts.get(fact) for run in runs]
-    return [float(value) for value in values if isinstance(value, int | float) and 0 < value <= LARGEST_SCORE]
-
-
-def sources_of(project: Project, arms: Arms) -> SourceReport | None:
-    """The score on each source of text, corrected for their number; None where the runs have none, or too few runs."""
-    names = set(arms.baseline[0].score_by_source)
-    read: list[Mapping[str, list[float]]] = [
-        {name: [float(run.score_by_source[name]) for run in arm] for name in sorted(names)}
-        for arm in (arms.baseline, arms.candidate)
-        if all(set(run.score_by_source) == names for run in arm)
-    ]
-    if not names or len(read) < 2:
-        return None
-    margin = project.file.guards.source * abs(fmean(arms.scores()[0]))
-    try:
-        return check_sources(read[0], read[1], margin, lower_is_better=project.sign > 0)
-    except EvidenceError:
-        return None
-
-
-def told_sources(report: SourceReport | None) -> dict[str, Any] | None:
-    """The sources as evidence keeps them."""
-    if report is None:
-        return None
-    return {"sentence": report.sentence, "hurt": list(report.hurt), "rows": [asdict(row) for row in report.sources]}
 
 
 def tried_since_landing(candidate: Candidate) -> int:

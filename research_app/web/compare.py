@@ -1,7 +1,7 @@
 """/projects/<slug>/compare/ : up to 50 candidates or runs over each other: curves, scores, and what differs in the code."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from agent.constants import find_constants
 from research_app.evidence.averages import deviation, mean
 from research_app.ladder import SMALLEST
+from research_app.loop.same_minutes import BENT, SameMinutes, kinds_of, of_same_minutes
 from research_app.models import BaselineVersion, Candidate, Project, Run, Verdict
 from research_app.models.run import is_usable
 from research_app.repository import Repository, RepositoryError
@@ -266,12 +267,12 @@ class Row:
 
 
 def scores_of(chosen: Chosen, arms: Arms) -> dict[str, Any]:
-    """The table of scores, and of the measured facts that differ. Health hides a score here too. No query."""
+    """The table of scores, and of the measured facts that differ. Health hides a score here too. One query."""
     candidates = {f"c{candidate.number}": candidate for candidate in chosen.candidates}
     runs = {f"r{run.pk}": run for run in chosen.runs}
     sign, home = chosen.project.sign, chosen.project.get_absolute_url()
     columns = [(key, words, written) for key, words, written in FACTS if differs(arms, key)]
-    rows = []
+    rows, kinds = [], kinds_of([run for arm in arms.arms for run in arm.runs])
     for arm in arms.arms:
         candidate, run = candidates.get(arm.key), runs.get(arm.key)
         of = candidate or (run.patch_set.candidate if run and run.patch_set else None)
@@ -279,10 +280,18 @@ def scores_of(chosen: Chosen, arms: Arms) -> dict[str, Any]:
         effect = effect_of(candidate.evidence) if candidate and candidate.evidence and arms.scale == SMALLEST else None
         address = f"{home}runs/{run.pk}/" if run else f"{home}candidates/{of.number}/" if of else f"{home}baseline/"
         scores = [] if hidden else [each.score for each in arm.runs if each.score is not None and is_usable(each.score)]
-        facts = [written(mean_fact(arm.runs, key)) for key, _, written in columns]
+        beside = of_same_minutes(arms.arms[0].runs, arm.runs, kinds)
+        facts = [told_fact(arm.runs, beside, key, written) for key, _, written in columns]
         words = of.title if of else ""
         rows.append(Row(arm.key, arm.name, arm.role, address, words, scores, hidden, sign, candidate, effect, facts))
     return {"rows": rows, "columns": [words for _, words, _ in columns]}
+
+
+def told_fact(runs: Sequence[Run], beside: SameMinutes, key: str, written: Callable[[float | None], str]) -> str:
+    """A fact of one group; where the machine's load bends it, over its runs of the same minutes as the first group's alone."""
+    if key in BENT and beside.why_not:
+        return "other minutes"
+    return written(mean_fact(beside.candidate if key in BENT else runs, key))
 
 
 def differs(arms: Arms, key: str) -> bool:

@@ -4,8 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from statistics import median
 
-from django.db.models import Avg, Count, Min, Q
+from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from research_app.loop.baseline_trouble import troubles_of_newest
@@ -14,6 +15,7 @@ from research_app.models.candidate import RESTING
 from research_app.web import figures
 
 LATELY = timedelta(days=1)
+NEWEST = 2000  # runs that tell how long one takes
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,10 @@ def work_of(projects: Sequence[Project]) -> dict[int, Work]:
     tried = {pk: (count, going, first) for pk, count, going, first in totals}
     queued = Counter(dict(Run.objects.filter(state=State.QUEUED).order_by().values_list("project_id").annotate(Count("pk"))))
     ended = Run.objects.filter(finished_at__gt=now - LATELY, train_seconds__isnull=False, budget_share=1.0)
-    usual = dict(ended.order_by().values_list("project_id").annotate(Avg("train_seconds")))
+    took: dict[int, list[float]] = defaultdict(list)
+    for pk, seconds in ended.order_by("-finished_at").values_list("project_id", "train_seconds")[:NEWEST]:
+        took[pk].append(float(seconds or 0.0))
+    usual = {pk: median(seconds) for pk, seconds in took.items()}  # one slow candidate does not move it
     rounds = Counter(Round.objects.filter(closed_at=None).values_list("project_id", flat=True))
     solid = Evidence.objects.filter(verdict=Verdict.SOLID).order_by().values_list("patch_set__candidate__project")
     solids = dict(solid.annotate(Count("patch_set__candidate", distinct=True)))

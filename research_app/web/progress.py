@@ -26,7 +26,8 @@ from research_app.web.kept import kept, version_of
 
 MAX_PLAIN = 1000  # experiments of one kind that are drawn one by one; above, the best and the worst of each bucket
 MEASURES = {"score": "score", "saved": "time saved", "target": "time to target"}
-LOSS, CLOCK = "val_loss", "seconds"  # what time to target is read off
+LOSS = "val_loss"  # what time to target is read off
+SPENT = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}  # by budget: how far a run has come
 READ_AT_ONCE = 200  # runs whose curves are held in memory together
 REMEMBERED = 20_000  # runs whose time to target is kept in this process
 BROKEN = (Stage.CRASHED, Stage.INVALID, Stage.CONFLICT)
@@ -171,53 +172,58 @@ def saved_by(score: float | None, curve: LossCurve | None) -> float | None:
 
 
 def by_time_to_target(project: Project, points: Sequence[Point]) -> Measured:
-    """Training seconds until the validation loss is what the first baseline ends with: medians over seeds.
+    """How much of its budget a run has used when the validation loss is what the first baseline ends with: medians over seeds.
 
-    Four queries, and for runs that this process has not read yet two more for every READ_AT_ONCE of them.
+    Seconds would say what else the machine did; they are shown where the budget itself is a time. Four queries, and for runs
+    that this process has not read yet two more for every READ_AT_ONCE of them.
     """
     rows = project.runs.completed().filter(scale=SMALLEST, budget_share=1.0, cell=None).order_by("pk")
     by_arm: dict[tuple[int, int | None], list[int]] = {}
     for pk, base, candidate in rows.values_list("pk", "baseline_id", "patch_set__candidate__number"):
         by_arm.setdefault((base, candidate), []).append(pk)
     first = project.baseline_versions.order_by("number").values_list("pk", flat=True).first()
-    ends = [curve[1][-1] for curve in loss_over_time(by_arm.get((first or 0, None), [])).values() if curve]
-    title = "seconds to the target"
+    budget = project.file.run_budget()
+    timed = budget.kind == "wall_seconds"
+    axis, unit = SPENT[budget.kind], 1.0 if timed else budget.amount / 100
+    ends = [curve[1][-1] for curve in loss_over(axis, by_arm.get((first or 0, None), [])).values() if curve]
+    title = "seconds to the target" if timed else "% of the budget to the target"
     if not ends:
         return Measured(title, True, points, [], "The first baseline has no run yet that logged its validation loss.")
-    target, paths = float(np.mean(ends)), loss_over_time([pk for runs in by_arm.values() for pk in runs])
-    medians = {arm: median_time([paths[pk] for pk in runs], target) for arm, runs in by_arm.items()}
+    target, paths = float(np.mean(ends)), loss_over(axis, [pk for runs in by_arm.values() for pk in runs])
+    medians = {arm: median_time([paths[pk] for pk in runs], target, unit) for arm, runs in by_arm.items()}
     of_candidate = {candidate: found for (_, candidate), found in medians.items() if candidate is not None}
     valued = []
     for point in points:
-        seconds, sentence = of_candidate.get(point.number, (None, "")) if point.score is not None else (None, "")
-        valued.append(replace(point, value=seconds, told=sentence or figures.NOTHING))
+        needed, sentence = of_candidate.get(point.number, (None, "")) if point.score is not None else (None, "")
+        valued.append(replace(point, value=needed, told=sentence or figures.NOTHING))
     values = {base: (found[0], None, len(by_arm[base, None])) for (base, candidate), found in medians.items()
               if candidate is None and found[0] is not None}  # fmt: skip
     note = f"Until the validation loss is {digits.number(target, 4)}, with which baseline 0 ends: median over seeds."
+    note += " By the clock, which bends with what else the machine does: compare runs of the same minutes." if timed else ""
     return Measured(title, True, valued, bands(project, points, values), note, digits.number)
 
 
 MEASURED = {"score": by_score, "saved": by_time_saved, "target": by_time_to_target}
-Path = tuple[list[float], list[float]] | None  # seconds and losses; None where a run did not log both
-_paths: OrderedDict[int, Path] = OrderedDict()  # of completed runs: they do not change any more
+Path = tuple[list[float], list[float]] | None  # what was spent and losses; None where a run did not log both
+_paths: OrderedDict[tuple[str, int], Path] = OrderedDict()  # of completed runs: they do not change any more
 
 
-def loss_over_time(runs: Sequence[int]) -> dict[int, Path]:
-    """The validation loss of completed runs over their training seconds, remembered for the next time."""
-    missing = [pk for pk in runs if pk not in _paths]
-    found = {pk: _paths[pk] for pk in runs if pk in _paths}
+def loss_over(axis: str, runs: Sequence[int]) -> dict[int, Path]:
+    """The validation loss of completed runs over what they had spent, remembered for the next time."""
+    missing = [pk for pk in runs if (axis, pk) not in _paths]
+    found = {pk: _paths[axis, pk] for pk in runs if (axis, pk) in _paths}
     for start in range(0, len(missing), READ_AT_ONCE):
-        for pk, logged in arrays_of(missing[start : start + READ_AT_ONCE], (LOSS, CLOCK)).items():
-            curve = curves.on_axis(logged, LOSS, CLOCK)
-            found[pk] = _paths[pk] = (curve[0].tolist(), curve[1].tolist()) if curve else None
+        for pk, logged in arrays_of(missing[start : start + READ_AT_ONCE], (LOSS, axis)).items():
+            curve = curves.on_axis(logged, LOSS, axis)
+            found[pk] = _paths[axis, pk] = (curve[0].tolist(), curve[1].tolist()) if curve else None
     while len(_paths) > REMEMBERED:
         _paths.popitem(last=False)
     return found
 
 
-def median_time(paths: Iterable[Path], target: float) -> tuple[float | None, str]:
-    """The median time over seeds and how many got there; runs that stopped before count as such."""
-    known = [path for path in paths if path and path[0][-1] > 0]
+def median_time(paths: Iterable[Path], target: float, unit: float) -> tuple[float | None, str]:
+    """The median over seeds of what was spent, in this unit, and how many got there; runs that stopped before count as such."""
+    known = [([each / unit for each in path[0]], path[1]) for path in paths if path and path[0][-1] > 0]
     if not known:
         return None, "the validation loss was not logged"
     found = time_to_target([first_reach(x, y, target) for x, y in known], [x[-1] for x, _ in known])

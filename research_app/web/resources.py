@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from agent.diff import DiffLine, parse_diff
 from agent.touched import ASSIGNMENT, is_python
 from research_app.evidence.averages import mean
+from research_app.loop.same_minutes import BENT, of_same_minutes
 from research_app.models import PatchSet, Run
 from research_app.web import figures
 
@@ -35,14 +36,21 @@ class Fact:
     after: str
     change: str
     same: bool
+    note: str = ""
 
 
 def facts_table(bank: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
-    """What a change resolves to: measured, not described. Only what both arms measured."""
-    table = []
+    """What a change resolves to: measured, not described. Only what both arms measured; speed, which the machine's load bends,
+    over the runs of the same minutes alone (at most one query)."""
+    scored = [[run for run in arm if run.score is not None] for arm in (bank, mine)]
+    table, beside = [], of_same_minutes(scored[0], scored[1])
     for key, words, written in FACTS:
-        before, after = mean_fact(bank, key), mean_fact(mine, key)
+        arms = (beside.baseline, beside.candidate) if key in BENT and not beside.why_not else (bank, mine)
+        before, after = mean_fact(arms[0], key), mean_fact(arms[1], key)
         if before is None or after is None:
+            continue
+        if key in BENT and beside.why_not:
+            table.append(Fact(words, written(before), written(after), "not comparable", True, beside.why_not))
             continue
         relative = (after - before) / before if before else 0.0
         same = abs(relative) < 0.0005

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from research_app.evidence import digits
 from research_app.evidence.digits import Gain
 from research_app.evidence.noise import LeftOut
-from research_app.loop.weigh import GUARD_FACTS
+from research_app.loop.guard_check import GUARD_FACTS
 from research_app.models import Evidence, Project, Run, Verdict
 from research_app.web import figures
 from research_app.web.looks import looks_chart
@@ -34,7 +34,12 @@ CHECKS: Mapping[str, str] = {  # rule of evidence/health.py → what holds where
     "risk flag": "no gain with a risky edit",
     DETECTORS: "no detector calls a run invalid",
 }
-STATUS = {"within": ("good", "✓", "within"), "uncertain": ("warn", "?", "not settled"), "exceeded": ("bad", "!", "exceeded")}
+STATUS = {
+    "within": ("good", "✓", "within"),
+    "uncertain": ("warn", "?", "not settled"),
+    "exceeded": ("bad", "!", "exceeded"),
+    "not comparable": ("mute", "–", "not comparable"),
+}
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ class GuardRow:
     tone: str
     sign: str
     status: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,12 +235,13 @@ def guard_row(row: Mapping[str, Any]) -> GuardRow:
         words={"tokens_per_second": "tokens/s", "flops_per_token": "FLOPs per token"}.get(metric, metric.replace("_", " ")),
         before=written(row["baseline"]),
         after=written(row["candidate"]),
-        change=_share(row["change"]),
+        change=figures.NOTHING if row["change"] is None else _share(row["change"]),
         interval=f"{_share(interval[0])} … {_share(interval[1])}" if interval else "",
         margin=f"{'+' if lower else '−'}{figures.percent(row['margin'])}",
         tone=tone,
         sign=sign,
         status=status,
+        note=row.get("note", ""),
     )
 
 
