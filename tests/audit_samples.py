@@ -80,6 +80,7 @@ def scored(run: Any, *rest: Any) -> Any:
 
 def make_world(folder: Path) -> World:
     """Everything through the product's own steps."""
+    empty()
     with mock.patch.object(train, "execute", scored):
         world = World(small_project(folder, "audited"))
         project, grace = world.project, approver()

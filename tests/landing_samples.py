@@ -19,9 +19,22 @@ from research_app.loop import train
 from research_app.loop.check import record_patch_set
 from research_app.loop.duplicates import Fingerprint
 from research_app.loop.judge import freeze
+from research_app.loop.moved import adopt, notice
 from research_app.loop.projects import create_project
 from research_app.loop.review import Seen, approve
-from research_app.models import Author, Candidate, Event, Evidence, Landing, PatchSet, Project, Run, Stage, Verdict
+from research_app.models import (
+    Author,
+    BaselineVersion,
+    Candidate,
+    Event,
+    Evidence,
+    Landing,
+    PatchSet,
+    Project,
+    Run,
+    Stage,
+    Verdict,
+)
 from research_app.project_file import ProjectFile
 from tests.small_project import FILE, approver, source_repository
 from training.spec import Outcome, RunResult
@@ -156,6 +169,13 @@ def training_at_once() -> Iterator[None]:
 def landed(project: Project) -> list[str]:
     """Candidates on the baseline branch, newest first, as git tells it."""
     return [value for entry in project.repository.log(200) for key, value in entry.trailers if key == "Candidate"]
+
+
+def take_over(project: Project, reason: str = "It was agreed on.") -> BaselineVersion:
+    """A person takes over where somebody moved the branch to by hand."""
+    move = notice(project, project.repository.tip())
+    assert move is not None
+    return adopt(move, approver(), reason)
 
 
 def check_agreement(project: Project) -> None:

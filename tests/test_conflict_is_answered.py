@@ -23,6 +23,7 @@ from tests.landing_samples import (
     knobs_project,
     landed,
     ready,
+    take_over,
     training_at_once,
 )
 from tests.small_project import approver, drain, patch
@@ -140,6 +141,7 @@ def test_a_change_that_was_moved_in_by_hand_is_named_as_that(project: Project, l
     repository = project.repository
     by_hand = repository.change_from_edits(repository.tip(), [("train.py", OLD, NEW.format(5))], "by hand", "somebody")
     repository.advance(repository.tip(), by_hand.commit)
+    take_over(project)
     approve(fresh(loser), approver(), Seen.of(fresh(loser)))
     drain(limit=500)
     assert "It clashes with what somebody changed by hand (baseline 1)" in fresh(loser).why

@@ -17,7 +17,7 @@ from research_app.loop.reconcile import reconcile
 from research_app.loop.review import ReviewRefused, Seen, StalePage, approve, reject, reopen, withdraw
 from research_app.models import Candidate, Event, Landing, LandingState, Lease, Message, Project, Run, Stage
 from research_app.repository import Repository
-from tests.landing_samples import training_at_once
+from tests.landing_samples import take_over, training_at_once
 from tests.small_project import BAD_WHEN_WIDE, BETTER, TRAIN, WIDER, WORSE, approver, drain, git, small_project, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
@@ -183,6 +183,9 @@ def test_a_branch_moved_by_hand_becomes_a_version_of_its_own_and_the_landing_is_
     repository = project.repository
     by_hand = repository.change_from_edits(repository.tip(), [("README.md", "# Small", "# Smaller")], "By hand", "ada")
     git(repository.path, "update-ref", "refs/heads/baseline", by_hand.commit)
+    drain()
+    assert fresh(candidate).stage == Stage.LANDING
+    take_over(project)
     drain()
     assert fresh(candidate).stage == Stage.LANDED
     assert project.baseline_versions.filter(moved_outside=True).count() == 1

@@ -10,7 +10,6 @@ from django.test import Client
 
 from research_app.api import told
 from research_app.loop.doubt import landings_of
-from research_app.loop.moved import notice_moved_branches
 from research_app.loop.propose import tried
 from research_app.loop.revert import RevertRefused, propose_removal, revert
 from research_app.loop.review import Seen, approve, reopen
@@ -19,7 +18,7 @@ from research_app.models import BaselineVersion, Candidate, Event, Project, Stac
 from research_app.web.inbox import cards
 from research_app.web.scoreboard import proposals_of
 from research_app.web.stacks import offer
-from tests.landing_samples import approved, check_agreement, fresh, knob, knobs_project, landed, training_at_once
+from tests.landing_samples import approved, check_agreement, fresh, knob, knobs_project, landed, take_over, training_at_once
 from tests.small_project import approver, drain
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
@@ -156,12 +155,12 @@ def test_landings_that_a_move_by_hand_dropped_say_so_until_they_are_back(project
     first, second = land_one(project), land_one(project, 10)
     before, tip = project.baseline_versions.get(number=1).commit, project.repository.tip()
     set_branch(project, before, tip)
-    notice_moved_branches()
+    take_over(project)
     assert not fresh(first).undone and fresh(second).undone
     assert "Taken back by moving the branch by hand, which is baseline 3" in fresh(second).why
     assert "/baseline/2/revert/" not in text(client, "/projects/knobs/baseline/")
     set_branch(project, tip, before)
-    notice_moved_branches()
+    take_over(project)
     assert not fresh(second).undone and "Put back by moving the branch by hand" in fresh(second).why
     assert landed(project) == ["knobs/2", "knobs/1"]
 

@@ -45,6 +45,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "compare-constants": ("get", "viewer"),
     "baseline": ("get", "viewer"),
     "measure-target": ("post", "operator"),
+    "moved": ("get", "viewer"),
+    "adopt-move": ("post", "approver"),
     "revert": ("post", "operator"),
     "landings": ("get", "viewer"),
     "push-now": ("post", "operator"),
@@ -101,6 +103,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "run-curves": ("get", "viewer"),
 }
 WITHOUT_OBJECT = {
+    "moved",
+    "adopt-move",
     "conversation",
     "delivery",
     "resume-conversation",

@@ -14,6 +14,7 @@ from research_app.models import (
     Comment,
     Event,
     Evidence,
+    ExternalMove,
     Landing,
     LandingState,
     Note,
@@ -88,6 +89,10 @@ def _run_place(row: Values) -> str:
     return f"{row['project__slug']} {arm} seed {row['seed']}"
 
 
+def _move_place(row: Values) -> str:
+    return f"{row['project__slug']} at {row['commit'][:12]}"
+
+
 def _scored(row: Values) -> bool:
     """A run that was cancelled ends without an event, and without a score."""
     return row["state"] == State.FINISHED and row["score"] is not None
@@ -106,6 +111,13 @@ TABLES = (
     Table(Landing, "landing", **_in_candidate("candidate__"), must=lambda row: bool(row["state"] == LandingState.LANDED)),
     Table(ProgramVersion, "program", **_numbered("program")),
     Table(Note, "note", "project_id", lambda row: str(row["project__slug"]), ("project__slug",)),
+    Table(
+        ExternalMove,
+        "move outside Signoff",
+        "project_id",
+        lambda row: f"{row['project__slug']} at {row['commit'][:12]}",
+        ("project__slug",),
+    ),
     Table(Comment, "comment", **_in_candidate("thread__candidate__")),
 )
 

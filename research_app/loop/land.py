@@ -18,7 +18,7 @@ from research_app.evidence.digits import gain
 from research_app.ladder import SMALLEST
 from research_app.loop import batch
 from research_app.loop.attention import UNKNOWN
-from research_app.loop.moved import adopt
+from research_app.loop.moved import BaselineMoved, version_at
 from research_app.loop.propose import told_effect
 from research_app.loop.push import ask_for_push
 from research_app.loop.queue import TRAILER, entries_of, give_back, head_of, hold, name_of, not_held, standing_approvals
@@ -66,6 +66,9 @@ def land(project_id: int, worker: str) -> None:
             logger.warning("%s: %s", landing, moved)
             lease.release()
             return  # whoever moved it goes on; the reconciler asks again
+        except BaselineMoved as outside:
+            hold(landing, lease, str(outside), time.monotonic() - began)
+            return  # a person decides
         except (RepositoryError, OSError, OperationalError) as trouble:
             logger.exception("%s is held up", landing)
             hold(landing, lease, str(trouble), time.monotonic() - began)
@@ -97,8 +100,8 @@ def recovered(landing: Landing, lease: Lease, tip: str) -> bool:
     """Where an attempt before this one advanced the branch and then was lost: write down that it landed."""
     repository = landing.project.repository
     found = repository.find_landed(tip, TRAILER, name_of(landing.candidate), SEARCH_DEPTH)
-    # A commit that somebody else made with such a trailer is not what was judged.
-    if found is None or repository.tree_of(found) != landing.patch_set.tree:
+    # A commit that somebody else made with such a trailer is not ours: ours was written down before the branch moved.
+    if found is None or found != landing.commit or repository.tree_of(found) != landing.patch_set.tree:
         return False
     record(landing, lease, found, landing.patch_set.tree)
     return True
@@ -107,7 +110,7 @@ def recovered(landing: Landing, lease: Lease, tip: str) -> bool:
 def step(landing: Landing, lease: Lease, tip: str, fence: str) -> None:
     """Land on this tip, or send to be judged again where it moved, or give back with the reason."""
     project, patch_set, repository = landing.project, landing.patch_set, landing.project.repository
-    version = adopt(project, tip)
+    version = version_at(project, tip)
     entries = entries_of(landing)
     if patch_set.base_commit != tip:
         judge_again(landing, lease, version)

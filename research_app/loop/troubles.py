@@ -13,6 +13,7 @@ from research_app.models import (
     Candidate,
     CheckState,
     Device,
+    ExternalMove,
     Landing,
     Project,
     Round,
@@ -47,7 +48,7 @@ class Trouble:
 
 
 def troubles(projects: Iterable[Project]) -> list[Trouble]:
-    """Everything in some projects that needs a person to mend it. Thirteen queries, however many there are."""
+    """Everything in some projects that needs a person to mend it. Fourteen queries, however many there are."""
     by_pk = {project.pk: project for project in projects}
     baselines = troubles_of_newest(by_pk.values())
     blocked = blocked_by(baselines)
@@ -56,6 +57,7 @@ def troubles(projects: Iterable[Project]) -> list[Trouble]:
         *of_candidates(by_pk, baselines),
         *of_other_runs(by_pk, baselines),
         *of_queues(by_pk),
+        *of_moves(by_pk),
         *of_landings(by_pk),
         *of_failed_steps(by_pk),
         *of_proposers(by_pk),
@@ -129,6 +131,15 @@ def of_queues(projects: Mapping[int, Project]) -> list[Trouble]:
             why, hint = f"The only worker of the queue {queue} takes no work: {serving[0].refusal}", ""
         found.append(Trouble(project, f"{runs} wait{'s'[: count == 1]} for a device", "/fleet/", why, hint=hint))
     return found
+
+
+def of_moves(projects: Mapping[int, Project]) -> list[Trouble]:
+    """Baseline branches that somebody moved outside Signoff and nobody took over (one query)."""
+    why = "Nothing lands and no agent proposes until somebody takes that over, or puts it back."
+    return [
+        Trouble(projects[move.project_id], "the branch was moved outside Signoff", move.get_absolute_url(), why)
+        for move in ExternalMove.objects.waiting().filter(project__in=projects).select_related("project")
+    ]
 
 
 def of_landings(projects: Mapping[int, Project]) -> list[Trouble]:

@@ -8,6 +8,7 @@ from research_app.models.delivery import Channel, Delivery, Destination, Occasio
 from research_app.models.device import Device
 from research_app.models.event import Event
 from research_app.models.evidence import Evidence, Verdict
+from research_app.models.external_move import ExternalMove, MoveState
 from research_app.models.landing import Landing, LandingState
 from research_app.models.lease import Lease, LeaseLost
 from research_app.models.note import Note
@@ -43,6 +44,7 @@ __all__ = [
     "Device",
     "Event",
     "Evidence",
+    "ExternalMove",
     "Gate",
     "KeptAnswer",
     "Kind",
@@ -51,6 +53,7 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "Message",
+    "MoveState",
     "Note",
     "Notification",
     "NotificationSettings",

@@ -126,7 +126,9 @@ class Project(models.Model):
 class RoundQuerySet(models.QuerySet["Round"]):
     def open(self) -> Self:
         """Rounds that still want candidates, bounded ones first: somebody waits for those."""
-        return self.filter(closed_at=None, project__paused=False).order_by(models.F("wanted").asc(nulls_last=True), "pk")
+        here = self.filter(closed_at=None, project__paused=False)
+        moved = models.Q(project__external_moves__state="waiting")  # see loop/moved.py
+        return here.exclude(moved).order_by(models.F("wanted").asc(nulls_last=True), "pk")
 
 
 class Round(models.Model):

@@ -66,6 +66,7 @@ def baseline(request: HttpRequest, slug: str) -> HttpResponse:
     context = {"project": project, "versions": listed, "repository": project.folder / "repository.git", "price": price}
     context["seconds"] = price.hours * 3600 if price and price.hours is not None else None
     context["may_operate"] = may_operate(request.user)
+    context["moved"] = project.external_moves.waiting().first()
     return live.page(request, "baseline.html", {"versions": "baseline/_versions.html"}, context)
 
 

@@ -42,6 +42,7 @@ def every_address(project: Project) -> Iterator[tuple[str, str]]:
 
 # Which rows a key in an address is of, by what stands before it.
 KEYS: Mapping[str, Callable[[Project], QuerySet[Any]]] = {
+    "baseline/moved/": lambda project: project.external_moves.all(),
     "runs/": lambda project: project.runs.filter(score__isnull=False),
     "stacks/": lambda project: project.stack_checks.all(),
     "views/": lambda project: project.saved_views.all(),

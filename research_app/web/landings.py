@@ -50,6 +50,7 @@ def landings(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_project(request, slug)
     context = {"project": project, "remote": shown_without_secrets(project.file.landing.remote)}
     context |= {"queue": queue_of(project), "left": left_of(project), "pushes": pushes_of(project)}
+    context |= {"moved": project.external_moves.waiting().first()}
     context |= {"outside": project.baseline_versions.filter(moved_outside=True).order_by("-number")[:3]}
     context |= {"may_operate": may_operate(request.user), "batch": project.file.landing.batch, "moving": moving(project)}
     parts = {"queue": "landings/_queue.html", "remote": "landings/_remote.html", "left": "landings/_left.html"}

@@ -1,5 +1,6 @@
-"""`manage.py project create|list|pause|resume|retry`"""
+"""`manage.py project create|list|pause|resume|retry|moved|adopt`"""
 
+import getpass
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
+from research_app.loop.moved import AdoptionRefused, adopt, notice
 from research_app.loop.projects import ProjectRefused, configure, create_project
 from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, proposer_named, resume
 from research_app.loop.reconcile import retry_bank
-from research_app.models import Project, Round
+from research_app.models import ExternalMove, Project, Round
 from research_app.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError
 from training.corpus import CorpusError
@@ -51,6 +53,11 @@ class Command(BaseCommand):
             ("retry", "try stuck baseline runs again"),
         ):
             verbs.add_parser(verb, help=words).add_argument("name")
+        verbs.add_parser("moved", help="what was put on its branch outside Signoff").add_argument("name")
+        take = verbs.add_parser("adopt", help="take over, as the baseline, what was put on its branch outside Signoff")
+        take.add_argument("name")
+        take.add_argument("commit", help="the tip, as `moved` prints it: so that nothing else is taken over")
+        take.add_argument("--reason", required=True, help="why it may be the baseline although it was not judged here")
         stop = verbs.add_parser("stop-rounds", help="close the open rounds of a project")
         stop.add_argument("name")
 
@@ -102,6 +109,37 @@ class Command(BaseCommand):
 
     def retry(self, options: dict[str, Any]) -> None:
         retry_bank(find_project(options["name"]), "command line")
+
+    def moved(self, options: dict[str, Any]) -> None:
+        project = find_project(options["name"])
+        move = self.move_of(project)
+        if move is None:
+            self.stdout.write(f"The branch of {project.slug} is where Signoff left it: baseline {project.tip().number}.")
+            return
+        self.stdout.write(f"{move.commit}  ({move.added} new commits, {move.left} of baseline {move.before.number} left out)")
+        for commit in move.commits:
+            claims = f"  says that it lands {', '.join(commit['claims'])}" if commit["claims"] else ""
+            self.stdout.write(f"  {commit['commit'][:12]}  {commit['author']}: {commit['subject']}{claims}")
+        self.stdout.write(f"Nothing lands until: manage.py project adopt {project.slug} {move.commit[:12]} --reason …")
+
+    def adopt(self, options: dict[str, Any]) -> None:
+        project = find_project(options["name"])
+        move = self.move_of(project)
+        if move is None or len(options["commit"]) < 7 or not move.commit.startswith(options["commit"]):
+            there = f"there waits {move.commit}" if move else "nothing waits to be taken over"
+            raise CommandError(f"{options['commit']} is not what the branch of {project.slug} was moved to: {there}.")
+        try:
+            version = adopt(move, None, options["reason"], f"command line ({getpass.getuser()})")
+        except (AdoptionRefused, RepositoryError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{project.slug}: baseline {version.number} is {version.commit[:12]}.")
+
+    def move_of(self, project: Project) -> ExternalMove | None:
+        """The move that waits, looked at anew."""
+        try:
+            return notice(project, project.repository.tip())
+        except RepositoryError as error:
+            raise CommandError(str(error)) from error
 
     def stop_rounds(self, options: dict[str, Any]) -> None:
         for asked in Round.objects.filter(project=find_project(options["name"]), closed_at=None):
