@@ -3,6 +3,7 @@
 # make test-faults, make test-escape    the long suites: killed processes and every idea trained, attempts to get out
 # make test-crash                       kill -9 all through a landing, 20 times around each commit, on both databases (an hour)
 # make bench-policy                     the error rates of the decision policy, simulated
+# make bench-stacks                     how often the advice of a stack check is wrong, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
 # make screenshots   pictures of every page of the running server, in both themes and widths, into docs/screenshots
@@ -11,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: screenshots up test test-postgresql test-faults test-crash test-escape bench-policy bench-curves bench-decisions check format doctor
+.PHONY: screenshots up test test-postgresql test-faults test-crash test-escape bench-policy bench-stacks bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -82,6 +83,10 @@ bench-decisions:
 bench-policy:
 	$(call install,requirements-dev.txt)
 	$(RUN) -m benchmarks.policy $(ARGS)
+
+bench-stacks:
+	$(call install,requirements-dev.txt)
+	$(RUN) -m benchmarks.stack_advice $(ARGS)
 
 bench-curves:
 	$(call install,requirements-dev.txt)

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from django.db import transaction
 
+from research_app.evidence.ablation import FRESH_RUNS
 from research_app.loop import doubt
+from research_app.loop.on_baseline import landings_on_baseline
 from research_app.loop.reconcile import reconcile
-from research_app.loop.revert import RevertRefused, propose_removal
+from research_app.loop.revert import RevertRefused, propose_removal, revert
 from research_app.loop.review import Seen, approve
 from research_app.loop.stack import NoStack, form_stack
-from research_app.loop.stack_check import CheckRefused, begin_check, check_price, stop_check
+from research_app.loop.stack_check import CheckRefused, begin_check, check_price, further_price, stop_check
 from research_app.models import (
     Candidate,
     CheckState,
@@ -28,6 +30,7 @@ from research_app.models import (
 )
 from tests.landing_samples import approved, fresh, knob, knobs_project, landed, ready, training_at_once
 from tests.small_project import approver, drain
+from tests.stack_samples import same_seeds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,6 +39,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _training_at_once() -> Iterator[None]:
     with training_at_once():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _same_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    same_seeds(monkeypatch)
 
 
 @pytest.fixture
@@ -88,13 +96,16 @@ def landed_three(project: Project) -> list[Candidate]:
 
 def test_the_check_finds_what_each_adds_and_what_nobody_would_miss(project: Project) -> None:
     useful, nothing, other = members = landed_three(project)
-    price = check_price(project, members, folded=True)
-    assert price.runs == 8 + 2 * 2, "eight rows, and the bundle and the bare tree twice more"
+    price, further = check_price(project, members, folded=True), further_price(project, members)
+    assert price.runs == 8 + 7 + 3 * 4 + 3 * 4, "the bare tree, the baseline, each change alone, and the baseline without each"
     check = begin_check(project, members, True, "grace")
     drain(limit=500)
     check.refresh_from_db()
     assert check.state == CheckState.FINISHED, check.reason
-    assert Run.objects.filter(purpose=Purpose.STACK, state=State.FINISHED).count() == price.runs
+    trained = Run.objects.filter(purpose=Purpose.STACK, state=State.FINISHED)
+    assert trained.filter(cell__fresh=False).count() == price.runs
+    fresh_runs = trained.filter(cell__fresh=True).count()
+    assert fresh_runs in (2 * FRESH_RUNS, 4 * FRESH_RUNS) and fresh_runs <= further.runs, "one change, once or twice"
     effects = effects_of(check)
     assert effects[useful.number] == pytest.approx(0.01, abs=0.003)
     assert effects[other.number] == pytest.approx(0.01, abs=0.003)
@@ -102,6 +113,7 @@ def test_the_check_finds_what_each_adds_and_what_nobody_would_miss(project: Proj
     missed = {row["change"] for row in check.result["effects"] if row["unhelpful"]}
     assert missed == {str(nothing.number)}
     assert check.result["bundle"]["bundle"] == pytest.approx(0.02, abs=0.004)
+    assert check.result["bundle"]["verdict"] == "adds up"
     assert Landing.objects.get(candidate=nothing).doubt.startswith(f"Stack check {check.pk}"), "its landing is flagged"
     assert not Landing.objects.get(candidate=useful).doubt
     assert Event.objects.filter(kind="gain doubted").count() == 1
@@ -122,9 +134,73 @@ def test_a_removal_is_a_candidate_that_goes_to_a_person_unless_it_does_harm(proj
     drain(limit=500)
     assert landed(project)[0] == f"knobs/{removal.number}"
     assert b"KNOB_05 = 0\n" in project.repository.read(project.repository.tip(), "train.py")
+    with pytest.raises(RevertRefused, match=f"not shown that {useful} can be taken out without a loss"):
+        propose_removal(check, useful, approver())
+
+
+def test_a_removal_that_a_check_was_wrong_about_is_seen_to_do_harm(project: Project) -> None:
+    useful, *_ = members = landed_three(project)
+    check = begin_check(project, members, True, "grace")
+    drain(limit=500)
+    check.refresh_from_db()
+    for row in check.result["effects"]:
+        row["advice"] = "remove: brings nothing"
+    check.save()
     harmful = propose_removal(check, useful, approver())
     drain(limit=500)
-    assert fresh(harmful).stage == Stage.DROPPED, "taking out what helps is seen to do harm"
+    assert fresh(harmful).stage == Stage.DROPPED, "taking out what helps is judged like any change"
+
+
+def test_a_check_of_an_earlier_baseline_advises_nothing_about_the_one_of_today(project: Project) -> None:
+    _, nothing, _ = members = landed_three(project)
+    check = begin_check(project, members, True, "grace")
+    drain(limit=500)
+    check.refresh_from_db()
+    approved(project, knob(9))
+    drain(limit=500)
+    with pytest.raises(RevertRefused, match="is of baseline 3, and the baseline is 4 now"):
+        propose_removal(check, nothing, approver())
+
+
+def test_what_was_taken_back_is_off_the_baseline_until_that_is_taken_back_too(project: Project) -> None:
+    first, second = approved(project, knob(2)), approved(project, knob(3))
+    drain(limit=500)
+    assert set(landings_on_baseline([fresh(first), fresh(second)])) == {first.pk, second.pk}
+    version = Landing.objects.get(candidate=first).version
+    assert version
+    back = revert(version, approver())
+    drain(limit=500)
+    approve(fresh(back), approver(), Seen.of(fresh(back)), "It was a mistake.")
+    drain(limit=500)
+    assert set(landings_on_baseline([fresh(first), fresh(second)])) == {second.pk}
+    with pytest.raises(CheckRefused, match="What is no longer on the baseline cannot be checked"):
+        check_price(project, [fresh(first), fresh(second)], folded=True)
+    again = Landing.objects.get(candidate=back).version
+    assert again
+    forth = revert(again, approver())
+    drain(limit=500)
+    approve(fresh(forth), approver(), Seen.of(fresh(forth)), "It was none.")
+    drain(limit=500)
+    assert fresh(forth).stage == Stage.LANDED, fresh(forth).why
+    assert set(landings_on_baseline([fresh(first), fresh(second)])) == {first.pk, second.pk}
+
+
+def test_the_members_of_a_stack_that_landed_are_on_the_baseline_and_one_of_them_can_be_removed(project: Project) -> None:
+    members = [ready(project, knob(2)), ready(project, ("train.py", "KNOB_05 = 0\n", "KNOB_05 = 0 * 1\n"))]
+    stack = form_stack(project, members, "grace")
+    drain(limit=500)
+    approve(fresh(stack), approver(), Seen.of(fresh(stack)), "Together.")
+    drain(limit=500)
+    landed_members = [fresh(member) for member in members]
+    assert set(landings_on_baseline(landed_members)) == {member.pk for member in members}
+    check = begin_check(project, landed_members, True, "grace")
+    drain(limit=500)
+    check.refresh_from_db()
+    removal = propose_removal(check, landed_members[1], approver())
+    drain(limit=500)
+    approve(fresh(removal), approver(), Seen.of(fresh(removal)), "Nobody misses it.")
+    drain(limit=500)
+    assert set(landings_on_baseline([fresh(member) for member in members])) == {members[0].pk}, "the other one stays"
 
 
 def test_landed_and_approved_changes_can_be_checked_together(project: Project) -> None:

@@ -5,7 +5,9 @@ change: R runs give each main effect a standard error of 2 sigma/sqrt(R). The fo
 which frees the main effects from every interaction of two changes. Sources: Plackett and Burman (1946), Biometrika
 33, 305; Paley (1933), J. Math. Phys. 12, 311; Box and Wilson (1951), J. R. Statist. Soc. B 13, 1.
 
-Effects are positive when the change improves the metric, in the metric's unit; intervals are 95%, two-sided.
+Effects are positive when the change improves the metric, in the metric's unit; intervals are 95%, two-sided, by Student's t
+with the degrees of freedom that sigma has (infinite where it is known). What a change brings depends on what else is on: a main
+effect is an average over the design, `leave_one_out` is beside all others, `added_alone` beside none (all in ablation.py).
 """
 
 from __future__ import annotations
@@ -13,15 +15,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
+from research_app.evidence.difference import t_quantile
 from research_app.evidence.errors import BadDesign, require_finite, require_runs, require_sigma
 from research_app.evidence.policy import measured_effect
 
-_Z = NormalDist().inv_cdf(0.975)
+ENOUGH = 0.5  # of the sum: an interval that reaches further to either side does not show that a bundle adds up
+
+BundleVerdict = Literal["adds up", "less than the sum", "more than the sum", "cannot tell"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,22 @@ class BundleCheck:
     bundle: float
     difference: float
     interval: tuple[float, float]
-    verdict: Literal["adds up", "less than the sum", "more than the sum"]
+    verdict: BundleVerdict
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """What two changes bring together beyond the sum of what each brings alone; negative where it is less."""
+
+    changes: tuple[str, str]
+    effect: float
+    standard_error: float
+    interval: tuple[float, float]
+
+    @property
+    def found(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.interval[0] > 0 or self.interval[1] < 0
 
 
 def design(changes: Sequence[str], folded: bool = True, least_runs: int = 0) -> StackDesign:
@@ -94,13 +113,18 @@ def hadamard(order: int) -> np.ndarray | None:
 
 
 def main_effects(
-    stack: StackDesign, scores: Mapping[int, float], sigma: float, lower_is_better: bool = True
+    stack: StackDesign,
+    scores: Mapping[int, float],
+    sigma: float,
+    lower_is_better: bool = True,
+    degrees: float = math.inf,
+    runs: Mapping[int, int] | None = None,
 ) -> tuple[Effect, ...]:
     """What each change does on average over the stack, by least squares, best first.
 
-    `scores` maps run numbers of the design to scores; runs that could not be built or crashed may be missing as long
-    as the rest still separates the changes. Raises BadDesign when it does not or a number is not in the design,
-    BadScore, BadSigma.
+    `scores` maps run numbers of the design to scores, or to the means of so many `runs`; runs that could not be built or
+    crashed may be missing as long as the rest still separates the changes. Raises BadDesign when it does not or a number is
+    not in the design, BadScore, BadSigma.
     """
     require_sigma(sigma)
     require_finite(scores.values(), "stack")
@@ -113,11 +137,12 @@ def main_effects(
         raise BadDesign(
             f"{len(numbers)} of {len(stack.runs)} runs cannot tell {len(stack.changes)} changes apart: run the missing ones"
         )
-    scatter = np.linalg.inv(rows.T @ rows)
-    coefficients = scatter @ rows.T @ np.array([scores[number] for number in numbers])
+    solve = np.linalg.inv(rows.T @ rows) @ rows.T
+    coefficients = solve @ np.array([scores[number] for number in numbers])
+    variances = solve**2 @ np.array([1 / (runs or {}).get(number, 1) for number in numbers])
     sign = -2.0 if lower_is_better else 2.0  # from off (-1) to on (+1) is two steps of a coefficient
     effects = [
-        _effect(change, sign * float(coefficients[column]), 2 * sigma * math.sqrt(scatter[column, column]))
+        _effect(change, sign * float(coefficients[column]), 2 * sigma * math.sqrt(variances[column]), degrees)
         for column, change in enumerate(stack.changes, start=1)
     ]
     return tuple(sorted(effects, key=lambda effect: -effect.effect))
@@ -129,33 +154,94 @@ def check_bundle(
     baseline: Sequence[float],
     bundle: Sequence[float],
     lower_is_better: bool = True,
+    degrees: float = math.inf,
 ) -> BundleCheck:
     """The bundle's measured gain against the sum of `singles`, the (effect, standard error) of each change alone.
 
-    Use estimates that were not selected on (confirmations): the sum of selected ones is too high and never adds up.
+    Use estimates that were not selected on (confirmations), each measured without the others: the sum of selected ones is too
+    high and never adds up, and what was measured beside a partner is not what a change brings alone.
     """
     require_runs(singles, 1, "single effects")
     require_finite([number for single in singles for number in single], "single effect")
-    total = sum(effect for effect, _ in singles)
     gain, error = measured_effect(sigma, baseline, bundle, lower_is_better)
-    half = _Z * math.hypot(error, *(single_error for _, single_error in singles))
-    difference = gain - total
-    verdict: Literal["adds up", "less than the sum", "more than the sum"] = "adds up"
+    total = sum(effect for effect, _ in singles)
+    return _bundle_check(total, gain, math.hypot(error, *(single_error for _, single_error in singles)), degrees)
+
+
+def check_sum(
+    sigma: float,
+    bare: Sequence[float],
+    alone: Mapping[str, Sequence[float]],
+    bundle: Sequence[float],
+    lower_is_better: bool = True,
+    degrees: float = math.inf,
+) -> BundleCheck:
+    """The same from runs of one check: the tree with all changes, those with one alone, and the bare tree that both are held
+    against. Its noise is in every single effect, so that it counts n - 1 times in the difference."""
+    require_sigma(sigma)
+    require_runs(list(alone), 1, "changes alone")
+    gain, _ = measured_effect(sigma, bare, bundle, lower_is_better)
+    total = sum(measured_effect(sigma, bare, scores, lower_is_better)[0] for scores in alone.values())
+    shares = [1 / len(bundle), (len(alone) - 1) ** 2 / len(bare), *(1 / len(scores) for scores in alone.values())]
+    return _bundle_check(total, gain, sigma * math.sqrt(sum(shares)), degrees)
+
+
+def _bundle_check(total: float, gain: float, error: float, degrees: float) -> BundleCheck:
+    half, difference = t_quantile(degrees) * error, gain - total
+    verdict: BundleVerdict = "adds up" if half <= ENOUGH * abs(total) else "cannot tell"
     if abs(difference) > half:
         verdict = "more than the sum" if difference > 0 else "less than the sum"
     return BundleCheck(total, gain, difference, (difference - half, difference + half), verdict)
 
 
 def leave_one_out(
-    sigma: float, bundle: Sequence[float], without: Mapping[str, Sequence[float]], lower_is_better: bool = True
+    sigma: float,
+    bundle: Sequence[float],
+    without: Mapping[str, Sequence[float]],
+    lower_is_better: bool = True,
+    degrees: float = math.inf,
 ) -> tuple[Effect, ...]:
     """What the bundle loses when each change alone is taken out; the ones that nobody would miss come first."""
     effects = []
     for change, scores in without.items():
         effect, error = measured_effect(sigma, scores, bundle, lower_is_better)
-        effects.append(_effect(change, effect, error))
+        effects.append(_effect(change, effect, error, degrees))
     return tuple(sorted(effects, key=lambda effect: effect.effect))
 
 
-def _effect(change: str, effect: float, error: float) -> Effect:
-    return Effect(change, effect, error, (effect - _Z * error, effect + _Z * error))
+def added_alone(
+    sigma: float,
+    bare: Sequence[float],
+    alone: Mapping[str, Sequence[float]],
+    lower_is_better: bool = True,
+    degrees: float = math.inf,
+) -> tuple[Effect, ...]:
+    """What each change brings when it is the only one that is put onto a tree; those that bring least come first."""
+    effects = []
+    for change, scores in alone.items():
+        effect, error = measured_effect(sigma, bare, scores, lower_is_better)
+        effects.append(_effect(change, effect, error, degrees))
+    return tuple(sorted(effects, key=lambda effect: effect.effect))
+
+
+def interaction(
+    sigma: float,
+    names: tuple[str, str],
+    bare: Sequence[float],
+    singly: tuple[Sequence[float], Sequence[float]],
+    both: Sequence[float],
+    lower_is_better: bool = True,
+    degrees: float = math.inf,
+    level: float = 0.95,
+) -> Interaction:
+    """What two changes bring together beyond the sum of what each brings alone, with its interval of this level."""
+    sum_of_two = sum(measured_effect(sigma, bare, scores, lower_is_better)[0] for scores in singly)
+    excess = measured_effect(sigma, bare, both, lower_is_better)[0] - sum_of_two
+    error = sigma * math.sqrt(sum(1 / len(scores) for scores in (bare, *singly, both)))
+    half = t_quantile(degrees, level) * error
+    return Interaction(names, excess, error, (excess - half, excess + half))
+
+
+def _effect(change: str, effect: float, error: float, degrees: float) -> Effect:
+    half = t_quantile(degrees) * error
+    return Effect(change, effect, error, (effect - half, effect + half))

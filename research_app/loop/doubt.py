@@ -11,18 +11,26 @@ CONTRADICTS = 1.645  # one-sided 5%
 
 
 def doubt_by_check(check: StackCheck, result: Mapping[str, Any]) -> None:
-    """Flag what landed with a gain that this check does not find again. In a transaction."""
+    """Flag what landed with a gain that this check finds nowhere again. In a transaction.
+
+    A gain that is there alone and gone beside the others is no doubt of what was measured: the changes interact, and the check
+    says so.
+    """
     for found in result.get("effects", []):
         landing = landings_of(check.project_id, int(found["change"])).first()
         confirmed = confirmation_of(landing.candidate.evidence) if landing else None
-        if landing is None or confirmed is None or not found["unhelpful"]:
-            continue
-        error = math.hypot(confirmed["standard_error"], found["standard_error"])
-        if confirmed["effect"] - found["effect"] > CONTRADICTS * error:
-            seen = Gain(found["effect"], found["standard_error"], *found["interval"])
-            where = f"Stack check {check.pk} on baseline {check.version.number}"
-            again = f"{seen.text} ({seen.interval}) of the {gain(confirmed['effect'], confirmed['standard_error'])}"
-            flag(landing, f"{where} found {again} that it was approved on.")
+        contexts = [each for each in (found, found.get("alone"), found.get("beside")) if each and each.get("interval")]
+        if landing and confirmed and contexts and all(contradicts(each, confirmed) for each in contexts):
+            where, nearest = f"Stack check {check.pk} on baseline {check.version.number}", contexts[0]
+            seen = Gain(nearest["effect"], nearest["standard_error"], *nearest["interval"])
+            promised = gain(confirmed["effect"], confirmed["standard_error"])
+            flag(landing, f"{where} found {seen.text} ({seen.interval}) of the {promised} that it was approved on, alone too.")
+
+
+def contradicts(found: Mapping[str, Any], confirmed: Mapping[str, float]) -> bool:
+    """Whether an effect is not seen to help and lies below the one that was confirmed by more than chance (one-sided 5%)."""
+    error = math.hypot(confirmed["standard_error"], found["standard_error"])
+    return found["interval"][0] <= 0 and confirmed["effect"] - found["effect"] > CONTRADICTS * error
 
 
 def doubt_by_aa(candidate: Candidate, evidence: Evidence) -> None:

@@ -8,9 +8,12 @@ from django.db import transaction
 from agent.proposal import Edit, Proposal
 from agent.title import title_of
 from research_app.access import may_operate
+from research_app.evidence.ablation import read
+from research_app.evidence.ablation_words import advice_of
 from research_app.loop.clashes import Clash, clashes_of, names_of, paths_of
+from research_app.loop.on_baseline import landings_on_baseline
 from research_app.loop.propose import enter
-from research_app.models import Author, BaselineVersion, Candidate, Kind, Landing, StackCheck, Stage
+from research_app.models import Author, BaselineVersion, Candidate, Kind, Project, StackCheck, Stage
 from research_app.models.candidate import DISCARDED
 from research_app.repository import Change, ConflictError, Limits, PatchError
 
@@ -45,11 +48,12 @@ def revert(version: BaselineVersion, actor: User) -> Candidate:
 
 
 def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Candidate:
-    """Propose to take out one landed change that a stack check does not show to help. Raises RevertRefused."""
+    """Propose to take out one landed change that nobody would miss, as a stack check showed. Raises RevertRefused."""
     project, tip, patch_set = candidate.project, candidate.project.tip(), candidate.revision
-    landing = Landing.objects.filter(candidate=candidate, version__isnull=False).select_related("version").first()
-    if candidate.stage != Stage.LANDED or candidate.undone or landing is None or landing.version is None:
+    landing = landings_on_baseline([candidate]).get(candidate.pk)
+    if landing is None or landing.version is None:
         raise RevertRefused(f"{candidate} is not on the baseline, so there is nothing to remove. Reject it instead.")
+    why = removable(check, candidate, tip)
     try:
         change = project.repository.rebased(
             patch_set.commit, patch_set.base_commit, tip.commit, f"Remove {candidate}", actor.get_username()
@@ -59,9 +63,28 @@ def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Can
         raise RevertRefused(later_changes(clashes, str(candidate), conflict)) from None
     except PatchError as refused:
         raise RevertRefused(f"Nothing of {candidate} is left on baseline {tip.number} to remove: {refused}") from None
-    hypothesis = f"Remove {candidate}, which {check} does not show to help: {candidate.hypothesis}"
+    hypothesis = f"Remove {candidate} ({candidate.hypothesis}). {str(check).capitalize()}: {why}"
     title = title_of(f"Remove {candidate}: {candidate.title}")
-    return propose_inverse(landing.version, change, Kind.REMOVAL, (title, hypothesis), actor, removes=candidate.number)
+    details = {"removes": candidate.number, "stack_check": check.pk}
+    return propose_inverse(landing.version, change, Kind.REMOVAL, (title, hypothesis), actor, **details)
+
+
+def removable(check: StackCheck, candidate: Candidate, tip: BaselineVersion) -> str:
+    """Why a change can be taken out, as the check found. Raises RevertRefused where it did not, or on an earlier baseline."""
+    report = read(check.result)
+    found = report.of(str(candidate.number)) if report else None
+    why = advice_of(report, found) if report and found else f"{str(check).capitalize()} has no such figures of it."
+    if found is None or not found.advice.removes:
+        raise RevertRefused(
+            f"It is not shown that {candidate} can be taken out without a loss. {why} To take it out all the same, revert its "
+            "landing on the baseline page."
+        )
+    if check.version_id != tip.pk:
+        raise RevertRefused(
+            f"{str(check).capitalize()} is of baseline {check.version.number}, and the baseline is {tip.number} now: what "
+            f"{candidate} brings may have changed. Check again."
+        )
+    return why
 
 
 def wide(parts: int, version: BaselineVersion) -> Limits:
@@ -84,7 +107,8 @@ def propose_inverse(
 ) -> Candidate:
     """Enter the inverse diff as the next candidate, once: a second click is told of the first. Raises RevertRefused.
 
-    `words` are its title and its hypothesis; `details` are kept with it.
+    `words` are its title and its hypothesis; `details` are kept with it. Of one stack check one removal is open at a time: each
+    was measured with the others in place.
     """
     if not may_operate(actor):
         raise RevertRefused("Your account may look, but not propose. Ask an administrator for the role “operator”.")
@@ -99,6 +123,11 @@ def propose_inverse(
         )
         if earlier := next((row for row in open_ones if row.proposed.get("patch") == change.diff), None):
             raise RevertRefused(f"{earlier} proposes just that already; it is {earlier.get_stage_display()}.")
+        if "stack_check" in details and (other := open_removal(project, details["stack_check"])):
+            raise RevertRefused(
+                f"{other} proposes to remove C-{other.details['removes']} already, and both were measured with the other in "
+                "place: taking both out was not. Check again once that has landed."
+            )
         return enter(
             project,
             project.tip(),
@@ -109,3 +138,9 @@ def propose_inverse(
             submitted_by_id=actor.pk,
             taking_back=(kind, version),
         )
+
+
+def open_removal(project: Project, check: int) -> Candidate | None:
+    """The removal that a stack check led to and that may still land (one query)."""
+    removals = Candidate.objects.filter(project=project, kind=Kind.REMOVAL, details__stack_check=check)
+    return removals.exclude(stage__in=(*DISCARDED, Stage.LANDED)).select_related("project").first()

@@ -1,7 +1,9 @@
-"""Stack check: switch landed and approved changes on and off together, to see what each adds and whether the bundle adds up.
+"""Stack check: switch landed and waiting changes on and off, to see what each brings alone, beside the others and on today's
+baseline, and which of them interact.
 
-Every row of the design is a tree of its own: the tip, with some landed changes taken back and some approved ones put in. It
-is trained like any other run. What comes of it: main effects, the bundle against the sum, and what nobody would miss.
+Every design point is a tree of its own, trained like any other run. The first round has the trees that every figure is read off
+(evidence/ablation.py); a second one measures pairs that depend on each other, and on fresh seeds what seems to bring nothing:
+no removal is advised without that. Where it stays open, a third one has as many fresh seeds again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,36 +14,24 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from research_app.evidence import ablation
+from research_app.evidence.ablation import FollowUp, Known, Point, Report, Stack
+from research_app.evidence.ablation_words import summary
 from research_app.evidence.errors import EvidenceError
-from research_app.evidence.noise import Noise
-from research_app.evidence.stacking import StackDesign, check_bundle, design, main_effects
 from research_app.ladder import SMALLEST
 from research_app.loop.attention import UNKNOWN
-from research_app.loop.doubt import doubt_by_check
+from research_app.loop.diverged import mark_diverged
+from research_app.loop.doubt import confirmation_of, doubt_by_check
+from research_app.loop.on_baseline import landings_on_baseline
 from research_app.loop.price import Price, pace_of, price_of
-from research_app.loop.runs import cancel, request_run
-from research_app.models import (
-    BaselineVersion,
-    Candidate,
-    CheckState,
-    Event,
-    Message,
-    Project,
-    Purpose,
-    Run,
-    StackCell,
-    StackCheck,
-    Stage,
-    State,
-)
+from research_app.loop.runs import cancel
+from research_app.loop.stack_trees import commits_of, members_of, queue_points, stack_of
+from research_app.models import Candidate, CheckState, Event, Message, Project, Run, StackCheck, Stage, State
 from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost, due, unclaimed
 from research_app.repository import ConflictError
 from training.spec import Outcome
 
 CHECKABLE = (Stage.LANDED, Stage.LANDING, Stage.READY, Stage.SHORTLISTED, Stage.SCALING_UP)
-BUNDLE_SEEDS = 3
-"""Runs of the whole bundle, and of the tree without any of it; every other row has one."""
-FIRST_SEED = 5_000_000
 AT_MOST = 24
 
 
@@ -49,29 +39,31 @@ class CheckRefused(ValueError):
     """These candidates cannot be checked together; the message says why and what to do."""
 
 
-def rows_of(names: Sequence[str], folded: bool) -> tuple[StackDesign, list[frozenset[str]]]:
-    """The design, and its rows with the bare tree added where the design has none. Raises BadDesign."""
-    plan = design(names, folded=folded)
-    rows = list(plan.runs)
-    return plan, rows if frozenset() in rows else [*rows, frozenset()]
-
-
-def repeats_of(rows: Sequence[frozenset[str]], members: int) -> list[int]:
-    """How many runs each row gets; small designs have the whole bundle in more than one, of which the first is repeated."""
-    first = {size: next((n for n, row in enumerate(rows) if len(row) == size), None) for size in (0, members)}
-    return [BUNDLE_SEEDS if n in first.values() else 1 for n in range(len(rows))]
-
-
 def check_price(project: Project, candidates: Sequence[Candidate], folded: bool) -> Price:
-    """What it would cost. Raises CheckRefused. At most three queries."""
+    """What the first round would cost. Raises CheckRefused. At most four queries."""
     refuse_unfit(project, candidates)
-    _, rows = rows_of([str(candidate.number) for candidate in candidates], folded)
+    return _price(project, sum(ablation.points_of(stack_now(candidates), folded).values()))
+
+
+def further_price(project: Project, candidates: Sequence[Candidate]) -> Price:
+    """The most that further rounds may cost. At most four queries."""
+    return _price(project, ablation.most_further_runs(stack_now(candidates)))
+
+
+def _price(project: Project, runs: int) -> Price:
     rung = project.file.rung(SMALLEST)
-    return price_of(rung, pace_of(project, rung), [1.0] * sum(repeats_of(rows, len(candidates))))
+    return price_of(rung, pace_of(project, rung), [1.0] * runs)
+
+
+def stack_now(candidates: Sequence[Candidate]) -> Stack:
+    """The changes as they stand on today's baseline (two queries)."""
+    landed = landings_on_baseline(candidates)
+    numbers = sorted(candidate.number for candidate in candidates)
+    return Stack(tuple(map(str, numbers)), Point(str(candidate.number) for candidate in candidates if candidate.pk in landed))
 
 
 def refuse_unfit(project: Project, candidates: Sequence[Candidate]) -> None:
-    """Raises CheckRefused where these cannot be switched on and off on today's tip (one query)."""
+    """Raises CheckRefused where these cannot be switched on and off on today's tip. No query."""
     if not 2 <= len(candidates) <= AT_MOST:
         raise CheckRefused(f"Choose 2 to {AT_MOST} candidates; these are {len(candidates)}.")
     if strangers := [str(candidate) for candidate in candidates if candidate.stage not in CHECKABLE]:
@@ -82,149 +74,115 @@ def refuse_unfit(project: Project, candidates: Sequence[Candidate]) -> None:
 
 def begin_check(project: Project, candidates: Sequence[Candidate], folded: bool, actor: str) -> StackCheck:
     """Ask for a stack check; its trees are made by a worker. Raises CheckRefused."""
-    price = check_price(project, candidates, folded)
+    price, further = check_price(project, candidates, folded), further_price(project, candidates)
     with transaction.atomic():
         check = StackCheck.objects.create(project=project, version=project.tip(), folded=folded, asked_by=actor)
         check.candidates.set(candidates)
-        told = {"candidates": [str(candidate) for candidate in candidates], "runs": price.runs}
+        told = {"candidates": [str(candidate) for candidate in candidates], "runs": price.runs, "further": further.runs}
         Event.objects.record("stack check asked for", check, actor, project, **told)
         Message.objects.enqueue("check_stack", check.pk)
     return check
 
 
 def check_stack(check_id: int, worker: str) -> None:
-    """Take a stack check one step further: make its trees and queue its runs, or weigh them once all have ended."""
+    """Take a stack check one step further: make trees and queue their runs, or read them once all have ended."""
     lease = StackCheck.claim(check_id, worker, Q(state=CheckState.RUNNING))
     if lease is None:
         return
     check = StackCheck.objects.select_related("project", "version").get(pk=check_id)
     if check.attempts > MAX_ATTEMPTS:
-        end(
-            check,
-            lease,
-            CheckState.FAILED,
-            f"It failed {MAX_ATTEMPTS} times; the last time: {check.last_error or UNKNOWN}",
-            {},
-        )
+        why = f"It failed {MAX_ATTEMPTS} times; the last time: {check.last_error or UNKNOWN}"
+        end(check, lease, CheckState.FAILED, why, {})
         return
     with lease.heartbeat():
+        members = members_of(check)
         try:
-            if check.cells.exists():
-                weigh(check, lease)
-            else:
-                build(check, lease)
+            take_step(check, lease, members)
         except ConflictError as conflict:
-            candidate = order_of(check.candidates.all())[conflict.part]
-            paths = ", ".join(conflict.paths)
             why = (
-                f"{candidate} cannot be switched without another: they alter the same lines of {paths}. Leave one of them out."
+                f"{members[conflict.part]} cannot be switched without another: they alter the same lines of "
+                f"{', '.join(conflict.paths)}. Leave one of them out."
             )
             end(check, lease, CheckState.FAILED, why, {})
         except LeaseLost:
             raise
+        except EvidenceError as problem:
+            end(check, lease, CheckState.FAILED, f"Its runs cannot be read: {problem}", {})
         except Exception as error:
             lease.fail(error)
             raise
 
 
-def order_of(candidates: Sequence[Candidate] | Any) -> list[Candidate]:
-    """In the order in which their changes go onto the tip: what landed last is taken back first; then what has not landed."""
-    rows = list(candidates.select_related("patch_set") if hasattr(candidates, "select_related") else candidates)
-    landed = [row for row in rows if row.stage == Stage.LANDED]
-    landed.sort(key=lambda row: row.stage_since, reverse=True)
-    return landed + sorted((row for row in rows if row.stage != Stage.LANDED), key=lambda row: row.number)
-
-
-def build(check: StackCheck, lease: Lease) -> None:
-    """Make the tree of every row and queue its runs. Raises ConflictError, whose part counts in `order_of`."""
-    project, version = check.project, check.version
-    members = order_of(check.candidates.all())
-    _, rows = rows_of([str(member.number) for member in by_number(members)], check.folded)
-    commits = [commit_of(project, version, members, row) for row in rows]
-    for number, commit in enumerate(commits):
-        project.repository.keep(f"stacks/{check.pk}/{number}", commit)
-    with transaction.atomic():
-        lease.write(lease_until=None, leased_by="", attempts=0, reason=f"{len(rows)} trees are trained.")
-        repeats = repeats_of(rows, len(members))
-        for number, (row, commit) in enumerate(zip(rows, commits, strict=True)):
-            on = sorted(int(name) for name in row)
-            cell = StackCell.objects.create(check_of=check, row=number, on=on, commit=commit)
-            for repeat in range(repeats[number]):
-                seed = FIRST_SEED + 1000 * check.pk + 10 * number + repeat
-                request_run(project, version, None, Purpose.STACK, seed, cell=cell)
-
-
-def by_number(members: Sequence[Candidate]) -> list[Candidate]:
-    """In the order in which the design names them."""
-    return sorted(members, key=lambda member: member.number)
-
-
-def commit_of(project: Project, version: BaselineVersion, members: Sequence[Candidate], on: frozenset[str]) -> str:
-    """The tip with just these changes on. Raises ConflictError, whose part counts in `members`."""
-    parts, which = [], []
-    for number, member in enumerate(members):
-        patch_set, switched_on = member.revision, str(member.number) in on
-        if member.stage == Stage.LANDED and not switched_on:
-            parts.append((patch_set.commit, patch_set.base_commit))  # swapped ends take it back
-            which.append(number)
-        elif member.stage != Stage.LANDED and switched_on:
-            parts.append((patch_set.base_commit, patch_set.commit))
-            which.append(number)
-    try:
-        return project.repository.combined(version.commit, parts)
-    except ConflictError as conflict:
-        raise ConflictError(str(conflict), conflict.paths, part=which[conflict.part]) from None
-
-
-def weigh(check: StackCheck, lease: Lease) -> None:
-    """Main effects, bundle against sum, and the landings that this speaks against; nothing while runs are under way."""
+def take_step(check: StackCheck, lease: Lease, members: Sequence[Candidate]) -> None:
+    """Begin, wait, follow up or conclude. Raises ConflictError, whose part counts in `members`, and EvidenceError."""
+    stack = stack_of(check, members)
+    if not check.cells.exists():
+        begin_round(check, lease, members, 1, ablation.points_of(stack, check.folded), {})
+        return
     runs = list(Run.objects.filter(cell__check_of=check).select_related("cell").order_by("seed"))
-    noise = check.project.noise()
     if any(run.state not in (State.FINISHED, State.STUCK) for run in runs):
         lease.release()
         return
-    if noise is None:
-        end(check, lease, CheckState.FAILED, f"Nothing can be told from chance: {check.project.why_no_noise()}.", {})
-        return
-    members = by_number(list(check.candidates.select_related("evidence")))
-    plan, _ = rows_of([str(member.number) for member in members], check.folded)
-    scores: dict[int, list[float]] = {}
+    if drop_diverged(check):
+        runs = list(Run.objects.filter(cell__check_of=check).select_related("cell").order_by("seed"))
+    scores, fresh = scores_of(runs, fresh=False), scores_of(runs, fresh=True)
+    noise, lower = ablation.noise_of((*scores.values(), *fresh.values()), check.project.noise()), check.project.sign > 0
+    known, more = known_of(check, members), FollowUp()
+    if check.rounds < 2:
+        more = ablation.follow_up(stack, scores, noise, lower)
+    elif check.rounds == 2:
+        more = ablation.unsettled(stack, fresh, noise, known, lower)
+    if more:
+        pairs = dict.fromkeys(more.pairs, ablation.PAIR_RUNS)
+        begin_round(check, lease, members, max(check.rounds, 1) + 1, pairs, more.fresh(stack))
+    else:
+        conclude(check, lease, runs, ablation.report(stack, scores, fresh, noise, known, lower, check.folded))
+
+
+def drop_diverged(check: StackCheck) -> bool:
+    """Mark the runs that ended far from all others of their tree, so that they enter no mean; whether there were any."""
+    trees = [Run.objects.filter(cell=cell) for cell in check.cells.all()]
+    return sum(mark_diverged(check.project, runs) for runs in trees) > 0
+
+
+def begin_round(
+    check: StackCheck,
+    lease: Lease,
+    members: Sequence[Candidate],
+    number: int,
+    points: Mapping[Point, int],
+    fresh: Mapping[Point, int],
+) -> None:
+    """Make the trees of a round and queue their runs. Raises ConflictError, whose part counts in `members`."""
+    commits = commits_of(check, members, {*points, *fresh})
+    with transaction.atomic():
+        queued = queue_points(check, commits, points, fresh=False) + queue_points(check, commits, fresh, fresh=True)
+        again = ": what the first runs left open is measured again" if number > 1 else ""
+        why = f"{queued} runs of {len(commits)} trees are trained{again}."
+        lease.write(lease_until=None, leased_by="", attempts=0, rounds=number, reason=why)
+
+
+def scores_of(runs: Sequence[Run], *, fresh: bool) -> dict[Point, list[float]]:
+    """Scores of the runs that ended well, by what was switched on."""
+    scores: dict[Point, list[float]] = {}
     for run in runs:
-        if run.cell and run.outcome == Outcome.completed and run.score is not None:
-            scores.setdefault(run.cell.row, []).append(run.score)
-    lower = check.project.sign > 0
-    try:
-        singles = {row: found[0] for row, found in scores.items() if row < len(plan.runs)}
-        effects = main_effects(plan, singles, noise.sigma, lower)
-    except EvidenceError as problem:
-        end(check, lease, CheckState.FAILED, f"The runs do not tell the changes apart: {problem}", {})
-        return
-    ended, asked = len([run for run in runs if run.outcome == Outcome.completed]), len(runs)
-    result = {
-        "effects": [asdict(effect) | {"unhelpful": effect.unhelpful} for effect in effects],
-        "bundle": bundle_of(check, members, scores, noise, lower),
-        "sigma": noise.sigma,
-        "runs": ended,
-        "asked": asked,
-    }
-    missed = [f"C-{effect.change}" for effect in effects if effect.unhelpful]
-    why = f"{ended} of {asked} runs. " + (f"Not shown to help: {', '.join(missed)}." if missed else "Each of them helps.")
-    end(check, lease, CheckState.FINISHED, why, result)
+        if run.cell and run.cell.fresh == fresh and run.outcome == Outcome.completed and run.score is not None:
+            scores.setdefault(Point(map(str, run.cell.on)), []).append(run.score)
+    return scores
 
 
-def bundle_of(
-    check: StackCheck, members: Sequence[Candidate], scores: Mapping[int, list[float]], noise: Noise, lower: bool
-) -> dict[str, Any]:
-    """The bundle's measured gain against the sum of what each was confirmed to gain alone; or why that cannot be said."""
-    confirmed = {m.number: m.evidence.numbers.get("confirmation") for m in members if m.evidence}
-    if lacking := [str(member) for member in members if not confirmed.get(member.number)]:
-        return {"sentence": f"{', '.join(lacking)} has no confirmed effect of its own, so there is no sum to compare with."}
-    whole = [score for cell in check.cells.all() if len(cell.on) == len(members) for score in scores.get(cell.row, [])]
-    bare = [score for cell in check.cells.all() if not cell.on for score in scores.get(cell.row, [])]
-    if not whole or not bare:
-        return {"sentence": "The runs of the whole bundle, or of the tree without it, did not end with a score."}
-    singles = [(confirmed[m.number]["effect"], confirmed[m.number]["standard_error"]) for m in members]
-    return asdict(check_bundle(singles, noise.sigma, bare, whole, lower))
+def known_of(check: StackCheck, members: Sequence[Candidate]) -> Known:
+    """What each member was approved on, and the least that the project's policy would look at."""
+    confirmed = {str(member.number): confirmation_of(member.evidence) for member in members}
+    approved = {number: float(each["effect"]) for number, each in confirmed.items() if each}
+    return Known(approved, check.project.file.decision_policy().drop)
+
+
+def conclude(check: StackCheck, lease: Lease, runs: Sequence[Run], found: Report) -> None:
+    """Keep the report and say in a few sentences what it comes to."""
+    ended = sum(run.outcome == Outcome.completed for run in runs)
+    result = asdict(found) | {"runs": ended, "asked": len(runs)}
+    end(check, lease, CheckState.FINISHED, f"{ended} of {len(runs)} runs. {summary(found)}", result)
 
 
 def end(check: StackCheck, lease: Lease, state: CheckState, why: str, result: dict[str, Any]) -> None:

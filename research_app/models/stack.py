@@ -1,4 +1,4 @@
-"""Stack checks: several changes switched on and off together, run through the loop, to see what each one adds."""
+"""Stack checks: several changes switched on and off together, run through the loop, to see what each brings beside which."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class CheckState(models.TextChoices):
 
 
 class StackCheck(Leased):
-    """One two-level design over landed and approved candidates, on one version of the baseline."""
+    """Trees with some of the landed and approved candidates switched on, on one version of the baseline."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="stack_checks")
     version = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="stack_checks")
@@ -29,7 +29,10 @@ class StackCheck(Leased):
     folded = models.BooleanField(default=True, help_text="Each row's mirror image runs too")
     state = models.CharField(max_length=10, choices=CheckState.choices, default=CheckState.RUNNING)
     reason = models.TextField(blank=True, help_text="Why it is in this state, in a sentence")
-    result: "models.JSONField[Any, Any]" = models.JSONField(default=dict, help_text="Main effects and bundle against sum")
+    rounds = models.PositiveSmallIntegerField(default=0, help_text="How many rounds of runs were asked for")
+    result: "models.JSONField[Any, Any]" = models.JSONField(
+        default=dict, help_text="evidence.ablation.Report, and counts of runs"
+    )
     asked_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -45,12 +48,15 @@ class StackCheck(Leased):
 
 
 class StackCell(models.Model):
-    """One row of the design: the tree with some of the changes on and the others off. One run trains it."""
+    """One design point: the tree with some of the changes on and the others off."""
 
     check_of = models.ForeignKey(StackCheck, on_delete=models.CASCADE, related_name="cells")
     row = models.PositiveSmallIntegerField()
     on = models.JSONField(default=list, help_text="Numbers of the candidates that are switched on")
     commit = models.CharField(max_length=40)
+    fresh = models.BooleanField(
+        default=False, help_text="Its runs decide what is advised, and had no part in choosing what is looked at again"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["check_of", "row"], name="stack_row_once")]

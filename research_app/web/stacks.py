@@ -1,7 +1,8 @@
 """/projects/<slug>/stacks/ : stack checks, with the price before they begin and what came of them afterwards."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
@@ -12,38 +13,94 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
+from research_app.evidence.ablation import EVERY_PAIR, Ablation, Advice, Report, read
+from research_app.evidence.ablation_words import advice_of, in_words
 from research_app.evidence.digits import Gain
+from research_app.evidence.stacking import Effect as AblationEffect
+from research_app.loop.on_baseline import landings_on_baseline
 from research_app.loop.price import Price
 from research_app.loop.revert import RevertRefused, propose_removal
-from research_app.loop.stack_check import AT_MOST, CHECKABLE, CheckRefused, begin_check, check_price, stop_check
-from research_app.models import Candidate, CheckState, Kind, Project, Run, StackCheck, Stage, State
+from research_app.loop.stack_check import (
+    AT_MOST,
+    CHECKABLE,
+    CheckRefused,
+    begin_check,
+    check_price,
+    further_price,
+    stop_check,
+)
+from research_app.models import (
+    Candidate,
+    CheckState,
+    Kind,
+    Project,
+    Run,
+    StackCheck,
+    Stage,
+    State,
+)
+from research_app.models.candidate import DISCARDED
 from research_app.web import live
 from research_app.web.access import get_candidate, get_project, operator, researcher
 from research_app.web.asked import wholes
 from research_app.web.effects import Effect, Row, Scale, rows
 
 LISTED = 100  # candidates on offer
+OPEN = tuple(stage for stage in Stage if stage not in (*DISCARDED, Stage.LANDED))
+
+
+CHIPS = {
+    Advice.KEEP: ("good", "✓", "keep"),
+    Advice.KEEP_FOR_OTHERS: ("accent", "+", "keep for others"),
+    Advice.REMOVE_HARM: ("bad", "!", "take out: does harm"),
+    Advice.REMOVE_NOTHING: ("warn", "−", "can be taken out"),
+    Advice.ADD: ("good", "✓", "helps"),
+    Advice.ADD_WITH_OTHERS: ("accent", "+", "helps beside others"),
+    Advice.ADD_NOTHING: ("mute", "−", "adds nothing"),
+    Advice.ADD_HARM: ("bad", "!", "does harm"),
+    Advice.UNCLEAR: ("mute", "?", "cannot tell"),
+}
 
 
 @dataclass(frozen=True)
 class Member:
-    """One change of a stack with its main effect there, beside what it was confirmed to gain alone."""
+    """One change of a stack: what it brings to the baseline, alone and beside the others, and what it was approved on."""
 
     candidate: Candidate
-    effect: Effect | None
-    alone: Effect | None
-    unhelpful: bool
+    found: Ablation | None
+    advice: str
+    approved: Effect | None
+    approved_where: str  # the baseline, and which of the others it had
     removal: Candidate | None
+    removable: bool
     scale: Scale
 
     @property
-    def bar(self) -> SafeString | None:
-        return self.scale.bar(self.effect) if self.effect else None
+    def here(self) -> Effect | None:
+        if self.found is None or self.found.effect is None or self.found.interval is None:
+            return None
+        return Effect(Gain(self.found.effect, self.found.standard_error, *self.found.interval))
 
     @property
-    def removable(self) -> bool:
-        """Whether one click proposes to take it out."""
-        return self.unhelpful and self.removal is None and self.candidate.stage == Stage.LANDED and not self.candidate.undone
+    def alone(self) -> Effect | None:
+        return shown(self.found.alone) if self.found else None
+
+    @property
+    def beside(self) -> Effect | None:
+        return shown(self.found.beside) if self.found else None
+
+    @property
+    def average(self) -> Effect | None:
+        return shown(self.found.average) if self.found else None
+
+    @property
+    def bar(self) -> SafeString | None:
+        return self.scale.bar(self.here) if self.here else None
+
+    @property
+    def chip(self) -> tuple[str, str, str] | None:
+        """Tone, sign and words of the advice."""
+        return CHIPS[self.found.advice] if self.found else None
 
 
 @researcher
@@ -54,11 +111,12 @@ def stacks(request: HttpRequest, slug: str) -> HttpResponse:
     offered = list(offer(project))
     chosen = [candidate for candidate in offered if str(candidate.number) in request.GET.getlist("c")]
     folded = request.GET.get("design", "folded") != "plain"
-    price, refused = priced(project, chosen, folded)
+    price, further, refused = priced(project, chosen, folded)
     context = {"project": project, "offered": rows(offered), "chosen": {c.number for c in chosen}, "folded": folded}
     seconds = price.hours * 3600 if price and price.hours is not None else None
     context |= {
         "price": price,
+        "further": further,
         "seconds": seconds,
         "refused": refused,
         "may_operate": may_operate(request.user),
@@ -74,14 +132,15 @@ def offer(project: Project) -> Any:
     return found.with_evidence().defer("patch_set__diff", "proposed", "details").order_by("-number")[:LISTED]
 
 
-def priced(project: Project, chosen: Sequence[Candidate], folded: bool) -> tuple[Price | None, str]:
-    """The price of checking these, or why they cannot be; neither while nothing is chosen."""
+def priced(project: Project, chosen: Sequence[Candidate], folded: bool) -> tuple[Price | None, Price | None, str]:
+    """The price of checking these and the most that is spent on what stays open, or why they cannot be checked; nothing while
+    nothing is chosen."""
     if not chosen:
-        return None, ""
+        return None, None, ""
     try:
-        return check_price(project, chosen, folded), ""
+        return check_price(project, chosen, folded), further_price(project, chosen), ""
     except CheckRefused as problem:
-        return None, str(problem)
+        return None, None, str(problem)
 
 
 @operator
@@ -110,9 +169,12 @@ def stack(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         Run.objects.filter(cell__check_of=check).select_related("cell", "baseline", "project").order_by("cell__row", "seed")
     )
     ended = sum(run.state in (State.FINISHED, State.STUCK) for run in runs)
-    members = members_of(check)
-    context = {"project": project, "check": check, "runs": runs, "ended": ended, "members": members}
-    context |= {"missed": [member for member in members if member.unhelpful], "bundle": bundle_of(check)}
+    report = read(check.result)
+    members = members_of(check, report)
+    context = {"project": project, "check": check, "runs": runs, "ended": ended, "members": members, "report": report}
+    context |= {"bundle": bundle_of(report), "interactions": [in_words(each) for each in report.found] if report else []}
+    context |= {"tip": project.tip(), "averages": any(member.average for member in members) and len(members) > EVERY_PAIR}
+    context |= {"other_pairs": len(report.interactions) - len(report.found) if report else 0}
     context |= {"may_operate": may_operate(request.user), "running": check.state == CheckState.RUNNING}
     return live.page(request, "stack.html", {"check": "stack/_check.html", "runs": "stack/_runs.html"}, context)
 
@@ -140,44 +202,68 @@ def remove(request: HttpRequest, slug: str, pk: int, number: int) -> HttpRespons
         return redirect(check)
 
 
-def members_of(check: StackCheck) -> list[Member]:
-    """The changes of a check, best first once there are effects. Three queries."""
-    listed = list(check.candidates.with_evidence().defer("patch_set__diff", "proposed", "details").order_by("number"))
-    found = {int(row["change"]): row for row in check.result.get("effects", [])}
-    removals = Candidate.objects.filter(project=check.project, kind=Kind.REMOVAL, reverts__landings__candidate__in=listed)
-    removed = {row.reverts_id: row for row in removals.select_related("project").order_by("pk")}
-    versions = dict(Candidate.objects.filter(pk__in=[c.pk for c in listed]).values_list("pk", "landings__version"))
-    alone: dict[int, Row] = {row.candidate.pk: row for row in rows(listed)}
-    effects = {c.pk: main_effect(found.get(c.number)) for c in listed}
-    scale = Scale.of(effects.values())
-    made = [
-        Member(
-            candidate,
-            effects[candidate.pk],
-            alone[candidate.pk].effect,
-            bool(found.get(candidate.number, {}).get("unhelpful")),
-            removed.get(versions.get(candidate.pk)),
-            scale,
+def members_of(check: StackCheck, report: Report | None) -> list[Member]:
+    """The changes of a check, in the order of what they bring to the baseline once that is known. Seven queries."""
+    found = check.candidates.with_evidence().select_related("patch_set__base")
+    listed = list(found.defer("patch_set__diff", "proposed", "details").order_by("number"))
+    versions = {pk: landing.version.number for pk, landing in landings_on_baseline(listed).items() if landing.version}
+    removals = removals_of(check)
+    free = check.version_id == check.project.tip().pk and not any(row.stage in OPEN for row in removals.values())
+    approved: dict[int, Row] = {row.candidate.pk: row for row in rows(listed)}
+    ablations = {candidate.pk: report.of(str(candidate.number)) if report else None for candidate in listed}
+    members = []
+    for candidate in listed:
+        each = ablations[candidate.pk]
+        members.append(
+            Member(
+                candidate,
+                each,
+                advice_of(report, each) if report and each else "",
+                approved[candidate.pk].effect,
+                measured_on(candidate, listed, versions),
+                removals.get(candidate.number),
+                bool(each and each.advice.removes and candidate.pk in versions and free),
+                Scale.of([]),
+            )
         )
-        for candidate in listed
-    ]
-    return sorted(made, key=lambda member: -found.get(member.candidate.number, {}).get("effect", 0.0))
+    scale = Scale.of(member.here for member in members)
+    order = {each.change: place for place, each in enumerate(report.effects)} if report else {}
+    members.sort(key=lambda member: order.get(str(member.candidate.number), 0))
+    return [replace(member, scale=scale) for member in members]
 
 
-def main_effect(row: dict[str, Any] | None) -> Effect | None:
-    """The main effect of one change of a stack; None before it is known."""
-    return None if row is None else Effect(Gain(row["effect"], row.get("standard_error"), *row["interval"]))
+def removals_of(check: StackCheck) -> dict[int, Candidate]:
+    """The newest removal that this check led to of each change, by the number of the change (one query)."""
+    rows = Candidate.objects.filter(project=check.project, kind=Kind.REMOVAL, details__stack_check=check.pk)
+    return {int(row.details["removes"]): row for row in rows.select_related("project").order_by("pk")}
 
 
-def bundle_of(check: StackCheck) -> dict[str, Any]:
-    """The bundle against the sum, for the page; a sentence where that cannot be said; empty before the end."""
-    bundle = check.result.get("bundle", {})
-    if "verdict" not in bundle:
-        return bundle
-    difference = Gain(bundle["difference"], None, *bundle["interval"])
+def measured_on(candidate: Candidate, members: Sequence[Candidate], landed: Mapping[int, int]) -> str:
+    """The baseline that a change was approved on and which of the others it had: what was measured there is no effect alone.
+
+    `landed` holds the number of the version that brought each of them, by candidate.
+    """
+    if candidate.patch_set is None or candidate.evidence is None:
+        return ""
+    base = candidate.patch_set.base.number
+    there = [str(other) for other in members if other != candidate and landed.get(other.pk, math.inf) <= base]
+    return f"on baseline {base}, " + (f"with {', '.join(there)}" if there else "with none of the others")
+
+
+def shown(effect: AblationEffect | None) -> Effect | None:
+    """An effect as pages show it."""
+    return Effect(Gain(effect.effect, effect.standard_error, *effect.interval)) if effect else None
+
+
+def bundle_of(report: Report | None) -> dict[str, Any]:
+    """All together against the sum of what each brings alone, for the page; empty where that is not known."""
+    bundle = report.bundle if report else None
+    if bundle is None:
+        return {}
+    difference = Gain(bundle.difference, None, *bundle.interval)
     return {
-        "verdict": bundle["verdict"],
-        "sum": Gain(bundle["total"], difference.spread),
-        "bundle": Gain(bundle["bundle"], difference.spread),
+        "verdict": bundle.verdict,
+        "sum": Gain(bundle.total, difference.spread),
+        "bundle": Gain(bundle.bundle, difference.spread),
         "difference": difference,
     }

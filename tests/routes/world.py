@@ -8,8 +8,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from agent.failure import Failure
-from research_app.evidence.stacking import check_bundle, main_effects
-from research_app.loop.stack_check import rows_of
+from research_app.evidence.ablation import Known, Point, Stack, noise_of, points_of, report
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -219,16 +218,22 @@ def tell_people(project: Project) -> None:
 
 
 def check_stacks(project: Project) -> None:
-    """A stack check of every state; the finished one with its effects."""
+    """A stack check of every state; the finished one with its report, and one of before, which found averages alone."""
     members = sorted(
         [candidate_at(project, Stage.READY), candidate_at(project, Stage.LANDED)], key=lambda member: member.number
     )
-    plan, _ = rows_of([str(member.number) for member in members], True)
-    effects = main_effects(plan, {row: 2.1 + 0.003 * row for row in range(len(plan.runs))}, 0.007, True)
-    bundle = check_bundle([(0.01, 0.004), (0.02, 0.004)], 0.007, [2.18, 2.19, 2.2], [2.15, 2.16, 2.17], True)
-    result = {"effects": [asdict(each) | {"unhelpful": each.unhelpful} for each in effects], "bundle": asdict(bundle)}
-    for state in CheckState:
-        told = result | {"sigma": 0.007, "runs": 4, "asked": 4} if state == CheckState.FINISHED else {}
+    landed = Point(str(member.number) for member in members if member.stage == Stage.LANDED)
+    stack = Stack(tuple(str(member.number) for member in members), landed)
+    scores = {
+        point: [2.1 - 0.02 * (place == 1) + 0.003 * n for n in range(runs)]
+        for place, (point, runs) in enumerate(points_of(stack).items())
+    }
+    again = {point: [2.1 + 0.003 * n for n in range(16)] for point in (landed, Point())}
+    found = asdict(report(stack, scores, again, noise_of(scores.values(), None), Known())) | {"runs": 22, "asked": 22}
+    average = {"effect": 0.01, "standard_error": 0.004, "interval": [0.002, 0.018], "unhelpful": False}
+    earlier = {"effects": [average | {"change": change} for change in stack.changes], "bundle": {"sentence": "No sum."}}
+    checks = [(state, found if state == CheckState.FINISHED else {}) for state in CheckState]
+    for state, told in [*checks, (CheckState.FINISHED, earlier | {"sigma": 0.007, "runs": 4, "asked": 4})]:
         check = StackCheck.objects.create(
             project=project, version=project.tip(), asked_by="grace", state=state, reason="Why.", result=told
         )

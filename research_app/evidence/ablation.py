@@ -1,0 +1,420 @@
+"""Ablation: what each of several changes brings alone, beside all others, and on today's baseline; and which interact.
+
+Changes that each helped alone may hinder each other, do the same thing twice, or work only together. So no figure here is an
+average over the others: each is the difference between the means of runs of two trees (design points: the changes that are
+switched on), and its name says what else was on.
+
+    alone      the tree with this change alone, against the tree without any of them
+    beside     the tree with all of them, against the same without this one (leave one out)
+    baseline   today's baseline, against the same with this one change switched
+
+An interaction of two is what both together bring beyond the sum of what each brings alone. What is advised rests on the
+baseline, because that is what would be changed; advice to remove rests on fresh seeds besides, because what is looked at again
+was chosen for having looked bad.
+
+Effects are positive where the change improves the metric, in the metric's unit. Intervals are 95% by Student's t; those of
+interactions hold for all pairs together (Bonferroni). Sigma is pooled from the runs of every point and what was known before.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from research_app.evidence.difference import t_quantile
+from research_app.evidence.errors import EvidenceError
+from research_app.evidence.noise import Noise, pool
+from research_app.evidence.stacking import (
+    BundleCheck,
+    Effect,
+    Interaction,
+    StackDesign,
+    added_alone,
+    check_sum,
+    design,
+    interaction,
+    leave_one_out,
+    main_effects,
+)
+
+Point = frozenset[str]
+Scores = Mapping[Point, Sequence[float]]
+
+EVERY_PAIR = 4
+"""Up to so many changes every pair is measured at once; of more, those pairs whose members depend on what else is on."""
+MOST_PAIRS = 15  # that are measured in the second round
+PAIR_RUNS = 4
+SUSPICIOUS = 1.645  # standard errors between alone and beside, beyond which a change seems to depend on the others
+MOST_SUSPECTS = 3  # landed changes that are looked at again, the least helpful first
+FRESH_RUNS = 16
+"""Of the baseline, and of the baseline without each suspect, in one round; a second such round where that does not settle it.
+Of changes that bring nothing, seven in ten are shown after one round to bring less than LEAST sigma, 19 in 20 after both."""
+FRESH_ROUNDS = 2
+EARLY = 0.98  # level of the interval that settles it after one round, so that looking twice costs little of the 95%
+LEAST = 0.9
+"""Sigma. Nobody would miss a change that brings less: it would have been dropped when it was screened (Policy.drop)."""
+LEAST_RUNS = 6  # of the trees that many differences share
+MOST_BARE = 24
+
+
+class Advice(StrEnum):
+    """What the figures of one change say should be done with it."""
+
+    KEEP = "keep"
+    KEEP_FOR_OTHERS = "keep for others"
+    REMOVE_HARM = "remove: does harm"
+    REMOVE_NOTHING = "remove: brings nothing"
+    ADD = "land"
+    ADD_WITH_OTHERS = "land with others"
+    ADD_NOTHING = "brings nothing"
+    ADD_HARM = "does harm"
+    UNCLEAR = "cannot tell"
+
+    @property
+    def removes(self) -> bool:
+        return self in (Advice.REMOVE_HARM, Advice.REMOVE_NOTHING)
+
+
+class Stack(NamedTuple):
+    """The changes of a check, and those of them that are on today's baseline."""
+
+    changes: tuple[str, ...]
+    landed: Point
+
+    @property
+    def everything(self) -> Point:
+        return frozenset(self.changes)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        return list(itertools.combinations(self.changes, 2))
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One change. `effect`, `standard_error` and `interval` are on today's baseline; None where that was not measured.
+
+    `fresh` is the same on seeds that had no part in choosing it; `average` its mean effect over the two-level design.
+    `margin` is the most that a removal may cost.
+    """
+
+    change: str
+    landed: bool
+    advice: Advice
+    unhelpful: bool
+    effect: float | None
+    standard_error: float | None
+    interval: tuple[float, float] | None
+    alone: Effect | None
+    beside: Effect | None
+    fresh: Effect | None
+    average: Effect | None
+    margin: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found. `effects` are in the order of what each brings to today's baseline, best first."""
+
+    effects: tuple[Ablation, ...]
+    interactions: tuple[Interaction, ...]
+    bundle: BundleCheck | None
+    sigma: float
+    degrees: float
+    version: int = 2
+
+    @property
+    def found(self) -> tuple[Interaction, ...]:
+        """The interactions that are no noise, largest first."""
+        return tuple(sorted((each for each in self.interactions if each.found), key=lambda each: -abs(each.effect)))
+
+    def of(self, change: str) -> Ablation | None:
+        """What was found of one change."""
+        return next((each for each in self.effects if each.change == change), None)
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """What a second round measures: further pairs, and on fresh seeds the landed changes that seem to bring nothing."""
+
+    pairs: tuple[Point, ...] = ()
+    suspects: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.pairs or self.suspects)
+
+    @property
+    def runs(self) -> int:
+        return len(self.pairs) * PAIR_RUNS + (FRESH_RUNS * (len(self.suspects) + 1) if self.suspects else 0)
+
+    def fresh(self, stack: Stack) -> dict[Point, int]:
+        """The trees that are trained on fresh seeds: the baseline, and the baseline without each suspect."""
+        points = [stack.landed, *(stack.landed ^ {change} for change in self.suspects)] if self.suspects else []
+        return dict.fromkeys(points, FRESH_RUNS)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was known of the changes before: what each was approved on, and the least effect in sigma that counts."""
+
+    approved: Mapping[str, float] = field(default_factory=dict)
+    least: float = LEAST
+
+    def margin(self, change: str, sigma: float) -> float:
+        """The most that taking a change out may cost: less than would be picked up, and less than half of what it promised."""
+        promised = self.approved.get(change, math.inf)
+        return min(min(self.least, LEAST) * sigma, promised / 2 if promised > 0 else math.inf)
+
+
+def points_of(stack: Stack, folded: bool = True) -> dict[Point, int]:
+    """The trees of the first round with their numbers of runs. Raises BadDesign for fewer than two changes."""
+    rows = design_of(stack, folded).runs
+    runs = dict.fromkeys(rows, 1) if len(stack.changes) > EVERY_PAIR else {}
+    each, count = repeats_of(len(stack.changes)), len(stack.changes)
+    single = [frozenset({change}) for change in stack.changes]
+    once = [*single, *(stack.everything - one for one in single), *(stack.landed ^ one for one in single)]
+    if count <= EVERY_PAIR:
+        once += map(frozenset, stack.pairs)
+    shared = max(LEAST_RUNS, math.ceil(each * math.sqrt(count)))
+    bare = max(LEAST_RUNS, min(MOST_BARE, each * (count - 1)))
+    for point, wanted in (
+        *((point, each) for point in once),
+        (stack.everything, shared),
+        (stack.landed, shared),
+        (Point(), bare),
+    ):
+        runs[point] = max(runs.get(point, 0), wanted)
+    return runs
+
+
+def repeats_of(changes: int) -> int:
+    """Runs of a tree that few differences rest on: fewer of each where there are many such trees."""
+    return 4 if changes <= 3 else 3 if changes <= 6 else 2
+
+
+def design_of(stack: Stack, folded: bool) -> StackDesign:
+    """The two-level design that averages are read off, every tree once."""
+    plan = design(stack.changes, folded=folded)
+    return StackDesign(plan.changes, tuple(dict.fromkeys(plan.runs)), folded)
+
+
+def most_further_runs(stack: Stack) -> int:
+    """The most runs that further rounds may ask for."""
+    pairs = 0 if len(stack.changes) <= EVERY_PAIR else min(MOST_PAIRS, len(stack.pairs))
+    again = FollowUp(suspects=tuple(sorted(stack.landed))[:MOST_SUSPECTS])
+    return FollowUp((Point(),) * pairs).runs + FRESH_ROUNDS * again.runs
+
+
+def noise_of(scores: Iterable[Sequence[float]], known: Noise | None) -> Noise:
+    """Sigma from the runs of every tree, on top of what was known. Raises TooFewRuns, BadSigma where nothing varies."""
+    return pool(list(scores), known=known)
+
+
+def switched(stack: Stack, scores: Scores, base: Point, noise: Noise, lower: bool) -> dict[str, Effect]:
+    """What each change brings where all else is as in `base`; without those of which a tree has no score."""
+    mine = scores.get(base)
+    if not mine:
+        return {}
+    other = {change: scores[base ^ {change}] for change in stack.changes if scores.get(base ^ {change})}
+    on = {change: runs for change, runs in other.items() if change in base}
+    off = {change: runs for change, runs in other.items() if change not in base}
+    found = (
+        *leave_one_out(noise.sigma, mine, on, lower, noise.degrees),
+        *added_alone(noise.sigma, mine, off, lower, noise.degrees),
+    )
+    return {effect.change: effect for effect in found}
+
+
+def interactions_of(stack: Stack, scores: Scores, noise: Noise, lower: bool) -> tuple[Interaction, ...]:
+    """Every pair whose trees were measured, with intervals that hold for all of them together."""
+    bare = scores.get(Point())
+    ready = [
+        (one, other)
+        for one, other in stack.pairs
+        if bare and all(scores.get(point) for point in (Point({one}), Point({other}), Point({one, other})))
+    ]
+    level = 1 - 0.05 / max(1, len(ready))
+    return tuple(
+        interaction(
+            noise.sigma, (one, other), scores[Point()], (scores[Point({one})], scores[Point({other})]),
+            scores[Point({one, other})], lower, noise.degrees, level,
+        )
+        for one, other in ready
+    )  # fmt: skip
+
+
+def follow_up(stack: Stack, scores: Scores, noise: Noise, lower: bool) -> FollowUp:
+    """What the first round leaves open: changes that depend on others, and landed ones that are not seen to help.
+
+    What waits is judged on fresh seeds when it lands, so no runs are spent on that here.
+    """
+    alone = switched(stack, scores, Point(), noise, lower)
+    beside = switched(stack, scores, stack.everything, noise, lower)
+    here = switched(stack, scores, stack.landed, noise, lower)
+    suspects = [
+        change
+        for change in sorted(stack.landed & here.keys(), key=lambda change: here[change].effect)
+        if not helps(here[change]) and not helps(beside.get(change))
+    ]
+    return FollowUp(_dependent_pairs(stack, scores, alone, beside), tuple(suspects[:MOST_SUSPECTS]))
+
+
+def unsettled(stack: Stack, fresh: Scores, noise: Noise, known: Known, lower: bool) -> FollowUp:
+    """The suspects of which one round on fresh seeds shows neither that they help nor that nobody would miss them."""
+    again = switched(stack, fresh, stack.landed, noise, lower)
+    reach = t_quantile(noise.degrees, EARLY)
+    return FollowUp(
+        suspects=tuple(
+            change
+            for change, each in again.items()
+            if each.effect - reach * each.standard_error <= 0
+            and each.effect + reach * each.standard_error >= known.margin(change, noise.sigma)
+        )
+    )
+
+
+def _dependent_pairs(
+    stack: Stack, scores: Scores, alone: Mapping[str, Effect], beside: Mapping[str, Effect]
+) -> tuple[Point, ...]:
+    """Pairs of changes that bring something else beside the others than alone; one such change is paired with every other."""
+    if len(stack.changes) <= EVERY_PAIR:
+        return ()
+    shift = {
+        change: abs(beside[change].effect - alone[change].effect)
+        / math.hypot(beside[change].standard_error, alone[change].standard_error)
+        for change in alone.keys() & beside.keys()
+    }
+    dependent = {change for change, size in shift.items() if size > SUSPICIOUS}
+    least = 2 if len(dependent) > 1 else 1
+    pairs = [pair for pair in stack.pairs if len(dependent & set(pair)) >= least and not scores.get(Point(pair))]
+    pairs.sort(key=lambda pair: -sum(shift.get(change, 0.0) for change in pair))
+    return tuple(Point(pair) for pair in pairs[:MOST_PAIRS])
+
+
+def report(
+    stack: Stack,
+    scores: Scores,
+    fresh: Scores,
+    noise: Noise,
+    known: Known,
+    lower: bool = True,
+    folded: bool = True,
+) -> Report:
+    """All that a check found. `fresh` holds the runs of the second round on today's baseline, with and without a suspect."""
+    alone = switched(stack, scores, Point(), noise, lower)
+    beside = switched(stack, scores, stack.everything, noise, lower)
+    here = switched(stack, scores, stack.landed, noise, lower)
+    again = switched(stack, fresh, stack.landed, noise, lower)
+    average = averages(stack, scores, noise, lower, folded)
+    found = [
+        ablation(
+            change, change in stack.landed, known.margin(change, noise.sigma), here.get(change), alone.get(change),
+            beside.get(change), again.get(change), average.get(change),
+        )
+        for change in stack.changes
+    ]  # fmt: skip
+    found.sort(key=lambda each: -math.inf if each.effect is None else each.effect, reverse=True)
+    return Report(
+        tuple(found),
+        interactions_of(stack, scores, noise, lower),
+        bundle_of(stack, scores, noise, lower),
+        noise.sigma,
+        noise.degrees,
+    )
+
+
+def ablation(
+    change: str,
+    landed: bool,
+    margin: float,
+    here: Effect | None,
+    alone: Effect | None,
+    beside: Effect | None,
+    fresh: Effect | None,
+    average: Effect | None,
+) -> Ablation:
+    """One change with its advice; of what was looked at again the fresh seeds are shown, because they were not chosen."""
+    told = fresh or here
+    advice = advise(landed, margin, here, beside, fresh)
+    return Ablation(
+        change=change,
+        landed=landed,
+        advice=advice,
+        unhelpful=advice.removes or advice in (Advice.ADD_NOTHING, Advice.ADD_HARM),
+        effect=told.effect if told else None,
+        standard_error=told.standard_error if told else None,
+        interval=told.interval if told else None,
+        alone=alone,
+        beside=beside,
+        fresh=fresh,
+        average=average,
+        margin=margin,
+    )
+
+
+def advise(landed: bool, margin: float, here: Effect | None, beside: Effect | None, fresh: Effect | None) -> Advice:
+    """What to do with a change.
+
+    A landed one is to be removed only where fresh seeds show that today's baseline loses less than `margin` without it (95%),
+    and where it is not seen to help beside what waits.
+    """
+    told = fresh or here
+    if told is None:
+        return Advice.UNCLEAR
+    if helps(told):
+        return Advice.KEEP if landed else Advice.ADD
+    if helps(beside):
+        return Advice.KEEP_FOR_OTHERS if landed else Advice.ADD_WITH_OTHERS
+    most = told.interval[1]
+    if most >= margin or (landed and fresh is None):
+        return Advice.UNCLEAR
+    if landed:
+        return Advice.REMOVE_HARM if most < 0 else Advice.REMOVE_NOTHING
+    return Advice.ADD_HARM if most < 0 else Advice.ADD_NOTHING
+
+
+def helps(effect: Effect | None) -> bool:
+    """Whether its interval lies above 0."""
+    return effect is not None and effect.interval[0] > 0
+
+
+def averages(stack: Stack, scores: Scores, noise: Noise, lower: bool, folded: bool) -> dict[str, Effect]:
+    """What each change brings on average over the two-level design; nothing where its runs do not tell the changes apart."""
+    plan = design_of(stack, folded)
+    there = [number for number, point in enumerate(plan.runs) if scores.get(point)]
+    means = {number: sum(scores[plan.runs[number]]) / len(scores[plan.runs[number]]) for number in there}
+    counts = {number: len(scores[plan.runs[number]]) for number in there}
+    try:
+        found = main_effects(plan, means, noise.sigma, lower, noise.degrees, counts)
+    except EvidenceError:
+        return {}
+    return {effect.change: effect for effect in found}
+
+
+def bundle_of(stack: Stack, scores: Scores, noise: Noise, lower: bool) -> BundleCheck | None:
+    """All of them together against the sum of what each brings alone; None where a tree of these has no score."""
+    alone = {change: scores.get(Point({change}), ()) for change in stack.changes}
+    bare, everything = scores.get(Point()), scores.get(stack.everything)
+    if not bare or not everything or not all(alone.values()):
+        return None
+    return check_sum(noise.sigma, bare, alone, everything, lower, noise.degrees)
+
+
+def read(document: Mapping[str, Any]) -> Report | None:
+    """A report as it was kept; None before there is one, where it cannot be read, and for checks of before, which had averages
+    over the stack alone."""
+    if document.get("version") != Report.version:
+        return None
+    try:
+        return _REPORT.validate_python(document)
+    except ValidationError:
+        return None
+
+
+_REPORT = TypeAdapter(Report)
