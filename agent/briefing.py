@@ -16,6 +16,7 @@ from agent.proposal import CATEGORIES, Context, Tried
 from agent.quote import cut, one_line, quoted, seen
 from agent.tools import table
 from research_app.evidence.digits import gain, spread
+from research_app.wording import counted
 
 LONGEST = 24_000  # characters of a briefing
 SOLID = ("ready", "shortlisted", "scaling_up", "changes", "landing", "landed")
@@ -75,7 +76,7 @@ def briefing(context: Context, facts: Facts, task: str = "") -> str:
     parts = [task or wish(context), standing_notes(facts.notes), what_others_do(context.others)]
     parts += [what_was_tried(context.history, context.sigma)]
     listed = sorted(context.files.items())[:60]
-    files = "\n".join(f"- {one_line(path)}, {len(lines_of(text))} lines" for path, text in listed)
+    files = "\n".join(f"- {one_line(path)}, {counted(len(lines_of(text)), 'line')}" for path, text in listed)
     parts.append(f"Files that you may change, as they are now:\n{files}")
     return cut("\n\n".join(filter(None, parts)), LONGEST)
 
@@ -116,7 +117,7 @@ def what_was_tried(history: Sequence[Tried], sigma: float | None) -> str:
     """The history in tables of bounded length."""
     if not history:
         return "Nothing was tried in this project yet."
-    said = f"{len(history)} changes were tried so far. Gains are rounded; positive is better."
+    said = f"{counted(len(history), 'change was', 'changes were')} tried so far. Gains are rounded; positive is better."
     if sigma:
         said += f" The standard deviation of the score over seeds, sigma, is {spread(sigma)}."
     said += " A gain whose 95% interval includes 0 is within the noise."

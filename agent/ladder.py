@@ -175,7 +175,7 @@ def _parsed(constant: Constant, item: str, rule: str) -> Value:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise _bad(constant, rule, f"{item} is not a {kind.__name__} like {constant.literal}")
+        raise _bad(constant, rule, f"{item} is no {kind.__name__} like {constant.literal}")
     if isinstance(value, float) and not math.isfinite(value):
         raise _bad(constant, rule, f"{item} is not a finite number")
     return value

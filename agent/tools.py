@@ -17,6 +17,7 @@ from agent.diff import lines_of
 from agent.proposal import CATEGORIES, Edit, Tried
 from agent.quote import cut, one_line, quoted, seen
 from agent.title import MOST
+from research_app.wording import counted
 
 LONGEST_RESULT = 16_000  # characters
 MOST_EDITS = 60
@@ -243,9 +244,9 @@ class Workbench:
         lines = self._text(asked.path).split("\n")
         shown = lines[asked.first_line - 1 : asked.first_line - 1 + asked.lines]
         if not shown:
-            raise Refused(f"{asked.path} has {len(lines)} lines.")
+            raise Refused(f"{asked.path} has {counted(len(lines), 'line')}.")
         numbered = (f"{asked.first_line + i:5d}| {seen(line)}" for i, line in enumerate(shown))
-        return cut(f"{asked.path}, {len(lines)} lines\n" + "\n".join(numbered), LONGEST_RESULT)
+        return cut(f"{asked.path}, {counted(len(lines), 'line')}\n" + "\n".join(numbered), LONGEST_RESULT)
 
     def _text(self, path: str) -> str:
         texts = self.now

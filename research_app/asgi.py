@@ -1,15 +1,21 @@
 """What the web server serves: the pages and the API, and the MCP server beside them."""
 
 import os
+import sys
 from typing import cast
 
 from django.core.asgi import get_asgi_application
 from starlette.types import ASGIApp
 
+from research_app.environment import BadEnvironment
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
 
-pages = get_asgi_application()
+try:
+    pages = get_asgi_application()
+except BadEnvironment as error:
+    sys.exit(str(error))
 
-from research_app.api.mcp_over_http import beside  # noqa: E402  Django must be set up first
+from research_app.api.mcp_over_http import beside
 
 application = beside(cast(ASGIApp, pages))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import redis
 
+from research_app import environment
 from research_app.home import broker_socket, broker_url, home
 
 
@@ -33,7 +34,7 @@ class BrokerState:
 
 def is_embedded() -> bool:
     """True where `manage.py up` runs the broker itself."""
-    return not os.environ.get("REDIS_URL")
+    return not environment.text("REDIS_URL")
 
 
 def server_binary() -> Path:

@@ -5,9 +5,12 @@ claims its row, and the reconciler finds rows whose message was lost.
 """
 
 import os
+import sys
 
 from celery import Celery
 from kombu.entity import Queue
+
+from research_app.environment import BadEnvironment
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
 
@@ -16,6 +19,10 @@ QUEUES = ("orchestrate", "agent", "notify", "push", "train.cpu", "train.cuda", "
 
 app = Celery("research_app")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+try:
+    pass  # a wrong variable is said in a sentence, not in a worker's traceback
+except BadEnvironment as error:
+    sys.exit(str(error))
 app.conf.update(
     # A message is gone once a worker has it. With acknowledgements a broker that restarts between delivery and
     # acknowledgement leaves the worker waiting for ever: it counts the message as unacknowledged and takes no other.

@@ -1,12 +1,18 @@
 """The devices of this machine, found without PyTorch: importing that takes seconds and, on a GPU, memory."""
 
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from research_app import environment
+
 KINDS = ("cpu", "cuda")
+MOST_WORKERS_A_CORE = 4  # more than one a core is for trying things out
+_PART = re.compile(r"([^\s:*]+)\s*(?:([:*])\s*([0-9]+))?")
 MEMORY_PER_CPU_WORKER = 1024**3  # bytes; a training process of the default target takes about half of that
 
 
@@ -43,17 +49,31 @@ def local_devices() -> list[LocalDevice]:
     """The devices to train on: every GPU, or where there is none as many single-threaded workers as cores.
 
     `SIGNOFF_DEVICES` in the environment says otherwise: `SIGNOFF_DEVICES=cuda:4,cpu:2` for four workers with one GPU each and
-    two with a core, `cuda*8` for one worker with eight GPUs, which takes the runs of rungs that need so many. Raises
-    UnknownDevice.
+    two with a core, `cuda*8` for one worker with eight GPUs, which takes the runs of rungs that need so many. A kind alone
+    means all of it that is left. Raises UnknownDevice.
     """
     found = {"cuda": gpus(), "cpu": [cpu_model()] * cpu_workers()}
-    if asked := os.environ.get("SIGNOFF_DEVICES"):
-        devices: list[LocalDevice] = []
-        for part in asked.split(","):
-            devices += _asked_for(part.strip(), found, sum(each.count for each in devices if each.kind == "cuda"))
+    parts = [part.strip().lower() for part in environment.text("SIGNOFF_DEVICES").split(",")]
+    devices: list[LocalDevice] = []
+    for part in filter(None, parts):
+        devices += _asked_for(part, found, {kind: sum(d.count for d in devices if d.kind == kind) for kind in KINDS})
+    if devices:
         return devices
     kind = "cuda" if found["cuda"] else "cpu"
     return [LocalDevice(kind, index, description) for index, description in enumerate(found[kind])]
+
+
+def own_device() -> tuple[str, list[int]]:
+    """Kind and numbers of the device of this worker, from `SIGNOFF_DEVICE`: cpu:0, or cuda:0,1,2,3 for several GPUs.
+
+    Raises BadEnvironment.
+    """
+    given = environment.text("SIGNOFF_DEVICE", "cpu:0").lower()
+    match = re.fullmatch(r"(cpu|cuda)(?::([0-9]{1,4}(?:,[0-9]{1,4})*))?", given)
+    numbers = [int(number) for number in match[2].split(",")] if match and match[2] else [0]
+    if not match or len(set(numbers)) < len(numbers):
+        raise environment.refused("SIGNOFF_DEVICE", "write cpu:0, cuda:3, or cuda:4,5,6,7 for a worker with several GPUs.")
+    return match[1], numbers
 
 
 def name_of(kind: str, index: int) -> str:
@@ -62,23 +82,34 @@ def name_of(kind: str, index: int) -> str:
     return names[index] if index < len(names) else ""
 
 
-def _asked_for(part: str, found: dict[str, list[str]], taken: int) -> list[LocalDevice]:
-    """The devices of one part of SIGNOFF_DEVICES, after so many GPUs that parts before it took."""
-    kind, sign, number = part.partition("*" if "*" in part else ":")
-    if kind not in KINDS or (sign and not number.isdigit()) or (sign == "*" and (kind == "cpu" or int(number) < 2)):
-        raise UnknownDevice(
-            f"SIGNOFF_DEVICES holds {part!r}. Write for example SIGNOFF_DEVICES=cuda:4,cpu:2 (kinds: cpu, cuda), or cuda*8 "
-            "for one worker with eight GPUs."
+def _asked_for(part: str, found: Mapping[str, Sequence[str]], taken: Mapping[str, int]) -> list[LocalDevice]:
+    """The devices of one part of SIGNOFF_DEVICES, after those that parts before it took."""
+    match = _PART.fullmatch(part)
+    kind, sign, number = match.groups("") if match else ("", "", "")
+    if kind not in KINDS or len(number) > 4:
+        raise _unknown(part, f"Kinds are {' and '.join(KINDS)}, with how many of them after a colon.")
+    if sign == "*" and (kind == "cpu" or int(number) < 2):
+        raise _unknown(part, "A star joins two or more GPUs for one worker.")
+    here, before = found[kind], taken[kind]
+    count = int(number) if sign else len(here) - before
+    if sign and count < 1:
+        raise _unknown(
+            part, f"The number is how many, not which: {kind}:1 is one worker. CUDA_VISIBLE_DEVICES chooses among GPUs."
         )
-    here = found[kind]
-    count = int(number) if sign else len(here) - (taken if kind == "cuda" else 0)
-    if kind == "cuda" and taken + count > len(here):
-        raise UnknownDevice(f"SIGNOFF_DEVICES asks for {taken + count} CUDA devices; this machine shows {len(here)}.")
+    most = len(here) if kind == "cuda" else MOST_WORKERS_A_CORE * len(here)
+    if count < 1 or before + count > most:
+        shows = f"{len(here)} CUDA device{'s'[: len(here) != 1]}" if kind == "cuda" else f"room for {most} CPU workers at most"
+        raise UnknownDevice(f"SIGNOFF_DEVICES asks for {before + max(count, 1)} of the kind {kind}; this machine has {shows}.")
     if sign == "*":
-        return [LocalDevice(kind, taken, f"{count} × {here[taken]}", count)]
-    if kind == "cuda":
-        return [LocalDevice(kind, index, here[index]) for index in range(taken, taken + count)]
-    return [LocalDevice(kind, index, here[index] if index < len(here) else cpu_model()) for index in range(count)]
+        return [LocalDevice(kind, before, f"{count} × {here[before]}", count)]
+    return [LocalDevice(kind, index, here[min(index, len(here) - 1)]) for index in range(before, before + count)]
+
+
+def _unknown(part: str, why: str) -> UnknownDevice:
+    return UnknownDevice(
+        f"SIGNOFF_DEVICES holds {part!r}. {why} Write for example SIGNOFF_DEVICES=cuda:4,cpu:2 for four GPUs and two cores, or "
+        "cuda*8 for one worker with eight GPUs."
+    )
 
 
 def cores() -> int:

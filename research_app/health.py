@@ -16,7 +16,6 @@ from pathlib import Path
 import django
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models import F, Max
 from django.utils import timezone
 
@@ -44,6 +43,8 @@ from research_app.models import (
     TaskLease,
 )
 from research_app.models.candidate import A_PERSONS_TURN
+from research_app.tables import TablesMissing, require_tables, there_is_one
+from research_app.wording import counted
 
 LITTLE_SPACE, NO_SPACE = 5 * 1024**3, 200 * 1024**2  # bytes
 MANY_UNSENT = 100
@@ -95,8 +96,9 @@ def examine(thorough: bool = False) -> list[Finding]:
     try:
         return findings + [ask() for ask in questions]
     except DatabaseError as error:
-        missing = Finding("tables", False, f"A query failed: {str(error).strip()}", "Bring them up to date: manage.py migrate")
-        return [*findings, missing]
+        tables = migrations()
+        failed = Finding("tables", False, f"A query failed: {str(error).strip()}", "Bring them up to date: manage.py migrate")
+        return [*findings, failed if tables.ok else tables]
 
 
 def software() -> Iterator[Finding]:
@@ -165,6 +167,8 @@ def disk() -> Finding:
 def database() -> Finding:
     """Whether it answers."""
     name = settings.DATABASES["default"]["NAME"]
+    if not there_is_one():
+        return Finding("database", False, f"{connection.vendor} {name}: there is none yet", START)
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -176,11 +180,11 @@ def database() -> Finding:
 
 def migrations() -> Finding:
     """Whether the tables are those of this version."""
-    executor = MigrationExecutor(connection)
-    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if not missing:
-        return Finding("tables", True, "up to date")
-    return Finding("tables", False, f"{len(missing)} migrations are missing", "manage.py migrate (make up does it)")
+    try:
+        require_tables()
+    except TablesMissing as missing:
+        return Finding("tables", False, missing.why, missing.fix)
+    return Finding("tables", True, "up to date")
 
 
 def database_settings() -> Finding:
@@ -221,7 +225,7 @@ def devices() -> Finding:
         found = local_devices()
     except UnknownDevice as error:
         return Finding("devices", False, str(error), "Correct SIGNOFF_DEVICES")
-    return Finding("devices", True, "; ".join(f"{device.kind}:{device.index} {device.description}" for device in found))
+    return Finding("devices", True, "; ".join(f"{device.kind} {device.index}: {device.description}" for device in found))
 
 
 def reconciler() -> Finding:
@@ -275,7 +279,7 @@ def outbox() -> Finding:
     """Messages that the broker did not take yet. One query."""
     unsent = Message.objects.count()
     fix = "The reconciler sends them once the broker answers; see the findings broker and reconciler"
-    return Finding("outbox", unsent < MANY_UNSENT, f"{unsent} unsent messages", fix if unsent >= MANY_UNSENT else "")
+    return Finding("outbox", unsent < MANY_UNSENT, counted(unsent, "unsent message"), fix if unsent >= MANY_UNSENT else "")
 
 
 def landing_queues() -> Finding:
@@ -304,7 +308,7 @@ def messages() -> Finding:
     paused = list(Destination.objects.paused()[:MOST_NAMED])
     if overdue:
         fix = "Start a worker for them: make up does, elsewhere celery -A research_app worker -Q notify,push --pool threads"
-        return Finding("notifications", False, f"{overdue} are overdue: nobody sends them", fix)
+        return Finding("notifications", False, f"{counted(overdue, 'is', 'are')} overdue: nobody sends them", fix)
     if paused:
         said = "; ".join(f"{row.label} is paused until {row.paused_until:%H:%M} UTC: {row.last_error}" for row in paused)
         fix = "Mend the server" if paused[0].server else "Let its person correct the address"
@@ -333,7 +337,7 @@ def stuck() -> Finding:
     candidates = Candidate.objects.exclude(needs_attention="").count()
     runs = Run.objects.filter(state=State.STUCK).count()
     fix = "Read the reason on their pages, mend it, and choose “Try again”" if candidates or runs else ""
-    return Finding("needs attention", not fix, f"{candidates} candidates, {runs} runs", fix)
+    return Finding("needs attention", not fix, f"{counted(candidates, 'candidate')}, {counted(runs, 'run')}", fix)
 
 
 def baselines() -> Finding:
@@ -352,4 +356,5 @@ def orchestrator() -> Finding:
     except broker.BrokerDown:
         return Finding("orchestrator", True, "unknown: the broker does not answer")
     fix = f"{START}, or celery -A research_app worker -Q {ORCHESTRATE}; the log of that worker says more"
-    return Finding("orchestrator", waiting < MANY_UNSENT, f"{waiting} wake-ups wait", fix if waiting >= MANY_UNSENT else "")
+    said = counted(waiting, "wake-up waits", "wake-ups wait")
+    return Finding("orchestrator", waiting < MANY_UNSENT, said, fix if waiting >= MANY_UNSENT else "")

@@ -1,42 +1,68 @@
 """Where Signoff keeps its state: one folder, `SIGNOFF_HOME`, by default `var/` beside `manage.py`."""
 
+import fcntl
 import hashlib
+import json
 import os
 import secrets
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from research_app import environment
+from research_app.environment import BadEnvironment
 
 CODE = Path(__file__).resolve().parent.parent
-
-
-class BadEnvironment(Exception):
-    """The environment asks for something that cannot be; the message names the variable and the fix."""
+LOCK = "up.lock"  # held by whoever keeps the services of a home running
 
 
 def home() -> Path:
     """The folder of all state, created on first use, readable by its owner only. Raises BadEnvironment."""
-    folder = Path(os.environ.get("SIGNOFF_HOME") or CODE / "var").expanduser().resolve()
     try:
+        folder = Path(environment.text("SIGNOFF_HOME") or CODE / "var").expanduser().resolve()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise BadEnvironment(f"{folder} cannot be made: {error.strerror}. Set SIGNOFF_HOME to a folder of yours.") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise BadEnvironment(f"{folder} cannot be written. Give it to this user, or set SIGNOFF_HOME to a folder of yours.")
+    except (OSError, RuntimeError, ValueError) as error:  # no such person after ~, a NUL in the path
+        where, why = environment.text("SIGNOFF_HOME") or CODE / "var", getattr(error, "strerror", None) or str(error)
+        raise BadEnvironment(f"{where} cannot be made: {why}. Set SIGNOFF_HOME to a folder of yours.") from error
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise BadEnvironment(
+            f"{folder} cannot be read and written by this user. Give it to them, or set SIGNOFF_HOME to a folder of theirs."
+        )
     return folder
 
 
 def port() -> int:
     """`PORT`, by default 8000. Raises BadEnvironment."""
-    given = os.environ.get("PORT") or "8000"
-    if not given.isdigit() or not 0 < int(given) < 65536:
-        raise BadEnvironment(f"PORT is {given!r}; a port is a number from 1 to 65535, for example PORT=8001.")
-    return int(given)
+    return environment.whole("PORT", 8000, 1, 65535, "8001")
+
+
+def default_address() -> str:
+    """How a browser on this machine reaches the web server: where it runs now, otherwise where it would be started.
+
+    `PORT` and `SIGNOFF_LISTEN` say the latter. Raises BadEnvironment.
+    """
+    host = environment.text("SIGNOFF_LISTEN", "127.0.0.1")
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return running().get("address") or f"http://{host}:{port()}"
+
+
+def running() -> dict[str, Any]:
+    """What `manage.py up` wrote down of itself, while it runs in this home: pid and address. Empty otherwise."""
+    try:
+        with (home() / LOCK).open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return dict(json.load(lock))
+    except (OSError, ValueError):  # no lock, or caught in the instant before it is written
+        pass
+    return {}
 
 
 def secret_key() -> str:
     """The signing key of this installation, made on first use; `SECRET_KEY` in the environment wins."""
-    if given := os.environ.get("SECRET_KEY"):
+    if given := environment.text("SECRET_KEY"):
         return given
     path = home() / "secret_key"
     if not path.exists():
@@ -44,7 +70,13 @@ def secret_key() -> str:
             _write_once(path, secrets.token_urlsafe(48))
         except OSError as error:
             raise BadEnvironment(f"{path} cannot be written: {error.strerror}. Free some space.") from error
-    return path.read_text()
+    try:
+        kept = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadEnvironment(f"{path} cannot be read: {error}. Give it to this user, or set SECRET_KEY.") from error
+    if not kept:
+        raise BadEnvironment(f"{path} is empty: put the key of this installation back, or remove the file for a new one.")
+    return kept
 
 
 def _write_once(path: Path, text: str) -> None:
@@ -60,8 +92,9 @@ def _write_once(path: Path, text: str) -> None:
 
 
 def broker_url() -> str:
-    """`REDIS_URL`, or the private socket of the embedded Valkey that `manage.py up` starts."""
-    return os.environ.get("REDIS_URL") or f"redis+socket://{broker_socket()}"
+    """`REDIS_URL`, or the private socket of the embedded Valkey that `manage.py up` starts. Raises BadEnvironment."""
+    given = environment.url("REDIS_URL", ("redis", "rediss", "redis+socket"), "REDIS_URL=redis://broker.example.org:6379/0")
+    return given or f"redis+socket://{broker_socket()}"
 
 
 def broker_socket() -> Path:

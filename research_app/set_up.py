@@ -18,10 +18,12 @@ from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.db import DatabaseError, connection, connections
+from django.db.migrations.executor import MigrationExecutor
 
 from research_app.access import Role, make_roles, set_role
-from research_app.home import home
+from research_app.home import LOCK, home
 from research_app.models import SignInLink
+from research_app.tables import TablesMissing, require_known
 
 LEAST_FREE = 200 * 1024**2  # bytes; below this nothing is started
 ADMIN = "admin"
@@ -35,9 +37,12 @@ class HomeTaken(SetUpRefused):
     """Signoff runs in this home already."""
 
 
-def hold_home(address: str) -> TextIO:
-    """Lock the home for this process, as long as the returned file stays open. Raises HomeTaken."""
-    path = home() / "up.lock"
+def hold_home(address: str = "") -> TextIO:
+    """Lock the home for this process, as long as the returned file stays open. `address`: of the web server, if it has one.
+
+    Raises HomeTaken.
+    """
+    path = home() / LOCK
     lock = path.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,7 +52,7 @@ def hold_home(address: str) -> TextIO:
         with suppress(ValueError):  # caught in the instant before it is written
             holder = json.load(lock)
         raise HomeTaken(
-            f"Signoff already runs in {home()}: pid {holder.get('pid', 'unknown')}, at {holder.get('address', 'unknown')}. "
+            f"Signoff already runs in {home()}: pid {holder.get('pid', 'unknown')}, {holder.get('address') or 'no pages'}. "
             "Use that one, stop it with Ctrl-C, or start another with its own SIGNOFF_HOME and PORT."
         ) from None
     lock.truncate(0)
@@ -109,6 +114,10 @@ def migrate() -> None:
     with database_errors_explained():
         if connection.vendor == "postgresql":  # directly: the pool would retry for half a minute and not say why
             psycopg.connect(**connection.get_connection_params(), connect_timeout=5).close()
+        try:
+            require_known(MigrationExecutor(connection))
+        except TablesMissing as newer:
+            raise SetUpRefused(str(newer)) from newer
         call_command("migrate", interactive=False, verbosity=0)
         make_roles()
 

@@ -1,20 +1,20 @@
 """Django settings. Everything that differs between installations comes from the environment; see docs/operating.md."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
 
-from research_app.home import CODE, broker_url, home, port, secret_key
+from research_app import environment
+from research_app.home import CODE, broker_url, default_address, home, port, secret_key
 
 HOME: Path = home()
 SECRET_KEY = secret_key()
-DEBUG = os.environ.get("DEBUG") == "1"
+DEBUG = environment.flag("DEBUG")
 PORT = port()
-LISTEN = os.environ.get("SIGNOFF_LISTEN", "127.0.0.1")
-ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
-SITE_URL = os.environ.get("SITE_URL", f"http://127.0.0.1:{PORT}")
+LISTEN = environment.text("SIGNOFF_LISTEN", "127.0.0.1")
+SITE_URL = environment.site("SITE_URL", default_address())
+ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{environment.host_of(SITE_URL)}")
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL.startswith("https://") else []
 
 INSTALLED_APPS = [
@@ -59,7 +59,18 @@ TEMPLATES = [
 ]
 
 # Settled by measurement (design section 7): IMMEDIATE transactions in WAL mode never met "database is locked".
-DATABASES: dict[str, Any] = {"default": dj_database_url.config(default=f"sqlite:///{HOME / 'signoff.sqlite3'}", conn_max_age=0)}
+POSTGRESQL = "DATABASE_URL=postgresql://signoff@db.example.org/signoff"
+DATABASE_URL = environment.url("DATABASE_URL", ("postgresql", "postgres", "sqlite"), POSTGRESQL)
+DATABASES: dict[str, Any] = {
+    "default": environment.parsed(
+        "DATABASE_URL",
+        lambda: dj_database_url.parse(DATABASE_URL or f"sqlite:///{HOME / 'signoff.sqlite3'}", conn_max_age=0),
+        ValueError,
+        f"write an address, for example {POSTGRESQL}.",
+    )
+}
+if DATABASES["default"]["NAME"] in ("", ":memory:"):  # several processes share it
+    raise environment.refused("DATABASE_URL", f"name a database or a file, for example {POSTGRESQL}.", secret=True)
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -109,36 +120,36 @@ STORAGES = {
 }
 
 # How long a worker may be silent before its work is given to another. It reports four times as often.
-LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "20"))
+LEASE_SECONDS = environment.number("LEASE_SECONDS", 20, 1, 86_400, "seconds")
 
 CELERY_BROKER_URL = broker_url()
 
 # Signed heads of the audit log, exported to where the owner of the database cannot reach: a file, an http(s) address, or "off".
-CHECKPOINTS = os.environ.get("SIGNOFF_CHECKPOINTS") or str(HOME / "checkpoints.jsonl")
-CHECKPOINT_KEY = os.environ.get("SIGNOFF_CHECKPOINT_KEY") or str(HOME / "checkpoint_key.pem")
-CHECKPOINT_EVERY = float(os.environ.get("SIGNOFF_CHECKPOINT_EVERY", "3600"))
+CHECKPOINTS = environment.file_or_address("SIGNOFF_CHECKPOINTS", str(HOME / "checkpoints.jsonl"))
+CHECKPOINT_KEY = environment.text("SIGNOFF_CHECKPOINT_KEY", str(HOME / "checkpoint_key.pem"))
+CHECKPOINT_EVERY = environment.number("SIGNOFF_CHECKPOINT_EVERY", 3600, 1, 31_536_000, "seconds")
 
 # E-mail to people whose turn it is. Without a mail server each message becomes a file, so that nothing is lost or sent astray.
-EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
-EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "25"))
-EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
-EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS") == "1"
-EMAIL_USE_SSL = os.environ.get("EMAIL_USE_SSL") == "1"
+EMAIL_HOST = environment.text("EMAIL_HOST")
+EMAIL_PORT = environment.whole("EMAIL_PORT", 25, 1, 65535, "587")
+EMAIL_HOST_USER = environment.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = environment.secret("EMAIL_HOST_PASSWORD")
+environment.only_one("EMAIL_USE_TLS", "EMAIL_USE_SSL")
+EMAIL_USE_TLS, EMAIL_USE_SSL = environment.flag("EMAIL_USE_TLS"), environment.flag("EMAIL_USE_SSL")
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'filebased'}.EmailBackend"
 EMAIL_FILE_PATH = HOME / "mail"
-DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM", "signoff@localhost")
+DEFAULT_FROM_EMAIL = environment.mail_address("EMAIL_FROM", "signoff@localhost")
 # Hosts (with a port where it matters) that people's webhooks may name although they are not https or not public.
-WEBHOOK_HOSTS = [host for host in os.environ.get("SIGNOFF_WEBHOOK_HOSTS", "").split(",") if host]
+WEBHOOK_HOSTS = environment.hosts("SIGNOFF_WEBHOOK_HOSTS", "", ports=True)
 
 # Requests of one token in a minute: those that read and those that submit something. Counted in each web process.
-API_READS = int(os.environ.get("SIGNOFF_API_READS", "600"))
-API_SUBMISSIONS = int(os.environ.get("SIGNOFF_API_SUBMISSIONS", "60"))
+API_READS = environment.whole("SIGNOFF_API_READS", 600, 1, 1_000_000, "600")
+API_SUBMISSIONS = environment.whole("SIGNOFF_API_SUBMISSIONS", 60, 1, 1_000_000, "60")
 
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": environment.one_of("LOG_LEVEL", "INFO", environment.LEVELS)},
 }

@@ -17,6 +17,7 @@ from scipy.stats import fisher_exact
 
 from research_app.evidence.digits import score, share
 from research_app.evidence.errors import BadDesign
+from research_app.wording import counted
 
 State = Literal["healthy", "quarantined", "invalid"]
 Outcome = Literal["finished", "crashed", "nan"]
@@ -167,7 +168,9 @@ def _bad_scores(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> 
         finite = [score for score in scores if score is not None and math.isfinite(score)]
         if len(finite) < len(scores):
             missing = len(scores) - len(finite)
-            findings.append(Finding("scores", f"{missing} finished {arm} runs have no finite score"))
+            findings.append(
+                Finding("scores", f"{counted(missing, f'finished {arm} run has', f'finished {arm} runs have')} no finite score")
+            )
         if len(finite) > 1 and min(finite) == max(finite):
             sentence = f"all {len(finite)} {arm} runs scored exactly {score(finite[0])}: the seed does not reach the training"
             findings.append(Finding("zero variance", sentence))

@@ -20,6 +20,7 @@ from scipy.special import betaincinv, chdtri, fdtr, fdtrc, stdtr
 from research_app.evidence import digits
 from research_app.evidence.digits import gain, in_sigma, number, spread
 from research_app.evidence.errors import BadDesign, TooFewRuns, require_finite, require_runs, require_sigma
+from research_app.wording import counted
 
 CALIBRATION_RUNS = 8
 WINSORIZED = 3.0
@@ -68,7 +69,7 @@ class Noise:
     def sentence(self) -> str:
         """For pages: sigma with what is known about it."""
         known = f"95% {spread(self.low)} to {spread(self.high)}"
-        return f"run-to-run noise σ {spread(self.sigma)} ({known}, {self.degrees:g} degrees of freedom)"
+        return f"run-to-run noise σ {spread(self.sigma)} ({known}, {number(self.degrees)} degrees of freedom)"
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def aa_check(noise: Noise, groups: Sequence[Sequence[float]]) -> NoiseCheck:
     ratio = squares.sum_in(noise.sigma) / degrees
     p_value = float(min(1.0, 2 * min(fdtrc(degrees, noise.degrees, ratio), fdtr(degrees, noise.degrees, ratio))))
     holds = p_value >= DRIFT_ALPHA
-    times = f"{number(math.sqrt(ratio))} times σ over {degrees} degrees of freedom"
+    times = f"{number(math.sqrt(ratio))} times σ over {counted(degrees, 'degree')} of freedom"
     sentence = f"changes that do nothing scatter {times} ({digits.p_value(p_value)})"
     advice = "" if holds else "; measure sigma again before trusting further verdicts"
     return NoiseCheck(holds, ratio, p_value, sentence + advice)

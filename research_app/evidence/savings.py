@@ -19,6 +19,7 @@ from scipy.stats import CensoredData, ecdf, logrank
 
 from research_app.evidence.digits import gain, number, spread
 from research_app.evidence.errors import BadDesign, require_finite, require_runs, require_sigma
+from research_app.wording import counted
 
 BUDGET_SHARES = (0.8, 0.9, 1.0, 1.15, 1.3)
 _LEAST_SLOPE_Z = 3.0
@@ -70,7 +71,7 @@ class TimeToTarget:
     @property
     def sentence(self) -> str:
         """For pages: 'k of n seeds reach it'."""
-        words = f"{self.reached} of {self.seeds} seeds reach it"
+        words = f"{self.reached} of {counted(self.seeds, 'seed reaches', 'seeds reach')} it"
         return words if self.median is None else f"{words}, half of them by {number(self.median, 4)}"
 
 

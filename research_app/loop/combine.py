@@ -10,6 +10,7 @@ from research_app.loop.near_misses import AUTHOR, joined, joined_before
 from research_app.loop.propose import enter
 from research_app.models import Author, Candidate, Kind, Project
 from research_app.repository import ConflictError, PatchError
+from research_app.wording import counted
 
 MOST = 8  # candidates in one combination; more of them are a stack
 
@@ -22,7 +23,9 @@ def combine(project: Project, numbers: Sequence[int], person: User) -> Candidate
     """Enter the changes of several candidates together as a new candidate on the baseline's tip. Raises CombinationRefused."""
     wanted = sorted(set(numbers))
     if not 2 <= len(wanted) <= MOST:
-        raise CombinationRefused(f"Choose two to {MOST} candidates to try together; {len(wanted)} are chosen.")
+        raise CombinationRefused(
+            f"Choose two to {MOST} candidates to try together; {counted(len(wanted), 'is', 'are')} chosen."
+        )
     found = project.candidates.filter(number__in=wanted, aa=False, kind=Kind.CHANGE, patch_set__isnull=False)
     candidates = list(found.select_related("project", "base", "patch_set", "evidence").order_by("number"))
     if missing := sorted(set(wanted) - {candidate.number for candidate in candidates}):

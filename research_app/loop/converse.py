@@ -22,6 +22,7 @@ from agent.failure import ConversationFailed, Failure
 from agent.proposal import Context, Edit, Proposal
 from agent.quote import Redactor, quoted
 from agent.tools import Workbench
+from research_app import environment
 from research_app.evidence.digits import number
 from research_app.loop import propose
 from research_app.loop.bench import ProjectBench
@@ -69,12 +70,12 @@ class WorkerStops(Exception):
 
 def key() -> str:
     """The key of the service; empty where this process has none."""
-    return os.environ.get("ANTHROPIC_API_KEY", "").strip()
+    return environment.text("ANTHROPIC_API_KEY")
 
 
 def has_key() -> bool:
     """Whether the agents' workers have a key: other services are only told that there is one (research_app/supervisor.py)."""
-    return bool(key() or os.environ.get("SIGNOFF_AGENTS_HAVE_KEY"))
+    return bool(key() or environment.text("SIGNOFF_AGENTS_HAVE_KEY"))
 
 
 def redactor() -> Redactor:
@@ -241,7 +242,7 @@ def hold(row: Conversation, lease: Lease) -> Proposal:
     journal.charge_what_was_lost()
     with lease.heartbeat() as lost:
         patience = Patience(time.monotonic() + agents.seconds, Stop(row, lost.is_set))
-        client = connect(key(), os.environ.get("ANTHROPIC_BASE_URL", ""), patience)
+        client = connect(key(), environment.address("ANTHROPIC_BASE_URL"), patience)
         talk = Talk(
             client=client,
             settings=Settings(row.model, agents.answer_tokens, agents.turns, agents.context_tokens, agents.effort),

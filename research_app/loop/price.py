@@ -20,6 +20,7 @@ from research_app.loop.runs import HOUR, NOTHING, costs_of
 from research_app.loop.scale_up import missing_bank
 from research_app.models import BaselineVersion, Candidate, Project, Run, ScaleUp, State
 from research_app.models.device_time import device_seconds
+from research_app.wording import counted
 
 MEASURED_BY = 40  # newest runs that tell how long one takes
 
@@ -76,7 +77,8 @@ def pace_of(project: Project, rung: Rung) -> Pace:
         return Pace(median(here), f"measured on {len(here)} run{'s' if len(here) > 1 else ''} at {rung.name}")
     small = project.file.rung(SMALLEST)
     if rung.place == small.place and (below := _seconds(project, SMALLEST)):
-        return Pace(median(below) * rung.budget, f"{rung.budget:g} times the median of {len(below)} runs at {SMALLEST}")
+        basis = f"{rung.budget:g} times the median of {counted(len(below), 'run')} at {SMALLEST}"
+        return Pace(median(below) * rung.budget, basis)
     return Pace(None, f"no run at {rung.name} has ended yet")
 
 

@@ -55,6 +55,7 @@ from research_app.models import (
 )
 from research_app.models.candidate import RESTING
 from research_app.models.lease import DATABASE_AWAY, LEASE, Leased, due, unclaimed
+from research_app.wording import counted
 from training.failure import in_words
 from training.spec import Outcome
 
@@ -248,7 +249,7 @@ def close_full_rounds() -> None:
             all=Count("pk"), resting=Count("pk", filter=Q(stage__in=RESTING) | ~Q(needs_attention=""))
         )
         if made["all"] >= (asked.wanted or 0) and made["all"] == made["resting"]:
-            close_round(asked, f"All {made['all']} candidates have come to rest.")
+            close_round(asked, f"{counted(made['all'], 'candidate has', 'candidates have')} come to rest: that is all.")
 
 
 def retry(candidate: Candidate, actor: str) -> None:

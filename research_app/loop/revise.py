@@ -13,6 +13,7 @@ from research_app.loop.votes import void_votes
 from research_app.models import Candidate, Kind, Lease, Stage
 from research_app.models.candidate import DISCARDED, WAITING
 from research_app.repository import Change
+from research_app.wording import with_article
 
 REVISABLE = (Stage.CHANGES, *WAITING, *DISCARDED)
 """Where nothing is under way that a new patch set would pull the ground from."""
@@ -43,7 +44,9 @@ def revise(
     if submitted_by is not None and not may_operate(submitted_by):
         raise RevisionRefused("Your account may look, but not submit. Ask an administrator for the role “operator”.")
     if candidate.kind != Kind.CHANGE:
-        raise RevisionRefused(f"{candidate} is a {candidate.get_kind_display()}: its change follows from what it is made of.")
+        raise RevisionRefused(
+            f"{candidate} is {with_article(candidate.get_kind_display())}: its change follows from what it is made of."
+        )
     _require_rest(candidate)
     base = project.tip()
     proposed: dict[str, Any] = {"patch": patch} if patch else {"edits": [[e.path, e.old, e.new] for e in edits]}

@@ -29,6 +29,7 @@ from research_app.loop.stack_trees import commits_of, members_of, queue_points, 
 from research_app.models import Candidate, CheckState, Event, Message, Project, Run, StackCheck, Stage, State
 from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost, due, unclaimed
 from research_app.repository import ConflictError
+from research_app.wording import counted
 from training.spec import Outcome
 
 CHECKABLE = (Stage.LANDED, Stage.LANDING, Stage.READY, Stage.SHORTLISTED, Stage.SCALING_UP)
@@ -65,7 +66,7 @@ def stack_now(candidates: Sequence[Candidate]) -> Stack:
 def refuse_unfit(project: Project, candidates: Sequence[Candidate]) -> None:
     """Raises CheckRefused where these cannot be switched on and off on today's tip. No query."""
     if not 2 <= len(candidates) <= AT_MOST:
-        raise CheckRefused(f"Choose 2 to {AT_MOST} candidates; these are {len(candidates)}.")
+        raise CheckRefused(f"Choose 2 to {AT_MOST} candidates; {counted(len(candidates), 'is', 'are')} chosen.")
     if strangers := [str(candidate) for candidate in candidates if candidate.stage not in CHECKABLE]:
         raise CheckRefused(f"{', '.join(strangers)}: only what landed or waits for its approval or landing can be checked.")
     if gone := [f"{candidate}: {candidate.why}" for candidate in candidates if candidate.undone]:

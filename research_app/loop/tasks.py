@@ -9,7 +9,7 @@ from typing import Any
 from celery import shared_task, signals
 from django.db import Error, connection
 
-from research_app.fleet import name_of
+from research_app.fleet import name_of, own_device
 from research_app.loop import check as check_step
 from research_app.loop import converse as converse_step
 from research_app.loop import judge as judge_step
@@ -108,8 +108,7 @@ def this_device() -> Device:
 
     `SIGNOFF_QUEUE` is the queue that it serves where that is not train.<kind>.
     """
-    kind, _, indices = os.environ.get("SIGNOFF_DEVICE", "cpu:0").partition(":")
-    numbers = [int(index) for index in indices.split(",") if index] or [0]
+    kind, numbers = own_device()
     sandbox, number, count = found(), numbers[0], len(numbers)
     return Device.report(
         f"{socket.gethostname()}/{kind}.{number}" + (f"-{numbers[-1]}" if count > 1 else ""),

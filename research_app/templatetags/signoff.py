@@ -25,6 +25,7 @@ for formatter in (
     digits.spread,
     digits.gain,
     digits.in_sigma,
+    digits.number,
     figures.quantity,
     figures.size,
     figures.percent,

@@ -16,6 +16,7 @@ from research_app.repository import RepositoryError
 from research_app.web.access import get_candidate, researcher, reviewer
 from research_app.web.shown import ShownDiff
 from research_app.web.threads import commit_of, version
+from research_app.wording import counted
 
 
 class Then(models.TextChoices):
@@ -63,7 +64,7 @@ class ThreadForm(forms.Form):
             raise forms.ValidationError(f"The line cannot be read, so nothing was saved: {error}") from None
         lines = text.removesuffix("\n").split("\n")
         if line > len(lines):
-            raise forms.ValidationError(f"{path} has {len(lines)} lines, not {line}. Reload the page.")
+            raise forms.ValidationError(f"{path} has {counted(len(lines), 'line')}, not {line}. Reload the page.")
         self.quoted = lines[line - 1]
 
 

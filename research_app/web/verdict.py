@@ -207,7 +207,7 @@ def sigma_in_words(evidence: Evidence) -> str:
     words = f"run-to-run noise σ {digits.spread(evidence.sigma)}"
     if not noise:
         return words
-    return f"{words} ({digits.spread(noise['low'])} … {digits.spread(noise['high'])}, {noise['degrees']} df)"
+    return f"{words} ({digits.spread(noise['low'])} … {digits.spread(noise['high'])}, {digits.number(noise['degrees'])} df)"
 
 
 def scatter_in_words(told: Mapping[str, Any] | None) -> str:

@@ -16,6 +16,7 @@ from research_app.models import BaselineVersion, Candidate, Decision, Gate, Proj
 from research_app.project_file import GatePolicy, ProjectFile
 from research_app.web import figures
 from research_app.web.effects import Row, rows
+from research_app.wording import counted
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def climb_of(project: Project, file: ProjectFile, rung: Rung) -> str:
     """What a candidate's own runs on a rung take, in words. At most two queries."""
     price = price_of(rung, pace_of(project, rung), [1.0] * rung.seeds)
     took = f"at most {figures.duration(price.at_most * 3600)}" if price.hours is None else figures.duration(price.hours * 3600)
-    return f"{rung.name}: {price.runs} runs, {took}{_money(price.counted_money, file)}"
+    return f"{rung.name}: {counted(price.runs, 'run')}, {took}{_money(price.counted_money, file)}"
 
 
 def cost_of(row: Row, paid: float, file: ProjectFile, tip: tuple[int, int] | None, climb: str) -> str:

@@ -4,18 +4,19 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from research_app.audit.checkpoints import NotExported, export
 from research_app.audit.keys import BadKey, private_key, public_half
 from research_app.audit.report import Report
 from research_app.audit.verify import verify
+from research_app.management.base import SignoffCommand
 from research_app.models import Event
 
 SHOWN = 10  # faults
 
 
-class Command(BaseCommand):
+class Command(SignoffCommand):
     help = "Prove that the audit log, and all that it tells of, is what it was; see docs/audit.md."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
 from django.forms.models import model_to_dict
@@ -16,12 +16,13 @@ from agent.proposal import CATEGORIES
 from research_app.loop.check import CheckFailed, submit
 from research_app.loop.reconcile import retry
 from research_app.loop.revise import RevisionRefused, next_number, revise
+from research_app.management.base import SignoffCommand
 from research_app.management.commands.project import find_project
 from research_app.models import Candidate, Event, Run, StageMoved
 from research_app.repository import RepositoryError, patch_text
 
 
-class Command(BaseCommand):
+class Command(SignoffCommand):
     help = "Submit a change by hand, or show everything known of a candidate."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

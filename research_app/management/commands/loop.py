@@ -9,8 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -19,18 +18,20 @@ from research_app import broker, set_up
 from research_app.fleet import UnknownDevice
 from research_app.loop.measure import readable, utilisation
 from research_app.loop.propose import UnknownProposer, close_round, open_round, outcomes_of
+from research_app.management.base import SignoffCommand
 from research_app.management.commands.project import find_project
 from research_app.models import Device, Round, Stage
 from research_app.models.candidate import RESTING, WAITING
 from research_app.services import run_workers
 from research_app.supervisor import raise_on_signals
+from research_app.wording import counted
 
 LOOK_EVERY = 1.0  # seconds
 SILENCE = 60.0  # seconds without any worker
 TELL_EVERY = 10.0  # seconds, where the progress line cannot be rewritten
 
 
-class Command(BaseCommand):
+class Command(SignoffCommand):
     help = "Propose, check, train and judge a number of candidates, with the running workers or with workers of its own."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -69,7 +70,7 @@ class Command(BaseCommand):
             self.wait_for_workers(asked, progress)
             return
         try:
-            with set_up.hold_home(settings.SITE_URL):
+            with set_up.hold_home():
                 run_workers(every(LOOK_EVERY, progress.done))
         except set_up.HomeTaken:
             self.wait_for_workers(asked, progress)
@@ -140,7 +141,7 @@ class Progress:
         rate = (
             f"{3600 * rests / passed:.0f} per hour, {readable(passed / rests * (wanted - rests))} left" if rests else "starting"
         )
-        line = f"{rests} of {wanted} candidates at rest after {readable(passed)}: {rate}"
+        line = f"{rests} of {counted(wanted, 'candidate')} at rest after {readable(passed)}: {rate}"
         print(f"\r\033[K{line}" if on_terminal else line, end="" if on_terminal else "\n", file=sys.stderr, flush=True)
 
 

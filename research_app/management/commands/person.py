@@ -6,18 +6,20 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.core.validators import validate_email
 from django.db import transaction
 
 from research_app.access import ROLES, Role, role_of, set_role
 from research_app.loop.votes import unsatisfiable
+from research_app.management.base import SignoffCommand
 from research_app.models import Event, Project, SignInLink
+from research_app.wording import with_article
 
 ACTOR = "command line"
 
 
-class Command(BaseCommand):
+class Command(SignoffCommand):
     help = "Make accounts, and say who may do what. Nobody votes from here: votes are given in the browser."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -60,7 +62,7 @@ class Command(BaseCommand):
             person.save()
             set_role(person, Role(options["role"]))
             Event.objects.record("person added", person, ACTOR, None, name=person.username, role=options["role"])
-        self.stdout.write(f"{person.username} is a {options['role']}.")
+        self.stdout.write(f"{person.username} is {with_article(options['role'])}.")
         self.link(options)
 
     def role(self, options: dict[str, Any]) -> None:
@@ -69,7 +71,7 @@ class Command(BaseCommand):
             before = role_of(person)
             set_role(person, role)
             Event.objects.record("role given", person, ACTOR, None, name=person.username, role=role, before=before)
-        self.stdout.write(f"{person.username} is a {role_of(person) or role} now.")
+        self.stdout.write(f"{person.username} is {with_article(str(role_of(person) or role))} now.")
         self.warn()
 
     def list(self, options: dict[str, Any]) -> None:

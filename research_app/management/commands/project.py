@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from research_app.loop.moved import AdoptionRefused, adopt, notice
 from research_app.loop.projects import ProjectRefused, configure, create_project
 from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, proposer_named, resume
 from research_app.loop.reconcile import retry_bank
+from research_app.management.base import SignoffCommand
 from research_app.models import ExternalMove, Project, Round
 from research_app.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError
@@ -27,7 +28,7 @@ def find_project(slug: str) -> Project:
         raise CommandError(f"There is no project {slug!r}; there are: {known}.") from None
 
 
-class Command(BaseCommand):
+class Command(SignoffCommand):
     help = "Create and look after projects."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

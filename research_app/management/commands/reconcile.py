@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from research_app.loop.reconcile import run_forever
+from research_app.management.base import SignoffCommand
 
 
-class Command(BaseCommand):
+class Command(SignoffCommand):
     help = "Find and mend what stopped, every few seconds, until Ctrl-C or SIGTERM"
-    requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until it is told to end."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from research_app.home import CODE
+from research_app.management.base import SignoffCommand
 from research_app.models import Project, SignInLink
 from research_app.web.every_page import every_address
 
@@ -21,7 +22,7 @@ SIZES: dict[str, "ViewportSize"] = {"wide": {"width": 1440, "height": 900}, "nar
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
-class Command(BaseCommand):
+class Command(SignoffCommand):
     help = "Take a picture of every page of the running server into docs/screenshots."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -3,7 +3,10 @@
 import http.client
 import os
 import socket
+import sys
 import time
+from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,8 +30,13 @@ class Command(BaseCommand):
     help = "Set everything up and keep it running: broker, web server, workers, reconciler"
     requires_system_checks = []
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", metavar="N", help="port of the web server, like PORT in the environment")
+        parser.add_argument("--listen", metavar="ADDRESS", help="address to listen on, like SIGNOFF_LISTEN in the environment")
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until Ctrl-C or SIGTERM. Raises CommandError with what to do where it cannot start."""
+        begin_again({"PORT": options["port"], "SIGNOFF_LISTEN": options["listen"]})
         raise_on_signals()
         if psutil.Process(os.getppid()).name() in ("make", "gmake"):
             die_with_parent(os.getppid())  # a killed `make up` must not leave us without a terminal
@@ -120,6 +128,13 @@ class Command(BaseCommand):
             self.stdout.flush()
         except OSError:
             self.stdout = open(os.devnull, "w")  # type: ignore[assignment]  # noqa: SIM115
+
+
+def begin_again(chosen: Mapping[str, str | None]) -> None:
+    """Where the command line says something else than the environment, begin again with it: settings are read at the start."""
+    asked = {name: value for name, value in chosen.items() if value is not None and value != os.environ.get(name)}
+    if asked:
+        os.execve(PYTHON, [PYTHON, *sys.argv], os.environ | asked)
 
 
 def create_demo() -> Service:
