@@ -39,6 +39,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "research_app.web.security.ContentSecurityPolicyMiddleware",
+    "research_app.web.drafts.DraftsMiddleware",
 ]
 ROOT_URLCONF = "research_app.urls"
 ASGI_APPLICATION = "research_app.asgi.application"
@@ -96,6 +97,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
 SESSION_COOKIE_NAME = f"signoff_session_{PORT}"
 CSRF_COOKIE_NAME = f"signoff_csrf_{PORT}"
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "research_app.web.sign_in.refused_by_csrf"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024

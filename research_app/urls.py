@@ -47,7 +47,7 @@ RUN = f"{PROJECT}runs/<int:pk>/"
 
 urlpatterns = [
     path("", inbox.inbox, name="inbox"),
-    path("sign-in/", sign_in.sign_in, name="sign-in"),
+    path("sign-in/", sign_in.SignIn.as_view(), name="sign-in"),
     path("sign-in/<str:token>/", sign_in.sign_in_link, name="sign-in-link"),
     path("sign-out/", LogoutView.as_view(next_page="sign-in"), name="sign-out"),
     path("healthz", health.healthz, name="healthz"),

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from research_app import access
 from research_app.models import Candidate, Gate, Project, Run
@@ -49,7 +50,7 @@ def researcher(view: View) -> View:
 
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return view(request, *args, **kwargs) if access.may_see(request.user) else _sign_in_first(request)
+        return view(request, *args, **kwargs) if access.may_see(request.user) else sign_in_first(request)
 
     return checked
 
@@ -83,9 +84,18 @@ def _require(allowed: bool, otherwise: str) -> None:
         raise PermissionDenied(otherwise)
 
 
-def _sign_in_first(request: HttpRequest) -> HttpResponse:
+def sign_in_first(request: HttpRequest) -> HttpResponse:
     """A page leads to the sign-in page; what a script asked for says 401, so that no form lands inside a page."""
     if request.headers.get("HX-Request") or request.headers.get("X-Requested-With"):
         return HttpResponse("You are signed out: reload the page to sign in again.", status=401, content_type="text/plain")
-    back = {"next": request.get_full_path()} if request.method == "GET" else {}
-    return redirect(f"{reverse('sign-in')}?{urlencode(back)}" if back else reverse("sign-in"))
+    back = request.get_full_path() if request.method in ("GET", "HEAD") else page_before(request)
+    return redirect(f"{reverse('sign-in')}?{urlencode({'next': back})}" if back else reverse("sign-in"))
+
+
+def page_before(request: HttpRequest) -> str:
+    """The page of ours from which a form was sent, as a path with its query; empty where that is not known."""
+    address = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(address, {request.get_host()}, require_https=request.is_secure()):
+        return ""
+    parts = urlsplit(address)
+    return f"{parts.path}{'?' * bool(parts.query)}{parts.query}" if parts.netloc else ""

@@ -16,6 +16,7 @@ from research_app.models import Candidate, StageMoved
 from research_app.web.access import get_project, operator
 from research_app.web.asked import wholes
 from research_app.web.candidates import PAGE_SIZE, bare_query
+from research_app.web.drafts import refuse
 
 Action: TypeAlias = Callable[[Candidate, User, str], None]
 
@@ -51,7 +52,7 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
     listed = f"{reverse('candidates', args=[slug])}?{bare_query(request.POST.get('query', ''))}"
     back = redirect({"inbox": "inbox", "project": project.get_absolute_url()}.get(request.POST.get("back", ""), listed))
     if action not in ACTIONS or not numbers:
-        messages.warning(request, "Nothing was done: choose candidates, then what to do with them.")
+        refuse(request, "Nothing was done: choose candidates, then what to do with them.", messages.WARNING)
         return back
     words, act = ACTIONS[action]
     found = (
@@ -70,5 +71,6 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
     if done:
         messages.info(request, f"{done} candidate{'s'[: done > 1]} {words}.")
     if refused:
-        messages.warning(request, f"{len(refused)} left as they are. {' '.join(refused[:5])}{' …' if len(refused) > 5 else ''}")
+        some = f"{' '.join(refused[:5])}{' …' if len(refused) > 5 else ''}"
+        refuse(request, f"{len(refused)} left as they are. {some}", messages.WARNING)
     return back

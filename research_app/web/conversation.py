@@ -21,6 +21,7 @@ from research_app.models.candidate import DISCARDED
 from research_app.web import live
 from research_app.web.access import get_candidate, get_project, operator, researcher
 from research_app.web.conversations import Budget, person
+from research_app.web.drafts import refuse
 
 LONGEST_SHOWN = 20_000  # characters of one block
 SHORT = 1200  # characters; a longer block is folded
@@ -125,7 +126,7 @@ def resume(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Let it go on where it is."""
     shown = get_conversation(request, slug, pk)
     if reason := converse.unavailable(shown.project):
-        messages.error(request, reason)
+        refuse(request, reason)
     elif converse.resume(shown, person(request).get_username()):
         messages.info(request, "It goes on where it stopped.")
     return redirect(shown)
@@ -134,12 +135,12 @@ def resume(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @operator
 @require_POST
 def revive(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """Have an agent work out an earlier idea again."""
+    """Have an agent work out an earlier idea again; what stands in the field of notes goes with it."""
     shown = get_candidate(request, slug, number)
     try:
-        row = steer.revive(shown, person(request), request.POST.get("why", ""))
+        row = steer.revive(shown, person(request), request.POST.get("text", ""))
     except SteeringRefused as refused:
-        messages.error(request, str(refused))
+        refuse(request, str(refused))
         return redirect(shown)
     messages.info(request, f"An agent works on {shown} again.")
     return redirect(row)

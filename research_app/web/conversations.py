@@ -19,6 +19,7 @@ from research_app.models import Candidate, Conversation, ConversationState, Even
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
 from research_app.web.asked import wholes
+from research_app.web.drafts import refuse
 from research_app.web.steering import Steering
 
 PAGE_SIZE = 50
@@ -122,7 +123,7 @@ def combine(request: HttpRequest, slug: str) -> HttpResponse:
             raise SteeringRefused("Name candidates of this project by their numbers, for example: 12 17.")
         row = steer.combine(shown, chosen, person(request), request.POST.get("why", ""))
     except SteeringRefused as refused:
-        messages.error(request, str(refused))
+        refuse(request, str(refused))
         return redirect("conversations", slug)
     messages.info(request, f"An agent combines {', '.join(map(str, chosen))}.")
     return redirect(row)

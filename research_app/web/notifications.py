@@ -36,6 +36,7 @@ from research_app.models.notification import new_secret
 from research_app.strict_json import StrictJsonResponse
 from research_app.web import live
 from research_app.web.access import researcher
+from research_app.web.drafts import refuse
 
 SHOWN = 20  # of what was sent lately
 TURNS = 50  # that a browser is told of
@@ -144,7 +145,7 @@ def try_notification(request: HttpRequest, channel: str) -> HttpResponse:
     wishes, wanted = wishes_of(request), Channel(channel)
     if not wishes.pk or not CHANNELS[wanted].address(wishes):
         what = "where e-mails should go" if wanted == Channel.EMAIL else "which webhook should be called"
-        messages.error(request, f"Say first {what}, and save it.")
+        refuse(request, f"Say first {what}, and save it.")
         return redirect("notifications")
     with transaction.atomic():
         delivery = waiting_delivery(wishes, wanted, Occasion.TRIAL)

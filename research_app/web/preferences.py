@@ -14,6 +14,7 @@ from research_app.models import Preferences, SavedView
 from research_app.web import columns as list_columns
 from research_app.web.access import get_project, researcher
 from research_app.web.candidates import bare_query
+from research_app.web.drafts import refuse
 
 LONGEST = 60  # of a view's name
 
@@ -42,9 +43,9 @@ def save_view(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_project(request, slug)
     name, query = " ".join(request.POST.get("name", "").split()), bare_query(request.POST.get("query", ""))
     if not name or len(name) > LONGEST:
-        messages.warning(request, f"A view needs a name of at most {LONGEST} characters.")
+        refuse(request, f"A view needs a name of at most {LONGEST} characters.", messages.WARNING)
     elif len(query) > 2000:
-        messages.warning(request, "The search is too long to be kept.")
+        refuse(request, "The search is too long to be kept.", messages.WARNING)
     else:
         fields = {"query": query, "shared": "shared" in request.POST}
         SavedView.objects.update_or_create(user=person_of(request), project=project, name=name, defaults=fields)

@@ -13,6 +13,7 @@ from research_app.models import Note, Project
 from research_app.web.access import get_candidate, get_project, operator, researcher
 from research_app.web.asked import whole
 from research_app.web.conversations import person
+from research_app.web.drafts import refuse
 from training.matching import steps_between
 
 AROUND = 3  # unchanged lines that are shown beside changed ones
@@ -100,7 +101,7 @@ def add_note(request: HttpRequest, slug: str, number: int | None = None) -> Http
         steer.add_note(project, request.POST.get("text", ""), person(request), candidate)
         messages.success(request, "Noted: every conversation that begins from now on is told.")
     except SteeringRefused as refused:
-        messages.error(request, str(refused))
+        refuse(request, str(refused))
     return redirect(candidate) if candidate else redirect("program", slug)
 
 

@@ -1,6 +1,5 @@
 """Propose to take a landing back: a click on the baseline page or in the history."""
 
-from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -8,6 +7,7 @@ from django.views.decorators.http import require_POST
 
 from research_app.loop import revert as step
 from research_app.web.access import get_project, operator
+from research_app.web.drafts import refuse
 
 
 @operator
@@ -20,5 +20,5 @@ def revert(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     try:
         return redirect(step.revert(version, request.user))
     except step.RevertRefused as problem:
-        messages.error(request, str(problem))
+        refuse(request, str(problem))
         return redirect("baseline", slug=slug)

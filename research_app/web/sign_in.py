@@ -1,16 +1,45 @@
 """Signing in with a password or with a one-time link, and signing out."""
 
+from typing import Any
+
+from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
 from research_app.models import SignInLink
+from research_app.web.access import page_before, sign_in_first
 
-sign_in = LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True)
+NEXT_COOKIE = f"signoff_next_{settings.PORT}"
+NEXT_SECONDS = 3600
+
+
+class SignIn(LoginView):
+    """The form. Where it was come from is remembered, so that a one-time link leads back there too."""
+
+    template_name = "sign_in.html"
+    redirect_authenticated_user = True
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().get(request, *args, **kwargs)
+        if back := self.get_redirect_url():
+            secure = settings.SESSION_COOKIE_SECURE
+            response.set_cookie(NEXT_COOKIE, back, max_age=NEXT_SECONDS, httponly=True, samesite="Lax", secure=secure)
+        return response
+
+
+def refused_by_csrf(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form of a page from before somebody signed in or out. What was typed is kept in the browser; the page leads back."""
+    if not request.user.is_authenticated:
+        return sign_in_first(request)
+    response = render(request, "403_csrf.html", {"back": page_before(request)}, status=403)
+    response.headers["X-Refused"] = "csrf"
+    return response
 
 
 @never_cache
@@ -24,4 +53,8 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
     if link is None:
         return render(request, "sign_in_link.html", {"refused": True}, status=410)
     login(request, link.user, backend="django.contrib.auth.backends.ModelBackend")
-    return redirect("inbox")
+    back = request.COOKIES.get(NEXT_COOKIE, "")
+    safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
+    response = redirect(back if safe else "inbox")
+    response.delete_cookie(NEXT_COOKIE)
+    return response

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -43,6 +42,7 @@ from research_app.models.candidate import DISCARDED
 from research_app.web import live
 from research_app.web.access import get_candidate, get_project, operator, researcher
 from research_app.web.asked import wholes
+from research_app.web.drafts import refuse
 from research_app.web.effects import Effect, Row, Scale, rows
 
 LISTED = 100  # candidates on offer
@@ -154,7 +154,7 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
     try:
         check = begin_check(project, chosen, request.POST.get("design") != "plain", request.user.get_username())
     except CheckRefused as problem:
-        messages.error(request, str(problem))
+        refuse(request, str(problem))
         return redirect("stacks", slug=slug)
     return redirect(check)
 
@@ -198,7 +198,7 @@ def remove(request: HttpRequest, slug: str, pk: int, number: int) -> HttpRespons
     try:
         return redirect(propose_removal(check, get_candidate(request, slug, number), request.user))
     except RevertRefused as problem:
-        messages.error(request, str(problem))
+        refuse(request, str(problem))
         return redirect(check)
 
 

@@ -16,6 +16,7 @@ from research_app.loop.propose import outcomes_of
 from research_app.models import Candidate, Project, Turn, TurnState
 from research_app.web.access import get_project, operator
 from research_app.web.asked import wholes
+from research_app.web.drafts import refuse
 
 MODES = {
     "explore": "exploration: ideas that were not tried",
@@ -99,7 +100,7 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
             raise CombinationRefused("Name candidates by their numbers, for example: 12 17.")
         made = combine(project, numbers, request.user)
     except CombinationRefused as refused:
-        messages.error(request, str(refused))
+        refuse(request, str(refused))
         return redirect("conversations", slug)
     messages.info(request, f"{made} tries them together.")
     return redirect(made)

@@ -21,6 +21,7 @@ document.addEventListener("change", (event) => {
   const field = list.form.elements[list.dataset.fills];
   field.value = field.value.trim() ? `${field.value.trim()}\n${list.value}` : list.value;
   list.value = "";
+  field.dispatchEvent(new Event("input", { bubbles: true }));
   field.focus();
 });
 

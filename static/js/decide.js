@@ -1,19 +1,10 @@
-// The decision bar: what changed since the page was opened, and what was typed survives looking at it.
+// The decision bar: what changed since the page was opened. What was typed survives looking at it (drafts.js).
+import { restore } from "./drafts.js";
+
 const NAMES = ["its diff", "its base", "its evidence", "the policy of this gate"];
-const kept = `typed ${location.pathname}`;
 let fresh = null; // the bar as it would be now, where the diff is still the one on the page
 
 const bar = () => document.getElementById("decide");
-const fields = () => [...bar().querySelectorAll("[data-keep] textarea")];
-
-const restore = (typed) => {
-  for (const [name, value] of Object.entries(typed)) {
-    const field = fields().find((each) => each.name === name);
-    if (field && !field.value) field.value = value;
-    if (value) field?.closest("details")?.setAttribute("open", "");
-  }
-};
-const typed = () => Object.fromEntries(fields().filter((each) => each.value.trim()).map((each) => [each.name, each.value]));
 
 const said = (before, after, diffMoved) => {
   if (!after && !diffMoved) return "This was decided or moved on meanwhile.";
@@ -41,9 +32,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
 document.addEventListener("click", (event) => {
   if (!bar()?.contains(event.target) || !event.target.closest("[data-reload]")) return;
   event.preventDefault();
-  const words = typed();
   if (!fresh) {
-    sessionStorage.setItem(kept, JSON.stringify(words));
     location.reload();
     return;
   }
@@ -52,13 +41,7 @@ document.addEventListener("click", (event) => {
   next.removeAttribute("hx-swap-oob");
   bar().replaceWith(next);
   htmx.process(next);
-  restore(words);
+  restore(next);
   document.getElementById("verdict")?.scrollIntoView({ block: "nearest" });
   (next.querySelector("[data-key=a]") || next.querySelector("a, button"))?.focus();
 });
-
-if (bar()) {
-  const words = sessionStorage.getItem(kept);
-  sessionStorage.removeItem(kept);
-  if (words) restore(JSON.parse(words));
-}

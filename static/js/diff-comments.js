@@ -1,25 +1,9 @@
-// Comments at lines. What is typed is kept in this browser until it is sent, so that neither a live update nor a reload loses it.
+// Comments at lines. What is typed is kept until it is sent (drafts.js), so that neither a live update nor a reload loses it.
 import { cellOf, cellOfRow, desk, placeOf, sectionOf, talkBelow } from "./diff-lines.js";
-
-const drafts = () => `drafts ${desk().dataset.person} ${desk().dataset.candidate}`;
-const kept = () => JSON.parse(localStorage.getItem(drafts()) || "{}");
-const keep = (key, text) => {
-  const all = kept();
-  if (text.trim()) all[key] = text;
-  else delete all[key];
-  if (Object.keys(all).length) localStorage.setItem(drafts(), JSON.stringify(all));
-  else localStorage.removeItem(drafts());
-};
-
-// What a field belongs to: a thread, or the place of a comment that begins one.
-const keyOf = (form) => {
-  const thread = form.closest(".thread");
-  if (thread) return `thread ${thread.dataset.thread}`;
-  return JSON.stringify(["ps", "side", "path", "line"].map((name) => form.elements[name].value));
-};
+import { drop, placesTyped, restore as restoreDrafts } from "./drafts.js";
 
 // A form for a first comment at a line, or with no line on the file; an open one at the same place is used again.
-const compose = (section, side, line, text = "") => {
+const compose = (section, side, line) => {
   const template = document.getElementById("comment-form");
   if (!template) return null;
   const cell = line ? cellOf(section, side, line) : null;
@@ -33,39 +17,25 @@ const compose = (section, side, line, text = "") => {
   form.elements.side.value = side === "old" ? about.oldSide : about.newSide;
   form.elements.path.value = section.dataset.path;
   form.elements.line.value = line || "";
-  form.elements.text.value = text;
   if (!line) form.elements.text.placeholder = "Comment on this file";
   place.append(form);
   htmx.process(form);
+  restoreDrafts(form);
   return form;
 };
 
 const write = (section, side, line) => compose(section, side, line)?.elements.text.focus();
 
-// Puts back what was typed and not sent.
-export const restore = () => {
+// Opens the forms in which something was typed and not sent.
+export const restore = async () => {
   const about = desk().dataset;
-  for (const [key, text] of Object.entries(kept())) {
-    if (key.startsWith("thread ")) {
-      const field = document.querySelector(`#${key.replace(" ", "-")} textarea`);
-      if (field && !field.value) field.value = text;
-      continue;
-    }
-    const [ps, side, path, line] = JSON.parse(key);
+  for (const [ps, side, path, line] of await placesTyped(about.threadsAt)) {
     const at = ps === about.newPs && side === about.newSide ? "new" : ps === about.oldPs && side === about.oldSide ? "old" : "";
     const section = at && sectionOf(path);
-    if (section) compose(section, at, line, text);
+    if (section) compose(section, at, line);
   }
 };
 
-document.addEventListener("input", (event) => {
-  const form = event.target.matches("textarea") && event.target.closest(".new-thread, .thread .reply");
-  if (form) keep(keyOf(form), event.target.value);
-});
-document.body.addEventListener("htmx:afterRequest", (event) => {
-  const form = event.detail.requestConfig?.elt; // detached by now: what was sent took its place
-  if (event.detail.xhr?.status === 200 && form?.matches(".new-thread, .thread .reply")) keep(keyOf(form), "");
-});
 document.body.addEventListener("htmx:afterSettle", (event) => {
   const refused = event.detail.elt?.matches?.(".new-thread, .thread") && event.detail.elt.querySelector("[role=alert]");
   if (refused) refused.closest("form").elements.text.focus();
@@ -130,7 +100,7 @@ document.addEventListener("click", (event) => {
   else if (target.closest("[data-comment-file]")) write(target.closest("[data-file]"), "new", null);
   else if (target.closest("[data-cancel]")) {
     const form = target.closest(".new-thread");
-    keep(keyOf(form), "");
+    drop(form);
     form.remove();
   }
 });

@@ -6,10 +6,17 @@ let done = 0; // requests of a person that were answered
 let asked = 0; // how many of them, when the pulse last asked
 let late = false; // its answer is older than what that person did since
 
-const say = (words) => {
-  connection.textContent = words;
+const say = (words, link = "") => {
+  connection.replaceChildren(words);
+  if (link) {
+    const reload = document.createElement("a");
+    reload.href = location.href.split("#")[0];
+    reload.textContent = link;
+    connection.append(" ", reload, ".");
+  }
   connection.hidden = !words;
 };
+const SIGN_IN = "Reload the page to sign in again";
 
 if (pulse) {
   document.body.addEventListener("htmx:beforeRequest", (event) => {
@@ -33,7 +40,7 @@ if (pulse) {
     const { status } = event.detail.xhr;
     if (status === 200 && !late) etag = event.detail.xhr.getResponseHeader("ETag") || "";
     if (status === 200 || status === 304) say("");
-    else if (status === 401) say("You are signed out. Reload the page to sign in again.");
+    else if (status === 401) say("You are signed out. What you typed is kept.", SIGN_IN);
     else if (status) say(`The server answered with error ${status}; what you see may be old.`);
     else say("The server cannot be reached; what you see may be old. It is tried again.");
   });
@@ -106,8 +113,9 @@ document.body.addEventListener("htmx:oobAfterSwap", (event) => {
 document.body.addEventListener("htmx:responseError", (event) => {
   if (event.detail.elt === pulse) return;
   const { status } = event.detail.xhr;
-  if (status === 401) say("You are signed out: nothing was sent. Reload the page to sign in again; copy what you typed first.");
+  if (status === 401) say("You are signed out: nothing was sent. What you typed is kept.", SIGN_IN);
+  else if (status === 403 && event.detail.xhr.getResponseHeader("X-Refused") === "csrf") say("You signed in or out since this page was opened: nothing was sent. What you typed is kept.", "Reload the page");
   else if (status === 403) say("Your account may not do this. Nothing was changed.");
-  else say(`That did not work (error ${status}). Reload the page to see where it stands, then try again.`);
+  else say(`That did not work (error ${status}). What you typed is kept.`, "Reload the page to see where it stands");
 });
-document.body.addEventListener("htmx:sendError", () => say("The server cannot be reached; nothing was sent. It is tried again."));
+document.body.addEventListener("htmx:sendError", () => say("The server cannot be reached: nothing was sent. What you typed is kept; send it again."));
