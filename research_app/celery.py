@@ -8,6 +8,7 @@ import os
 import sys
 
 from celery import Celery
+from django.conf import settings
 from kombu.entity import Queue
 
 from research_app.environment import BadEnvironment
@@ -20,7 +21,7 @@ QUEUES = ("orchestrate", "agent", "notify", "push", "train.cpu", "train.cuda", "
 app = Celery("research_app")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 try:
-    pass  # a wrong variable is said in a sentence, not in a worker's traceback
+    settings.HOME  # noqa: B018  read now, so that a wrong variable is said in a sentence and not in a worker's traceback
 except BadEnvironment as error:
     sys.exit(str(error))
 app.conf.update(

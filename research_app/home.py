@@ -54,7 +54,8 @@ def running() -> dict[str, Any]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return dict(json.load(lock))
+                told = json.load(lock)
+                return told if isinstance(told, dict) else {}
     except (OSError, ValueError):  # no lock, or caught in the instant before it is written
         pass
     return {}

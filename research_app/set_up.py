@@ -1,5 +1,6 @@
 """What comes before the services: the home is ours, the port is free, tables, static files and a first person exist."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -51,8 +52,9 @@ def hold_home(address: str = "") -> TextIO:
         holder: dict[str, Any] = {}
         with suppress(ValueError):  # caught in the instant before it is written
             holder = json.load(lock)
+        where = f"at {holder['address']}" if holder.get("address") else "without pages"
         raise HomeTaken(
-            f"Signoff already runs in {home()}: pid {holder.get('pid', 'unknown')}, {holder.get('address') or 'no pages'}. "
+            f"Signoff already runs in {home()}: pid {holder.get('pid', 'unknown')}, {where}. "
             "Use that one, stop it with Ctrl-C, or start another with its own SIGNOFF_HOME and PORT."
         ) from None
     lock.truncate(0)
@@ -83,10 +85,11 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)  # below 0: of the resolver
-        raise SetUpRefused(
-            f"The web server cannot listen on {host} port {port}: {why}. "
-            f"Start it on another port, for example: PORT={port + 1} make up"
-        ) from error
+        other = port + 1 if 1024 <= port < 65535 else 8000
+        fix = f"Start it on another port, for example: PORT={other} make up"
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            fix = "Set SIGNOFF_LISTEN to an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 for all networks"
+        raise SetUpRefused(f"The web server cannot listen on {host} port {port}: {why}. {fix}") from error
     # Accepted connections inherit it; without it small answers wait for the peer's delayed acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

@@ -72,6 +72,16 @@ def test_the_doctor_finds_nothing_wrong(signoff: Installation) -> None:
     assert (done.returncode, report["ok"]) == (0, True), done.stdout
 
 
+def test_a_sign_in_link_from_another_shell_names_the_port_that_runs(signoff: Installation) -> None:
+    for port in ("", "8000", str(signoff.port + 1)):
+        made = signoff.command("person", "link", "admin", PORT=port)
+        assert f"Sign in once, within 12 hours: {signoff.url}/sign-in/" in made.stdout, made.stderr
+        assert "does not run" not in made.stderr
+    assert signoff.get(re.search(r"http://[^/]+(/sign-in/\S+)", made.stdout)[1])[0] == 200  # type: ignore[index]
+    named = signoff.command("person", "link", "admin", PORT="", SITE_URL="https://signoff.example.org/")
+    assert "https://signoff.example.org/sign-in/" in named.stdout
+
+
 def test_a_second_start_in_one_home_is_refused_with_the_pid_and_the_address(signoff: Installation) -> None:
     refused = signoff.command("up", PORT=str(signoff.port + 1))
     assert refused.returncode == 1

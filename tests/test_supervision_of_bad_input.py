@@ -23,7 +23,7 @@ def refusal(installation: Installation, **environment: str) -> str:
 
 
 def test_a_port_that_is_no_number_is_named(tmp_path: Path) -> None:
-    assert "PORT is 'http'; a port is a number from 1 to 65535" in refusal(Installation(tmp_path), PORT="http")
+    assert "PORT is 'http': give a whole number from 1 to 65,535" in refusal(Installation(tmp_path), PORT="http")
 
 
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from research_app.access import ROLES, Role, role_of, set_role
+from research_app.home import running
 from research_app.loop.votes import unsatisfiable
 from research_app.management.base import SignoffCommand
 from research_app.models import Event, Project, SignInLink
@@ -84,6 +85,8 @@ class Command(SignoffCommand):
         if not person.is_active:
             raise CommandError(f"{person.username} is switched off. First: manage.py person on {person.username}")
         self.stdout.write(f"Sign in once, within 12 hours: {settings.SITE_URL}/sign-in/{SignInLink.make(person)}/")
+        if not running().get("address"):
+            self.stderr.write("Signoff does not run in this home at the moment: the link opens once it runs at that address.")
 
     def off(self, options: dict[str, Any]) -> None:
         self.switch(self.find(options["name"]), False)
