@@ -9,7 +9,8 @@ import pytest
 from research_app.loop.points import columns
 from tests.training_samples import Bench, small_corpus, small_target
 from training.detectors import Circumstances, RunRecord, device_peak_flops, examine, gate_overlap
-from training.detectors.edits import FileEdit, examine_changes
+from training.detectors.edits import examine_changes
+from training.detectors.source import FileEdit
 from training.spec import Budget, Outcome
 from training.targets import DEFAULT
 

@@ -8,10 +8,11 @@ docs/detectors.md says what each looks at and why its threshold is what it is.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from training.detectors import curves, resources, scores
-from training.detectors.edits import FileEdit, examine_changes
+from training.detectors.edits import examine_changes
 from training.detectors.overlap import gate_overlap
 from training.detectors.record import Circumstances, Finding, Level, Overlap, RunRecord
 from training.detectors.resources import device_peak_flops
+from training.detectors.source import FileEdit
 
 __all__ = [
     "RUN_DETECTORS",

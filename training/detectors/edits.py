@@ -5,21 +5,17 @@ Python files are compared by their syntax trees, others by their changed lines. 
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import PurePosixPath
 
+from training.detectors.hidden import hidden_in
 from training.detectors.marks import WORDS, Kind, Mark, find_marks, kinds_of_words
 from training.detectors.record import Finding, Level
-from training.matching import matching_blocks, steps_between
+from training.detectors.source import FileEdit, short
+from training.matching import steps_between
 
 MOST = 30  # findings per detector; a change that has more is read as a whole anyway
-SHOWN = 90  # characters of a line of code in a sentence
-LINE_END = re.compile(r"\r\n|\r|\n")  # what Python counts as one; str.splitlines knows more
 PROSE = frozenset({".md", ".rst", ".txt"})
 DETECTORS: dict[Kind, tuple[str, str]] = {  # kind -> name of the detector, what it is about
     "seed": ("random-number edit", "the seed or the random numbers"),
@@ -32,75 +28,28 @@ DETECTORS: dict[Kind, tuple[str, str]] = {  # kind -> name of the detector, what
 MAY_GO: frozenset[Kind] = frozenset({"outside access", "replaced code"})  # removing these takes no safeguard away
 
 
-@dataclass(frozen=True)
-class FileEdit:
-    """One changed file: its text before and after, None where it does not exist."""
-
-    path: str
-    before: str | None
-    after: str | None
-
-    @cached_property
-    def old(self) -> list[str]:
-        """The lines before, as Python counts them."""
-        return LINE_END.split(self.before or "")
-
-    @cached_property
-    def new(self) -> list[str]:
-        """The lines after, as Python counts them."""
-        return LINE_END.split(self.after or "")
-
-    @cached_property
-    def _numbers(self) -> Sequence[int]:
-        """Per line of the new file, as Python counts, its number where line feeds alone end lines: git's, and a page's."""
-        text, numbers = self.after or "", [1]
-        for end in LINE_END.finditer(text):
-            numbers.append(numbers[-1] + end[0].endswith("\n"))
-        return numbers
-
-    def shown(self, line: int) -> int:
-        """The number by which a page shows a line of the new file."""
-        return self._numbers[line - 1]
-
-    @cached_property
-    def matched(self) -> Sequence[tuple[int, int, int]]:
-        """(first old line, first new line, length) of the runs of lines that stayed, from 0."""
-        return matching_blocks(self.old, self.new)
-
-    def stayed(self, line: int) -> bool:
-        """Whether a line of the new file (from 1) was in the old one, in its place."""
-        return any(start < line <= start + length for _, start, length in self.matched)
-
-    def place_of(self, old_line: int) -> int:
-        """Where in the new file (from 1) a line of the old one is, or was before it went."""
-        at = bisect_right([old for old, _, _ in self.matched], old_line - 1) - 1
-        if at < 0:
-            return 1
-        old, new, length = self.matched[at]
-        return max(1, min(new + min(old_line - 1 - old, length) + 1, len(self.new)))
-
-
 def examine_changes(changes: Iterable[FileEdit], protected: Collection[str] = ()) -> tuple[Finding, ...]:
     """Findings of all changed files together, so that code moved from one file to another is no edit.
 
     `protected` holds the paths that candidates must not change: what they offer beyond what was used is a finding.
     """
     modules = [PurePosixPath(path).stem for path in protected if path.endswith(".py")]
-    found: list[tuple[Kind, Finding]] = []
+    changes = list(changes)
+    found: list[Finding] = [finding for change in changes for finding in hidden_in(change)]
     before: list[tuple[FileEdit, Mark]] = []
     after: list[tuple[FileEdit, Mark]] = []
     for change in changes:
         if not change.path.endswith(".py"):
-            found += _changed_words(change)
+            found += [finding for _, finding in _changed_words(change)]
             continue
         try:
             old, new = (find_marks(text or "", modules) for text in (change.before, change.after))
         except SyntaxError:
-            found += _changed_words(change)
+            found += [finding for _, finding in _changed_words(change)]
         else:
             before += [(change, mark) for mark in old]
             after += [(change, mark) for mark in new]
-    found += _compared(before, after)
+    found += [finding for _, finding in _compared(before, after)]
     return tuple(_limited(found))
 
 
@@ -145,14 +94,14 @@ def _changed_words(change: FileEdit) -> Iterator[tuple[Kind, Finding]]:
 def _finding(change: FileEdit, kind: Kind, level: Level, how: str, line: int, text: str) -> Finding:
     detector, about = DETECTORS[kind]
     number = change.shown(line)
-    sentence = f"{change.path}, line {number}: `{_short(text)}` {how}; it concerns {about}."
+    sentence = f"{change.path}, line {number}: `{short(text)}` {how}; it concerns {about}."
     return Finding(detector, level, sentence, path=change.path, line=number)
 
 
-def _limited(found: Iterable[tuple[Kind, Finding]]) -> Iterator[Finding]:
+def _limited(found: Iterable[Finding]) -> Iterator[Finding]:
     """One finding per detector and line, the worst; warnings first, then by file and line; at most MOST per detector."""
     worst: dict[tuple[str, str | None, int | None], Finding] = {}
-    for _, finding in found:
+    for finding in found:
         place = (finding.detector, finding.path, finding.line)
         if place not in worst or (finding.level == "warning" and worst[place].level == "info"):
             worst[place] = finding
@@ -168,8 +117,3 @@ def _limited(found: Iterable[tuple[Kind, Finding]]) -> Iterator[Finding]:
 
 def _worst_first(finding: Finding) -> tuple[bool, str, int]:
     return finding.level != "warning", finding.path or "", finding.line or 0
-
-
-def _short(text: str) -> str:
-    text = text.strip().replace("`", "'")
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
