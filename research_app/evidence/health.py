@@ -15,6 +15,7 @@ from typing import Literal
 
 from scipy.stats import fisher_exact
 
+from research_app.evidence.apart import places_apart
 from research_app.evidence.digits import score, share
 from research_app.evidence.errors import BadDesign
 from research_app.wording import counted
@@ -208,6 +209,8 @@ def _doubts(gain: float | None, risk_flags: Sequence[str], plausible_gain: float
         return []
     doubts = [Finding("risk flag", f"a gain comes with a risky edit: {flag}") for flag in risk_flags]
     if gain > plausible_gain:
-        sentence = f"a gain of {share(gain, 1)} is above the {share(plausible_gain)} that is believed without a person"
+        places = places_apart(100 * gain, 100 * plausible_gain, decimals=1, nothing=True)
+        limit = share(plausible_gain, places if places > 1 else 0)
+        sentence = f"a gain of {share(gain, places)} is above the {limit} that is believed without a person"
         doubts.insert(0, Finding("implausible", sentence))
     return doubts

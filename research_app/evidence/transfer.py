@@ -14,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 
 from research_app.evidence import digits
+from research_app.evidence.apart import places_apart
 from research_app.evidence.difference import Difference, Direction, compare
 from research_app.evidence.digits import share
 from research_app.evidence.errors import BadDesign, BadSigma, require_finite, require_runs, require_sigma
@@ -123,11 +124,12 @@ def judge_rung(
     elif found.p_value >= TRANSFER_ALPHA:
         reasons.append(f"the gain is within the noise of this rung ({digits.p_value(found.p_value)})")
     if saved < 0:
-        reasons.append(f"it takes {share(-saved, 1)} more time, where the rung below promised {share(saved_below, 1)} less")
+        promised = f", where the rung below promised {share(saved_below, 1)} less" if saved_below > 0 else ""
+        reasons.append(f"it takes {share(-saved, 1)} more time{promised}")
     elif saved < LEAST_SHARE * saved_below:
-        reasons.append(
-            f"it saves {share(saved, 1)}, less than half of the {share(saved_below, 1)} expected from the rung below"
-        )
+        places = places_apart(100 * saved, 100 * LEAST_SHARE * saved_below, decimals=1, nothing=True)
+        here, below = share(saved, places), share(saved_below, places)
+        reasons.append(f"it saves {here}, less than half of the {below} expected from the rung below")
     sentence = (
         f"saves {share(saved, 1)} here, {share(saved_below, 1)} expected from the rung below ({digits.p_value(found.p_value)})"
     )

@@ -5,6 +5,7 @@ be read as time saved, which can be compared between rungs. A rung is passed whe
 least half of what the rung below promised; the first rung that is not ends the climb. See research_app/evidence/transfer.py.
 """
 
+import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -16,7 +17,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from research_app.access import may_operate
-from research_app.evidence.difference import Direction
+from research_app.evidence.difference import Direction, t_quantile
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
@@ -49,7 +50,6 @@ from training.spec import Outcome
 
 LEAST_TAU = 0.05
 """The least spread of true savings (a share of time) that measured ones are shrunk with: few candidates cannot show less."""
-Z = 1.96
 
 
 class ScaleUpRefused(Exception):
@@ -203,7 +203,8 @@ def saving_of(evidence: Evidence | None) -> RungSaving | None:
     if saved is None or low is None or high is None or not all(map(is_usable, (saved, low, high))):
         return None  # it was said in words why there is none, or it is beyond what can be a share of time
     compute = (evidence.numbers.get("transfer") or {}).get("compute") or 1.0
-    return RungSaving(evidence.scale, compute, saved, max((high - low) / (2 * Z), 1e-6))
+    degrees = (evidence.numbers.get("noise") or {}).get("degrees") or math.inf
+    return RungSaving(evidence.scale, compute, saved, max((high - low) / (2 * t_quantile(degrees)), 1e-6))
 
 
 def measured(candidate: Candidate) -> list[RungSaving]:

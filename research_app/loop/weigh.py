@@ -6,8 +6,9 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from research_app.evidence.apart import places_apart
 from research_app.evidence.difference import Difference, Direction, from_estimate, in_words
-from research_app.evidence.digits import Gain, in_sigma, number, p_value
+from research_app.evidence.digits import Gain, in_sigma, minus, number, p_value
 from research_app.evidence.errors import BadScore, EvidenceError, require_finite
 from research_app.evidence.guards import failed_guards
 from research_app.evidence.health import Health, RunFacts, check
@@ -180,13 +181,22 @@ def _verdict_of(decision: Decision, policy: Policy, found: Difference, runs: int
     if decision.step == "drop" and found.direction is Direction.WORSE:
         return Verdict.WORSE, f"{_capital(found.sentence)} ({said})."
     if decision.step == "drop":
-        line = f"below the line of {number(policy.drop_below(runs))} σ under which a change is dropped"
-        return Verdict.DROP, f"{_capital(found.sentence)} ({said}): {line}."
+        seen, line = effect_and_line(found.effect / found.sigma, policy.drop_below(runs))
+        said = f"{seen} on {runs} run{'s' if runs > 1 else ''}"
+        return Verdict.DROP, f"{_capital(found.sentence)} ({said}): below the line of {line} under which a change is dropped."
     if decision.step == "inconclusive":
         return Verdict.INCONCLUSIVE, f"{said}: too small for {policy.n_max} runs to tell from seed noise."
     if decision.step == "confirm":
         return Verdict.MORE_RUNS_NEEDED, f"{said}: it crossed the boundary; fresh seeds must confirm it."
     return Verdict.MORE_RUNS_NEEDED, f"{said}: it may be real; more seeds will tell."
+
+
+def effect_and_line(effect: float, line: float) -> tuple[str, str]:
+    """An effect in sigma and the line that it lies below, with digits that show it: `+0.87 σ` and `0.90 σ`."""
+    places = places_apart(effect, line, decimals=1, nothing=True)
+    if places == 1:
+        return in_sigma(effect), f"{number(line)} σ"
+    return f"{minus(f'{effect:+.{places}f}')} σ", f"{line:.{places}f} σ"
 
 
 def _verdict_of_confirmation(found: Confirmation, runs: int) -> tuple[Verdict, str]:

@@ -70,6 +70,11 @@ class Level:
         return self.evidence.numbers.get("transfer", {}) if self.evidence else {}
 
     @property
+    def harm(self) -> bool:
+        """Whether it is seen to do worse than the baseline there."""
+        return self.evidence is not None and self.evidence.verdict == Verdict.WORSE
+
+    @property
     def needed(self) -> float | None:
         """The least saving that passes."""
         promised = self.transfer.get("promised")
@@ -175,6 +180,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "tone": tone,
         "sign": sign,
         "levels": levels,
+        "harm": any(level.harm for level in levels if newest and level.rung.name == newest.rung),
         "chart": gain_chart(marks_of(levels)),
         "coverage": coverage_of(forecasts_of(shown.project)),
         "training": [run for run in runs if run.state in (State.RUNNING, State.QUEUED, State.STUCK)],

@@ -10,7 +10,8 @@ from typing import Any
 from django.utils.safestring import SafeString
 
 from research_app.evidence import digits
-from research_app.evidence.digits import Gain
+from research_app.evidence.apart import places_apart
+from research_app.evidence.digits import Gain, share
 from research_app.evidence.noise import LeftOut
 from research_app.loop.guard_check import GUARD_FACTS
 from research_app.models import Evidence, Project, Run, Verdict
@@ -231,13 +232,15 @@ def guard_row(row: Mapping[str, Any]) -> GuardRow:
     written = figures.size if fact.endswith("_bytes") else figures.quantity
     interval = row.get("interval")
     tone, sign, status = STATUS[row["status"]]
+    limit = row["margin"] if lower else -row["margin"]
+    places = max(places_apart(100 * bound, 100 * limit, decimals=1, nothing=True) for bound in interval or (limit,))
     return GuardRow(
         words={"tokens_per_second": "tokens/s", "flops_per_token": "FLOPs per token"}.get(metric, metric.replace("_", " ")),
         before=written(row["baseline"]),
         after=written(row["candidate"]),
         change=figures.NOTHING if row["change"] is None else _share(row["change"]),
-        interval=f"{_share(interval[0])} … {_share(interval[1])}" if interval else "",
-        margin=f"{'+' if lower else '−'}{figures.percent(row['margin'])}",
+        interval=f"{_share(interval[0], places)} … {_share(interval[1], places)}" if interval else "",
+        margin=_share(limit, places if places > 1 else 0),
         tone=tone,
         sign=sign,
         status=status,
@@ -261,6 +264,6 @@ def source_row(row: Mapping[str, Any]) -> SourceRow:
     return SourceRow(row["source"], row["baseline"], row["candidate"], gain, tone, mark, status)
 
 
-def _share(value: float) -> str:
+def _share(value: float, decimals: int = 1) -> str:
     """A relative change with its sign."""
-    return figures.percent(value, signed=True)
+    return share(value, decimals, signed=True)
