@@ -110,7 +110,10 @@ class Event(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["subject_type", "subject_id"], name="event_of_object"),  # a candidate's own events
-            models.Index(fields=["project", "-sequence"], name="event_of_project"),  # the audit page
+            models.Index(fields=["project", "-sequence"], name="event_of_project"),  # the audit page, here and below
+            models.Index(fields=["kind", "-sequence"], name="event_of_kind"),
+            models.Index(fields=["actor", "-sequence"], name="event_by_actor"),
+            models.Index(fields=["at"], name="event_at"),
         ]
 
     def __str__(self) -> str:
