@@ -334,8 +334,8 @@ def test_the_audit_log_tells_of_every_notification_who_was_told_and_how_it_ended
     one, two = arrive(project), arrive(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")])
     send_all()
     for candidate in (one, two):
-        told = {event.data["by"]: event for event in Event.objects.about(candidate).filter(kind__startswith="noti")}
+        told = {event.data["channel"]: event for event in Event.objects.about(candidate).filter(kind__startswith="noti")}
         assert told["webhook"].kind == "notified" and told["email"].kind == "notification failed"
         assert told["email"].data["person"] == "ada" and "550 no such user" in told["email"].data["why"]
-        assert told["webhook"].data["about"] == 2
+        assert told["webhook"].data["candidates"] == 2
     assert list(Event.objects.faults()) == []

@@ -205,8 +205,8 @@ def test_asking_for_turns_costs_the_same_however_many_wait(
     client = signed_in()
     make_candidate(project, verdict=Verdict.SOLID)
     client.get("/turns.json")
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         assert len(client.get("/turns.json").json()["turns"]) == 1
     make_many(project, 40, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")], verdict=Verdict.SOLID)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         assert len(client.get("/turns.json").json()["turns"]) == 41

@@ -36,10 +36,10 @@ from research_app.models import (
 from research_app.repository import Change, ConflictError, PatchError, check_paths
 
 ANSWER = {
-    Kind.CHANGE: "Answer with a patch set on baseline {}.",
-    Kind.STACK: "Answer its members one by one, or make the stack anew on baseline {}.",
-    Kind.REVERT: "Propose the revert again: it is then made on baseline {}.",
-    Kind.REMOVAL: "Propose the removal again: it is then made on baseline {}.",
+    Kind.CHANGE: "Answer with a patch set made on the current baseline.",
+    Kind.STACK: "Answer its members one by one, or make the stack anew.",
+    Kind.REVERT: "Propose the revert again: it is then made on the current baseline.",
+    Kind.REMOVAL: "Propose the removal again: it is then made on the current baseline.",
 }
 """What takes a change further that does not go onto the tip."""
 
@@ -62,7 +62,7 @@ def judge_again(landing: Landing, lease: Lease, version: BaselineVersion) -> Non
         give_back_for_conflict(landing, lease, version, conflict)
         return
     except PatchError as refused:  # among others: nothing is left of it
-        why = f"It does not go onto baseline {version.number}: {refused} {ANSWER[Kind(candidate.kind)].format(version.number)}"
+        why = f"It does not go onto baseline {version.number}: {refused} {ANSWER[Kind(candidate.kind)]}"
         give_back(landing, lease, Stage.CONFLICT, why)
         return
     if problems := check_paths(change, project.file.edit.editable, project.file.edit.protected):
@@ -80,7 +80,7 @@ def give_back_for_conflict(landing: Landing, lease: Lease, version: BaselineVers
     why = f"It clashes with {names_of(clashes)}: both alter the same lines of {paths_of(clashes, conflict)}."
     with transaction.atomic():
         keep_clashes(landing, clashes)
-        give_back(landing, lease, Stage.CONFLICT, f"{why} {ANSWER[Kind(landing.candidate.kind)].format(version.number)}")
+        give_back(landing, lease, Stage.CONFLICT, f"{why} {ANSWER[Kind(landing.candidate.kind)]}")
 
 
 def judge_here(landing: Landing, lease: Lease, version: BaselineVersion) -> None:

@@ -17,6 +17,7 @@ from research_app.models import BaselineVersion, Candidate, Conversation, Event,
 from research_app.models.event import EventQuerySet
 from research_app.web import live
 from research_app.web.access import researcher
+from research_app.web.fields import Day
 
 PAGE_SIZE = 100
 MOST_NAMES = 200  # of people, that the field for who offers
@@ -33,8 +34,8 @@ class Filters(forms.Form):
     by = forms.CharField(required=False, max_length=200, strip=True)
     about = forms.CharField(required=False, max_length=80, strip=True)
     q = forms.CharField(required=False, max_length=200, strip=True)
-    since = forms.DateField(required=False)
-    until = forms.DateField(required=False)
+    since = forms.DateField(required=False, widget=Day("Since"))
+    until = forms.DateField(required=False, widget=Day("Until"))
     before = forms.IntegerField(required=False, min_value=1, max_value=LARGEST)
 
     def __init__(self, data: QueryDict, projects: Sequence[Project], kinds: Sequence[str]) -> None:
@@ -53,8 +54,6 @@ class Filters(forms.Form):
         self.fields["by"].widget.attrs |= {"placeholder": "by whom", "aria-label": "By whom", "list": "people"}
         about = {"placeholder": "C-12, baseline 4, run 33", "aria-label": "About a candidate, a baseline or a run"}
         self.fields["about"].widget.attrs |= about
-        for name, words in (("since", "Since"), ("until", "Until")):
-            self.fields[name].widget.attrs |= {"type": "date", "aria-label": words, "title": words}
         self.is_valid()
 
     def found(self) -> EventQuerySet:

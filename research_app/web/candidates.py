@@ -22,6 +22,7 @@ from research_app.web import columns, live
 from research_app.web.access import get_project, researcher
 from research_app.web.columns import DEFAULT_ORDER, ORDERS, SAVED
 from research_app.web.effects import rows
+from research_app.web.fields import Day
 
 PAGE_SIZE = 50
 GROUPS: Mapping[str, tuple[str, tuple[Stage, ...]]] = {
@@ -56,8 +57,8 @@ class FilterForm(forms.Form):
     constant = forms.ChoiceField(required=False)
     effect = forms.ChoiceField(required=False, choices=[("", "any effect"), *((k, words) for k, (words, _) in EFFECTS.items())])
     gain = forms.FloatField(required=False)
-    since = forms.DateField(required=False)
-    until = forms.DateField(required=False)
+    since = forms.DateField(required=False, widget=Day("Proposed since"))
+    until = forms.DateField(required=False, widget=Day("Proposed until"))
     kind = forms.ChoiceField(required=False, choices=[("", "any kind"), *Kind.choices])
     base = forms.IntegerField(required=False, min_value=0, max_value=10**6)
     archived = forms.ChoiceField(required=False, choices=list(AWAY.items()))
@@ -89,8 +90,6 @@ class FilterForm(forms.Form):
         least = {"step": "any", "placeholder": f"gain, {unit}", "aria-label": f"Gain of at least, in {unit}"}
         self.fields["gain"].widget.attrs |= least
         self.fields["base"].widget.attrs |= {"placeholder": "base", "aria-label": "Tried on baseline version"}
-        for name, words in (("since", "Proposed since"), ("until", "Proposed until")):
-            self.fields[name].widget.attrs |= {"type": "date", "aria-label": words, "title": words}
         for name in ("stage", "verdict", "author", "category", "sort", "constant", "effect", "kind", "archived"):
             self.fields[name].widget.attrs["aria-label"] = name.capitalize()
 

@@ -31,6 +31,7 @@ from research_app.models import (
 from research_app.models.candidate import DISCARDED, RESTING, WAITING, failed_at_rungs
 from research_app.web import live
 from research_app.web.access import get_project, researcher
+from research_app.web.baseline import reverts_of
 from research_app.web.candidates import for_list
 from research_app.web.effects import Effect, Row, Scale, effect_of, rows
 
@@ -127,6 +128,7 @@ class Step:
     gain: Effect | None  # against the version before
     total: Effect | None  # against the first version
     scale: Scale
+    reverted_by: Candidate | None
 
     @property
     def undone(self) -> bool:
@@ -151,11 +153,12 @@ def landings(request: HttpRequest, project: Project) -> dict[str, object]:
         return difference(scores[other.pk], scores[version.pk], noise, sign) if other and other.pk != version.pk else None
 
     totals = {v.pk: against(0, v) for v in versions}
-    scale = Scale.of(totals.values())
+    scale, undone = Scale.of(totals.values()), reverts_of(versions)
     steps = []
     for v in versions:
         landed = [Landed(landing, effect_of(landing.candidate.evidence)) for landing in made[v.pk]]
-        steps.append(Step(v, landed, len(scores[v.pk]), mean(scores[v.pk]), against(v.number - 1, v), totals[v.pk], scale))
+        middle, back = mean(scores[v.pk]), undone.get(v.pk)
+        steps.append(Step(v, landed, len(scores[v.pk]), middle, against(v.number - 1, v), totals[v.pk], scale, back))
     return {"page": page, "steps": steps, "may_operate": may_operate(request.user)}
 
 

@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -107,7 +108,7 @@ def notifications(request: HttpRequest) -> HttpResponse:
 
 def context_of(wishes: NotificationSettings, form: Wishes, **more: object) -> dict[str, object]:
     """What the page and its fragments show."""
-    sent = Delivery.objects.filter(user=wishes.user).order_by("-pk")[:SHOWN]
+    sent = Delivery.objects.filter(user=wishes.user).annotate(gathered=Count("notifications")).order_by("-pk")[:SHOWN]
     url = wishes.webhook_url
     masked = CHANNELS[Channel.WEBHOOK].masked(url) if url else ""
     return {"form": form, "wishes": wishes, "masked": masked, "sent": sent, "places": places_of(wishes), **more}

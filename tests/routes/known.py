@@ -68,7 +68,7 @@ KNOWN: Mapping[str, Known] = {
     "sign-out": Known(methods=POST, outside=True),
     "healthz": Known(),
     "fleet": Known(),
-    "audit": Known(),
+    "audit": Known(also=("about=C-{c}&by=grace&since=2020-01-01", "about=run {r}&q=seed", "before=40")),
     "turns": Known(),
     "notifications": Known(methods=BOTH, form_on=("notifications",)),
     "try-notification": Known(methods=POST, fixed={"channel": "email"}),

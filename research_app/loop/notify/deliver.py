@@ -162,6 +162,6 @@ def join_later(row: Delivery) -> None:
 
 def record(row: Delivery, outcome: Outcome) -> None:
     """An event for each notification: who was told, how, in which message. In a transaction."""
-    data = {"person": row.user.get_username(), "by": row.channel, "message": row.pk, "about": len(outcome.told)}
+    data = {"person": row.user.get_username(), "channel": row.channel, "message": row.pk, "candidates": len(outcome.told)}
     data |= {"why": outcome.said} if outcome.said else {}
     Event.objects.record_many(KINDS[outcome.state], outcome.told, "signoff", **data)

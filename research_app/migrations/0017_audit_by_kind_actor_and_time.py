@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('research_app', '0014_guards_that_failed'),
+        ('research_app', '0016_stack_check_rounds'),
     ]
 
     operations = [
