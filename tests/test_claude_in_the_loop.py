@@ -310,3 +310,25 @@ def test_only_the_agents_workers_get_the_key() -> None:
     assert [name for name, environment in found.items() if KEY in environment.values()] == ["agent"]
     assert all(environment["SIGNOFF_AGENTS_HAVE_KEY"] == "1" for environment in found.values())
     assert "SIGNOFF_AGENTS_HAVE_KEY" not in environment_of(next(iter(services(listener, []))), {"PATH": "/bin"})
+
+
+def test_a_model_that_never_answers_does_not_keep_the_searches_from_proposing(
+    service: MessagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many conversations hang as one worker holds; a round that asks both goes on with the search."""
+    monkeypatch.setattr(converse, "talking", converse.Slots(1))
+    project = make_project()
+    asked = round_of(project, wanted=None, proposers=("claude", "knobs"))
+    with converse.talking.one() as taken:
+        assert taken and not converse.talking.free
+        for _ in range(2):
+            propose.propose(asked.pk, "worker")
+        assert set(asked.candidates.values_list("author", flat=True)) == {"knobs"} and service.requests == []
+        talk = converse.begin(project, propose.context_of(project, project.tip()))
+        converse.converse(talk.pk, "worker")
+        assert service.requests == [] and Conversation.objects.get(pk=talk.pk).attempts == 0, "it waits, and loses no attempt"
+        asked.refresh_from_db()
+        assert asked.closed_at is None
+    service.model = [edit("WIDTH = 96", "WIDTH = 64"), submit()]
+    converse.converse(talk.pk, "worker")
+    assert Conversation.objects.get(pk=talk.pk).state == ConversationState.SUBMITTED

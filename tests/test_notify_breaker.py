@@ -183,7 +183,12 @@ def test_the_doctor_says_that_nobody_sends(project: Project, hook: Webhook) -> N
     arrive(project)
     Candidate.objects.update(stage_since=timezone.now() - timedelta(minutes=3))
     found = finding()
-    assert not found.ok and "1 are overdue: nobody sends them" in found.detail and "-Q notify,push" in found.fix
+    assert not found.ok and "1 is overdue: nobody sends them" in found.detail and "-Q notify,push" in found.fix
     work()
     Delivery.objects.update(due_at=timezone.now() - timedelta(minutes=3))
     assert not finding().ok
+    client = Client()
+    client.login(username="ada", password="correct horse battery")
+    assert "Nobody sends messages at the moment: 1 to you is overdue" in client.get("/settings/notifications/").content.decode()
+    send_all()
+    assert "Nobody sends" not in client.get("/settings/notifications/").content.decode()

@@ -6,8 +6,10 @@ that a dead worker, a spent budget or a person's stop lose nothing. It belongs t
 
 import logging
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -61,7 +63,38 @@ QUEUE = "agent"
 STALE = timedelta(seconds=15)
 """An open conversation outside a turn that nobody took for so long was forgotten."""
 LOOK_EVERY = 2.0  # seconds between two looks at whether somebody asked to stop
+MOST_TALKING = 6
+"""Conversations at once in one worker (it has eight threads, research_app/services.py): a model that never answers holds
+them until their deadlines, and must not keep the searches from proposing."""
 SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS")
+
+
+class Slots:
+    """How many conversations this process holds at once. The rest of its threads is for proposers that wait for nobody."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._lock = threading.Lock()
+
+    @property
+    def free(self) -> bool:
+        """Whether one more may begin."""
+        return self._left > 0
+
+    @contextmanager
+    def one(self) -> Iterator[bool]:
+        """Take a slot for the block; False where there is none."""
+        with self._lock:
+            taken = self._left > 0
+            self._left -= taken
+        try:
+            yield taken
+        finally:
+            with self._lock:
+                self._left += taken
+
+
+talking = Slots(MOST_TALKING)
 
 
 class WorkerStops(Exception):
@@ -120,6 +153,10 @@ class ClaudeProposer:
         """Why it cannot propose in this project now, although it may later; empty when it can."""
         return unavailable(project)
 
+    def busy(self) -> bool:
+        """Whether this process holds as many conversations as it may."""
+        return not talking.free
+
     def propose(self, context: Context) -> Proposal:
         """Raises ConversationFailed, WorkerStops, LeaseLost."""
         assert self.turn is not None  # loop/propose.py gives it its turn
@@ -134,7 +171,8 @@ class ClaudeProposer:
             raise (
                 ConversationFailed(Failure(row.failure), row.reason) if ended else LeaseLost(f"{row} is held by another worker")
             )
-        return hold(Conversation.objects.select_related("project", "base").get(pk=row.pk), lease)
+        with talking.one():
+            return hold(Conversation.objects.select_related("project", "base").get(pk=row.pk), lease)
 
 
 def begin(
@@ -192,6 +230,13 @@ def facts_of(project: Project) -> Facts:
 
 def converse(conversation_id: int, worker: str) -> None:
     """Go on with a conversation outside a turn: somebody asked for it, or for changes. A repeated call does nothing."""
+    with talking.one() as free:
+        if free:  # otherwise the reconciler asks again
+            go_on_with(conversation_id, worker)
+
+
+def go_on_with(conversation_id: int, worker: str) -> None:
+    """Claim a conversation and take it as far as it goes."""
     lease = Conversation.claim(conversation_id, worker, Q(state=ConversationState.OPEN), Q(project__paused=False))
     if lease is None:
         return

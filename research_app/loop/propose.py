@@ -126,7 +126,7 @@ def _set_paused(project: Project, paused: bool, actor: str) -> None:
 def propose(round_id: int, worker: str) -> None:
     """One turn of one proposer, if devices will soon want a candidate; wakes the next, which need not wait for this one."""
     asked = Round.objects.select_related("project").get(pk=round_id)
-    turn = lost_turn(asked) or open_turn(asked)
+    turn = lost_turn(asked, ~Q(proposer__in=busy(asked))) or open_turn(asked)
     if turn is None:
         return
     lease = Turn.claim(turn.pk, worker, Q(state=TurnState.WORKING))
@@ -204,7 +204,7 @@ def open_turn(asked: Round) -> Turn | None:
 def whose_turn(asked: Round, base: BaselineVersion) -> str | None:
     """The proposer with the fewest turns in this round, of those that still have something to propose for this baseline."""
     done = set(asked.turns.filter(base=base, state=TurnState.EMPTY).values_list("proposer", flat=True))
-    done |= given_up(asked) | set(why_not(asked))
+    done |= given_up(asked) | set(why_not(asked)) | busy(asked)
     had = Counter(asked.turns.values_list("proposer", flat=True))
     left = [name for name in dict.fromkeys(asked.proposers) if name not in done]
     return min(left, key=lambda name: had[name]) if left else None
@@ -215,6 +215,12 @@ def why_not(asked: Round) -> dict[str, str]:
     held = {name: proposer_named(name)[0] for name in asked.proposers}
     reasons = {name: proposer.why_not(asked.project) for name, proposer in held.items() if hasattr(proposer, "why_not")}
     return {name: why for name, why in reasons.items() if why}
+
+
+def busy(asked: Round) -> set[str]:
+    """Proposers of a round of which this process has as many at work as it may: others go first."""
+    held = {name: proposer_named(name)[0] for name in asked.proposers}
+    return {name for name, proposer in held.items() if hasattr(proposer, "busy") and proposer.busy()}
 
 
 def given_up(asked: Round) -> set[str]:
@@ -244,7 +250,7 @@ def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
 
 def close_idle(asked: Round) -> None:
     """Close a round in which nobody has anything to propose and nobody is at work, with what was said last."""
-    if asked.turns.under_way().exists() or (asked.wanted is None and why_not(asked)):
+    if asked.turns.under_way().exists() or busy(asked) or (asked.wanted is None and why_not(asked)):
         return  # an open-ended round waits for the next day's budget
     last = asked.turns.exclude(note="").order_by("-number").values_list("note", flat=True).first()
     close_round(asked, last or "No proposer has anything to propose.")

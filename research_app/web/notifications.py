@@ -1,6 +1,7 @@
 """/settings/notifications/ : how this person hears that it is their turn. /turns.json : the same for their browser."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -10,6 +11,7 @@ from django.db import transaction
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -39,6 +41,7 @@ from research_app.web import live
 from research_app.web.access import researcher
 from research_app.web.drafts import refuse
 
+STANDS_STILL = timedelta(minutes=1)  # what is due for so long, nobody sends
 SHOWN = 20  # of what was sent lately
 TURNS = 50  # that a browser is told of
 FRAGMENTS = {"places": "notifications/_places.html", "sent": "notifications/_sent.html"}
@@ -111,7 +114,21 @@ def context_of(wishes: NotificationSettings, form: Wishes, **more: object) -> di
     sent = Delivery.objects.filter(user=wishes.user).annotate(gathered=Count("notifications")).order_by("-pk")[:SHOWN]
     url = wishes.webhook_url
     masked = CHANNELS[Channel.WEBHOOK].masked(url) if url else ""
-    return {"form": form, "wishes": wishes, "masked": masked, "sent": sent, "places": places_of(wishes), **more}
+    return {
+        "form": form,
+        "wishes": wishes,
+        "masked": masked,
+        "sent": sent,
+        "places": places_of(wishes),
+        "unsent": unsent_of(wishes),
+        **more,
+    }
+
+
+def unsent_of(wishes: NotificationSettings) -> int:
+    """Messages to this person that a worker should have taken and none did (one query)."""
+    late = timezone.now() - STANDS_STILL
+    return Delivery.objects.waiting().filter(user=wishes.user, due_at__lt=late).count()
 
 
 @dataclass(frozen=True)
