@@ -1,5 +1,6 @@
 """The scoreboard: per author what was proposed, solid, landed and held up, what it cost, how much was structure."""
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,8 @@ from research_app.models import (
     BaselineVersion,
     Candidate,
     Conversation,
+    Kind,
+    Landing,
     LandingState,
     PatchSet,
     Project,
@@ -136,3 +139,57 @@ def test_the_page_shows_the_lines_and_costs_the_same_however_much_was_tried(clie
 
 def test_nobody_signed_in_sees_no_scoreboard(project: Project) -> None:
     assert Client().get(ADDRESS).status_code == 302
+
+
+def in_one(project: Project, effect: float, *members: Candidate, batch: bool) -> None:
+    """Land some candidates together, as a batch or as a stack that a person formed; together they bring `effect`."""
+    stack = make_candidate(
+        project, author="signoff", effect=effect, runs=4, stage=Stage.LANDED, verdict=Verdict.SOLID, edits=LAYERS
+    )
+    Candidate.objects.filter(pk=stack.pk).update(kind=Kind.STACK)
+    stack.members.set(members)
+    whole = make_landing(stack, LandingState.LANDED)
+    for member in members if batch else ():
+        Landing.objects.create(
+            project=project, candidate=member, patch_set=member.revision, state=LandingState.LANDED, version=whole.version,
+            batch=whole,
+        )  # fmt: skip
+
+
+def waiting(project: Project, author: str, effect: float) -> Candidate:
+    return make_candidate(
+        project, author=author, effect=effect, runs=4, stage=Stage.LANDED, verdict=Verdict.SOLID, edits=LAYERS
+    )
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_what_landed_together_shares_what_it_brought_together_and_not_the_sum_of_what_each_brought_alone(
+    project: Project, batch: bool
+) -> None:
+    first, second = waiting(project, "playbook", 0.06), waiting(project, "knobs", 0.03)
+    in_one(project, 0.03, first, second, batch=batch)
+    whole = Candidate.objects.get(kind=Kind.STACK).evidence
+    scores = {author: score_of(project, author) for author in ("playbook", "knobs")}
+    gains = {author: score.gain.value for author, score in scores.items() if score.gain}
+    assert whole and whole.effect and sum(gains.values()) == pytest.approx(whole.effect)
+    assert gains["playbook"] == pytest.approx(2 * gains["knobs"], rel=0.15), "in the proportions of what each gained alone"
+    assert [score.landed for score in scores.values()] == [1, 1]
+    errors = [score.gain.error for score in scores.values() if score.gain and score.gain.error]
+    assert whole.standard_error and math.hypot(*errors) == pytest.approx(whole.standard_error)
+
+
+def test_landings_one_after_the_other_add_up(project: Project) -> None:
+    one = waiting(project, "playbook", 0.1)
+    other = make_candidate(project, author="playbook", effect=0.02, runs=4, stage=Stage.LANDED, verdict=Verdict.SOLID)
+    for candidate in (one, other):
+        make_landing(candidate, LandingState.LANDED)
+    gain = score_of(project, "playbook").gain
+    assert gain and one.evidence and other.evidence
+    assert gain.value == pytest.approx((one.evidence.effect or 0) + (other.evidence.effect or 0))
+
+
+def test_a_member_that_was_taken_back_has_no_part(project: Project) -> None:
+    first, second = waiting(project, "playbook", 0.06), waiting(project, "knobs", 0.03)
+    in_one(project, 0.03, first, second, batch=False)
+    Candidate.objects.filter(pk=second.pk).update(undone_by=project.tip())
+    assert score_of(project, "knobs").landed == 0 and score_of(project, "knobs").gain is None

@@ -9,13 +9,15 @@ from statistics import median
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
+from research_app.ladder import SMALLEST
 from research_app.loop.baseline_trouble import troubles_of_newest
-from research_app.models import Candidate, Device, Evidence, Project, Round, Run, Stage, State, Verdict
+from research_app.models import Candidate, Device, Evidence, Project, Purpose, Round, Run, Stage, State, Verdict
 from research_app.models.candidate import RESTING
 from research_app.web import figures
 
 LATELY = timedelta(days=1)
 NEWEST = 2000  # runs that tell how long one takes
+UNFINISHED = (State.QUEUED, State.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,12 @@ class Work:
     """The numbers behind it."""
 
     under_way: int
-    training: Sequence[tuple[float, float]]  # of every run that trains: progress, seconds since it began
+    training: Sequence[tuple[float, float, float]]  # of every run that trains: progress, what it began with, seconds since
     queued: int
     usual: float | None  # seconds of a run
     devices: int
     rounds: int
-    confirming: Sequence[tuple[int, int]]  # candidate, runs that it still waits for
+    confirming: Sequence[tuple[int, float]]  # candidate, runs of either arm that it still waits for, by their budgets
     tried: int
     solid: int
     since: timedelta | None  # since the first candidate
@@ -45,7 +47,11 @@ class Work:
     @property
     def next_result(self) -> float | None:
         """Seconds until the first run that trains now should end; None before a pace can be told."""
-        left = [seconds * (1 / progress - 1) for progress, seconds in self.training if progress >= 0.02]
+        left = [
+            seconds * (1 - progress) / (progress - begun)
+            for progress, begun, seconds in self.training
+            if progress - begun >= 0.02
+        ]
         return min(left) if left else None
 
     def soonest(self) -> tuple[int, float] | None:
@@ -57,7 +63,7 @@ class Work:
 
 
 def outlooks(projects: Sequence[Project]) -> dict[int, Outlook]:
-    """The outlook of every project. Nine queries, however many there are, and one more where a baseline has trouble."""
+    """The outlook of every project. Eleven queries, however many there are, and one more where a baseline has trouble."""
     work, baselines = work_of(projects), troubles_of_newest(projects)
     blocked = {pk for pk, trouble in baselines.items() if trouble.blocking}
     return {project.pk: outlook(project, work[project.pk], project.pk in blocked) for project in projects}
@@ -106,24 +112,18 @@ def calm(seconds: float) -> str:
 
 
 def work_of(projects: Sequence[Project]) -> dict[int, Work]:
-    """The numbers of every project. Seven queries."""
-    now = timezone.now()
-    unfinished = Q(patch_set__runs__state__in=[State.QUEUED, State.RUNNING])
-    confirming: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    rows = Candidate.objects.filter(stage=Stage.CONFIRMING, needs_attention="").annotate(
-        runs=Count("patch_set__runs", filter=unfinished)
-    )
-    for pk, number, runs in rows.values_list("project_id", "number", "runs"):
-        confirming[pk].append((number, runs))
-    training: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for pk, progress, started in Run.objects.filter(state=State.RUNNING).values_list("project_id", "progress", "started_at"):
-        training[pk].append((progress, (now - (started or now)).total_seconds()))
+    """The numbers of every project. Nine queries."""
+    now, confirming = timezone.now(), confirmations()
+    training: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
+    names = ("project_id", "progress", "resumed_at", "started_at")
+    for pk, progress, begun, started in Run.objects.filter(state=State.RUNNING).values_list(*names):
+        training[pk].append((progress, begun, (now - (started or now)).total_seconds()))
     resting = Q(stage__in=RESTING) | ~Q(needs_attention="")
     counts = Candidate.objects.order_by().values_list("project_id")
     totals = counts.annotate(tried=Count("pk"), going=Count("pk", filter=~resting), first=Min("created_at"))
     tried = {pk: (count, going, first) for pk, count, going, first in totals}
     queued = Counter(dict(Run.objects.filter(state=State.QUEUED).order_by().values_list("project_id").annotate(Count("pk"))))
-    ended = Run.objects.filter(finished_at__gt=now - LATELY, train_seconds__isnull=False, budget_share=1.0)
+    ended = Run.objects.filter(finished_at__gt=now - LATELY, train_seconds__isnull=False, budget_share=1.0, scale=SMALLEST)
     took: dict[int, list[float]] = defaultdict(list)
     for pk, seconds in ended.order_by("-finished_at").values_list("project_id", "train_seconds")[:NEWEST]:
         took[pk].append(float(seconds or 0.0))
@@ -140,6 +140,32 @@ def work_of(projects: Sequence[Project]) -> dict[int, Work]:
             devices=devices[project.file.train.device], rounds=rounds[project.pk], confirming=confirming[project.pk],
             tried=count, solid=solids.get(project.pk, 0), since=now - first if first else None,
         )  # fmt: skip
+    return found
+
+
+def confirmations() -> dict[int, list[tuple[int, float]]]:
+    """By project: each confirming candidate with the budgets of the runs that it waits for. Three queries.
+
+    Those are its own fresh seeds, the same seeds of its baseline, and the other budgets that the time saved is read off.
+    """
+    rows = Candidate.objects.filter(stage=Stage.CONFIRMING, needs_attention="", patch_set__isnull=False)
+    candidates = {
+        patch_set: each for patch_set, *each in rows.values_list("patch_set", "project_id", "number", "patch_set__base")
+    }
+    seeds: dict[int, set[int]] = defaultdict(set)
+    waits: dict[int, float] = defaultdict(float)
+    own = Run.objects.filter(patch_set__in=candidates, scale=SMALLEST)
+    for patch_set, seed, state, purpose in own.values_list("patch_set", "seed", "state", "purpose"):
+        seeds[int(patch_set or 0)] |= {seed} if purpose == Purpose.CONFIRM else set()
+        waits[int(patch_set or 0)] += state in UNFINISHED
+    theirs: dict[int, list[tuple[str, int, float]]] = defaultdict(list)
+    bases = Run.objects.of_baseline().filter(baseline__in={base for _, _, base in candidates.values()}, state__in=UNFINISHED)
+    for base, purpose, seed, share in bases.values_list("baseline", "purpose", "seed", "budget_share"):
+        theirs[base].append((purpose, seed, share))
+    found: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for patch_set, (project, number, base) in candidates.items():
+        beside = [share for purpose, seed, share in theirs[base] if purpose == Purpose.CURVE or seed in seeds[patch_set]]
+        found[project].append((number, waits[patch_set] + sum(beside)))
     return found
 
 
