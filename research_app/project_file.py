@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from agent.prices import Price, default_model
 from agent.prices import price_of as list_price
@@ -28,6 +28,15 @@ class Section(BaseModel):
     """A table of the file: no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+STORED = {"stored": True}
+"""Context for a file that was taken in before: what an earlier version let pass is said where it fails, not on every page."""
+
+
+def stored(info: ValidationInfo) -> bool:
+    """Whether the file that is validated was taken in before."""
+    return bool(info.context and info.context.get("stored"))
 
 
 class Train(Section):
@@ -61,13 +70,15 @@ class Metric(Section):
 
     @field_validator("pattern")
     @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        if pattern:
+    def _compiles(cls, pattern: str, info: ValidationInfo) -> str:
+        if pattern and not stored(info):
             compiled(pattern)
         return pattern
 
     @model_validator(mode="after")
-    def _pattern_given(self) -> "Metric":
+    def _pattern_given(self, info: ValidationInfo) -> "Metric":
+        if stored(info):
+            return self
         if self.source == "pattern" and not self.pattern:
             raise ValueError('source = "pattern" needs a pattern with a named group for the metric')
         if self.source == "pattern" and self.key not in (known := groups_of(compiled(self.pattern))):

@@ -13,6 +13,7 @@ from django.utils import timezone
 from research_app.health import baselines, reconciler
 from research_app.loop import check, judge, propose, runs, stack_check, tasks, watchdog
 from research_app.loop.baseline_trouble import trouble_of
+from research_app.loop.moved import adopt
 from research_app.loop.projects import create_project
 from research_app.loop.reconcile import reconcile, retry, retry_bank
 from research_app.loop.review import Seen, approve
@@ -165,6 +166,7 @@ def test_a_mended_branch_becomes_a_version_and_what_waited_for_the_old_one_keeps
     git(source, "commit", "-qam", "Read the seed")
     git(source, "push", "-q", str(project.repository.path), "HEAD:baseline")
     reconcile()
+    adopt(project.external_moves.get(), approver(), "It reads the seed now")
     drain()
     assert project.tip().number == 1 and trouble_of(project.tip()) is None
     assert submit(project, ("WIDTH = 64", "WIDTH = 96")).stage == Stage.READY
@@ -383,6 +385,8 @@ def test_a_landing_that_is_judged_again_on_a_tip_that_crashes_leaves_the_queue_w
     (source / "train.py").write_text(TRAIN.replace("# what is measured,", "# what is measured, and what is not,"))
     git(source, "commit", "-qam", "Moved by hand")
     git(source, "push", "-q", str(project.repository.path), "HEAD:baseline")
+    reconcile()
+    adopt(project.external_moves.get(), approver(), "Moved by hand")
     tasks.land(project.pk)
     landing = Landing.objects.get(candidate=candidate)
     assert landing.state == LandingState.REJUDGING
@@ -429,7 +433,7 @@ def test_a_stack_check_that_fails_is_in_the_inbox(tmp_path: Path, client: Client
     project = small_project(tmp_path)
     first, second = submit(project, BETTER), submit(project, ("WIDTH = 64", "WIDTH = 96"))
     started = stack_check.begin_check(project, [first, second], False, "grace")
-    monkeypatch.setattr(stack_check, "build", lambda *_: (_ for _ in ()).throw(ValueError("no such tree")))
+    monkeypatch.setattr(stack_check, "take_step", lambda *_: (_ for _ in ()).throw(ValueError("no such tree")))
     for _ in range(3):
         with pytest.raises(ValueError, match="no such tree"):
             stack_check.check_stack(started.pk, "test")

@@ -42,7 +42,7 @@ class BaselineTrouble:
     def mend(self) -> str:
         """What a person does about it."""
         anew = f"or commit the mend to the branch {self.project.file.baseline.branch} of {self.project.repository.path}: "
-        anew += "a new version of the baseline begins by itself"
+        anew += "it is measured once somebody takes that over on the page of the baseline"
         if self.kind in ("seed", "budget"):
             return f"Mend the code and create the project anew, {anew}."
         return f"Mend what stands in the way and choose “Try again”, {anew}."

@@ -95,9 +95,10 @@ def check_stack(check_id: int, worker: str) -> None:
         why = f"It failed {MAX_ATTEMPTS} times; the last time: {check.last_error or UNKNOWN}"
         end(check, lease, CheckState.FAILED, why, {})
         return
+    members: Sequence[Candidate] = ()
     with lease.heartbeat():
-        members = members_of(check)
         try:
+            members = members_of(check)
             take_step(check, lease, members)
         except ConflictError as conflict:
             why = (

@@ -9,7 +9,7 @@ from research_app.models import Candidate, Device, Run, Stage, State
 
 
 def waits_for(candidate: Candidate) -> str:
-    """The sentence; empty for a candidate that rests. At most three queries."""
+    """The sentence; empty for a candidate that rests. At most four queries."""
     if candidate.resting:
         return ""
     now = timezone.now()
@@ -27,7 +27,14 @@ def waits_for(candidate: Candidate) -> str:
     theirs = Run.objects.filter(patch_set=None, cell=None, baseline=base, scale__in=climbing).exclude(state=State.FINISHED)
     if runs := list(theirs.only("state", "queue")):
         return _of_runs(runs, "the baseline's runs that it is compared with", "baseline run")
-    return "Its turn in the landing queue." if candidate.stage == Stage.LANDING else "Its next step is due."
+    if candidate.stage == Stage.LANDING:
+        return _of_landing(candidate)
+    return "Its next step is due."
+
+
+def _of_landing(candidate: Candidate) -> str:
+    landing = candidate.landings.active().first()
+    return f"Its landing is held up: {landing.trouble}" if landing and landing.trouble else "It waits in the landing queue."
 
 
 def _of_runs(runs: Iterable[Run], whose: str, word: str) -> str:

@@ -13,7 +13,7 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise
 from research_app.evidence.pooling import Repeats, pool_guarded
 from research_app.ladder import SMALLEST
-from research_app.project_file import GatePolicy, Gates, ProjectFile
+from research_app.project_file import STORED, GatePolicy, Gates, ProjectFile
 from research_app.repository import Repository
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Project(models.Model):
     @property
     def file(self) -> ProjectFile:
         """The project's settings, typed."""
-        return ProjectFile.model_validate(self.config)
+        return ProjectFile.model_validate(self.config, context=STORED)
 
     def gate_policy(self, gate: int, version: int | None = None) -> GatePolicy:
         """Who decides at a gate, now or in an earlier version of the policy: what was decided under that stays decided."""
