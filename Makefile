@@ -6,13 +6,15 @@
 # make bench-stacks                     how often the advice of a stack check is wrong, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
+# make walk    a whole Signoff on small projects: every page, again and again, at every stage, as every role; into var/walk.json
+#              (WALK_TREE=folder: over another checkout; ARGS=--short: a minute of it)
 # make screenshots   pictures of every page of the running server, in both themes and widths, into docs/screenshots
 # make check   lint, format, types, migrations, Django's checks, templates
 # make doctor  what is there, what is wrong, and the fix
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: screenshots up test test-postgresql test-faults test-crash test-escape bench-policy bench-stacks bench-curves bench-decisions check format doctor
+.PHONY: screenshots walk up test test-postgresql test-faults test-crash test-escape bench-policy bench-stacks bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -91,6 +93,10 @@ bench-stacks:
 bench-curves:
 	$(call install,requirements-dev.txt)
 	$(RUN) -m benchmarks.curves $(ARGS)
+
+walk:
+	$(call install,requirements-dev.txt)
+	@exec $(RUN) -m tests.walk $(if $(WALK_TREE),--tree $(WALK_TREE)) $(ARGS)
 
 screenshots:
 	$(call install,requirements-dev.txt)

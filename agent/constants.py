@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
+from agent.parsing import BOM, parse
 from agent.proposal import Edit
 
 Value: TypeAlias = bool | int | float | str
@@ -56,9 +57,9 @@ def find_constants(path: str, text: str) -> list[Constant]:
 
     Raises SyntaxError when the text is not Python, or nested too deeply to be parsed.
     """
-    shift = 1 if text.startswith("\ufeff") else 0
+    shift = len(BOM) if text.startswith(BOM) else 0
     try:
-        tree = ast.parse(text[shift:])
+        tree = parse(text)
         source = _Source(text[shift:])
     except (ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise SyntaxError(f"{path} cannot be parsed: {error}") from error

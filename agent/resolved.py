@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from agent.constants import Constant, Value, find_constants
 from agent.formats import normal_form
+from agent.parsing import parse
 
 Moved: TypeAlias = dict[str, tuple[Value, Value]]
 Scope: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -26,7 +27,6 @@ ARITHMETIC: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Pow: operator.pow,
 }
 WORD = re.compile(r"[^\W\d]\w*")
-BOM = "\ufeff"  # Python reads past it, `ast.parse` does not
 LARGEST = 2.0**63  # results beyond this are left as they are written
 ROUNDS = 8  # of constants that are made from constants
 
@@ -50,7 +50,7 @@ def resolved_hash(files: Mapping[str, str], beside: Mapping[str, str] | None = N
 def _resolved(path: str, text: str, holding: Counter[str]) -> str:
     if path.endswith(".py"):
         try:
-            tree = ast.parse(text.removeprefix(BOM))
+            tree = parse(text)
             for _ in range(ROUNDS):
                 tree, changed = _inlined(tree, holding)
                 if not changed:
@@ -175,7 +175,7 @@ def moved_constants(before: Mapping[str, str], after: Mapping[str, str]) -> Move
         try:
             here, there = find_constants(path, old), find_constants(path, new)
             same = _with_literals(new, there, here)
-            if same is None or ast.dump(ast.parse(same.removeprefix(BOM))) != ast.dump(ast.parse(old.removeprefix(BOM))):
+            if same is None or ast.dump(parse(same)) != ast.dump(parse(old)):
                 return {}
         except (SyntaxError, ValueError, RecursionError):
             return {}

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from agent.diff import lines_of
+from agent.parsing import BOM, parse
 from agent.proposal import Edit
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -27,9 +28,9 @@ class Source:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        bare = text.removeprefix("\ufeff")  # Python reads past it, `ast.parse` does not
+        bare = text.removeprefix(BOM)
         try:
-            self.tree = ast.parse(bare)
+            self.tree = parse(bare)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise DoesNotApply(f"The file cannot be parsed ({error}).") from error
         self.parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}

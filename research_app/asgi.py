@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from typing import cast
 
 from django.core.asgi import get_asgi_application
@@ -19,3 +20,5 @@ except BadEnvironment as error:
 from research_app.api.mcp_over_http import beside
 
 application = beside(cast(ASGIApp, pages))
+# Whitenoise hands out small local files piece by piece; read at once, as Django then does, they hold nobody up.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")

@@ -11,7 +11,6 @@ ADDRESSES = {  # attribute → how a browser comes there: "link" by a click, "pa
     "src": "file",
     "data-source": "part",
     "data-address": "part",
-    "data-threads": "part",
 }
 VOID = {"input", "br", "img", "meta", "link", "hr", "wbr", "source", "col", "area", "base", "embed", "track"}
 
@@ -58,6 +57,7 @@ class _Reader(HTMLParser):
         self.form: Form | None = None
         self.textarea: str | None = None
         self.select: str | None = None
+        self.option = False
         self.text = ""
 
     def absolute(self, address: str) -> str:
@@ -79,6 +79,8 @@ class _Reader(HTMLParser):
         for name, kind in ADDRESSES.items():
             if (address := told.get(name)) and not address.startswith(("#", "data:", "mailto:")):
                 places["file" if tag == "link" and name == "href" else kind].add(self.absolute(address))
+        if number := told.get("data-thread"):
+            self.page.parts.add(self.absolute(f"threads/{number}/"))
         self.page.pulse = self.page.pulse or told.get("id") == "pulse"
 
     def note_field(self, tag: str, told: dict[str, str], form: Form) -> None:
@@ -94,10 +96,14 @@ class _Reader(HTMLParser):
             self.select = name
         elif tag == "option" and self.select and ("selected" in told or self.select not in form.data):
             form.fields.append((self.select, value))
+            self.option = "value" not in told  # then its text is what is sent
 
     def handle_data(self, data: str) -> None:
         if self.textarea is not None:
             self.text += data
+        elif self.option and self.form is not None and self.select:
+            self.form.fields[-1] = (self.select, data.strip())
+            self.option = False
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":

@@ -22,7 +22,9 @@ PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
 class Installation:
-    """One home and port, with `manage.py up` running in it or not."""
+    """One home and port, with `manage.py up` running in it or not; `code` is the checkout that it runs."""
+
+    code = CODE
 
     def __init__(self, home: Path, **environment: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -37,7 +39,7 @@ class Installation:
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one management command in this home."""
-        command = [sys.executable, str(CODE / "manage.py"), *arguments]
+        command = [sys.executable, str(self.code / "manage.py"), *arguments]
         environment = self.environment | environment
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
 
@@ -46,7 +48,7 @@ class Installation:
         if self.process and self.process.poll() is None:
             return
         self.lines = []
-        command = [sys.executable, str(CODE / "manage.py"), "up"]
+        command = [sys.executable, str(self.code / "manage.py"), "up"]
         self.process = subprocess.Popen(
             command,
             env=self.environment,

@@ -8,6 +8,7 @@ from django.conf import settings
 from agent.proposal import Tried
 from research_app.api import schemas
 from research_app.evidence.digits import number
+from research_app.evidence.documents import part_of, rows_of, words_of
 from research_app.evidence.noise import Noise
 from research_app.loop.propose import told_effect, told_interval, tried
 from research_app.loop.runs import NOTHING, costs_of
@@ -81,7 +82,8 @@ def evidence(of: Candidate, row: Evidence) -> schemas.EvidenceOut:
     """Evidence (one query for sigma)."""
     noise = of.project.noise()
     low, high = told_interval(of, noise)
-    health = row.numbers.get("health", {})
+    health = part_of(row.numbers, "health")
+    findings = rows_of(health, "findings", "rule", "sentence")
     return schemas.EvidenceOut(
         verdict=row.verdict,
         effect=told_effect(of, noise),
@@ -91,10 +93,10 @@ def evidence(of: Candidate, row: Evidence) -> schemas.EvidenceOut:
         baseline_n=row.baseline_n,
         candidate_n=row.candidate_n,
         scale=row.scale,
-        health=health.get("state", ""),
-        findings=[schemas.FindingOut(rule=each["rule"], sentence=each["sentence"]) for each in health.get("findings", [])],
-        contradictions=[each["sentence"] for each in row.numbers.get("contradictions", [])],
-        failed_guards=[each["name"] for each in row.numbers.get("failed_guards", [])],
+        health=words_of(health, "state"),
+        findings=[schemas.FindingOut(rule=each["rule"], sentence=each["sentence"]) for each in findings],
+        contradictions=[each["sentence"] for each in rows_of(row.numbers, "contradictions", "sentence")],
+        failed_guards=[each["name"] for each in rows_of(row.numbers, "failed_guards", "name")],
         policy_version=row.policy_version,
         content_hash=row.content_hash,
         frozen_at=row.frozen_at,

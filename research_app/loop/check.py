@@ -1,12 +1,12 @@
 """Check: before any device time, see that a change applies, stays within its bounds, parses and is new."""
 
-import ast
 from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 
+from agent.parsing import parse
 from agent.proposal import Edit, Proposal
 from research_app.loop.attention import attempt, gave_up
 from research_app.loop.duplicates import Fingerprint, fingerprint_of, tried_before
@@ -128,7 +128,7 @@ def syntax_problem(path: str, text: str) -> str | None:
     if not path.endswith(".py"):
         return None
     try:
-        ast.parse(text.removeprefix("\ufeff"))  # Python reads past it, `ast.parse` does not
+        parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         said = error.msg if isinstance(error, SyntaxError) else str(error)

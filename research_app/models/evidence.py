@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from research_app.evidence.digits import Gain
+from research_app.evidence.documents import part_of, rows_of
 from research_app.models.patch_set import PatchSet
 
 
@@ -62,8 +63,8 @@ class Evidence(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save it with what lists show of its numbers."""
-        self.failed_guards = [failed["sentence"] for failed in self.numbers.get("failed_guards", [])]
-        self.quarantined = self.numbers.get("health", {}).get("state") == "quarantined"
+        self.failed_guards = [failed["sentence"] for failed in rows_of(self.numbers, "failed_guards", "sentence")]
+        self.quarantined = part_of(self.numbers, "health").get("state") == "quarantined"
         super().save(*args, **kwargs)
 
     @property

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from agent.formats import normal_form
+from agent.parsing import parse
 
 _CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)  # PEP 263
 
@@ -28,7 +29,7 @@ def normalised_syntax_hash(files: Mapping[str, str]) -> str:
 def _normalised(path: str, text: str) -> str:
     if path.endswith(".py"):
         try:
-            tree = ast.parse(text.removeprefix("\ufeff"))  # Python reads past it, `ast.parse` does not
+            tree = parse(text)
             _drop_docstrings(tree)
             return f"python:{_encoding(text)}{ast.dump(tree, annotate_fields=False)}"
         except (SyntaxError, ValueError, RecursionError, MemoryError):

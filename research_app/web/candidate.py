@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from research_app.evidence.averages import deviation, mean
+from research_app.evidence.documents import rows_of
 from research_app.ladder import SMALLEST
 from research_app.loop.waits import waits_for
 from research_app.models import Candidate, Event, Evidence, Run
@@ -24,6 +25,7 @@ from research_app.web.resources import constants_of, facts_table
 from research_app.web.shown import ShownDiff
 from research_app.web.verdict import card_of
 
+KEPT = ("run", "seed", "score")  # of each run that evidence froze
 FRAGMENTS = {
     "head": "candidate/_head.html",
     "verdict": "candidate/_verdict.html",
@@ -186,9 +188,11 @@ def arms_of(shown: Candidate, earlier: Evidence | None, bank: Sequence[Run], min
     frozen = shown.evidence.numbers if shown.evidence else {}
     arms = []
     for name, role, runs in (("baseline", "baseline", bank), (str(shown), "candidate", mine)):
-        kept = frozen.get(role) or [{"run": r.pk, "seed": r.seed, "score": r.score} for r in runs if is_usable(r.score)]
+        kept = rows_of(frozen, role, *KEPT) or [
+            {"run": r.pk, "seed": r.seed, "score": r.score} for r in runs if is_usable(r.score)
+        ]
         if earlier is not None:
-            arms.append(Arm.of(name, role, earlier.numbers[role], shown.project.sign))
+            arms.append(Arm.of(name, role, rows_of(earlier.numbers, role, *KEPT), shown.project.sign))
         arms.append(Arm.of(f"{name}, fresh seeds" if earlier else name, role, kept, shown.project.sign))
     return arms
 

@@ -1,6 +1,6 @@
 """/projects/<slug>/candidates/<number>/scale-up/ : whether a gain holds at larger scales, and what it cost to find out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
 from research_app.evidence.apart import percent_apart
+from research_app.evidence.documents import has_all, part_of
 from research_app.evidence.transfer import LEAST_SHARE, Forecast, Prediction, coverage_of
 from research_app.ladder import SMALLEST, Rung
 from research_app.loop import shortlist
@@ -65,9 +66,9 @@ class Level:
     approved: bool
 
     @property
-    def transfer(self) -> dict[str, Any]:
+    def transfer(self) -> Mapping[str, Any]:
         """What was judged there; nothing at the smallest rung, which has no rung below it."""
-        return self.evidence.numbers.get("transfer", {}) if self.evidence else {}
+        return part_of(self.evidence.numbers, "transfer") if self.evidence else {}
 
     @property
     def harm(self) -> bool:
@@ -88,12 +89,12 @@ class Level:
     @property
     def saved_words(self) -> str:
         """The saving that was measured, told apart from the least that passes; empty without one of the two."""
-        if self.needed is None or "saved" not in self.savings:
+        if self.needed is None or self.savings.get("saved") is None:
             return ""
         return f"{self._beside(self.needed)[0]} {'less' if self.savings['saved'] >= 0 else 'more'} time"
 
     def _beside(self, needed: float) -> tuple[str, ...]:
-        return percent_apart(abs(self.savings.get("saved", 0.0)), needed)
+        return percent_apart(abs(self.savings.get("saved") or 0.0), needed)
 
     @property
     def ended(self) -> int:
@@ -121,11 +122,11 @@ class Level:
         return "approved, not begun" if self.approved else "not tried"
 
     @property
-    def savings(self) -> dict[str, Any]:
+    def savings(self) -> Mapping[str, Any]:
         """The time saved as its evidence keeps it; nothing where there is none, or where health hides it."""
         if self.evidence is None or self.evidence.verdict == Verdict.INVALID:
             return {}
-        return self.evidence.numbers.get("savings") or {}
+        return part_of(self.evidence.numbers, "savings")
 
     @property
     def saving(self) -> Saving | None:
@@ -233,8 +234,8 @@ def marks_of(levels: Sequence[Level]) -> list[Mark]:
     marks: list[Mark] = []
     for level in levels:
         told = level.savings
-        if "saved" in told:
-            compute = level.transfer.get("compute", level.rung.budget)
+        if has_all(told, ("saved", "low", "high")):
+            compute = level.transfer.get("compute") or level.rung.budget
             passed = level.transfer.get("passed")
             tone = "mute" if passed is None else "good" if passed else "bad"
             saved, low, high = told["saved"], told["low"], told["high"]

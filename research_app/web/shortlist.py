@@ -43,7 +43,7 @@ from research_app.web.asked import whole, wholes
 from research_app.web.effects import Row
 from research_app.web.resources import Constant, constants_of
 from research_app.web.text import visible
-from research_app.web.verdict import GuardRow, Saving, guard_row
+from research_app.web.verdict import GuardRow, Saving, guard_rows
 from research_app.web.waiting import waiting_for
 
 MOST = 100  # candidates on the page, oldest first
@@ -166,7 +166,7 @@ def items_of(request: HttpRequest, project: Project, rungs: Sequence[Rung], pace
                 seen=" ".join(map(str, vars(Seen.of(candidate)).values())),
                 saving=Saving.of(numbers.get("savings")),
                 constants=constants_of(candidate.patch_set),
-                guards=[guard_row(row) for row in numbers.get("guards", [])],
+                guards=guard_rows(numbers),
                 options=options,
                 conflicts=clashes[candidate.pk],
                 covered_by=next(iter(stacks.get(candidate.pk, ())), None),

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from research_app.evidence import digits
 from research_app.evidence.apart import places_apart
 from research_app.evidence.digits import Gain, share
+from research_app.evidence.documents import has_all, part_of, rows_of, words_of
 from research_app.evidence.noise import LeftOut
 from research_app.loop.guard_check import GUARD_FACTS
 from research_app.models import Evidence, Project, Run, Verdict
@@ -35,6 +36,8 @@ CHECKS: Mapping[str, str] = {  # rule of evidence/health.py → what holds where
     "risk flag": "no gain with a risky edit",
     DETECTORS: "no detector calls a run invalid",
 }
+GUARD_KEYS = ("metric", "baseline", "candidate", "change", "margin", "status")  # without which nothing can be said of it
+SOURCE_KEYS = ("source", "baseline", "candidate", "effect", "interval", "status", "hurt")
 STATUS = {
     "within": ("good", "✓", "within"),
     "uncertain": ("warn", "?", "not settled"),
@@ -74,10 +77,10 @@ class Health:
     @classmethod
     def of(cls, evidence: Evidence, runs: Sequence[Run]) -> "Health | None":
         """From evidence and the candidate's runs, which tell whether probes and detectors were at work. None: not recorded."""
-        told = evidence.numbers.get("health")
+        told = part_of(evidence.numbers, "health", "state")
         if not told:
             return None
-        findings = told.get("findings", [])
+        findings = rows_of(told, "findings", "rule", "sentence")
         failed = {finding["rule"] if finding["rule"] in CHECKS else DETECTORS for finding in findings}
         made = {
             PROBES: any(run.facts.get("probes") for run in runs),
@@ -104,8 +107,8 @@ class Saving:
         """From the evidence's numbers; None where nothing was worked out."""
         if not told:
             return None
-        if "saved" not in told:
-            return cls(why_not=told.get("sentence", ""))
+        if not has_all(told, ("saved", "low", "high")):
+            return cls(why_not=words_of(told, "sentence"))
         saved, low, high = told["saved"], told["low"], told["high"]
         tone = "good" if low > 0 else "bad" if high < 0 else "mute"
         words = f"{figures.percent(abs(saved))} {'less' if saved >= 0 else 'more'} time"
@@ -170,25 +173,24 @@ class Card:
 def card_of(evidence: Evidence, earlier: Evidence | None, project: Project, mine: Sequence[Run]) -> Card:
     """The card. `earlier` is the look that led to a confirmation, `mine` the runs of the patch set."""
     numbers = evidence.numbers
-    confirmation = numbers.get("confirmation") or {}
-    sources = numbers.get("sources") or {}
+    confirmation, sources = part_of(numbers, "confirmation", "effect"), part_of(numbers, "sources")
     hides = evidence.verdict == Verdict.INVALID
     return Card(
         health=Health.of(evidence, mine),
         saving=Saving.of(numbers.get("savings")),
-        chart=looks_chart(numbers.get("looks") or [], numbers.get("boundaries") or []),
+        chart=looks_chart(rows_of(numbers, "looks"), numbers.get("boundaries") or []),
         arms=arms_in_words(evidence, earlier),
         sigma=sigma_in_words(evidence),
         scatter=scatter_in_words(numbers.get("scatter")),
         tried=numbers.get("tried"),
-        settle=numbers.get("settle", ""),
+        settle=words_of(numbers, "settle"),
         old_policy=policy_note(evidence, project),
         confirmed=bool(confirmation),
-        on_hidden_text=any(run.get("hidden") is not None for run in numbers.get("candidate", [])),
+        on_hidden_text=any(run.get("hidden") is not None for run in rows_of(numbers, "candidate")),
         measured=digits.gain(confirmation["effect"], confirmation.get("standard_error")) if confirmation else "",
-        guards=[] if hides else [guard_row(row) for row in numbers.get("guards", [])],
-        sources=[] if hides else [source_row(row) for row in sources.get("rows", [])],
-        sources_sentence=sources.get("sentence", ""),
+        guards=[] if hides else guard_rows(numbers),
+        sources=[] if hides else [source_row(row) for row in rows_of(sources, "rows", *SOURCE_KEYS)],
+        sources_sentence=words_of(sources, "sentence"),
     )
 
 
@@ -204,7 +206,7 @@ def sigma_in_words(evidence: Evidence) -> str:
     """Sigma with what is known about it: `run-to-run noise σ 0.0071 (0.0047 … 0.015, 7 df)`."""
     if not evidence.sigma:
         return ""
-    noise = evidence.numbers.get("noise")
+    noise = part_of(evidence.numbers, "noise", "low", "high", "degrees")
     words = f"run-to-run noise σ {digits.spread(evidence.sigma)}"
     if not noise:
         return words
@@ -223,6 +225,11 @@ def policy_note(evidence: Evidence, project: Project) -> str:
     if evidence.policy_version == project.policy_version:
         return ""
     return f"Judged by policy version {evidence.policy_version}; the project uses version {project.policy_version} now."
+
+
+def guard_rows(numbers: Mapping[str, Any]) -> list[GuardRow]:
+    """The guards of some evidence."""
+    return [guard_row(row) for row in rows_of(numbers, "guards", *GUARD_KEYS)]
 
 
 def guard_row(row: Mapping[str, Any]) -> GuardRow:

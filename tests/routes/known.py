@@ -26,6 +26,7 @@ class About(StrEnum):
     VIEW = "saved view"
     TOKEN = "token"
     DELIVERY = "message to a person"
+    MOVE = "move of the branch outside Signoff"
 
 
 class By(StrEnum):
@@ -89,6 +90,8 @@ KNOWN: Mapping[str, Known] = {
     "baseline": Known(P),
     "measure-target": Known(P, POST, form_on=("baseline",)),
     "revert": Known(About.VERSION, POST),
+    "moved": Known(About.MOVE),
+    "adopt-move": Known(About.MOVE, POST, form_on=("moved",)),
     "landings": Known(P),
     "push-now": Known(P, POST),
     "stacks": Known(P, also=("c={c}&c=2&design=plain",)),

@@ -96,6 +96,7 @@ ROWS: Mapping[About, Callable[[Project], Found]] = {
     About.STACK_MEMBER: _members,
     About.CONVERSATION: _of("conversations"),
     About.NOTE: _of("notes"),
+    About.MOVE: _of("external_moves"),
     About.VIEW: _of("saved_views"),
     About.TOKEN: _tokens,
     About.DELIVERY: _deliveries,

@@ -17,9 +17,11 @@ from research_app.models import (
     Conversation,
     ConversationState,
     Delivery,
+    ExternalMove,
     Kind,
     Landing,
     LandingState,
+    MoveState,
     Note,
     Notification,
     NotificationSettings,
@@ -73,6 +75,7 @@ def make_world() -> Project:
     talk(project, grace)
     check_stacks(project)
     tell_people(project)
+    move_outside(project, grace)
     project.refresh_from_db()
     return project
 
@@ -199,6 +202,16 @@ def talk(project: Project, grace: User) -> None:
     ada.groups.set(grace.groups.all())
     SavedView.objects.create(user=ada, project=project, name="Mine", query="stage=ready&until=2026-01-01")
     Token.make(ada, "outsider", ["read", "submit"], 1)
+
+
+def move_outside(project: Project, grace: User) -> None:
+    """A move of the branch in every state, with a commit that claims to be a landing."""
+    commit = {"commit": "3" * 40, "subject": "By hand", "author": "P", "at": "2026-01-01T00:00:00+00:00", "claims": ["demo/1"]}
+    for state in MoveState:
+        ended = {} if state == MoveState.WAITING else {"ended_at": timezone.now(), "ended_by": grace, "reason": "Why."}
+        ExternalMove.objects.create(
+            project=project, before=project.tip(), commit="3" * 40, commits=[commit], added=3, dropped=[1], state=state, **ended
+        )
 
 
 def tell_people(project: Project) -> None:

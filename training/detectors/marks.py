@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.parsing import parse
 from training.detectors.record import Level
 
 Kind = Literal["seed", "budget", "data", "evaluation", "outside access", "replaced code"]
@@ -76,7 +77,7 @@ def find_marks(text: str, protected: Collection[str] = ()) -> list[Mark]:
     Raises SyntaxError when the text is not Python, or nested too deeply to be read.
     """
     try:
-        tree = ast.parse(text.removeprefix("\ufeff"))
+        tree = parse(text)
         aliases = _imports(tree)
         canonical = _Canonical(aliases).visit(tree)
         reader = _Reader(set(aliases.values()), protected)

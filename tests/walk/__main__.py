@@ -1,0 +1,39 @@
+"""`python -m tests.walk`: walk over a tree, say what was opened and what is wrong, and write var/walk.json."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from research_app.home import CODE, home
+from tests.walk.report import printed, summary, write
+from tests.walk.walk import Plan, Walk
+
+
+def main() -> int:
+    """The number of faults, at most 100, as the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.walk", description=__doc__)
+    parser.add_argument("--tree", type=Path, default=CODE, help="the checkout to walk over; default: this one")
+    parser.add_argument("--short", action="store_true", help="the walk of the tests, about a minute")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=2400.0, metavar="SECONDS")
+    parser.add_argument("--keep", action="store_true", help="keep the home of the installation, to look at its logs")
+    asked = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="signoff-walk-"))
+    walk = Walk(asked.tree.resolve(), folder, Plan(asked.short, asked.seed, limit=asked.limit))
+    try:
+        walk.run()
+    finally:
+        if asked.keep:
+            print(f"The installation's home: {walk.signoff.home}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    told = summary(walk)
+    print(printed(walk, told))
+    write(told, home() / "walk.json")
+    return min(len(walk.faults), 100)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

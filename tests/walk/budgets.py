@@ -1,0 +1,15 @@
+"""What a page may cost: the most queries of each route, in one place, and the most seconds of any."""
+
+from collections.abc import Mapping
+
+SECONDS = 2.0
+"""Of server time, without the time in which the thread was ready to run and another process had the core: so the walk measures
+the same on a busy machine. Time in git and in the database counts."""
+
+USUAL = 30
+QUERIES: Mapping[str, int] = {"project": 65, "inbox": 50, "candidate": 50}
+"""By route; all others may make USUAL. Each is what the page needs with a full project, and a few more."""
+
+
+def most(route: str) -> int:
+    return QUERIES.get(route, USUAL)

@@ -1,0 +1,137 @@
+"""One person's browser, without the browser: opens addresses with a session's cookies, and sends the forms of pages."""
+
+import http.cookiejar
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from tests.html import Form, Page, read
+
+PULSE = {"HX-Request": "true", "HX-Trigger": "pulse"}
+PART = {"HX-Request": "true"}
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """An answer that leads elsewhere is an answer."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, with what the probe inside the server says of it."""
+
+    role: str
+    address: str  # path and query
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @cached_property
+    def probe(self) -> Mapping[str, str]:
+        """route, took, waited, cpu and queries; empty where nothing of ours answered."""
+        return dict(part.split("=", 1) for part in self.headers.get("X-Walk", "").split() if "=" in part)
+
+    @property
+    def route(self) -> str:
+        return self.probe.get("route", "")
+
+    @property
+    def seconds(self) -> float:
+        """Server time without the time in which another process had the core."""
+        return float(self.probe.get("took", 0)) - float(self.probe.get("waited", 0))
+
+    @property
+    def queries(self) -> int:
+        return int(self.probe.get("queries", 0))
+
+    @property
+    def kind(self) -> str:
+        return self.headers.get("Content-Type", "").split(";")[0]
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+    @cached_property
+    def page(self) -> Page:
+        """What it offers, where it is HTML."""
+        return read(self.address, self.text if self.kind == "text/html" else "")
+
+
+class NoForm(LookupError):
+    """The page has no such form for this person."""
+
+
+class Visitor:
+    """Somebody with a role, or nobody in particular."""
+
+    def __init__(self, site: str, role: str) -> None:
+        self.site, self.role = site, role
+        self.cookies = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies), _Stay)
+        self.etags: dict[str, str] = {}
+
+    def ask(
+        self,
+        address: str,
+        headers: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | list[tuple[str, str]] | None = None,
+    ) -> Answer:
+        """One request, whatever comes of it. Raises OSError where nothing answers."""
+        body = urlencode(data).encode() if data is not None else None
+        request = urllib.request.Request(urljoin(self.site, address), body, dict(headers or {}))
+        try:
+            response = self.opener.open(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
+            path = urlsplit(request.full_url)._replace(scheme="", netloc="").geturl()
+            return Answer(self.role, path, response.status, dict(response.headers), response.read())
+
+    def pulse(self, address: str) -> Answer:
+        """As a page's own pulse asks, with the version that this visitor has."""
+        headers = {**PULSE, "HX-Current-URL": urljoin(self.site, address)}
+        if etag := self.etags.get(address):
+            headers["If-None-Match"] = etag
+        answer = self.ask(address, headers)
+        if answer.status == 200 and (fresh := answer.headers.get("ETag")):
+            self.etags[address] = fresh
+        return answer
+
+    def call(self, method: str, address: str, headers: Mapping[str, str], body: Any = None) -> tuple[int, Any]:
+        """A call of the API: status and JSON."""
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(urljoin(self.site, address), data, dict(headers), method=method)
+        try:
+            response = self.opener.open(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
+            return response.status, json.loads(response.read())
+
+    def sign_in(self, link: str) -> None:
+        """Press the button behind a sign-in link."""
+        path = urlsplit(link).path
+        form = self.form(path, path)
+        answer = self.ask(path, data=form.data)
+        assert answer.status == 302, f"{self.role} cannot sign in: {answer.status}"
+
+    def form(self, page: str, action: str) -> Form:
+        """A form on a page, by where it is sent. Raises NoForm."""
+        answer = self.ask(page)
+        if found := answer.page.form_for(action):
+            return found
+        raise NoForm(f"{page} ({answer.status}) has no form for {action} that {self.role} could send")
+
+    def send(self, page: str, action: str, /, *more: tuple[str, str], **filled: str) -> Answer:
+        """Fill in a form of a page and send it to `action`; `more` are further fields, such as ticks."""
+        form = self.form(page, action)
+        token = [(name, value) for name, value in form.fields if name not in filled and name not in dict(more)]
+        return self.ask(action, data=[*token, *filled.items(), *more])
