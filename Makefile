@@ -2,7 +2,7 @@
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
 # make test-faults, make test-escape    the long suites: killed processes and every idea trained, attempts to get out
 # make test-crash                       kill -9 all through a landing, 20 times around each commit, on both databases (an hour)
-# make bench-policy                     the error rates of the decision policy, simulated
+# make bench-policy                     the error rates of the decision policy, simulated, also where somebody tries to move sigma
 # make bench-stacks                     how often the advice of a stack check is wrong, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
@@ -85,6 +85,7 @@ bench-decisions:
 bench-policy:
 	$(call install,requirements-dev.txt)
 	$(RUN) -m benchmarks.policy $(ARGS)
+	$(RUN) -m benchmarks.noise $(ARGS)
 
 bench-stacks:
 	$(call install,requirements-dev.txt)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import median
 
 from agent.diff import lines_of
 from agent.proposal import CATEGORIES, Context, Tried
@@ -133,7 +134,10 @@ def what_was_tried(history: Sequence[Tried], sigma: float | None) -> str:
 
 
 def by_category(history: Sequence[Tried]) -> str:
-    """A line for each category: how many were tried and solid, how they ended, mean and best effect."""
+    """A line for each category: how many were tried and solid, how they ended, median and best effect.
+
+    The median: one change that broke everything does not make a category look hopeless.
+    """
     lines = []
     for category in CATEGORIES:
         rows = [row for row in history if row.category == category]
@@ -142,7 +146,7 @@ def by_category(history: Sequence[Tried]) -> str:
             lines.append(f"{category}: nothing tried")
             continue
         broken = sum(row.outcome in ("crashed", "invalid", "duplicate") for row in rows)
-        told = f"mean {gain(sum(effects) / len(effects))}, best {gain(max(effects))}" if effects else "none measured"
+        told = f"median {gain(median(effects))}, best {gain(max(effects))}" if effects else "none measured"
         solid = sum(row.stage in SOLID for row in rows)
         lines.append(f"{category}: {len(rows)} tried, {solid} solid, {broken} crashed, invalid or duplicates; gains: {told}")
     return "\n".join(lines)

@@ -1,7 +1,11 @@
 """The policy in a simulated campaign, small here; `benchmarks/policy.py` runs it in full and checks every bound."""
 
+import numpy as np
 import pytest
 
+from benchmarks.noise import WORLDS, Meddling, pool_everything, pool_fresh
+from benchmarks.noise import missed_bounds as missed_noise_bounds
+from benchmarks.noise import simulate as simulate_noise
 from benchmarks.policy import CALM, DEFAULT, SCENARIOS, STRATEGIES, Scenario, Tally, missed_bounds, simulate
 
 REPLICATES, CANDIDATES = 12, 700
@@ -53,3 +57,24 @@ def test_a_missed_bound_is_said() -> None:
     assert len(missed_bounds(CALM[0], bad)) == 3
     assert missed_bounds(SCENARIOS[3], bad) == ["outliers: 50.0% false discoveries, at most 6% are allowed"]
     assert missed_bounds(CALM[0], Tally(replicates=1, accepted=12, false=0, runs=1100)) == []
+
+
+def world(name: str) -> Meddling:
+    return next(meddling for meddling in WORLDS if meddling.name == name)
+
+
+def test_sigma_as_it_is_pooled_is_true_whoever_tries_to_move_it_and_finds_go_on() -> None:
+    honest, sigmas = simulate_noise(world("honest"), pool_fresh, 3, 700)
+    assert 0.85 < np.median(sigmas) < 1.15
+    for name in ("one diverges on every third seed", "50 diverge on every third seed", "50 whose seeds do nothing"):
+        tally, sigmas = simulate_noise(world(name), pool_fresh, 3, 700)
+        assert 0.8 < np.median(sigmas) < 1.25, name
+        assert tally.found > 0.6 * honest.found, name
+    before, sigmas = simulate_noise(world("50 diverge on every third seed"), pool_everything, 3, 700)
+    assert np.max(sigmas) > 100 and before.found < 0.2 * honest.found, "which is what pooling everything did"
+
+
+def test_what_the_guard_of_sigma_missed_is_said() -> None:
+    bad = Tally(replicates=1, accepted=10, false=5, runs=1000)
+    assert len(missed_noise_bounds(WORLDS[0], bad, [3.0], 12.0)) == 3
+    assert missed_noise_bounds(WORLDS[0], Tally(1, 12, 0, 1000), [1.0], 12.0) == []

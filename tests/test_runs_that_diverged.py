@@ -110,7 +110,7 @@ def test_a_group_that_scatters_otherwise_is_recorded_and_said_on_both_pages(clie
     assert not Event.objects.filter(kind="noise changed").exists(), "nothing has changed"
     wild = make_candidate(project, effect=0.0, runs=1)
     for seed, score in ((11, 1.2), (12, 2.9), (13, 4.4)):
-        make_run(project.tip(), patch_set=wild.patch_set, seed=seed, score=score)
+        make_run(project.tip(), patch_set=wild.patch_set, seed=seed, score=score, purpose=Purpose.CONFIRM)
     make_evidence(wild.revision, [1.2, 2.9, 4.4])
     record(project)
     [event] = Event.objects.filter(kind="noise changed")
@@ -120,10 +120,20 @@ def test_a_group_that_scatters_otherwise_is_recorded_and_said_on_both_pages(clie
     assert Event.objects.filter(kind="noise changed").count() == 1, "once"
     client.force_login(make_user())
     page = client.get(project.get_absolute_url()).content.decode()
-    assert f"Left out: {wild}: 4 runs that scatter" in page
+    assert f"Left out: {wild}: 3 runs that scatter" in page
     candidate = Candidate.objects.get(pk=wild.pk)
     Candidate.objects.filter(pk=wild.pk).update(evidence=candidate.revision.evidence.latest("pk"))
     assert "Its own noise:</b> 3 runs that scatter" in client.get(wild.get_absolute_url()).content.decode()
+
+
+def test_runs_that_a_look_selected_are_no_part_of_the_noise() -> None:
+    """A second run only comes after a good first one: such pairs scatter too much, by a quarter of the variance."""
+    project = make_project()
+    before = project.noise()
+    candidate = make_candidate(project, effect=0.0, runs=1)
+    for seed, purpose in ((11, Purpose.SCREEN), (12, Purpose.REPLICATE)):
+        make_run(project.tip(), patch_set=candidate.patch_set, seed=seed, score=2.0 + seed, purpose=purpose)
+    assert project.noise() == before
 
 
 def test_a_large_change_of_sigma_is_recorded_and_said(client: Client) -> None:

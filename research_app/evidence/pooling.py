@@ -30,7 +30,8 @@ NAMED = 20  # groups that are left out and named; there may be more
 
 @dataclass(frozen=True)
 class Repeats:
-    """The scores of one tree's runs, which differ by seed alone. `anchor`: the baseline's."""
+    """The scores of one tree's runs, which differ by seed alone and were not selected by each other. `anchor`: the
+    baseline's."""
 
     name: str
     scores: list[float]

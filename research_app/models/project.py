@@ -89,8 +89,9 @@ class Project(models.Model):
     def noise(self, scale: str = SMALLEST, *, but: Collection[int] = (), judging: int | None = None) -> Noise | None:
         """Sigma of the score over seeds, from every group of repeated runs; None before there is any (one query).
 
-        What is being judged must not set its own standard: `but` are keys of runs, `judging` the key of a candidate, that are
-        left out.
+        Of candidates only runs that no look has selected count: whether there is a second run of a screening depends on the
+        first, so that these scatter too much. What is being judged must not set its own standard: `but` are keys of runs,
+        `judging` the key of a candidate, that are left out.
         """
         try:
             return pool_guarded(self._repeats(scale, but, judging))
@@ -108,7 +109,7 @@ class Project(models.Model):
     def _repeats(self, scale: str, but: Collection[int] = (), judging: int | None = None) -> list[Repeats]:
         """The scores of every group of repeated runs."""
         groups: dict[tuple[int, int | None], Repeats] = {}
-        rows = self.runs.scored().filter(scale=scale, budget_share=1.0, cell=None)
+        rows = self.runs.scored().filter(scale=scale, budget_share=1.0, cell=None).unselected()
         rows = rows.exclude(pk__in=but) if but else rows
         names = ("baseline_id", "patch_set_id", "patch_set__candidate_id", "patch_set__candidate__number", "score")
         for baseline, patch_set, candidate, number, score in rows.order_by("pk").values_list(*names):

@@ -81,6 +81,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs with a score."""
         return self.filter(outcome=Outcome.completed)
 
+    def unselected(self) -> Self:
+        """Runs of the baseline, and those of candidates that were asked for whatever the ones before them scored."""
+        return self.exclude(purpose__in=(Purpose.SCREEN, Purpose.REPLICATE))
+
     def scored(self) -> Self:
         """Completed runs whose score can enter a mean: beyond LARGEST_SCORE a run diverged, whatever its row says."""
         return self.completed().filter(score__gte=-LARGEST_SCORE, score__lte=LARGEST_SCORE)
