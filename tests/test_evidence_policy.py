@@ -78,7 +78,7 @@ def test_a_found_gain_is_not_dropped_for_being_smaller_than_the_drop_rule() -> N
 
 
 def test_too_small_a_bank_is_named_with_what_to_run() -> None:
-    with pytest.raises(TooFewRuns, match="baseline bank: 3 of 4 runs have a score; run 1 more"):
+    with pytest.raises(TooFewRuns, match="reference runs of the baseline: 3 of 4 runs have a score; run 1 more"):
         decide(POLICY, 1.0, [0.0] * 3, [-1.0])
     with pytest.raises(TooFewRuns, match="candidate: 0 of 1"):
         decide(POLICY, 1.0, BANK, [])

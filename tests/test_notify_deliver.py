@@ -51,8 +51,8 @@ def test_who_may_approve_is_told_by_webhook_as_slack_takes_it(project: Project, 
     send_all()
     [post] = hook.posts
     assert list(post) == ["text"]
-    assert post["text"].splitlines()[0] == "*C-1 of demo waits at gate 2*"
-    assert "<http://127.0.0.1:8000/projects/demo/candidates/1/|C-1 of demo waits at gate 2>" in post["text"]
+    assert post["text"].splitlines()[0] == "*C-1 of demo awaits landing approval*"
+    assert "<http://127.0.0.1:8000/projects/demo/candidates/1/|C-1 of demo awaits landing approval>" in post["text"]
     assert re.search(
         r"Evidence: solid, gain \+0\.\d+ bits per byte, 95% interval \+0\.\d+ … \+0\.\d+ \(positive is better\)", post["text"]
     )
@@ -77,7 +77,7 @@ def test_an_email_says_what_waits_why_and_where_and_an_agents_words_make_no_head
     send_all()
     assert mail.recipients == ["ada@example.org"]
     message = message_from_string(mail.mails[0], policy=default)
-    assert message["Subject"] == "C-1 of demo waits at gate 2"
+    assert message["Subject"] == "C-1 of demo awaits landing approval"
     assert message["Bcc"] is None and message["From"] == "signoff@example.org"
     body = message.get_content()
     assert "Bcc: all@example.org" in body and "/projects/demo/candidates/1/" in body
@@ -92,7 +92,7 @@ def test_without_a_mail_server_mails_become_files(project: Project, settings: Se
     arrive(project)
     send_all()
     [file] = tmp_path.iterdir()
-    assert "Subject: C-1 of demo waits at gate 2" in file.read_text()
+    assert "Subject: C-1 of demo awaits landing approval" in file.read_text()
 
 
 def test_no_secret_is_in_what_is_sent_or_written_down(project: Project, hook: Webhook, mail: Mailbox) -> None:

@@ -193,7 +193,7 @@ def test_the_browser_is_told_of_turns_and_of_nothing_when_none_is_new(project: P
     arrive(project)
     response = client.get("/turns.json")
     [turn] = response.json()["turns"]
-    assert turn["title"] == "C-1 of demo waits at gate 2" and turn["address"] == "/projects/demo/candidates/1/"
+    assert turn["title"] == "C-1 of demo awaits landing approval" and turn["address"] == "/projects/demo/candidates/1/"
     again = client.get("/turns.json", headers={"If-None-Match": response.headers["ETag"]})
     assert again.status_code == 304
     assert signed_in("vera", role="viewer").get("/turns.json").json() == {"turns": []}

@@ -193,7 +193,7 @@ def test_several_are_archived_at_once_and_those_that_refuse_are_named(client: Cl
     said = page.content.decode()
     assert page.redirect_chain == [(f"{LIST}?sort=oldest", 302)]
     assert "1 candidate archived." in said
-    assert "1 left as they are. C-1: C-1 is ready: only what was discarded can be put away." in said
+    assert "1 candidate left as it is. C-1: C-1 is awaiting landing approval: only what was discarded can be put away." in said
     client.post(f"{LIST}bulk/", {"action": "unarchive", "pick": ["2", "3"]})
     assert not Candidate.objects.exclude(archived_at=None).exists()
 

@@ -130,11 +130,11 @@ def test_a_device_that_refuses_work_says_why_and_how_to_mend_it(client: Client, 
     refusal = "The sandbox is at level none, below basic. Install bubblewrap: apt-get install bubblewrap."
     make_device(refusal=refusal)
     page = text(client, "/fleet/")
-    assert "refuses work" in page
+    assert "rejecting runs" in page
     assert refusal in page
     candidate = make_candidate(project, effect=None, stage=Stage.SCREENING)
     make_run(project.tip(), patch_set=candidate.patch_set, state=State.QUEUED)
-    assert "every cpu worker refuses work" in text(client)
+    assert "every cpu worker rejects runs" in text(client)
 
 
 @pytest.mark.parametrize(("level", "tone"), [("none", "warn"), ("basic", "mute"), ("strong", "mute")])

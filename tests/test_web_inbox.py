@@ -127,10 +127,10 @@ def test_changes_are_asked_of_the_person_who_submitted_and_never_of_an_agent() -
     make_candidate(project, stage=Stage.CHANGES, submitted_by=ada, why="Say what happens at M.")
     make_candidate(project, edits=LAYERS, stage=Stage.CHANGES, author="claude", hypothesis="Of an agent")
     page = inbox(ada)
-    assert "Changes are asked of you" in page
+    assert "Changes requested" in page
     assert "Say what happens at M." in page
     assert "Of an agent" not in page
-    assert "Changes are asked" not in inbox(make_user("grace"))
+    assert "Changes requested" not in inbox(make_user("grace"))
 
 
 def test_a_conflict_goes_back_to_the_person_who_submitted_until_it_is_archived() -> None:
@@ -184,7 +184,7 @@ def expects(project: Project) -> str:
 
 def test_an_empty_inbox_says_what_the_loop_does_and_when_something_is_expected() -> None:
     project = make_project()
-    assert "No cpu worker was heard of lately" in expects(project)
+    assert "No cpu worker is online" in expects(project)
     device = make_device()
     assert "Nothing is expected before somebody asks for candidates." in expects(project)
     Round.objects.create(project=project, proposers=["knobs"], wanted=12, opened_by="ada")

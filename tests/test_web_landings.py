@@ -136,7 +136,7 @@ def test_a_doubted_gain_is_flagged_where_the_landing_stands(client: Client, proj
     Landing.objects.filter(pk=landing.pk).update(doubt="Stack check 3 on baseline 1 measured +0.00010 for it, not a gain.")
     for address in (BASELINE, QUEUE, "/projects/demo/history/?show=landings"):
         assert "Stack check 3 on baseline 1 measured" in text(client, address)
-    assert "gain doubted" in text(client, BASELINE)
+    assert "gain under question" in text(client, BASELINE)
 
 
 def test_time_to_target_is_read_off_the_runs_of_each_version_and_not_off_a_sum(client: Client, project: Project) -> None:

@@ -175,7 +175,7 @@ def test_the_project_page_tells_stages_runs_and_the_baseline(client: Client, pro
 def test_runs_that_wait_without_a_worker_are_explained(client: Client, project: Project) -> None:
     candidate = make_candidate(project, stage=Stage.SCREENING, effect=None)
     make_run(project.tip(), patch_set=candidate.patch_set, state=State.QUEUED)
-    assert "no cpu worker was heard of lately" in text(client, "/projects/demo/")
+    assert "no cpu worker is online" in text(client, "/projects/demo/")
 
 
 def test_the_rate_and_the_use_of_devices_are_those_of_the_last_hour(client: Client, project: Project) -> None:
@@ -208,7 +208,7 @@ def test_a_device_that_is_silent_is_marked(client: Client) -> None:
     make_device("here", sandbox_level="strong")
     make_device("gone", seen_at=timezone.now() - timedelta(minutes=5))
     page = text(client, "/fleet/")
-    assert page.count("not heard of") == 1
+    assert page.count("offline") == 1
     assert "sandbox strong" in page
     assert "sandbox none" in page
 

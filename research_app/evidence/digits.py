@@ -102,9 +102,9 @@ def share(value: float | None, decimals: int = 0, *, signed: bool = False) -> st
     return minus(f"+{text}%" if signed and value > 0 else f"{text}%")
 
 
-def in_sigma(value: float) -> str:
+def in_sigma(value: float, decimals: int = 1) -> str:
     """A gain in units of the run-to-run noise: `+1.4 σ`."""
-    return f"{minus(f'{value:+.1f}') if abs(value) < 1000 else written(value, signed=True)} σ"
+    return f"{minus(f'{value:+.{decimals}f}') if abs(value) < 1000 else written(value, signed=True)} σ"
 
 
 def written(value: float | None, error: float | None = None, *, digits: int = 3, signed: bool = False) -> str:

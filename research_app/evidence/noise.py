@@ -189,7 +189,7 @@ def drift_over_time(times: Sequence[float], scores: Sequence[float]) -> NoiseChe
     change = slope * (max(times) - min(times))
     holds = p_value >= DRIFT_ALPHA
     sentence = f"scores of one tree moved by {gain(change)} over the period ({digits.p_value(p_value)})"
-    return NoiseCheck(holds, slope, p_value, sentence + ("" if holds else "; renew the baseline bank"))
+    return NoiseCheck(holds, slope, p_value, sentence + ("" if holds else "; measure the reference runs again"))
 
 
 def prior_spread(effects: Sequence[float], standard_errors: Sequence[float], floor: float) -> float:

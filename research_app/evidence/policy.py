@@ -151,7 +151,7 @@ def decide(
     A boundary that is crossed wins over the drop rule: what was found is not futile. Raises TooFewRuns when the bank is
     smaller than the policy's, TooManyRuns beyond n_max, BadScore and BadSigma.
     """
-    require_runs(baseline, policy.bank, "baseline bank")
+    require_runs(baseline, policy.bank, "reference runs of the baseline")
     runs = len(candidate)
     if runs > policy.n_max:
         raise TooManyRuns(f"candidate has {runs} runs, the policy stops at {policy.n_max}: judge the first {policy.n_max}")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from django.db.models import Count, Max, Min, Q
 
+from research_app.evidence import digits
 from research_app.models import BaselineVersion, Project, Purpose, Run, State
 from training.spec import Outcome
 
@@ -131,7 +132,8 @@ def _judged(project: Project, number: int, bank: _Bank, reasons: Mapping[int, st
         return BaselineTrouble(project, number, "failed", cause, advice, blocking=lacking)
     if bank.completed > 1 and bank.scores[0] == bank.scores[1]:
         which = f"All {bank.completed}" if not bank.unfinished else f"The first {bank.completed}"
-        cause = f"{which} runs of baseline {number} scored exactly the same, {bank.scores[0]:.6g}, whatever their seed"
+        score = digits.number(bank.scores[0], 6)
+        cause = f"{which} runs of baseline {number} scored exactly the same, {score}, whatever their seed"
         return BaselineTrouble(project, number, "seed", cause, SEED, blocking=not lacking and not bank.unfinished)
     if bank.overspent:
         cause = f"{bank.overspent} of {_count(bank.asked)} of baseline {number} spent more than their budget"

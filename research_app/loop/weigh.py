@@ -8,7 +8,7 @@ from typing import Any
 
 from research_app.evidence.apart import places_apart
 from research_app.evidence.difference import Difference, Direction, from_estimate, in_words
-from research_app.evidence.digits import Gain, in_sigma, minus, number, p_value
+from research_app.evidence.digits import Gain, in_sigma, number, p_value
 from research_app.evidence.errors import BadScore, EvidenceError, require_finite
 from research_app.evidence.guards import failed_guards
 from research_app.evidence.health import Health, RunFacts, check
@@ -194,9 +194,7 @@ def _verdict_of(decision: Decision, policy: Policy, found: Difference, runs: int
 def effect_and_line(effect: float, line: float) -> tuple[str, str]:
     """An effect in sigma and the line that it lies below, with digits that show it: `+0.87 σ` and `0.90 σ`."""
     places = places_apart(effect, line, decimals=1, nothing=True)
-    if places == 1:
-        return in_sigma(effect), f"{number(line)} σ"
-    return f"{minus(f'{effect:+.{places}f}')} σ", f"{line:.{places}f} σ"
+    return in_sigma(effect, places), f"{number(line) if places == 1 else f'{line:.{places}f}'} σ"
 
 
 def _verdict_of_confirmation(found: Confirmation, runs: int) -> tuple[Verdict, str]:

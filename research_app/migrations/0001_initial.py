@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,394 +16,737 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='BaselineVersion',
+            name="BaselineVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('commit', models.CharField(max_length=40)),
-                ('tree', models.CharField(max_length=40)),
-                ('moved_outside', models.BooleanField(default=False, help_text='The branch was moved by hand, not by a landing')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("commit", models.CharField(max_length=40)),
+                ("tree", models.CharField(max_length=40)),
+                (
+                    "moved_outside",
+                    models.BooleanField(default=False, help_text="The branch was moved by hand, not by a landing"),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['project', 'number'],
+                "ordering": ["project", "number"],
             },
         ),
         migrations.CreateModel(
-            name='Device',
+            name="Device",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Host and queue, for example box/train.cpu.0', max_length=200, unique=True)),
-                ('kind', models.CharField(help_text='cpu or cuda', max_length=20)),
-                ('index', models.PositiveSmallIntegerField(default=0)),
-                ('description', models.CharField(blank=True, max_length=200)),
-                ('sandbox_level', models.CharField(default='none', max_length=10)),
-                ('sandbox_advice', models.TextField(blank=True, help_text='Why no better sandbox holds on its machine, and the fix')),
-                ('refusal', models.TextField(blank=True, help_text='Why its worker takes no work, with the fix; empty when it does')),
-                ('seen_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(help_text="Host and queue, for example box/train.cpu.0", max_length=200, unique=True),
+                ),
+                ("kind", models.CharField(help_text="cpu or cuda", max_length=20)),
+                ("index", models.PositiveSmallIntegerField(default=0)),
+                ("description", models.CharField(blank=True, max_length=200)),
+                ("sandbox_level", models.CharField(default="none", max_length=10)),
+                (
+                    "sandbox_advice",
+                    models.TextField(blank=True, help_text="Why no better sandbox holds on its machine, and the fix"),
+                ),
+                (
+                    "refusal",
+                    models.TextField(blank=True, help_text="Why its worker takes no work, with the fix; empty when it does"),
+                ),
+                ("seen_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Evidence',
+            name="Evidence",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('scale', models.CharField(default='S', max_length=10)),
-                ('policy_version', models.PositiveIntegerField()),
-                ('verdict', models.CharField(choices=[('invalid', 'invalid'), ('drop', 'drop'), ('more_runs_needed', 'more runs needed'), ('solid', 'solid'), ('inconclusive', 'inconclusive')], max_length=20)),
-                ('reason', models.TextField(help_text='Why this verdict, in a sentence')),
-                ('effect', models.FloatField(blank=True, null=True)),
-                ('standard_error', models.FloatField(blank=True, null=True)),
-                ('low', models.FloatField(blank=True, help_text='95% interval of the effect', null=True)),
-                ('high', models.FloatField(blank=True, null=True)),
-                ('sigma', models.FloatField(blank=True, null=True)),
-                ('baseline_mean', models.FloatField(blank=True, null=True)),
-                ('candidate_mean', models.FloatField(blank=True, null=True)),
-                ('baseline_n', models.PositiveSmallIntegerField(default=0)),
-                ('candidate_n', models.PositiveSmallIntegerField(default=0)),
-                ('numbers', models.JSONField(default=dict, help_text='Everything else: runs with scores, data and code hashes, health')),
-                ('content_hash', models.CharField(max_length=64)),
-                ('frozen_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("scale", models.CharField(default="S", max_length=10)),
+                ("policy_version", models.PositiveIntegerField()),
+                (
+                    "verdict",
+                    models.CharField(
+                        choices=[
+                            ("invalid", "invalid"),
+                            ("drop", "drop"),
+                            ("more_runs_needed", "more runs needed"),
+                            ("solid", "solid"),
+                            ("inconclusive", "inconclusive"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("reason", models.TextField(help_text="Why this verdict, in a sentence")),
+                ("effect", models.FloatField(blank=True, null=True)),
+                ("standard_error", models.FloatField(blank=True, null=True)),
+                ("low", models.FloatField(blank=True, help_text="95% interval of the effect", null=True)),
+                ("high", models.FloatField(blank=True, null=True)),
+                ("sigma", models.FloatField(blank=True, null=True)),
+                ("baseline_mean", models.FloatField(blank=True, null=True)),
+                ("candidate_mean", models.FloatField(blank=True, null=True)),
+                ("baseline_n", models.PositiveSmallIntegerField(default=0)),
+                ("candidate_n", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "numbers",
+                    models.JSONField(default=dict, help_text="Everything else: runs with scores, data and code hashes, health"),
+                ),
+                ("content_hash", models.CharField(max_length=64)),
+                ("frozen_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('task', models.CharField(max_length=60)),
-                ('object_id', models.BigIntegerField()),
-                ('queue', models.CharField(max_length=60)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("task", models.CharField(max_length=60)),
+                ("object_id", models.BigIntegerField()),
+                ("queue", models.CharField(max_length=60)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Project',
+            name="Project",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(max_length=49, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9-]{0,48}\\Z', 'A project name has lower-case letters, digits and hyphens, at most 49.')])),
-                ('source', models.CharField(blank=True, help_text='Path or URL it was copied from; empty: default target', max_length=500)),
-                ('config', models.JSONField(help_text='The validated project file, see research_app/project_file.py')),
-                ('data_hash', models.CharField(blank=True, help_text='Content hash of the corpus; empty: the code brings its own data', max_length=64)),
-                ('paused', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('policy_version', models.PositiveIntegerField(default=1)),
-                ('last_number', models.PositiveIntegerField(default=0, help_text='Number of the newest candidate')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "slug",
+                    models.CharField(
+                        max_length=49,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9-]{0,48}\\Z",
+                                "A project name has lower-case letters, digits and hyphens, at most 49.",
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        blank=True, help_text="Path or URL it was copied from; empty: default target", max_length=500
+                    ),
+                ),
+                ("config", models.JSONField(help_text="The validated project file, see research_app/project_file.py")),
+                (
+                    "data_hash",
+                    models.CharField(
+                        blank=True, help_text="Content hash of the corpus; empty: the code brings its own data", max_length=64
+                    ),
+                ),
+                ("paused", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("policy_version", models.PositiveIntegerField(default=1)),
+                ("last_number", models.PositiveIntegerField(default=0, help_text="Number of the newest candidate")),
             ],
         ),
         migrations.CreateModel(
-            name='Run',
+            name="Run",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fence_token', models.PositiveBigIntegerField(default=0)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('leased_by', models.CharField(blank=True, max_length=200)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('last_error', models.TextField(blank=True, help_text='What stopped the last attempt, for the person who looks after it')),
-                ('purpose', models.CharField(choices=[('rejudge', 'judge again before landing'), ('bank', 'baseline bank'), ('confirm', 'confirmation'), ('replicate', 'replication'), ('screen', 'screening'), ('curve', 'baseline at another budget')], max_length=10)),
-                ('priority', models.PositiveSmallIntegerField()),
-                ('queue', models.CharField(max_length=60)),
-                ('commit', models.CharField(help_text='The tree that is trained', max_length=40)),
-                ('scale', models.CharField(default='S', max_length=10)),
-                ('seed', models.PositiveIntegerField()),
-                ('budget_share', models.FloatField(default=1.0, help_text="Share of the project's budget; others than 1 make the loss curve")),
-                ('state', models.CharField(choices=[('queued', 'queued'), ('running', 'running'), ('finished', 'finished'), ('stuck', 'needs attention')], default='queued', max_length=10)),
-                ('outcome', models.CharField(blank=True, choices=[('completed', 'completed'), ('crashed', 'crashed'), ('timed_out', 'timed out'), ('out_of_memory', 'out of memory'), ('not_finite', 'not finite'), ('no_score', 'no score'), ('cancelled', 'cancelled')], max_length=20)),
-                ('reason', models.TextField(blank=True)),
-                ('score', models.FloatField(blank=True, null=True)),
-                ('score_by_source', models.JSONField(default=dict)),
-                ('hidden_score', models.FloatField(blank=True, help_text='On the hidden shard; confirming runs alone', null=True)),
-                ('self_reported', models.BooleanField(default=False)),
-                ('facts', models.JSONField(default=dict, help_text='Measured: parameters, steps, tokens, FLOPs, peak memory …')),
-                ('sandbox_level', models.CharField(blank=True, max_length=10)),
-                ('exit_code', models.IntegerField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('train_seconds', models.FloatField(blank=True, null=True)),
-                ('progress', models.FloatField(default=0.0, help_text='Share of the budget used, 0 to 1')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("fence_token", models.PositiveBigIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("leased_by", models.CharField(blank=True, max_length=200)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "last_error",
+                    models.TextField(blank=True, help_text="What stopped the last attempt, for the person who looks after it"),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[
+                            ("rejudge", "judge again before landing"),
+                            ("bank", "baseline bank"),
+                            ("confirm", "confirmation"),
+                            ("replicate", "replication"),
+                            ("screen", "screening"),
+                            ("curve", "baseline at another budget"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("priority", models.PositiveSmallIntegerField()),
+                ("queue", models.CharField(max_length=60)),
+                ("commit", models.CharField(help_text="The tree that is trained", max_length=40)),
+                ("scale", models.CharField(default="S", max_length=10)),
+                ("seed", models.PositiveIntegerField()),
+                (
+                    "budget_share",
+                    models.FloatField(
+                        default=1.0, help_text="Share of the project's budget; others than 1 make the loss curve"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("finished", "finished"),
+                            ("stuck", "needs attention"),
+                        ],
+                        default="queued",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("completed", "completed"),
+                            ("crashed", "crashed"),
+                            ("timed_out", "timed out"),
+                            ("out_of_memory", "out of memory"),
+                            ("not_finite", "not finite"),
+                            ("no_score", "no score"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("reason", models.TextField(blank=True)),
+                ("score", models.FloatField(blank=True, null=True)),
+                ("score_by_source", models.JSONField(default=dict)),
+                (
+                    "hidden_score",
+                    models.FloatField(blank=True, help_text="On the hidden shard; confirming runs alone", null=True),
+                ),
+                ("self_reported", models.BooleanField(default=False)),
+                (
+                    "facts",
+                    models.JSONField(default=dict, help_text="Measured: parameters, steps, tokens, FLOPs, peak memory …"),
+                ),
+                ("sandbox_level", models.CharField(blank=True, max_length=10)),
+                ("exit_code", models.IntegerField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("train_seconds", models.FloatField(blank=True, null=True)),
+                ("progress", models.FloatField(default=0.0, help_text="Share of the budget used, 0 to 1")),
             ],
         ),
         migrations.CreateModel(
-            name='TaskLease',
+            name="TaskLease",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fence_token', models.PositiveBigIntegerField(default=0)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('leased_by', models.CharField(blank=True, max_length=200)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('last_error', models.TextField(blank=True, help_text='What stopped the last attempt, for the person who looks after it')),
-                ('name', models.CharField(max_length=60, unique=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("fence_token", models.PositiveBigIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("leased_by", models.CharField(blank=True, max_length=200)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "last_error",
+                    models.TextField(blank=True, help_text="What stopped the last attempt, for the person who looks after it"),
+                ),
+                ("name", models.CharField(max_length=60, unique=True)),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Candidate',
+            name="Candidate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fence_token', models.PositiveBigIntegerField(default=0)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('leased_by', models.CharField(blank=True, max_length=200)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('last_error', models.TextField(blank=True, help_text='What stopped the last attempt, for the person who looks after it')),
-                ('number', models.PositiveIntegerField()),
-                ('hypothesis', models.TextField()),
-                ('category', models.CharField(choices=[('architecture', 'architecture'), ('optimiser', 'optimiser'), ('schedule', 'schedule'), ('data', 'data'), ('initialisation', 'initialisation'), ('regularisation', 'regularisation'), ('systems', 'systems'), ('simplification', 'simplification')], max_length=20)),
-                ('expected_effect', models.CharField(blank=True, max_length=500)),
-                ('author_kind', models.CharField(choices=[('agent', 'agent'), ('search', 'search'), ('person', 'person')], max_length=10)),
-                ('author', models.CharField(help_text='Name of the proposer or person', max_length=100)),
-                ('proposed', models.JSONField(default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}')),
-                ('details', models.JSONField(default=dict, help_text='What the proposer wants to be told again, for example constants')),
-                ('aa', models.BooleanField(default=False, help_text='An A/A candidate: it changes nothing. Shown once it is decided')),
-                ('stage', models.CharField(choices=[('proposed', 'proposed'), ('checking', 'checking'), ('screening', 'screening'), ('replicating', 'replicating'), ('confirming', 'confirming'), ('shortlisted', 'shortlisted'), ('scaling_up', 'scaling up'), ('ready', 'ready'), ('landing', 'landing'), ('landed', 'landed'), ('invalid', 'invalid'), ('crashed', 'crashed'), ('dropped', 'dropped'), ('inconclusive', 'inconclusive'), ('rejected', 'rejected'), ('no_transfer', 'no transfer'), ('conflict', 'conflict')], default='proposed', max_length=15)),
-                ('stage_since', models.DateTimeField(default=django.utils.timezone.now)),
-                ('why', models.TextField(blank=True, help_text='Why it is at this stage, in a sentence')),
-                ('needs_attention', models.TextField(blank=True, help_text='Why the machine gave up, with what to do')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('base', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='candidates', to='research_app.baselineversion')),
-                ('submitted_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('evidence', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='current_of', to='research_app.evidence')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("fence_token", models.PositiveBigIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("leased_by", models.CharField(blank=True, max_length=200)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "last_error",
+                    models.TextField(blank=True, help_text="What stopped the last attempt, for the person who looks after it"),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("hypothesis", models.TextField()),
+                (
+                    "category",
+                    models.CharField(
+                        choices=[
+                            ("architecture", "architecture"),
+                            ("optimiser", "optimiser"),
+                            ("schedule", "schedule"),
+                            ("data", "data"),
+                            ("initialisation", "initialisation"),
+                            ("regularisation", "regularisation"),
+                            ("systems", "systems"),
+                            ("simplification", "simplification"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("expected_effect", models.CharField(blank=True, max_length=500)),
+                (
+                    "author_kind",
+                    models.CharField(choices=[("agent", "agent"), ("search", "search"), ("person", "person")], max_length=10),
+                ),
+                ("author", models.CharField(help_text="Name of the proposer or person", max_length=100)),
+                (
+                    "proposed",
+                    models.JSONField(
+                        default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}'
+                    ),
+                ),
+                (
+                    "details",
+                    models.JSONField(default=dict, help_text="What the proposer wants to be told again, for example constants"),
+                ),
+                (
+                    "aa",
+                    models.BooleanField(
+                        default=False, help_text="An A/A candidate: it changes nothing. Shown once it is decided"
+                    ),
+                ),
+                (
+                    "stage",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "proposed"),
+                            ("checking", "checking"),
+                            ("screening", "screening"),
+                            ("replicating", "replicating"),
+                            ("confirming", "confirming"),
+                            ("shortlisted", "shortlisted"),
+                            ("scaling_up", "scaling up"),
+                            ("ready", "ready"),
+                            ("landing", "landing"),
+                            ("landed", "landed"),
+                            ("invalid", "invalid"),
+                            ("crashed", "crashed"),
+                            ("dropped", "dropped"),
+                            ("inconclusive", "inconclusive"),
+                            ("rejected", "rejected"),
+                            ("no_transfer", "no transfer"),
+                            ("conflict", "conflict"),
+                        ],
+                        default="proposed",
+                        max_length=15,
+                    ),
+                ),
+                ("stage_since", models.DateTimeField(default=django.utils.timezone.now)),
+                ("why", models.TextField(blank=True, help_text="Why it is at this stage, in a sentence")),
+                ("needs_attention", models.TextField(blank=True, help_text="Why the machine gave up, with what to do")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "base",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="candidates",
+                        to="research_app.baselineversion",
+                    ),
+                ),
+                (
+                    "submitted_by",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "evidence",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="current_of",
+                        to="research_app.evidence",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='PatchSet',
+            name="PatchSet",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('base_commit', models.CharField(max_length=40)),
-                ('commit', models.CharField(max_length=40)),
-                ('tree', models.CharField(max_length=40)),
-                ('diff', models.TextField()),
-                ('diff_hash', models.CharField(max_length=64)),
-                ('syntax_hash', models.CharField(help_text='Hash of the normalised syntax tree: finds duplicates', max_length=64)),
-                ('files', models.JSONField(default=list, help_text='[{path, kind, added, removed}]')),
-                ('flags', models.JSONField(default=list, help_text='Risky edits: [{detector, level, sentence, path, line}]')),
-                ('rebased', models.BooleanField(default=False, help_text='Made by Signoff: the same diff on a newer baseline')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('base', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='patch_sets', to='research_app.baselineversion')),
-                ('candidate', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='patch_sets', to='research_app.candidate')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("base_commit", models.CharField(max_length=40)),
+                ("commit", models.CharField(max_length=40)),
+                ("tree", models.CharField(max_length=40)),
+                ("diff", models.TextField()),
+                ("diff_hash", models.CharField(max_length=64)),
+                (
+                    "syntax_hash",
+                    models.CharField(help_text="Hash of the normalised syntax tree: finds duplicates", max_length=64),
+                ),
+                ("files", models.JSONField(default=list, help_text="[{path, kind, added, removed}]")),
+                ("flags", models.JSONField(default=list, help_text="Risky edits: [{detector, level, sentence, path, line}]")),
+                ("rebased", models.BooleanField(default=False, help_text="Made by Signoff: the same diff on a newer baseline")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "base",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="patch_sets",
+                        to="research_app.baselineversion",
+                    ),
+                ),
+                (
+                    "candidate",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="patch_sets", to="research_app.candidate"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['candidate', 'number'],
+                "ordering": ["candidate", "number"],
             },
         ),
         migrations.AddField(
-            model_name='evidence',
-            name='patch_set',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='evidence', to='research_app.patchset'),
+            model_name="evidence",
+            name="patch_set",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="evidence", to="research_app.patchset"
+            ),
         ),
         migrations.AddField(
-            model_name='candidate',
-            name='patch_set',
-            field=models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='current_of', to='research_app.patchset'),
+            model_name="candidate",
+            name="patch_set",
+            field=models.OneToOneField(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="current_of",
+                to="research_app.patchset",
+            ),
         ),
         migrations.CreateModel(
-            name='Landing',
+            name="Landing",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fence_token', models.PositiveBigIntegerField(default=0)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('leased_by', models.CharField(blank=True, max_length=200)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('last_error', models.TextField(blank=True, help_text='What stopped the last attempt, for the person who looks after it')),
-                ('state', models.CharField(choices=[('queued', 'queued'), ('rejudging', 'judged again on the new baseline'), ('landed', 'landed'), ('returned', 'returned')], default='queued', max_length=10)),
-                ('reason', models.TextField(blank=True, help_text='What it waits for, or why it left the queue')),
-                ('commit', models.CharField(blank=True, max_length=40)),
-                ('queued_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('candidate', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='landings', to='research_app.candidate')),
-                ('version', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='landing', to='research_app.baselineversion')),
-                ('patch_set', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='landings', to='research_app.patchset')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='landings', to='research_app.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("fence_token", models.PositiveBigIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("leased_by", models.CharField(blank=True, max_length=200)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "last_error",
+                    models.TextField(blank=True, help_text="What stopped the last attempt, for the person who looks after it"),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("rejudging", "judged again on the new baseline"),
+                            ("landed", "landed"),
+                            ("returned", "returned"),
+                        ],
+                        default="queued",
+                        max_length=10,
+                    ),
+                ),
+                ("reason", models.TextField(blank=True, help_text="What it waits for, or why it left the queue")),
+                ("commit", models.CharField(blank=True, max_length=40)),
+                ("queued_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "candidate",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="landings", to="research_app.candidate"
+                    ),
+                ),
+                (
+                    "version",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="landing",
+                        to="research_app.baselineversion",
+                    ),
+                ),
+                (
+                    "patch_set",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="landings", to="research_app.patchset"
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="landings", to="research_app.project"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('sequence', models.PositiveBigIntegerField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('kind', models.CharField(max_length=60)),
-                ('actor', models.CharField(max_length=200)),
-                ('subject_type', models.CharField(max_length=60)),
-                ('subject_id', models.BigIntegerField()),
-                ('data', models.JSONField(default=dict)),
-                ('previous_hash', models.CharField(max_length=64)),
-                ('hash', models.CharField(max_length=64)),
-                ('project', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='research_app.project')),
+                ("sequence", models.PositiveBigIntegerField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField()),
+                ("kind", models.CharField(max_length=60)),
+                ("actor", models.CharField(max_length=200)),
+                ("subject_type", models.CharField(max_length=60)),
+                ("subject_id", models.BigIntegerField()),
+                ("data", models.JSONField(default=dict)),
+                ("previous_hash", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, to="research_app.project"
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='candidate',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='candidates', to='research_app.project'),
+            model_name="candidate",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="candidates", to="research_app.project"
+            ),
         ),
         migrations.AddField(
-            model_name='baselineversion',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='baseline_versions', to='research_app.project'),
+            model_name="baselineversion",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="baseline_versions", to="research_app.project"
+            ),
         ),
         migrations.CreateModel(
-            name='Review',
+            name="Review",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('gate', models.PositiveSmallIntegerField(choices=[(1, 'gate 1: approve the scale-up'), (2, 'gate 2: approve for the baseline')])),
-                ('decision', models.CharField(choices=[('approve', 'approved'), ('reject', 'rejected')], max_length=10)),
-                ('reason', models.TextField(blank=True)),
-                ('against_verdict', models.BooleanField(default=False)),
-                ('diff_hash', models.CharField(max_length=64)),
-                ('base_commit', models.CharField(max_length=40)),
-                ('evidence_hash', models.CharField(max_length=64)),
-                ('policy_version', models.PositiveIntegerField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('voided_at', models.DateTimeField(blank=True, null=True)),
-                ('void_reason', models.TextField(blank=True)),
-                ('candidate', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to='research_app.candidate')),
-                ('patch_set', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to='research_app.patchset')),
-                ('reviewer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "gate",
+                    models.PositiveSmallIntegerField(
+                        choices=[(1, "gate 1: approve the scale-up"), (2, "gate 2: approve for the baseline")]
+                    ),
+                ),
+                ("decision", models.CharField(choices=[("approve", "approved"), ("reject", "rejected")], max_length=10)),
+                ("reason", models.TextField(blank=True)),
+                ("against_verdict", models.BooleanField(default=False)),
+                ("diff_hash", models.CharField(max_length=64)),
+                ("base_commit", models.CharField(max_length=40)),
+                ("evidence_hash", models.CharField(max_length=64)),
+                ("policy_version", models.PositiveIntegerField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("voided_at", models.DateTimeField(blank=True, null=True)),
+                ("void_reason", models.TextField(blank=True)),
+                (
+                    "candidate",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="reviews", to="research_app.candidate"
+                    ),
+                ),
+                (
+                    "patch_set",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="reviews", to="research_app.patchset"
+                    ),
+                ),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="reviews", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Round',
+            name="Round",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fence_token', models.PositiveBigIntegerField(default=0)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('leased_by', models.CharField(blank=True, max_length=200)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('last_error', models.TextField(blank=True, help_text='What stopped the last attempt, for the person who looks after it')),
-                ('proposers', models.JSONField(default=list, help_text='Names of proposers, taken in turn')),
-                ('wanted', models.PositiveIntegerField(blank=True, null=True)),
-                ('opened_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('opened_by', models.CharField(max_length=200)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('note', models.CharField(blank=True, help_text='What the proposer said last, where it had nothing to propose', max_length=500)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rounds', to='research_app.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("fence_token", models.PositiveBigIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("leased_by", models.CharField(blank=True, max_length=200)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "last_error",
+                    models.TextField(blank=True, help_text="What stopped the last attempt, for the person who looks after it"),
+                ),
+                ("proposers", models.JSONField(default=list, help_text="Names of proposers, taken in turn")),
+                ("wanted", models.PositiveIntegerField(blank=True, null=True)),
+                ("opened_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("opened_by", models.CharField(max_length=200)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "note",
+                    models.CharField(
+                        blank=True, help_text="What the proposer said last, where it had nothing to propose", max_length=500
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="rounds", to="research_app.project"
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.AddField(
-            model_name='candidate',
-            name='round',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='candidates', to='research_app.round'),
+            model_name="candidate",
+            name="round",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="candidates",
+                to="research_app.round",
+            ),
         ),
         migrations.CreateModel(
-            name='RunLog',
+            name="RunLog",
             fields=[
-                ('run', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='log', serialize=False, to='research_app.run')),
-                ('text', models.TextField()),
+                (
+                    "run",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="log",
+                        serialize=False,
+                        to="research_app.run",
+                    ),
+                ),
+                ("text", models.TextField()),
             ],
         ),
         migrations.AddField(
-            model_name='run',
-            name='baseline',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='research_app.baselineversion'),
+            model_name="run",
+            name="baseline",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="runs", to="research_app.baselineversion"
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='device',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='runs', to='research_app.device'),
+            model_name="run",
+            name="device",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="runs",
+                to="research_app.device",
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='patch_set',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='research_app.patchset'),
+            model_name="run",
+            name="patch_set",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="runs",
+                to="research_app.patchset",
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='research_app.project'),
+            model_name="run",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="runs", to="research_app.project"
+            ),
         ),
         migrations.CreateModel(
-            name='SeriesChunk',
+            name="SeriesChunk",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sequence', models.PositiveIntegerField()),
-                ('points', models.JSONField(help_text='{series: [[steps], [values]]}')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='series_chunks', to='research_app.run')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sequence", models.PositiveIntegerField()),
+                ("points", models.JSONField(help_text="{series: [[steps], [values]]}")),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="series_chunks", to="research_app.run"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SignInLink',
+            name="SignInLink",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token_hash', models.CharField(max_length=64, unique=True)),
-                ('expires_at', models.DateTimeField()),
-                ('used_at', models.DateTimeField(blank=True, null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("token_hash", models.CharField(max_length=64, unique=True)),
+                ("expires_at", models.DateTimeField()),
+                ("used_at", models.DateTimeField(blank=True, null=True)),
+                ("user", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
             ],
         ),
         migrations.AddIndex(
-            model_name='patchset',
-            index=models.Index(fields=['base', 'syntax_hash'], name='patch_set_duplicates'),
+            model_name="patchset",
+            index=models.Index(fields=["base", "syntax_hash"], name="patch_set_duplicates"),
         ),
         migrations.AddConstraint(
-            model_name='patchset',
-            constraint=models.UniqueConstraint(fields=('candidate', 'number'), name='patch_set_number_once'),
+            model_name="patchset",
+            constraint=models.UniqueConstraint(fields=("candidate", "number"), name="patch_set_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='evidence',
-            constraint=models.UniqueConstraint(fields=('patch_set', 'content_hash'), name='evidence_once'),
+            model_name="evidence",
+            constraint=models.UniqueConstraint(fields=("patch_set", "content_hash"), name="evidence_once"),
         ),
         migrations.AddIndex(
-            model_name='landing',
-            index=models.Index(fields=['project', 'state', 'id'], name='landing_queue'),
+            model_name="landing",
+            index=models.Index(fields=["project", "state", "id"], name="landing_queue"),
         ),
         migrations.AddConstraint(
-            model_name='landing',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'returned'), _negated=True), fields=('candidate',), name='candidate_lands_once'),
+            model_name="landing",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "returned"), _negated=True), fields=("candidate",), name="candidate_lands_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['subject_type', 'subject_id'], name='event_of_object'),
+            model_name="event",
+            index=models.Index(fields=["subject_type", "subject_id"], name="event_of_object"),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['project', '-sequence'], name='event_of_project'),
+            model_name="event",
+            index=models.Index(fields=["project", "-sequence"], name="event_of_project"),
         ),
         migrations.AddConstraint(
-            model_name='baselineversion',
-            constraint=models.UniqueConstraint(fields=('project', 'number'), name='baseline_number_once'),
+            model_name="baselineversion",
+            constraint=models.UniqueConstraint(fields=("project", "number"), name="baseline_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='baselineversion',
-            constraint=models.UniqueConstraint(fields=('project', 'commit'), name='baseline_commit_once'),
+            model_name="baselineversion",
+            constraint=models.UniqueConstraint(fields=("project", "commit"), name="baseline_commit_once"),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.UniqueConstraint(condition=models.Q(('voided_at', None)), fields=('candidate', 'gate', 'reviewer'), name='one_standing_vote_each'),
+            model_name="review",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("voided_at", None)), fields=("candidate", "gate", "reviewer"), name="one_standing_vote_each"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('decision', 'reject'), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='rejection_has_a_reason'),
+            model_name="review",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("decision", "reject"), _negated=True), models.Q(("reason", ""), _negated=True), _connector="OR"
+                ),
+                name="rejection_has_a_reason",
+            ),
         ),
         migrations.AddIndex(
-            model_name='candidate',
-            index=models.Index(fields=['project', 'stage', '-number'], name='candidate_by_stage'),
+            model_name="candidate",
+            index=models.Index(fields=["project", "stage", "-number"], name="candidate_by_stage"),
         ),
         migrations.AddConstraint(
-            model_name='candidate',
-            constraint=models.UniqueConstraint(fields=('project', 'number'), name='candidate_number_once'),
+            model_name="candidate",
+            constraint=models.UniqueConstraint(fields=("project", "number"), name="candidate_number_once"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['queue', 'state', 'priority', 'id'], name='run_dispatch'),
+            model_name="run",
+            index=models.Index(fields=["queue", "state", "priority", "id"], name="run_dispatch"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['project', 'state'], name='run_live'),
+            model_name="run",
+            index=models.Index(fields=["project", "state"], name="run_live"),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.UniqueConstraint(condition=models.Q(('patch_set__isnull', False)), fields=('patch_set', 'scale', 'seed'), name='candidate_seed_once'),
+            model_name="run",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("patch_set__isnull", False)),
+                fields=("patch_set", "scale", "seed"),
+                name="candidate_seed_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.UniqueConstraint(condition=models.Q(('patch_set__isnull', True)), fields=('baseline', 'scale', 'seed', 'budget_share'), name='baseline_seed_once'),
+            model_name="run",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("patch_set__isnull", True)),
+                fields=("baseline", "scale", "seed", "budget_share"),
+                name="baseline_seed_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='serieschunk',
-            constraint=models.UniqueConstraint(fields=('run', 'sequence'), name='series_chunk_once'),
+            model_name="serieschunk",
+            constraint=models.UniqueConstraint(fields=("run", "sequence"), name="series_chunk_once"),
         ),
     ]

@@ -4,20 +4,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('research_app', '0003_review_desk_gates_and_agents'),
+        ("research_app", "0003_review_desk_gates_and_agents"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='token',
-            name='every_project',
-            field=models.BooleanField(default=True, help_text='It reaches later projects too'),
+            model_name="token",
+            name="every_project",
+            field=models.BooleanField(default=True, help_text="It reaches later projects too"),
         ),
         migrations.AddField(
-            model_name='token',
-            name='projects',
-            field=models.ManyToManyField(blank=True, help_text='What it reaches where that is not every project', to='research_app.project'),
+            model_name="token",
+            name="projects",
+            field=models.ManyToManyField(
+                blank=True, help_text="What it reaches where that is not every project", to="research_app.project"
+            ),
         ),
     ]

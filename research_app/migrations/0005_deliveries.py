@@ -9,92 +9,132 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('research_app', '0004_tokens_of_projects'),
+        ("research_app", "0004_tokens_of_projects"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fence_token', models.PositiveBigIntegerField(default=0)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('leased_by', models.CharField(blank=True, max_length=200)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('last_error', models.TextField(blank=True, help_text='What stopped the last attempt, for the person who looks after it')),
-                ('channel', models.CharField(choices=[('email', 'e-mail'), ('webhook', 'webhook')], max_length=10)),
-                ('occasion', models.CharField(choices=[('at_once', 'at once'), ('digest', 'daily'), ('trial', 'trial')], default='at_once', max_length=10)),
-                ('state', models.CharField(choices=[('waiting', 'waits to be sent'), ('sending', 'is being sent'), ('sent', 'sent'), ('passed', "not sent: it was nobody's turn any more"), ('unknown', 'may have been sent'), ('given_up', 'given up')], default='waiting', max_length=10)),
-                ('opened_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('due_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('woken_at', models.DateTimeField(blank=True, help_text='When a worker was told of it last', null=True)),
-                ('left_at', models.DateTimeField(blank=True, help_text='When it was sent, or may have been', null=True)),
-                ('subject', models.CharField(blank=True, max_length=200)),
-                ('told', models.PositiveIntegerField(default=0, help_text='How many candidates the message was about')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("fence_token", models.PositiveBigIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("leased_by", models.CharField(blank=True, max_length=200)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "last_error",
+                    models.TextField(blank=True, help_text="What stopped the last attempt, for the person who looks after it"),
+                ),
+                ("channel", models.CharField(choices=[("email", "e-mail"), ("webhook", "webhook")], max_length=10)),
+                (
+                    "occasion",
+                    models.CharField(
+                        choices=[("at_once", "at once"), ("digest", "daily"), ("trial", "trial")],
+                        default="at_once",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waits to be sent"),
+                            ("sending", "is being sent"),
+                            ("sent", "sent"),
+                            ("passed", "not sent: it was nobody's turn any more"),
+                            ("unknown", "may have been sent"),
+                            ("given_up", "given up"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("opened_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("due_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("woken_at", models.DateTimeField(blank=True, help_text="When a worker was told of it last", null=True)),
+                ("left_at", models.DateTimeField(blank=True, help_text="When it was sent, or may have been", null=True)),
+                ("subject", models.CharField(blank=True, max_length=200)),
+                ("told", models.PositiveIntegerField(default=0, help_text="How many candidates the message was about")),
             ],
         ),
         migrations.CreateModel(
-            name='Destination',
+            name="Destination",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=64, unique=True)),
-                ('label', models.CharField(help_text='As people may see it, without what makes it secret', max_length=300)),
-                ('server', models.BooleanField(default=False, help_text='The server behind addresses, not one address')),
-                ('failures', models.PositiveIntegerField(default=0, help_text='In a row; of a server, by how many addresses')),
-                ('blamed', models.JSONField(default=list, help_text='Of a server: keys of the addresses that could not reach it')),
-                ('paused_until', models.DateTimeField(blank=True, null=True)),
-                ('last_error', models.CharField(blank=True, max_length=500)),
-                ('failed_at', models.DateTimeField(blank=True, null=True)),
-                ('succeeded_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=64, unique=True)),
+                ("label", models.CharField(help_text="As people may see it, without what makes it secret", max_length=300)),
+                ("server", models.BooleanField(default=False, help_text="The server behind addresses, not one address")),
+                ("failures", models.PositiveIntegerField(default=0, help_text="In a row; of a server, by how many addresses")),
+                (
+                    "blamed",
+                    models.JSONField(default=list, help_text="Of a server: keys of the addresses that could not reach it"),
+                ),
+                ("paused_until", models.DateTimeField(blank=True, null=True)),
+                ("last_error", models.CharField(blank=True, max_length=500)),
+                ("failed_at", models.DateTimeField(blank=True, null=True)),
+                ("succeeded_at", models.DateTimeField(blank=True, null=True)),
             ],
         ),
         migrations.AddField(
-            model_name='notification',
-            name='passed',
+            model_name="notification",
+            name="passed",
             field=models.BooleanField(default=False, help_text="Left out of the message: it was nobody's turn any more"),
         ),
         migrations.AddField(
-            model_name='notificationsettings',
-            name='hourly_limit',
-            field=models.PositiveSmallIntegerField(default=10, help_text='Messages an hour by one channel; what comes on top of that joins the next one', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(60)]),
+            model_name="notificationsettings",
+            name="hourly_limit",
+            field=models.PositiveSmallIntegerField(
+                default=10,
+                help_text="Messages an hour by one channel; what comes on top of that joins the next one",
+                validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(60)],
+            ),
         ),
         migrations.AddField(
-            model_name='notificationsettings',
-            name='webhook_secret',
-            field=models.CharField(default=research_app.models.notification.new_secret, help_text='Signs what the webhook is sent', max_length=100),
+            model_name="notificationsettings",
+            name="webhook_secret",
+            field=models.CharField(
+                default=research_app.models.notification.new_secret, help_text="Signs what the webhook is sent", max_length=100
+            ),
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to=settings.AUTH_USER_MODEL),
+            model_name="delivery",
+            name="user",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="deliveries", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='notification',
-            name='delivery',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='notifications', to='research_app.delivery'),
+            model_name="notification",
+            name="delivery",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.CASCADE, related_name="notifications", to="research_app.delivery"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['due_at'], name='delivery_due'),
+            model_name="delivery",
+            index=models.Index(condition=models.Q(("state", "waiting")), fields=["due_at"], name="delivery_due"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['user', 'channel', 'left_at'], name='delivery_left'),
+            model_name="delivery",
+            index=models.Index(fields=["user", "channel", "left_at"], name="delivery_left"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['user', '-id'], name='delivery_of_person'),
+            model_name="delivery",
+            index=models.Index(fields=["user", "-id"], name="delivery_of_person"),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'waiting')), fields=('user', 'channel', 'occasion'), name='one_waiting_delivery'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "waiting")), fields=("user", "channel", "occasion"), name="one_waiting_delivery"
+            ),
         ),
         migrations.AddField(
-            model_name='landing',
-            name='not_before',
-            field=models.DateTimeField(blank=True, help_text='When it is tried again, where something outside held it up for long', null=True),
+            model_name="landing",
+            name="not_before",
+            field=models.DateTimeField(
+                blank=True, help_text="When it is tried again, where something outside held it up for long", null=True
+            ),
         ),
     ]

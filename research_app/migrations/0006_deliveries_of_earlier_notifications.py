@@ -19,8 +19,15 @@ def carry(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
         delivery = waiting.get(key) if state == "waiting" else None
         if delivery is None:
             delivery = deliveries.create(
-                user_id=row.user_id, channel=row.channel, occasion=occasion, state=state, due_at=row.due_at,
-                opened_at=row.due_at, left_at=row.sent_at, last_error=row.last_error, attempts=row.attempts,
+                user_id=row.user_id,
+                channel=row.channel,
+                occasion=occasion,
+                state=state,
+                due_at=row.due_at,
+                opened_at=row.due_at,
+                left_at=row.sent_at,
+                last_error=row.last_error,
+                attempts=row.attempts,
                 told=1 if state in ("sent", "unknown", "given_up") else 0,
             )
         if state == "waiting":

@@ -9,60 +9,61 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('research_app', '0006_deliveries_of_earlier_notifications'),
+        ("research_app", "0006_deliveries_of_earlier_notifications"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.RemoveIndex(
-            model_name='notification',
-            name='notification_due',
+            model_name="notification",
+            name="notification_due",
         ),
         migrations.RemoveIndex(
-            model_name='notification',
-            name='notification_of_person',
+            model_name="notification",
+            name="notification_of_person",
         ),
         migrations.RemoveField(
-            model_name='notification',
-            name='attempts',
+            model_name="notification",
+            name="attempts",
         ),
         migrations.RemoveField(
-            model_name='notification',
-            name='digest',
+            model_name="notification",
+            name="digest",
         ),
         migrations.RemoveField(
-            model_name='notification',
-            name='due_at',
+            model_name="notification",
+            name="due_at",
         ),
         migrations.RemoveField(
-            model_name='notification',
-            name='fence_token',
+            model_name="notification",
+            name="fence_token",
         ),
         migrations.RemoveField(
-            model_name='notification',
-            name='last_error',
+            model_name="notification",
+            name="last_error",
         ),
         migrations.RemoveField(
-            model_name='notification',
-            name='lease_until',
+            model_name="notification",
+            name="lease_until",
         ),
         migrations.RemoveField(
-            model_name='notification',
-            name='leased_by',
+            model_name="notification",
+            name="leased_by",
         ),
         migrations.RemoveField(
-            model_name='notification',
-            name='sent_at',
+            model_name="notification",
+            name="sent_at",
         ),
         migrations.RemoveField(
-            model_name='notification',
-            name='state',
+            model_name="notification",
+            name="state",
         ),
         migrations.AlterField(
-            model_name='notification',
-            name='delivery',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notifications', to='research_app.delivery'),
+            model_name="notification",
+            name="delivery",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="notifications", to="research_app.delivery"
+            ),
         ),
     ]

@@ -4,15 +4,24 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("research_app", "0007_notifications_without_sending"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='evidence',
-            name='verdict',
-            field=models.CharField(choices=[('invalid', 'invalid'), ('drop', 'drop'), ('more_runs_needed', 'more runs needed'), ('solid', 'solid'), ('worse', 'worse'), ('inconclusive', 'inconclusive')], max_length=20),
+            model_name="evidence",
+            name="verdict",
+            field=models.CharField(
+                choices=[
+                    ("invalid", "invalid"),
+                    ("drop", "drop"),
+                    ("more_runs_needed", "more runs needed"),
+                    ("solid", "solid"),
+                    ("worse", "worse"),
+                    ("inconclusive", "inconclusive"),
+                ],
+                max_length=20,
+            ),
         ),
     ]

@@ -4,79 +4,89 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('research_app', '0010_candidate_title'),
+        ("research_app", "0010_candidate_title"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='candidate',
-            name='attention_cause',
-            field=models.CharField(blank=True, choices=[('step', 'a step of its own that failed'), ('run', 'a run that a machine gave up on'), ('baseline', 'a baseline that cannot be measured'), ('nothing', 'nothing that is known')], max_length=10),
+            model_name="candidate",
+            name="attention_cause",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("step", "a step of its own that failed"),
+                    ("run", "a run that a machine gave up on"),
+                    ("baseline", "a baseline that cannot be measured"),
+                    ("nothing", "nothing that is known"),
+                ],
+                max_length=10,
+            ),
         ),
         migrations.AddField(
-            model_name='candidate',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="candidate",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AddField(
-            model_name='conversation',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="conversation",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="delivery",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AddField(
-            model_name='landing',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="landing",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AddField(
-            model_name='notificationsettings',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="notificationsettings",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AddField(
-            model_name='push',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="push",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AddField(
-            model_name='run',
-            name='failed_step',
+            model_name="run",
+            name="failed_step",
             field=models.CharField(blank=True, help_text="The step of Signoff's own that failed on it, if any", max_length=60),
         ),
         migrations.AddField(
-            model_name='run',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="run",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AddField(
-            model_name='stackcheck',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="stackcheck",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AddField(
-            model_name='tasklease',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="tasklease",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AddField(
-            model_name='turn',
-            name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='Not before: the last attempt failed', null=True),
+            model_name="turn",
+            name="retry_at",
+            field=models.DateTimeField(blank=True, help_text="Not before: the last attempt failed", null=True),
         ),
         migrations.AlterField(
-            model_name='run',
-            name='earlier_seconds',
-            field=models.FloatField(default=0.0, help_text='Seconds that attempts before this one trained'),
+            model_name="run",
+            name="earlier_seconds",
+            field=models.FloatField(default=0.0, help_text="Seconds that attempts before this one trained"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('failed_step', ''), _negated=True), fields=['finished_at'], name='run_failed_step'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("failed_step", ""), _negated=True), fields=["finished_at"], name="run_failed_step"
+            ),
         ),
     ]

@@ -5,20 +5,31 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('research_app', '0011_steps_that_failed'),
+        ("research_app", "0011_steps_that_failed"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='candidate',
-            name='undone_by',
-            field=models.ForeignKey(blank=True, help_text='The version with which what landed was taken off the baseline again: a revert, a removal, a move by hand', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='undoes', to='research_app.baselineversion'),
+            model_name="candidate",
+            name="undone_by",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="The version with which what landed was taken off the baseline again: a revert, a removal, a move by hand",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="undoes",
+                to="research_app.baselineversion",
+            ),
         ),
         migrations.AddField(
-            model_name='landing',
-            name='clashes_with',
-            field=models.ManyToManyField(blank=True, help_text='Whose landings altered the same lines before it', related_name='in_the_way_of', to='research_app.candidate'),
+            model_name="landing",
+            name="clashes_with",
+            field=models.ManyToManyField(
+                blank=True,
+                help_text="Whose landings altered the same lines before it",
+                related_name="in_the_way_of",
+                to="research_app.candidate",
+            ),
         ),
     ]

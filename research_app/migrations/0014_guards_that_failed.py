@@ -10,7 +10,9 @@ def read_numbers(apps: Apps, schema: BaseDatabaseSchemaEditor) -> None:
     for evidence in apps.get_model("research_app", "Evidence").objects.only("numbers").iterator(chunk_size=200):
         numbers = evidence.numbers
         failed = [f"{row['metric'].replace('_', ' ')} beyond its margin" for row in _exceeded(numbers.get("guards"))]
-        failed += [f"worse on {row['source']} beyond its margin" for row in _exceeded((numbers.get("sources") or {}).get("rows"))]
+        failed += [
+            f"worse on {row['source']} beyond its margin" for row in _exceeded((numbers.get("sources") or {}).get("rows"))
+        ]
         quarantined = (numbers.get("health") or {}).get("state") == "quarantined"
         if failed or quarantined:
             type(evidence).objects.filter(pk=evidence.pk).update(failed_guards=failed, quarantined=quarantined)

@@ -7,33 +7,87 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('research_app', '0014_guards_that_failed'),
+        ("research_app", "0014_guards_that_failed"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ExternalMove',
+            name="ExternalMove",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('commit', models.CharField(help_text='Where the branch was found', max_length=40)),
-                ('commits', models.JSONField(default=list, help_text='[{commit, subject, author, at, claims}]: new there, newest first, bounded')),
-                ('added', models.PositiveIntegerField(default=0, help_text='How many commits are new')),
-                ('left', models.PositiveIntegerField(default=0, help_text='How many commits of the version before are not part of it')),
-                ('dropped', models.JSONField(default=list, help_text='Candidates whose landing is no longer part of it')),
-                ('seen_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('state', models.CharField(choices=[('waiting', 'waits for a person'), ('adopted', 'taken over'), ('gone', 'the branch was moved on, or back')], default='waiting', max_length=10)),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('reason', models.TextField(blank=True, help_text='Why it was taken over, or what became of it')),
-                ('before', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='moved_from', to='research_app.baselineversion')),
-                ('ended_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='external_moves', to='research_app.project')),
-                ('version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='external_moves', to='research_app.baselineversion')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("commit", models.CharField(help_text="Where the branch was found", max_length=40)),
+                (
+                    "commits",
+                    models.JSONField(
+                        default=list, help_text="[{commit, subject, author, at, claims}]: new there, newest first, bounded"
+                    ),
+                ),
+                ("added", models.PositiveIntegerField(default=0, help_text="How many commits are new")),
+                (
+                    "left",
+                    models.PositiveIntegerField(
+                        default=0, help_text="How many commits of the version before are not part of it"
+                    ),
+                ),
+                ("dropped", models.JSONField(default=list, help_text="Candidates whose landing is no longer part of it")),
+                ("seen_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waits for a person"),
+                            ("adopted", "taken over"),
+                            ("gone", "the branch was moved on, or back"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                ("reason", models.TextField(blank=True, help_text="Why it was taken over, or what became of it")),
+                (
+                    "before",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="moved_from",
+                        to="research_app.baselineversion",
+                    ),
+                ),
+                (
+                    "ended_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="external_moves", to="research_app.project"
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="external_moves",
+                        to="research_app.baselineversion",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'waiting')), fields=('project',), name='one_move_waits')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "waiting")), fields=("project",), name="one_move_waits"
+                    )
+                ],
             },
         ),
     ]

@@ -4,25 +4,26 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('research_app', '0015_moves_outside'),
+        ("research_app", "0015_moves_outside"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='stackcell',
-            name='fresh',
-            field=models.BooleanField(default=False, help_text='Its runs decide what is advised, and had no part in choosing what is looked at again'),
+            model_name="stackcell",
+            name="fresh",
+            field=models.BooleanField(
+                default=False, help_text="Its runs decide what is advised, and had no part in choosing what is looked at again"
+            ),
         ),
         migrations.AddField(
-            model_name='stackcheck',
-            name='rounds',
-            field=models.PositiveSmallIntegerField(default=0, help_text='How many rounds of runs were asked for'),
+            model_name="stackcheck",
+            name="rounds",
+            field=models.PositiveSmallIntegerField(default=0, help_text="How many rounds of runs were asked for"),
         ),
         migrations.AlterField(
-            model_name='stackcheck',
-            name='result',
-            field=models.JSONField(default=dict, help_text='evidence.ablation.Report, and counts of runs'),
+            model_name="stackcheck",
+            name="result",
+            field=models.JSONField(default=dict, help_text="evidence.ablation.Report, and counts of runs"),
         ),
     ]

@@ -32,7 +32,7 @@ class Stage(models.TextChoices):
     CONFIRMING = "confirming", "confirming"
     SHORTLISTED = "shortlisted", "shortlisted"
     SCALING_UP = "scaling_up", "scaling up"
-    READY = "ready", "ready"
+    READY = "ready", "awaiting landing approval"
     CHANGES = "changes", "changes requested"
     LANDING = "landing", "landing"
     LANDED = "landed", "landed"
@@ -86,7 +86,7 @@ class Cause(models.TextChoices):
     """What a candidate that needs attention waits for."""
 
     STEP = "step", "a step of its own that failed"
-    RUN = "run", "a run that a machine gave up on"
+    RUN = "run", "a run that its worker failed on"
     BASELINE = "baseline", "a baseline that cannot be measured"
     NOTHING = "nothing", "nothing that is known"
 

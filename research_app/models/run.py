@@ -27,7 +27,7 @@ class Purpose(models.TextChoices):
     """What a run is for, in the order in which devices take them: what brings a decision to a person comes first."""
 
     REJUDGE = "rejudge", "judge again before landing"
-    BANK = "bank", "baseline bank"
+    BANK = "bank", "reference run of the baseline"
     CONFIRM = "confirm", "confirmation"
     CURVE = "curve", "baseline at another budget"  # once a version; a confirmation waits for it
     SCALE_UP = "scale_up", "scale-up"

@@ -80,7 +80,7 @@ def stage_chip(candidate: Candidate) -> SafeString:
     if candidate.needs_attention:
         return chip("bad", "!", f"{stage.label}: needs attention", candidate.needs_attention)
     if stage in WAITING:
-        return chip("accent", "◆", f"at gate {1 if stage == Stage.SHORTLISTED else 2}", candidate.why)
+        return chip("accent", "◆", stage.label, candidate.why)
     if stage == Stage.CHANGES:
         return chip("warn", "↩", stage.label, candidate.why)
     if candidate.undone:

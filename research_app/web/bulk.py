@@ -17,6 +17,7 @@ from research_app.web.access import get_project, operator
 from research_app.web.asked import wholes
 from research_app.web.candidates import PAGE_SIZE, bare_query
 from research_app.web.drafts import refuse
+from research_app.wording import counted
 
 Action: TypeAlias = Callable[[Candidate, User, str], None]
 
@@ -69,8 +70,12 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
         except REFUSALS as refusal:
             refused.append(f"{candidate}: {refusal}")
     if done:
-        messages.info(request, f"{done} candidate{'s'[: done > 1]} {words}.")
+        messages.info(request, f"{counted(done, 'candidate')} {words}.")
     if refused:
         some = f"{' '.join(refused[:5])}{' …' if len(refused) > 5 else ''}"
-        refuse(request, f"{len(refused)} left as they are. {some}", messages.WARNING)
+        refuse(
+            request,
+            f"{counted(len(refused), 'candidate left as it is', 'candidates left as they are')}. {some}",
+            messages.WARNING,
+        )
     return back

@@ -38,10 +38,10 @@ SMALL = UNCLEAR & Q(stage__in=(Stage.DROPPED, Stage.INCONCLUSIVE)) & ~Q(evidence
 EFFECTS: Mapping[str, tuple[str, Q]] = {
     "better": ("better: interval above 0", Q(evidence__low__gt=0)),
     "worse": ("worse: interval below 0", Q(evidence__high__lt=0)),
-    "unclear": ("not told apart from 0", UNCLEAR),
-    "none": ("no effect to show", Q(evidence__effect=None) | Q(evidence__verdict=Verdict.INVALID)),
+    "unclear": ("interval includes 0", UNCLEAR),
+    "none": ("no gain to show", Q(evidence__effect=None) | Q(evidence__verdict=Verdict.INVALID)),
 }
-AWAY: Mapping[str, str] = {"": "archived left out", "too": "archived too", "only": "only archived"}
+AWAY: Mapping[str, str] = {"": "hide archived", "too": "show archived", "only": "archived only"}
 MORE = ("constant", "effect", "gain", "since", "until", "kind", "base", "archived")  # filters that are folded away
 
 
@@ -55,7 +55,7 @@ class FilterForm(forms.Form):
     category = forms.ChoiceField(required=False, choices=[("", "any category"), *((name, name) for name in CATEGORIES)])
     sort = forms.ChoiceField(required=False, choices=[(key, words) for key, (words, _) in ORDERS.items()])
     constant = forms.ChoiceField(required=False)
-    effect = forms.ChoiceField(required=False, choices=[("", "any effect"), *((k, words) for k, (words, _) in EFFECTS.items())])
+    effect = forms.ChoiceField(required=False, choices=[("", "any gain"), *((k, words) for k, (words, _) in EFFECTS.items())])
     gain = forms.FloatField(required=False)
     since = forms.DateField(required=False, widget=Day("Proposed since"))
     until = forms.DateField(required=False, widget=Day("Proposed until"))

@@ -77,7 +77,7 @@ def outlook(project: Project, work: Work, blocked: bool) -> Outlook:
     if project.paused:
         return Outlook("Paused: nothing new is proposed.", "Resume it on the project's page.")
     if not work.devices:
-        lost = f"No {project.file.train.device} worker was heard of lately, so nothing trains."
+        lost = f"No {project.file.train.device} worker is online, so nothing trains."
         return Outlook(lost, "Start one, and it goes on where it stopped.", "python manage.py up")
     if not (work.under_way or work.rounds or work.training or work.queued):
         start = f"python manage.py loop --project {project.slug} --experiments 12"

@@ -259,7 +259,9 @@ def skip(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         went = skip_scale_up(shown, request.user, seen, request.POST.get(f"why-{number}", "")[:MAX_REASON])
     except (ReviewRefused, StageMoved) as error:
         return _refused(request, project, str(error), stale=isinstance(error, StalePage | StageMoved))
-    messages.info(request, f"{shown} is at gate 2 now." if went else f"{shown}: on record; other approvals are still missing.")
+    messages.info(
+        request, f"{shown} awaits landing approval now." if went else f"{shown}: on record; other approvals are still missing."
+    )
     return gone_to(request, reverse("shortlist", args=[slug]))
 
 

@@ -206,7 +206,9 @@ def test_changes_are_asked_for_the_author_answers_with_patch_set_2_and_votes_bef
     assert set(Review.objects.values_list("void_reason", flat=True)) == {"Patch set 2 came."}
 
     for window in (grace, author):  # what they looked at is another diff now
-        expect(window.get_by_text("its diff changed").or_(window.get_by_text("at gate 2")).first).to_be_visible()
+        expect(
+            window.get_by_text("its diff changed").or_(window.get_by_text("awaiting landing approval")).first
+        ).to_be_visible()
     at_desk(grace, desk)
     expect(grace.locator("#decide")).to_contain_text("2 more approvals needed, from ada or grace.")
     expect(grace.locator("main")).to_contain_text("0.019")
@@ -293,6 +295,6 @@ def test_notices_of_the_browser_come_for_new_turns_only(sign_in: SignIn, project
     make_candidate(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")], verdict=Verdict.SOLID)
     until(page, "window.told.length > 0")
     page.wait_for_timeout(500)
-    assert [title for title, _ in page.evaluate("window.told")] == ["C-2 of demo waits at gate 2"]
+    assert [title for title, _ in page.evaluate("window.told")] == ["C-2 of demo awaits landing approval"]
     page.get_by_label("Show a notice when it is my turn").uncheck()
     assert page.evaluate("localStorage.getItem('turns wanted')") is None

@@ -122,7 +122,7 @@ def test_one_goes_to_gate_two_with_a_written_reason(sign_in: SignIn, project: Pr
     page.get_by_text("Without a scale-up").click()
     page.get_by_label(f"Why {one} needs no scale-up").fill("It only deletes code")
     page.get_by_role("button", name=f"Send {one} to gate 2").click()
-    expect(page.get_by_text(f"{one} is at gate 2 now.")).to_be_visible()
+    expect(page.get_by_text(f"{one} awaits landing approval now.")).to_be_visible()
     assert fresh(one).stage == Stage.READY
 
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from research_app.evidence.digits import CONVENTION
 from research_app.loop.notify.channels.notice import Item, Notice
 from research_app.loop.votes import gate_of
-from research_app.models import Candidate, Delivery, NotificationSettings, Occasion, Stage, Verdict
+from research_app.models import Candidate, Delivery, Gate, NotificationSettings, Occasion, Stage, Verdict
 
 MAX_LISTED = 50
 """Candidates that one message lists; the rest is a number and the address of the inbox."""
@@ -46,7 +46,7 @@ def item_of(candidate: Candidate) -> Item:
     """What a person is told: where it waits, the title, the evidence in a line, the address. No secret is in it."""
     where = "conflicts with the baseline" if candidate.stage == Stage.CONFLICT else "should be changed"
     if gate := gate_of(candidate):
-        where = f"waits at gate {gate.value}"
+        where = "awaits scale-up approval" if gate == Gate.SHORTLIST else "awaits landing approval"
     lines = [candidate.title, evidence_line(candidate)]
     if candidate.stage == Stage.CHANGES:
         lines.append(f"Asked for: {' '.join(candidate.why.split())[:300]}")
