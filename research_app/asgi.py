@@ -1,4 +1,4 @@
-"""What the web server serves: the pages and the API, and the MCP server beside them."""
+"""What the web server serves: the pages and the API, and the MCP server beside them, behind the limits of the door."""
 
 import os
 import sys
@@ -18,7 +18,9 @@ except BadEnvironment as error:
     sys.exit(str(error))
 
 from research_app.api.mcp_over_http import beside
+from research_app.door.known import is_known
+from research_app.door.limits import Limited
 
-application = beside(cast(ASGIApp, pages))
+application = Limited(beside(cast(ASGIApp, pages)), is_known)
 # Whitenoise hands out small local files piece by piece; read at once, as Django then does, they hold nobody up.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")

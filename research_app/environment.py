@@ -2,6 +2,7 @@
 that names the variable, the value and what is allowed. Values that may hold a password are not repeated.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 Value = TypeVar("Value")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _HOST = re.compile(r"\*|\[[0-9a-fA-F:.]+\]|\.?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
@@ -97,6 +99,15 @@ def address(name: str, default: str = "") -> str:
     if given and not _is_url(given, ("http", "https")):
         raise refused(name, f"write an address, for example {name}=https://api.example.org.")
     return given
+
+
+def networks(name: str) -> tuple[Network, ...]:
+    """Addresses and networks, separated by commas; none by default. Raises BadEnvironment."""
+    parts = [part.strip() for part in text(name).split(",") if part.strip()]
+    try:
+        return tuple(ipaddress.ip_network(part, strict=False) for part in parts)
+    except ValueError:
+        raise refused(name, f"write addresses or networks, for example {name}=127.0.0.1,10.0.0.0/8.") from None
 
 
 def file_or_address(name: str, default: str) -> str:

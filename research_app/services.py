@@ -68,8 +68,7 @@ def run_workers(until: Callable[[], bool]) -> None:
 
 def web(listener: socket.socket) -> Service:
     """The web server on a socket that the supervisor holds, so that no request is refused while it restarts."""
-    command = [PYTHON, "-m", "uvicorn", "research_app.asgi:application", "--fd", str(listener.fileno())]
-    command += ["--lifespan", "on", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
+    command = [PYTHON, "-m", "research_app.door.serve", "--fd", str(listener.fileno())]
     return Service("web", "pages and API", command, ONE_THREAD, keep=[listener.fileno()])
 
 

@@ -126,6 +126,9 @@ LEASE_SECONDS = environment.number("LEASE_SECONDS", 20, 1, 86_400, "seconds")
 
 CELERY_BROKER_URL = broker_url()
 
+# Reverse proxies, whose word for a client's address is taken; see docs/door.md.
+PROXIES = environment.networks("SIGNOFF_PROXIES")
+
 # Signed heads of the audit log, exported to where the owner of the database cannot reach: a file, an http(s) address, or "off".
 CHECKPOINTS = environment.file_or_address("SIGNOFF_CHECKPOINTS", str(HOME / "checkpoints.jsonl"))
 CHECKPOINT_KEY = environment.text("SIGNOFF_CHECKPOINT_KEY", str(HOME / "checkpoint_key.pem"))

@@ -13,25 +13,33 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 from starlette.types import ASGIApp
 
+from research_app.door.known import is_known
+from research_app.door.limits import Limited
+from research_app.door.serve import configuration
 from research_app.models import Project, Token
 
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The application on a free port, with pages, API and MCP; its address."""
+    """The application on a free port, with pages, API and MCP behind the door's limits; its address."""
     from research_app.api.mcp_over_http import beside  # a session manager serves one server, so each test gets its own
     from research_app.asgi import pages
 
-    config = uvicorn.Config(beside(cast(ASGIApp, pages)), port=0, lifespan="on", log_level="warning", ws="none")
-    server = uvicorn.Server(config)
+    limited = Limited(beside(cast(ASGIApp, pages)), is_known)
+    with serving(limited) as address, override_settings(SITE_URL=address, ALLOWED_HOSTS=["127.0.0.1"]):
+        yield address
+
+
+@contextmanager
+def serving(application: ASGIApp, lifespan: str = "on") -> Iterator[str]:
+    """Any application on a free port, behind the door's protocol; its address."""
+    server = uvicorn.Server(configuration(application, port=0, log_level="warning", lifespan=lifespan))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         thread.join(0.02)
         assert thread.is_alive(), "the server did not start"
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with override_settings(SITE_URL=f"http://127.0.0.1:{port}", ALLOWED_HOSTS=["127.0.0.1"]):
-        yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
 

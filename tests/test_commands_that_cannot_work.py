@@ -177,6 +177,7 @@ WRONG = [
     ("PORT", "0", "PORT is '0': give a whole number"),
     ("PORT", "65536", "PORT is '65536': give a whole number"),
     ("PORT", "８０００", "PORT is '８０００': give a whole number"),
+    ("SIGNOFF_PROXIES", "my-proxy", "SIGNOFF_PROXIES is 'my-proxy': write addresses or networks"),
     ("SIGNOFF_HOME", "~nobody-of-this-name/x", "Set SIGNOFF_HOME to a folder of yours."),
     ("SITE_URL", "signoff.example.org", "SITE_URL is 'signoff.example.org': write http:// or https://"),
     ("SITE_URL", "https://a.example/path", "SITE_URL is 'https://a.example/path': write http:// or https://"),
@@ -227,7 +228,7 @@ def test_variables_that_exclude_each_other_are_named(tmp_path: Path) -> None:
 def test_a_worker_on_another_host_says_it_too(tmp_path: Path) -> None:
     environment = {**Installation(tmp_path).environment, "PORT": "http"}
     worker = [sys.executable, "-m", "celery", "-A", "research_app", "worker", "-Q", "orchestrate", "-P", "solo"]
-    web = [sys.executable, "-m", "uvicorn", "research_app.asgi:application", "--port", "0"]
+    web = [sys.executable, "-m", "research_app.door.serve", "--fd", "0"]
     for command in (worker, web):
         ended = subprocess.run(command, env=environment, cwd=CODE, capture_output=True, text=True, timeout=60)
         assert ended.returncode and "PORT is 'http'" in ended.stderr and "Traceback" not in ended.stderr, ended.stderr

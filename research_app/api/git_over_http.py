@@ -4,8 +4,6 @@ A pushed branch becomes a candidate, or, with a trailer `Candidate: C-12`, that 
 moves a ref: the push is read as a patch (research_app/repository/intake.py).
 """
 
-import base64
-import binascii
 import gzip
 import io
 import logging
@@ -16,13 +14,13 @@ from typing import Any
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_POST
 
 from agent.proposal import CATEGORIES, Edit, Proposal
 from agent.title import title_of
 from research_app.access import may_operate, may_see
 from research_app.api.reach import NotYours, candidate_to_revise, project_of
+from research_app.door.known import token_in
 from research_app.loop.check import CheckFailed, vet
 from research_app.loop.propose import enter
 from research_app.loop.revise import RevisionRefused, revise
@@ -49,7 +47,7 @@ def with_token(scope: Scope | None) -> Callable[[View], View]:
             needed = scope or SERVICES.get(request.GET.get("service", ""))
             if needed is None:
                 return _plain(403, "Only git's own programs are answered here: clone, fetch and push.")
-            token = _token(request)
+            token = token_in(request.headers.get("Authorization", ""))
             if token is None:
                 answer = _plain(401, "Sign in with any name and an access token as the password.")
                 answer["WWW-Authenticate"] = 'Basic realm="signoff", charset="UTF-8"'
@@ -168,21 +166,6 @@ def _body(request: HttpRequest) -> bytes:
     if len(unpacked) > intake.MOST_BYTES:
         raise too_large
     return unpacked
-
-
-@sensitive_variables()
-def _token(request: HttpRequest) -> Token | None:
-    """The token of an Authorization header, Basic (as git sends it) or Bearer."""
-    kind, _, value = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        return Token.find(value.strip())
-    if kind.lower() != "basic":
-        return None
-    try:
-        _, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return Token.find(password)
 
 
 def _answer(content: bytes, kind: str) -> HttpResponse:
