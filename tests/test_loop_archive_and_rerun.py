@@ -3,7 +3,7 @@
 import pytest
 
 from research_app.loop.archive import ArchiveRefused, archive, unarchive
-from research_app.loop.rerun import RerunRefused, rerun
+from research_app.loop.rerun import RerunRefused, give_up, rerun
 from research_app.models import Candidate, Event, Message, Project, Run, Stage, State
 from research_app.models.candidate import DISCARDED
 from tests.factories import make_candidate, make_project, make_run
@@ -83,3 +83,23 @@ def test_what_was_measured_is_never_measured_a_second_time(project: Project, sta
     with pytest.raises(RerunRefused, match="only what crashed or needs attention"):
         rerun(candidate, "ada")
     assert not Run.objects.filter(state=State.QUEUED).exists()
+
+
+def test_what_a_machine_gave_up_on_can_be_given_up_by_a_person_too_and_tried_again_later(project: Project) -> None:
+    candidate = make_candidate(project, stage=Stage.SCREENING, effect=None, needs_attention="No shard 17.")
+    run = make_run(project.tip(), patch_set=candidate.patch_set, state=State.STUCK, train_seconds=60.0)
+    give_up(candidate, "grace")
+    found = fresh(candidate)
+    assert (found.stage, found.needs_attention, found.why) == (Stage.CRASHED, "", "Given up by grace. No shard 17.")
+    run.refresh_from_db()
+    assert run.outcome == Outcome.cancelled and run.device_seconds == 60.0
+    rerun(found, "grace")
+    assert fresh(candidate).stage == Stage.SCREENING
+
+
+def test_only_what_needs_attention_can_be_given_up(project: Project) -> None:
+    with pytest.raises(RerunRefused, match="needs no attention"):
+        give_up(make_candidate(project, stage=Stage.SCREENING, effect=None), "grace")
+    landing = make_candidate(project, stage=Stage.LANDING, needs_attention="No room.", edits=HUGE)
+    with pytest.raises(RerunRefused, match="take it out of the queue"):
+        give_up(landing, "grace")

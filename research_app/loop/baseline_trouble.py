@@ -46,7 +46,8 @@ class BaselineTrouble:
         anew += "it is measured once somebody takes that over on the page of the baseline"
         if self.kind in ("seed", "budget"):
             return f"Mend the code and create the project anew, {anew}."
-        return f"Mend what stands in the way and choose “Try again”, {anew}."
+        file = f"Where the project's file is wrong: manage.py project configure {self.project.slug} --config FILE.toml"
+        return f"Mend what stands in the way and choose “Try again”, {anew}. {file} (or project delete {self.project.slug})."
 
     @property
     def can_be_tried_again(self) -> bool:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from research_app.home import CODE
 from research_app.ladder import SMALLEST
-from research_app.loop.runs import ensure_bank
+from research_app.loop.runs import cancel, ensure_bank, request_anew
 from research_app.loop.votes import unsatisfiable, void_undecided
 from research_app.models import BaselineVersion, Event, Project
 from research_app.models.project import SLUG
@@ -18,6 +18,10 @@ from research_app.repository import Repository
 from training.corpus import build_corpus
 
 DEFAULT_TARGET = CODE / "training" / "targets" / "default"
+
+
+MEASURED_BY = ("train", "metric", "budget", "data")
+"""Tables of the file that runs must share to be compared."""
 
 
 class ProjectRefused(Exception):
@@ -55,7 +59,11 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
     Raises ProjectRefused where runs could not be compared any more; such a change needs a project of its own.
     """
     old = project.file
-    for name in ("train", "metric", "budget", "data"):
+    measured = any(getattr(old, name) != getattr(file, name) for name in MEASURED_BY)
+    if measured and not project.runs.filter(score__isnull=False).exists():
+        _begin_anew(project, file, actor)
+        return
+    for name in MEASURED_BY:
         if getattr(old, name) != getattr(file, name):
             raise ProjectRefused(
                 f"[{name}] cannot change once runs were scored under it: they could not be compared. Create a new project."
@@ -80,6 +88,25 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
         Event.objects.seal([row], "project configured", row, actor, row, **told)
         if changed:
             void_undecided(row, f"The policy changed to version {row.policy_version}: votes at the gates start afresh.")
+
+
+def _begin_anew(project: Project, file: ProjectFile, actor: str) -> None:
+    """Nothing was scored yet, so everything may change: the runs that there are begin again under the new settings."""
+    if project.file.baseline.branch != file.baseline.branch:
+        raise ProjectRefused("[baseline] branch cannot change: landings go there.")
+    if file.gate != project.file.gate and (problems := unsatisfiable(file.gate)):
+        raise ProjectRefused("\n".join(problems))
+    data_hash = _corpus(file) if project.file.data != file.data else project.data_hash
+    with transaction.atomic():
+        row = Project.objects.select_for_update().get(pk=project.pk)
+        cancel(row.runs.all(), f"{actor} changed how the project is trained.")
+        row.former_gates[str(row.policy_version)] = row.file.gate.model_dump(mode="json")
+        row.policy_version, row.data_hash, row.config = row.policy_version + 1, data_hash, file.model_dump(mode="json")
+        row.save(update_fields=["config", "policy_version", "former_gates", "data_hash"])
+        told = {"policy_version": row.policy_version, "policy": file.policy.model_dump(), "guards": file.guards.model_dump()}
+        Event.objects.seal([row], "project configured", row, actor, row, **told, gates=file.gate.model_dump(mode="json"))
+        for run in row.runs.select_related("patch_set__candidate", "baseline"):
+            request_anew(run, row, actor)
 
 
 def _check_rungs(project: Project, file: ProjectFile) -> None:

@@ -7,7 +7,7 @@ What was measured is never repeated: a second try at a drop would be a second dr
 from django.db import transaction
 
 from research_app.loop import reconcile
-from research_app.loop.runs import retry
+from research_app.loop.runs import cancel, retry
 from research_app.models import Candidate, Purpose, Run, Stage, State
 from research_app.models.lease import unclaimed
 from training.spec import Outcome
@@ -28,6 +28,21 @@ def rerun(candidate: Candidate, actor: str) -> None:
         _train_again(now, actor)
     else:
         raise RerunRefused(f"{now} is {now.get_stage_display()}: only what crashed or needs attention can be tried again.")
+
+
+def give_up(candidate: Candidate, actor: str) -> None:
+    """A person ends what a machine gave up on: it counts as crashed, and can be tried again later.
+
+    Raises RerunRefused, and StageMoved where somebody was faster.
+    """
+    now = Candidate.objects.select_related("project", "patch_set").get(pk=candidate.pk)
+    if not now.needs_attention:
+        raise RerunRefused(f"{now} is {now.get_stage_display()} and needs no attention: there is nothing to give up on.")
+    if now.stage not in (Stage.PROPOSED, Stage.CHECKING, *STEP_OF.values()):
+        raise RerunRefused(f"{now} is {now.get_stage_display()}: stop its scale-up, or take it out of the queue, instead.")
+    with transaction.atomic():
+        cancel(Run.objects.filter(patch_set=now.patch_set_id, patch_set__isnull=False), f"Given up by {actor}.")
+        now.move(Stage.CRASHED, f"Given up by {actor}. {now.needs_attention}", actor=actor)
 
 
 def _train_again(candidate: Candidate, actor: str) -> None:

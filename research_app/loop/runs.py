@@ -124,6 +124,17 @@ def _attempt_seconds(run: Run, until: datetime | None) -> float:
     return max(0.0, (until - run.started_at).total_seconds())
 
 
+def request_anew(run: Run, project: Project, actor: str) -> None:
+    """Queue a run that has ended again, as the project's file has it now; one of a rung that is gone stays as it is."""
+    rungs = {rung.name: rung for rung in project.file.rungs}
+    if run.scale not in rungs or not retry([run], actor):
+        return
+    rung = rungs[run.scale]
+    fields = {"queue": rung.queue, "devices": rung.devices, "self_reported": project.self_reported}
+    Run.objects.filter(pk=run.pk).update(**fields)
+    Message.objects.enqueue("train", run.pk, rung.queue)
+
+
 def retry(runs: Iterable[Run], actor: str) -> int:
     """Fresh attempts for runs that a machine gave up on or that did not end well. Returns how many. In a transaction."""
     count = 0

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 SLUG = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,48}\Z", "A project name has lower-case letters, digits and hyphens, at most 49.")
 
 
+class ProjectManager(models.Manager["Project"]):
+    """Projects that were not deleted: of the others, the row stays alone, because events name it."""
+
+    def get_queryset(self) -> "models.QuerySet[Project]":
+        return super().get_queryset().filter(deleted_at=None)
+
+
 class Project(models.Model):
     """A git repository, how to train it, what may be edited, the metric, the budget."""
 
@@ -36,6 +43,9 @@ class Project(models.Model):
     policy_version = models.PositiveIntegerField(default=1)
     former_gates = models.JSONField(default=dict, blank=True, help_text="Gate policies of earlier versions, by their version")
     last_number = models.PositiveIntegerField(default=0, help_text="Number of the newest candidate")
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="When it was deleted, with all that hung on it")
+
+    objects = ProjectManager()
 
     SEALED = ("slug", "source", "config", "data_hash", "policy_version", "former_gates")
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from research_app.loop import archive, review
-from research_app.loop.rerun import RerunRefused, rerun
+from research_app.loop.rerun import RerunRefused, give_up, rerun
 from research_app.models import Candidate, StageMoved
 from research_app.web.access import get_project, operator
 from research_app.web.asked import wholes
@@ -34,10 +34,15 @@ def _rerun(candidate: Candidate, actor: User, _: str) -> None:
     rerun(candidate, actor.get_username())
 
 
+def _give_up(candidate: Candidate, actor: User, _: str) -> None:
+    give_up(candidate, actor.get_username())
+
+
 ACTIONS: Mapping[str, tuple[str, Action]] = {
     "archive": ("archived", _archive),
     "unarchive": ("taken out again", _unarchive),
     "rerun": ("tried again", _rerun),
+    "give-up": ("given up", _give_up),
     "reopen": ("brought back to the gate", review.reopen),
 }
 REFUSALS = (archive.ArchiveRefused, RerunRefused, review.ReviewRefused, StageMoved)

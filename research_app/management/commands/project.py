@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
+from research_app.loop.delete_project import DeletionRefused, delete_project
 from research_app.loop.moved import AdoptionRefused, adopt, notice
 from research_app.loop.projects import ProjectRefused, configure, create_project
 from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, proposer_named, resume
@@ -44,9 +45,13 @@ class Command(SignoffCommand):
             metavar="NAMES",
             help=f"keep proposing with these proposers ({', '.join(PROPOSERS)}), comma-separated",
         )
-        configure_ = verbs.add_parser("configure", help="change what may be edited, the policy or the margins")
+        configure_ = verbs.add_parser(
+            "configure", help="change what may be edited, the policy or the margins; all of it while nothing is scored"
+        )
         configure_.add_argument("name")
         configure_.add_argument("--config", type=Path, metavar="FILE.toml", required=True)
+        delete = verbs.add_parser("delete", help="remove a project in which nothing was measured or decided yet")
+        delete.add_argument("name")
         verbs.add_parser("list", help="all projects and how they stand")
         for verb, words in (
             ("pause", "propose nothing more"),
@@ -89,6 +94,14 @@ class Command(SignoffCommand):
             raise CommandError(str(error)) from error
         project.refresh_from_db()
         self.stdout.write(f"Project {project.slug}: policy version {project.policy_version}.")
+
+    def delete(self, options: dict[str, Any]) -> None:
+        project = find_project(options["name"])
+        try:
+            delete_project(project, "command line")
+        except DeletionRefused as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"Project {options['name']} is deleted. What happened in it stays in the audit log.")
 
     def read(self, path: Path) -> ProjectFile:
         try:
