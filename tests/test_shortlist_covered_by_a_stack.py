@@ -8,7 +8,7 @@ from django.test import Client
 
 from research_app.loop.review import ReviewRefused
 from research_app.loop.shortlist import approve_scale_ups, conflicts
-from research_app.loop.stack import form_stack, open_stacks_of
+from research_app.loop.stack import NoStack, form_stack, open_stacks_of
 from research_app.models import Candidate, Kind, Project, Run, ScaleUp, Stage
 from tests.factories import make_candidate, make_project, make_user
 from tests.ladder_project import CONFIG, approve, fresh, pick
@@ -116,3 +116,27 @@ def test_a_stack_that_was_formed_by_a_click_covers_its_members_at_once(project: 
     stack = form_stack(project, members, "grace")
     with pytest.raises(ReviewRefused, match=f"covered by the stack {stack}, which is screening"):
         approve(members[0], make_user("grace"))
+
+
+def test_what_is_in_an_open_stack_is_no_member_of_another(project: Project) -> None:
+    members = [listed(project, "warm-up"), listed(project, "width")]
+    stack, third = stack_of(project, *members), listed(project, "shorter warm-up")
+    with pytest.raises(NoStack, match=f"{members[1]} is part of the stack {stack} already, which is shortlisted"):
+        form_stack(project, [members[1], third], "grace")
+    Candidate.objects.filter(pk=stack.pk).update(stage=Stage.REJECTED)
+    assert form_stack(project, [members[1], third], "grace").stage == Stage.SCREENING
+
+
+def test_the_inbox_says_what_covers_a_candidate_and_names_no_price_for_it(project: Project) -> None:
+    members = [listed(project, "warm-up"), listed(project, "width")]
+    client = Client()
+    client.force_login(make_user("hedy"))
+
+    def inbox() -> str:
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", client.get("/").content.decode()))
+
+    assert inbox().count("M: 4 runs") == 2
+    stack = stack_of(project, *members)
+    shown = inbox()
+    assert shown.count(f"Covered by the stack {stack} (shortlisted).") == 2
+    assert shown.count("M: 4 runs") == 1, "the stack's own"

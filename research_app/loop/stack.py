@@ -74,7 +74,7 @@ def _above(member: int, containing: Mapping[int, set[int]]) -> set[int]:
 def form_stack(project: Project, candidates: Sequence[Candidate], actor: str, *, stage: Stage = Stage.SCREENING) -> Candidate:
     """Enter several candidates as one, on the tip: an ordinary candidate, at `stage`, with its first run queued at screening.
 
-    Raises NoStack: fewer than two, one that is on the baseline already, or two that alter the same lines.
+    Raises NoStack: fewer than two, one that is on the baseline or in an open stack already, or two that alter the same lines.
     """
     members = sorted(candidates, key=lambda candidate: candidate.number)
     if len({member.pk for member in members}) < 2:
@@ -83,6 +83,10 @@ def form_stack(project: Project, candidates: Sequence[Candidate], actor: str, *,
         raise NoStack(f"{', '.join(landed)} landed already: a stack is made of what is not on the baseline yet.")
     if bare := [str(member) for member in members if member.patch_set is None]:
         raise NoStack(f"{', '.join(bare)} did not pass the checks, so there is nothing to put together.")
+    if taken := open_stacks_of(members):
+        member = next(member for member in members if member.pk in taken)
+        stack = taken[member.pk][0]
+        raise NoStack(f"{member} is part of the stack {stack} already, which is {stack.get_stage_display()}. Leave it out.")
     version = project.tip()
     parts = [(member.revision.base_commit, member.revision.commit) for member in members]
     try:

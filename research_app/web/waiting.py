@@ -11,6 +11,7 @@ from research_app.ladder import Rung
 from research_app.loop.price import pace_of, price_of, prices_of
 from research_app.loop.runs import NOTHING, Cost
 from research_app.loop.scale_up import passed_rungs, rungs_left
+from research_app.loop.stack import open_stacks_of
 from research_app.loop.votes import GATE_OF
 from research_app.models import BaselineVersion, Candidate, Decision, Gate, Project, Review, Stage
 from research_app.project_file import GatePolicy, ProjectFile
@@ -59,12 +60,15 @@ def waiting_for(user: User, mine: Collection[int], candidates: Sequence[Candidat
     projects = {c.project_id: c.project for c in candidates}
     files: dict[int, ProjectFile] = {pk: project.file for pk, project in projects.items()}
     prices = {pk: prices_of(project) for pk, project in projects.items()}
-    climbs = climbs_of([c for c in candidates if c.stage == Stage.SHORTLISTED], files)
+    shortlisted = [c for c in candidates if c.stage == Stage.SHORTLISTED]
+    covered = open_stacks_of(shortlisted)
+    climbs = climbs_of([c for c in shortlisted if c.pk not in covered], files)
     found = []
     for row in rows(candidates, costs):
         candidate = row.candidate
         gate, file = GATE_OF[Stage(candidate.stage)], files[candidate.project_id]
         notes = notes_on(user, candidate, file.gate.of(gate), votes[candidate.pk], candidate.pk in mine)
+        notes += [f"Covered by the stack {stack} ({stack.get_stage_display()})." for stack in covered.get(candidate.pk, ())]
         paid = costs.get(candidate.pk, NOTHING).money(prices[candidate.project_id])
         cost = cost_of(row, paid, file, tips.get(candidate.project_id), climbs.get(candidate.pk, ""))
         found.append(Waiting(row, gate, candidate.pk in mine, notes, cost))
