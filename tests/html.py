@@ -15,23 +15,37 @@ ADDRESSES = {  # attribute → how a browser comes there: "link" by a click, "pa
 VOID = {"input", "br", "img", "meta", "link", "hr", "wbr", "source", "col", "area", "base", "embed", "track"}
 
 
+@dataclass(frozen=True)
+class Button:
+    """A button that sends its form: where, how, and what it adds to it."""
+
+    action: str
+    method: str
+    name: str
+    value: str
+
+
 @dataclass
 class Form:
-    """A form: where it is sent, and what it holds as the page comes. `buttons`: (form action, name, value) of each."""
+    """A form: where it is sent, and what it holds as the page comes."""
 
     action: str
     method: str
     fields: list[tuple[str, str]] = field(default_factory=list)
-    buttons: list[tuple[str, str, str]] = field(default_factory=list)
+    buttons: list[Button] = field(default_factory=list)
 
     @property
     def data(self) -> dict[str, str]:
         """The last value of each field."""
         return dict(self.fields)
 
+    def button(self, path: str) -> Button | None:
+        """The button that posts it to an address."""
+        return next((each for each in self.buttons if each.method == "post" and each.action == path), None)
+
     def posts_to(self, path: str) -> bool:
-        """Whether it, or one of its buttons, is sent there."""
-        return self.method == "post" and path in {self.action, *(action for action, _, _ in self.buttons)}
+        """Whether it, or one of its buttons, is posted there."""
+        return (self.method == "post" and path == self.action) or self.button(path) is not None
 
 
 @dataclass
@@ -86,8 +100,8 @@ class _Reader(HTMLParser):
     def note_field(self, tag: str, told: dict[str, str], form: Form) -> None:
         name, value, kind = told.get("name", ""), told.get("value", ""), told.get("type", "text")
         if tag == "button" or (tag == "input" and kind == "submit"):
-            action = told.get("formaction")
-            form.buttons.append((self.absolute(action) if action else form.action, name, value))
+            action = self.absolute(told["formaction"]) if told.get("formaction") else form.action
+            form.buttons.append(Button(action, told.get("formmethod", form.method).lower(), name, value))
         elif tag == "input" and name and (kind not in ("checkbox", "radio") or "checked" in told):
             form.fields.append((name, value or ("on" if kind in ("checkbox", "radio") else "")))
         elif tag == "textarea":

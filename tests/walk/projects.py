@@ -3,6 +3,7 @@
 The noise of a seed is a fixed table, so that every planted change has just the effect that it is planted with.
 """
 
+import difflib
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,6 +160,8 @@ PROJECTS: Sequence[Project] = (
     Project("resting", proposers="knobs"),
     Project("ladder", settings=SETTINGS + LADDER, short=False),
     Project("queue"),
+    Project("traffic", short=False),
+    Project("talks", proposers="claude", short=False),
     Project("same", text=TRAIN.replace(*QUIET), short=False),  # its seeds make no difference
 )
 
@@ -168,6 +171,14 @@ def git(folder: Path, *words: str) -> str:
     person = ["-c", "user.name=P", "-c", "user.email=p@example.org"]
     done = subprocess.run(["git", *person, *words], cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def patch(*changes: tuple[str, str], text: str = TRAIN) -> str:
+    """A unified diff of train.py."""
+    lines = difflib.unified_diff(
+        text.splitlines(True), changed(*changes, text=text).splitlines(True), "a/train.py", "b/train.py"
+    )
+    return "".join(lines)
 
 
 def changed(*changes: tuple[str, str], text: str = TRAIN) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 CANDIDATES = """
     SELECT c.id, p.slug, c.number, c.stage, c.needs_attention != '' AS stuck, c.archived_at IS NOT NULL AS archived, c.why,
-           c.needs_attention, c.hypothesis, coalesce(json_extract(e.numbers, '$.health.state'), '') AS health
+           c.needs_attention, c.hypothesis, coalesce(json_extract(e.numbers, '$.health.state'), '') AS health, c.kind
     FROM research_app_candidate c JOIN research_app_project p ON p.id = c.project_id
     LEFT JOIN research_app_evidence e ON e.id = c.evidence_id ORDER BY c.id
 """
@@ -35,6 +35,7 @@ class Candidate:
     attention: str
     hypothesis: str
     health: str
+    kind: str
 
     @property
     def address(self) -> str:

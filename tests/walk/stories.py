@@ -3,6 +3,7 @@
 A story runs in a thread of its own beside all the others, and may wait for anything that they or the loop bring about.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -166,8 +167,144 @@ def an_operator_steers(desk: Desk) -> None:
     desk.send("operator", "program/", "notes/", text="Mind the warm-up.")
     desk.send("operator", "candidates/?stage=ready", "candidates/views/", name="What is ready", shared="on")
     desk.send("operator", "candidates/", "candidates/columns/", ("column", "effect"), ("column", "spent"), ("column", "base"))
-    someone = desk.as_("viewer")
-    assert (
-        someone.send("/settings/notifications/", "/settings/notifications/", email="at_once", address="v@example.org").status
-        == 302
-    )
+    page = "/settings/notifications/"
+    wishes = {"email": "at_once", "address": "a@example.org", "webhook": "at_once", "new_webhook": desk.walk.hooks.url}
+    answer = desk.as_("approver").send(page, page, **wishes)
+    assert answer.status == 302, answer.text[:2000]
+
+
+# The long walk: what is answered, mended, put together and taken back
+
+
+@story("plain")
+def changes_are_requested_and_answered(desk: Desk) -> None:
+    number = desk.submit(("WIDTH = 64", "WIDTH = 310"), hypothesis="As wide as it goes")
+    desk.until(number, "ready")
+    desk.press("reviewer", number, "request-changes", "A little less, please.")
+    desk.press("operator", number, "revise", "Less.", patch=change.patch(("WIDTH = 64", "WIDTH = 290")))
+    desk.until(number, "ready")
+    page = f"candidates/{number}/?ps=2&against=1"
+    assert desk.as_("viewer").ask(f"/projects/plain/{page}").status == 200
+
+
+@story("plain")
+def a_dropped_change_is_brought_back_to_the_gate(desk: Desk) -> None:
+    number = desk.submit(("WIDTH = 64", "WIDTH = 8"), hypothesis="Very narrow")
+    desk.until(number, "dropped")
+    desk.press("operator", number, "reopen", "It is cheaper at inference.")
+    desk.until(number, "ready")
+
+
+@story("plain")
+def a_change_that_diverges(desk: Desk) -> None:
+    desk.until(desk.submit(change.DIVERGES, hypothesis="It says that it is no number"), "crashed")
+
+
+@story("plain")
+def a_gain_that_is_the_same_for_every_seed_is_no_evidence(desk: Desk) -> None:
+    number = desk.submit(change.QUIET, change.WIDER, hypothesis="Wider, without noise")
+    desk.until(number, "invalid", "inconclusive", "ready")
+
+
+@story("plain", "stuck")
+def a_change_whose_worker_is_killed_again_and_again(desk: Desk) -> None:
+    number = desk.submit(change.SLOW, hypothesis="Slower steps")
+    while not desk.candidate(number).stuck:
+        desk.wait("it to train", lambda: desk.candidate(number).stuck or desk.trains(number))
+        time.sleep(2)  # so that there is something to lose
+        desk.kill_worker_of(number)
+        desk.wait("the run to be noticed as lost", lambda: desk.candidate(number).stuck or not desk.trains(number))
+    desk.seen("stuck")
+
+
+@story("ladder", "shortlisted", "scaling up")
+def a_change_holds_on_the_next_rung_and_climbs_on(desk: Desk) -> None:
+    number = desk.submit(change.BETTER, hypothesis="A larger rate")
+    scale_up(desk, number)
+    desk.until(number, "ready")
+    page = f"candidates/{number}/scale-up/"
+    desk.send("operator", page, f"{page}climb-on/")
+    desk.until(number, "shortlisted")
+    desk.send("approver", "shortlist/", "shortlist/approve/", ("pick", str(number)), reason="Further.")
+    desk.until(number, "scaling_up")
+    desk.send("operator", page, f"{page}stop/", reason="It costs too much now.")
+
+
+def scale_up(desk: Desk, number: int) -> None:
+    """To the shortlist, and approved there for the rung that the page proposes."""
+    desk.until(number, "shortlisted")
+    desk.seen("shortlisted")
+    desk.send("approver", "shortlist/", "shortlist/approve/", ("pick", str(number)), reason="Let us see.")
+    desk.until(number, "scaling_up", "ready", "no_transfer")
+
+
+@story("ladder", "no transfer")
+def a_crutch_of_small_models_does_not_transfer(desk: Desk) -> None:
+    number = desk.submit(change.CRUTCHED, hypothesis="A crutch")
+    scale_up(desk, number)
+    desk.until(number, "no_transfer")
+    desk.seen("no transfer")
+
+
+@story("ladder")
+def two_on_the_shortlist_become_a_stack_and_one_skips_the_scale_up(desk: Desk) -> None:
+    first = desk.submit(change.WIDER, hypothesis="Wider")
+    second = desk.submit(("PACE = 0.01", "PACE = 0.008"), change.ALSO_THE_RATE, hypothesis="Faster and a larger rate")
+    for number in (first, second):
+        desk.until(number, "shortlisted")
+    picked = [("pick", str(first)), ("pick", str(second))]
+    desk.send("operator", "shortlist/", "shortlist/stack/", *picked)
+    stack = desk.wait("the stack", lambda: [c.number for c in desk.now().of("ladder") if c.kind == "stack"])[0]
+    desk.until(stack, "shortlisted")
+    reason = {f"why-{second}": "It is obvious."}
+    desk.send("approver", "shortlist/", f"shortlist/{second}/skip/", **reason)
+    desk.until(second, "ready")
+
+
+@story("traffic", "landing", "conflict")
+def three_land_one_after_the_other_and_one_of_them_conflicts(desk: Desk) -> None:
+    first = desk.submit(change.BETTER, hypothesis="A larger rate")
+    other = desk.submit(change.ALSO_THE_RATE, hypothesis="Nearly as large a rate")
+    apart = desk.submit(change.WIDER, hypothesis="Wider")
+    for number in (first, other, apart):
+        desk.until(number, "ready")
+    for number in (first, other, apart):
+        desk.press("approver", number, "approve", "Good.")
+    desk.until(first, "landed")
+    desk.until(other, "conflict")
+    desk.until(apart, "landed")
+    desk.seen("conflict")
+    desk.send("operator", "baseline/", "baseline/1/revert/")
+    revert = desk.wait("the revert", lambda: [c.number for c in desk.now().of("traffic") if c.kind == "revert"])[0]
+    check_stack(desk, first, apart)
+    desk.until(revert, "ready", "conflict", "inconclusive")
+
+
+def check_stack(desk: Desk, *numbers: int) -> None:
+    """Ask for the price of a stack check, begin it, and stop it after its first runs."""
+    chosen = [("c", str(number)) for number in numbers]
+    page = f"stacks/?{'&'.join(f'c={number}' for number in numbers)}&design=plain"
+    answer = desk.send("operator", page, "stacks/start/", *chosen)
+    check = answer.headers["Location"].removeprefix("/projects/traffic/")
+    assert check.startswith("stacks/") and check != "stacks/", answer.headers["Location"]
+    desk.wait("its first run", lambda: any(r.purpose == "stack" and r.state == "finished" for r in desk.now().runs))
+    desk.send("operator", check, f"{check}stop/")
+
+
+@story("same")
+def a_baseline_whose_seeds_make_no_difference(desk: Desk) -> None:
+    number = desk.submit(change.BETTER, hypothesis="A larger rate")
+    desk.wait("the page to say why nothing is judged", lambda: "SIGNOFF_SEED" in desk.as_("viewer").ask("/projects/same/").text)
+    assert desk.candidate(number).stage not in ("dropped", "ready")
+
+
+@story("talks")
+def an_agent_talks_proposes_gives_up_and_is_asked_again(desk: Desk) -> None:
+    """Conversations with a model: the walk answers in its place."""
+    desk.wait("a candidate of an agent", lambda: desk.now().of("talks"))
+    first = desk.now().of("talks")[0].number
+    desk.wait("three conversations", lambda: (desk.database.one("SELECT count(*) FROM research_app_conversation") or 0) >= 3)
+    desk.send("operator", "", "pause/")
+    desk.until(first, "dropped", "inconclusive", "ready", "crashed", "rejected")
+    if desk.candidate(first).stage == "ready":
+        desk.press("reviewer", first, "request-changes", "Say what it costs.")

@@ -133,5 +133,8 @@ class Visitor:
     def send(self, page: str, action: str, /, *more: tuple[str, str], **filled: str) -> Answer:
         """Fill in a form of a page and send it to `action`; `more` are further fields, such as ticks."""
         form = self.form(page, action)
-        token = [(name, value) for name, value in form.fields if name not in filled and name not in dict(more)]
-        return self.ask(action, data=[*token, *filled.items(), *more])
+        button = form.button(action)
+        pressed = [(button.name, button.value)] if button and button.name else []
+        named = {*filled, *dict(more), *dict(pressed)}
+        kept = [(name, value) for name, value in form.fields if name not in named]
+        return self.ask(action, data=[*kept, *filled.items(), *more, *pressed])

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.installation import Installation
+from tests.messages_server import KEY, MessagesServer
+from tests.receivers import Webhook, webhook
 from tests.walk import logs
 from tests.walk.crawl import ANYBODY, ROLES, Crawl, Target
 from tests.walk.desk import Desk
 from tests.walk.faults import Fault, faults_of, strays
 from tests.walk.holding import Hold
+from tests.walk.model import model
 from tests.walk.projects import PROJECTS
 from tests.walk.setting import installation, set_up
 from tests.walk.stages import ENDS
@@ -52,6 +55,7 @@ class Walk:
 
     def __init__(self, tree: Path, folder: Path, plan: Plan) -> None:
         self.plan, self.folder, self.patience = plan, folder, plan.patience
+        self.model, self.hooks = MessagesServer(model()), Webhook()
         self.signoff: Installation = installation(tree, folder / "home", SIGNOFF_DEVICES="cpu:2")
         self.hold = Hold(self.signoff)
         self.crawl = Crawl(plan.seed, FIRST)
@@ -89,7 +93,15 @@ class Walk:
     def run(self) -> None:
         """From set-up to the end; what went wrong is in `faults`."""
         projects = [project for project in PROJECTS if project.short or not self.plan.short]
-        links = set_up(self.signoff, ROLES, projects, self.folder / "sources")
+        with self.model, webhook() as self.hooks:
+            self.signoff.environment["SIGNOFF_WEBHOOK_HOSTS"] = f"127.0.0.1:{self.hooks.port}"
+            if not self.plan.short:
+                self.signoff.environment |= {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": self.model.url}
+            self.walk(set_up(self.signoff, ROLES, projects, self.folder / "sources"))
+        self.look_back()
+
+    def walk(self, links: Mapping[str, str]) -> None:
+        """From the start of the installation to its end."""
         self.signoff.start()
         try:
             self.sign_in(links)
@@ -103,7 +115,6 @@ class Walk:
         finally:
             self.over.set()
             self.signoff.end()
-        self.look_back()
 
     def sign_in(self, links: Mapping[str, str]) -> None:
         for role in (*ROLES, ANYBODY):
