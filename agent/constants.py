@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
+from agent.offsets import NEWLINE, Offsets
 from agent.parsing import BOM, parse
 from agent.proposal import Edit
 
@@ -25,7 +26,6 @@ Value: TypeAlias = bool | int | float | str
 
 MAX_ELEMENTS = 32  # a longer literal is a table, not a set of knobs
 NOT_DECIMAL = re.compile(r"-?0[xXoObB]")  # masks and permissions, not quantities
-NEWLINE = re.compile(r"\r\n|\r|\n")  # what the parser counts as a line end; str.splitlines knows more
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class _Source:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.line_starts = [0, *(match.end() for match in NEWLINE.finditer(text))]
+        self._offsets = Offsets(text)
         tokens = tokenize.generate_tokens(io.StringIO(text, newline=None).readline)
         self.comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
 
@@ -98,12 +98,7 @@ class _Source:
         """Character offsets of a node; the syntax tree counts columns in UTF-8 bytes."""
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
-        return self._offset(node.lineno, node.col_offset), self._offset(node.end_lineno, node.end_col_offset)
-
-    def _offset(self, line: int, column: int) -> int:
-        start = self.line_starts[line - 1]
-        # A character is at least one byte, so this slice holds the whole column.
-        return start + len(self.text[start : start + column].encode()[:column].decode())
+        return self._offsets.of(node.lineno, node.col_offset), self._offsets.of(node.end_lineno, node.end_col_offset)
 
 
 def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.stmt, str, ast.expr]]:
@@ -218,7 +213,7 @@ def written(value: Value, literal: str) -> str:
         return repr(value) if literal.startswith("'") else json.dumps(value, ensure_ascii=False)
     if isinstance(value, int):
         if "**" in literal and value > 0 and value.bit_count() == 1:
-            return re.sub(r"\d+$", str(value.bit_length() - 1), literal)
+            return re.sub(r"(?<!\d)\d+$", str(value.bit_length() - 1), literal)
         return f"{value:_}" if "_" in literal else str(value)
     if "e" in literal.lower() and value:
         _, digits, exponent = Decimal(repr(value)).normalize().as_tuple()

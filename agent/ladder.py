@@ -17,6 +17,7 @@ NEAREST = Decimal("0.08")  # a smaller relative step would drown in the noise be
 ROUND = tuple(Decimal(n) / 100 for n in (100, 110, 120, 135, 150, 170, 200, 220, 250, 280))
 ROUND += tuple(Decimal(n) / 100 for n in (300, 350, 400, 450, 500, 550, 600, 700, 800, 900))
 MOST_STEPS = 1000
+LONGEST_RULE = 500  # characters of a `# knob:` comment
 
 FROM_ZERO = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 FROM_ZERO_RATE = (0.0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4)
@@ -142,6 +143,8 @@ def _whole_numbers(value: int, low: float, high: float) -> list[int]:
 
 def _allowed(constant: Constant, rule: str) -> list[Value]:
     """The values that a `# knob:` comment allows. Raises BadKnobComment."""
+    if len(rule) > LONGEST_RULE:
+        raise _bad(constant, f"{rule[:40]} …", f"a rule has at most {LONGEST_RULE} characters")
     if listed := re.fullmatch(r"one of\s+(.+)", rule):
         return [_parsed(constant, item.strip(), rule) for item in listed[1].split(",")]
     found = RANGE.fullmatch(rule)

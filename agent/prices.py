@@ -6,10 +6,12 @@ that are not listed and for prices that were agreed.
 
 from __future__ import annotations
 
+import ast
 import re
-import typing
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 MILLION = 1_000_000
 LINE = "opus"
@@ -91,13 +93,20 @@ def price_of(model: str) -> Price | None:
     return PRICES.get(re.sub(r"-20\d{6}$", "", model))
 
 
+@cache
 def models() -> tuple[str, ...]:
-    """The models that the SDK knows and does not call deprecated, newest first."""
-    from anthropic.resources.messages.messages import DEPRECATED_MODELS
-    from anthropic.types import ModelParam
+    """The models that the SDK knows and does not call deprecated, newest first.
 
-    literal = typing.get_args(ModelParam)[0]
-    return tuple(name for name in typing.get_args(literal) if name not in DEPRECATED_MODELS)
+    Read off the SDK's own source: importing it takes seconds, and a page that names the model needs nothing else of it.
+    """
+    sdk = find_spec("anthropic")  # finds the package without importing it
+    assert sdk is not None and sdk.origin is not None
+    folder = Path(sdk.origin).parent
+    listed = ast.walk(ast.parse((folder / "types" / "model_param.py").read_text()))
+    names = [node.value for node in listed if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    _, _, behind = (folder / "resources" / "messages" / "messages.py").read_text().partition("\nDEPRECATED_MODELS = ")
+    deprecated = ast.literal_eval(behind[: behind.index("\n}") + 2])
+    return tuple(name for name in names if name.startswith("claude-") and name not in deprecated)
 
 
 @cache

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ast
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from agent.diff import lines_of
+from agent.offsets import NEWLINE, Offsets
 from agent.parsing import BOM, parse
 from agent.proposal import Edit
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
-NEWLINE = re.compile(r"\r\n|\r|\n")  # what the parser counts as a line end
 
 
 class DoesNotApply(Exception):
@@ -34,7 +33,7 @@ class Source:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise DoesNotApply(f"The file cannot be parsed ({error}).") from error
         self.parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
-        self._lines = [len(text) - len(bare), *(match.end() for match in NEWLINE.finditer(text))]
+        self._shift, self._offsets = len(text) - len(bare), Offsets(bare)
         self._changes: list[tuple[int, int, str]] = []
 
     def calls(self, name: str, within: ast.AST | None = None) -> list[ast.Call]:
@@ -88,21 +87,19 @@ class Source:
 
     def remove(self, statement: ast.stmt) -> None:
         """Take a statement out, with its lines and their comments."""
-        last = (statement.end_lineno or statement.lineno) - 1
-        end = self._lines[last + 1] if last + 1 < len(self._lines) else len(self.text)
-        self._changes.append((self._lines[statement.lineno - 1], end, ""))
+        start, end = self._offsets.start(statement.lineno), self._offsets.after(statement.end_lineno or statement.lineno)
+        self._changes.append((self._shift + start, self._shift + end, ""))
 
     def before(self, statement: ast.stmt, *lines: str) -> None:
         """Insert lines above a statement, indented as it is; empty lines stay empty."""
         decorators = getattr(statement, "decorator_list", [])
-        first = min([statement.lineno, *(decorator.lineno for decorator in decorators)]) - 1
-        at = self._lines[first]
+        first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+        at = self._shift + self._offsets.start(first)
         self._changes.append((at, at, self._block(statement, lines)))
 
     def after(self, statement: ast.stmt, *lines: str) -> None:
         """Insert lines below a statement, indented as it is."""
-        last = statement.end_lineno or statement.lineno
-        at = self._lines[last] if last < len(self._lines) else len(self.text)
+        at = self._shift + self._offsets.after(statement.end_lineno or statement.lineno)
         lead = "" if at == 0 or self.text[at - 1] in "\r\n" else self.newline
         self._changes.append((at, at, lead + self._block(statement, lines)))
 
@@ -151,11 +148,8 @@ class Source:
     def span(self, node: ast.AST) -> tuple[int, int]:
         """Character offsets of a node; the syntax tree counts columns in UTF-8 bytes."""
         line, end_line = getattr(node, "lineno", 1), getattr(node, "end_lineno", 1)
-        return self._offset(line, getattr(node, "col_offset", 0)), self._offset(end_line, getattr(node, "end_col_offset", 0))
-
-    def _offset(self, line: int, column: int) -> int:
-        start = self._lines[line - 1]
-        return start + len(self.text[start : start + column].encode()[:column].decode())
+        start, end = getattr(node, "col_offset", 0), getattr(node, "end_col_offset", 0)
+        return self._shift + self._offsets.of(line, start), self._shift + self._offsets.of(end_line, end)
 
     def _block(self, statement: ast.stmt, lines: Sequence[str]) -> str:
         indent = " " * statement.col_offset

@@ -386,15 +386,16 @@ def _line_of(keys: list[str], text: str) -> int:
     skipped = int(keys[1]) if keys[1:] and keys[1].isdigit() else 0  # tables of a list before the one that is meant
     if not names:
         return 1
-    tables = [r"\s*\.\s*".join(map(re.escape, names[:depth])) for depth in range(len(names), 0, -1)]
-    table = next((table for table in tables if re.search(rf"(?m)^\s*\[{{1,2}}\s*{table}\s*\]", text)), tables[-1])
+    tables = [r"[ \t]*\.[ \t]*".join(map(re.escape, names[:depth])) for depth in range(len(names), 0, -1)]
+    table = next((table for table in tables if re.search(rf"(?m)^[ \t]*+\[{{1,2}}[ \t]*{table}[ \t]*\]", text)), tables[-1])
     for number, line in enumerate(lines):
-        if re.match(rf"\s*\[{{1,2}}\s*{table}\s*\]", line):
+        if re.match(rf"[ \t]*+\[{{1,2}}[ \t]*{table}[ \t]*\]", line):
             start = number
             if skipped == 0:
                 break
             skipped -= 1
+    first, last = re.escape(names[0]), re.escape(names[-1])
     for number in range(start, len(lines)):
-        if re.match(rf"\s*(?:{re.escape(names[0])}\s*\.\s*)?[\"']?{re.escape(names[-1])}[\"']?\s*=", lines[number]):
+        if re.match(rf"[ \t]*+(?:{first}[ \t]*\.[ \t]*)?[\"']?{last}[\"']?[ \t]*=", lines[number]):
             return number + 1
     return start + 1

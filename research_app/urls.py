@@ -112,6 +112,7 @@ urlpatterns = [
     path(f"{CANDIDATE}change.diff", candidate.change_diff, name="change-diff"),
     path(f"{CANDIDATE}file/", file.file, name="candidate-file"),
     path(f"{CANDIDATE}lines/", file.lines, name="candidate-lines"),
+    path(f"{CANDIDATE}line/", file.line, name="candidate-line"),
     path(f"{CANDIDATE}viewed/", file.viewed, name="candidate-viewed"),
     path(f"{CANDIDATE}threads/", comments.begin, name="candidate-threads"),
     path(f"{CANDIDATE}threads/<int:pk>/", comments.thread, name="candidate-thread"),

@@ -20,6 +20,7 @@ from research_app.access import Role, set_role
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import decide_confirmation
 from research_app.loop.arms import Arms
+from research_app.loop.check import limits_of
 from research_app.loop.judge import CONFIRM_SEED, decide_looks
 from research_app.loop.weigh import looks_of, weigh, weigh_confirmation
 from research_app.models import (
@@ -165,7 +166,8 @@ def make_many(project: Project, count: int, **fields: Any) -> list[Candidate]:
 def make_patch_set(candidate: Candidate, base: BaselineVersion, edits: Sequence[tuple[str, str, str]]) -> PatchSet:
     """The candidate's next patch set, with a real commit on the base."""
     repository = candidate.project.repository
-    change = repository.change_from_edits(base.commit, edits, candidate.hypothesis, candidate.author)
+    limits = limits_of(candidate.project)
+    change = repository.change_from_edits(base.commit, edits, candidate.hypothesis, candidate.author, limits)
     number = candidate.patch_sets.count() + 1
     repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
     return PatchSet.objects.create(

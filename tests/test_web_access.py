@@ -83,6 +83,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "change-diff": ("get", "viewer"),
     "candidate-file": ("get", "viewer"),
     "candidate-lines": ("get", "viewer"),
+    "candidate-line": ("get", "viewer"),
     "candidate-viewed": ("post", "viewer"),
     "candidate-threads": ("post", "reviewer"),
     "candidate-thread": ("get", "viewer"),
@@ -121,6 +122,7 @@ WITHOUT_OBJECT = {
     "candidate-thread-reply",
     "candidate-file",
     "candidate-lines",
+    "candidate-line",
     "candidate-viewed",
 }
 """Addresses of things that these tests do not make: who may is answered with 404."""

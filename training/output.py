@@ -15,9 +15,9 @@ from training.spec import Point, SelfReported
 LINE_LIMIT = 1 << 14  # characters; the rest of a longer line is left out
 LAST_STEP = 2**53
 
-_NUMBER = re.compile(r"[-+]?(?:[\d,]+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b", re.IGNORECASE)
-_STEP_LINE = re.compile(r"^\s*step:?\s+(\d+)(?:/\d+)?\s*(?:\([^)]*\))?\s*\|(.*)$", re.IGNORECASE)
-_FIELD = re.compile(r"^\s*([^:|]{1,60}?)\s*:\s*(\S.*?)\s*$")
+_NUMBER = re.compile(r"[-+]?(?:[\d,]++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?|[-+]?(?:nan|inf(?:inity)?)\b", re.IGNORECASE)
+_STEP_LINE = re.compile(r"^\s*step:?\s+(\d+)(?:/\d+)?\s*+(?:\([^)]*\))?\s*+\|(.*)$", re.IGNORECASE)
+_FIELD = re.compile(r"([^:|]{1,60}):(.*)", re.DOTALL)  # of a part without spaces at its ends
 _FINAL_FIELD = re.compile(r"^([A-Za-z][\w ]{0,60}?):\s+(\S+)$")
 
 # How the printed names of a step line are called in the series.
@@ -91,8 +91,9 @@ class OutputParser:
         elif line.strip() == "---":
             self._in_summary = True
         elif found := _STEP_LINE.match(line):
-            fields = [field for part in found[2].split("|") if (field := _FIELD.match(part))]
-            yield from self._values({"step": found[1], **{_SERIES.get(f[1].lower(), ""): f[2] for f in fields}})
+            fields = [field for part in found[2].split("|") if (field := _FIELD.fullmatch(part.strip()))]
+            named = {_SERIES.get(field[1].rstrip().lower(), ""): field[2].lstrip() for field in fields}
+            yield from self._values({"step": found[1], **named})
         elif found := _FINAL_FIELD.match(line.strip()):
             name = _NANOCHAT_FINAL.get(found[1]) if self.format == "nanochat" else found[1]
             if name and (self._in_summary or self.format == "nanochat"):

@@ -91,13 +91,18 @@ def vet(project: Project, proposal: Proposal, author: str, patch: str = "") -> B
     return base
 
 
+def limits_of(project: Project) -> Limits:
+    """How large a change of this project may be."""
+    edit = project.file.edit
+    return Limits(max_files=edit.max_files, max_changed_lines=edit.max_changed_lines)
+
+
 def build(project: Project, base: BaselineVersion, proposed: Mapping[str, Any], name: str, author: str) -> Change:
     """Make a commit of what was proposed, on its base, without a work tree.
 
     Raises PatchError where it cannot be applied, another RepositoryError where the machine is in the way (full disk).
     """
-    edit = project.file.edit
-    limits = Limits(max_files=edit.max_files, max_changed_lines=edit.max_changed_lines)
+    limits = limits_of(project)
     message = f"{project.slug} {name}"
     if patch := proposed.get("patch"):
         return project.repository.change_from_patch(base.commit, str(patch), message, author, limits)

@@ -8,6 +8,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 
@@ -50,12 +51,27 @@ from training.scorer import rounded_for_agents
 
 logger = logging.getLogger(__name__)
 
+
+@dataclass(frozen=True)
+class Registered:
+    """What is known of a proposer without its module, whose libraries take seconds to import: only who proposes needs those."""
+
+    module: str
+    class_name: str
+    kind: Author
+    limited: bool = False  # it may lack a key, a budget or room for another conversation, and says so by `why_not` and `busy`
+
+    def made(self) -> Proposer:
+        """The proposer itself. Imports its module."""
+        proposer: Proposer = getattr(import_module(self.module), self.class_name)()
+        return proposer
+
+
 PROPOSERS = {
-    "playbook": ("agent.playbook", "PlaybookProposer", Author.SEARCH),
-    "knobs": ("agent.knobs", "KnobsProposer", Author.SEARCH),
-    "claude": ("research_app.loop.converse", "ClaudeProposer", Author.AGENT),
+    "playbook": Registered("agent.playbook", "PlaybookProposer", Author.SEARCH),
+    "knobs": Registered("agent.knobs", "KnobsProposer", Author.SEARCH),
+    "claude": Registered("research_app.loop.converse", "ClaudeProposer", Author.AGENT, limited=True),
 }
-"""Name → module, class, kind of author. Imported on first use: a proposer's libraries are slow to load."""
 
 WAITING_LIMIT = 25
 """An open-ended round stops proposing while so many candidates wait for a person: nobody reads a longer list."""
@@ -79,18 +95,17 @@ class UnknownProposer(ValueError):
     """There is no proposer of that name; the message lists those that there are."""
 
 
-def proposer_named(name: str) -> tuple[Proposer, Author]:
-    """The proposer and what kind of author it is."""
+def registered(name: str) -> Registered:
+    """What is known of the proposer of that name. Raises UnknownProposer."""
     if name not in PROPOSERS:
         raise UnknownProposer(f"There is no proposer {name!r}; there are: {', '.join(PROPOSERS)}.")
-    module, class_name, kind = PROPOSERS[name]
-    return getattr(import_module(module), class_name)(), kind
+    return PROPOSERS[name]
 
 
 def open_round(project: Project, proposers: Sequence[str], wanted: int | None, actor: str) -> Round:
     """Ask for a number of candidates, or for candidates until the round is closed."""
     for name in proposers:
-        proposer_named(name)
+        registered(name)
     with transaction.atomic():
         asked = Round.objects.create(project=project, proposers=list(proposers), wanted=wanted, opened_by=actor)
         Event.objects.record("round opened", asked, actor, project, wanted=wanted, proposers=list(proposers))
@@ -149,7 +164,8 @@ def propose(round_id: int, worker: str) -> None:
 def take(turn: Turn, lease: Lease) -> None:
     """Ask the proposer whose turn it is, and enter what it proposes. Named failures end the turn; others raise."""
     project, aa = turn.project, is_aa(turn.project, turn.number)
-    proposer, kind = proposer_named(turn.proposer)
+    known = registered(turn.proposer)
+    proposer, kind = known.made(), known.kind
     if hasattr(proposer, "at"):  # it holds a conversation, which belongs to the turn
         proposer = proposer.at(turn)
     try:
@@ -212,14 +228,14 @@ def whose_turn(asked: Round, base: BaselineVersion) -> str | None:
 
 def why_not(asked: Round) -> dict[str, str]:
     """Proposers of a round that cannot propose now and may later, for want of a budget or a key: name → why."""
-    held = {name: proposer_named(name)[0] for name in asked.proposers}
-    reasons = {name: proposer.why_not(asked.project) for name, proposer in held.items() if hasattr(proposer, "why_not")}
+    limited = {name: registered(name).made() for name in asked.proposers if registered(name).limited}
+    reasons = {name: proposer.why_not(asked.project) for name, proposer in limited.items() if hasattr(proposer, "why_not")}
     return {name: why for name, why in reasons.items() if why}
 
 
 def busy(asked: Round) -> set[str]:
     """Proposers of a round of which this process has as many at work as it may: others go first."""
-    held = {name: proposer_named(name)[0] for name in asked.proposers}
+    held = {name: registered(name).made() for name in asked.proposers if registered(name).limited}
     return {name for name, proposer in held.items() if hasattr(proposer, "busy") and proposer.busy()}
 
 

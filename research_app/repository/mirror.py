@@ -55,7 +55,7 @@ def address_of(source: str) -> str:
     folder = Path(source).expanduser()
     if folder.exists():
         return str(folder.absolute())
-    if not re.match(r"(https?|ssh|git|file)://|[\w.-]+@?[\w.-]*:(?!:)", source):
+    if not re.match(r"(https?|ssh|git|file)://|[\w.-]++(?:@[\w.-]*+)?:(?!:)", source):
         raise RepositoryError(f"There is no folder {source}, and it is not an address either (https://…, ssh://…).")
     return source
 

@@ -6,16 +6,14 @@ same rule is used here, so that who is named is who is in the way, and not every
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.diff import parse_diff
+
 from .git import run_git
 from .names import full_hash
-
-# With no context lines asked for, every other line of a diff begins with another sign.
-_HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -50,17 +48,12 @@ def hunks(repository: Path, before: str, after: str, path: str) -> list[Hunk]:
         "--end-of-options", full_hash(before), full_hash(after), "--", f":(literal){path}",
         repository=repository,
     )  # fmt: skip
-    listed = []
-    for match in _HUNK.finditer(found.stdout):
-        old, old_count, new, new_count = (1 if group is None else int(group) for group in match.groups())
-        listed.append(Hunk(_span(old, old_count), _span(new, new_count)))
-    return listed
+    files = parse_diff(found.stdout.decode("utf-8", "backslashreplace"))
+    return [Hunk(_span(hunk.old, hunk.old_count), _span(hunk.new, hunk.new_count)) for file in files for hunk in file.hunks]
 
 
 def _span(first: int, count: int) -> Span:
-    """As a hunk's head says it: without lines, it names the line before the place."""
-    start = first - 1 if count else first
-    return Span(start, start + count)
+    return Span(first - 1, first - 1 + count)
 
 
 def altered(repository: Path, base: str, commit: str, paths: Sequence[str]) -> Region:

@@ -16,7 +16,7 @@ from research_app.models.event import HIDDEN
 from research_app.web import figures
 from research_app.web.columns import Column
 from research_app.web.live import fragment
-from research_app.web.text import visible
+from research_app.web.text import beginning, spelled, visible
 from training.spec import Outcome
 
 register = template.Library()
@@ -33,7 +33,8 @@ for formatter in (
     figures.age,
 ):
     register.filter(formatter.__name__, formatter)
-register.filter("visible", visible)
+for filtered in (visible, spelled, beginning):
+    register.filter(filtered.__name__, filtered)
 
 # A sign beside every word: nothing is said by colour alone.
 VERDICTS = {

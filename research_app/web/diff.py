@@ -4,21 +4,27 @@ What is shown is the stored diff, line for line: colours and words only decorate
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from django.utils.safestring import SafeString
+
 from agent.diff import DiffFile, DiffLine, parse_diff
 from research_app.web.colours import Span, coloured_lines, odd_letters, render_line
 from research_app.web.lines import FileDiff, Gap, Hunk, Line
-from research_app.web.text import hides_something
-from research_app.web.words import mark_words
+from research_app.web.text import count_hidden, hides_something
+from research_app.web.words import Work, mark_words
 from training.matching import steps_between
 
 MAX_SHOWN_BYTES = 2 << 20  # of one diff: above, it is offered as a download only
 AROUND = 3  # lines shown around one that is asked for
 STEP = 20  # lines that one press of "more" unfolds
 NO_NEWLINE = "No newline at end of file"
+LONGEST_SHOWN = 2000  # characters of a line: the rest comes when somebody asks for it
+HEAVY_LINES, HEAVY_CHARACTERS = 3000, 400_000  # of one file: above, its lines come when somebody asks for them
+GHOST = 40  # characters that one costs which is spelled out
 SMALLEST = 3  # unchanged lines in a row that are worth folding away
 
 Texts = tuple[str | None, str | None]  # of one file before and after; None where the file cannot be read or is not there
@@ -33,7 +39,14 @@ def parse(diff: str) -> list[FileDiff]:
     files = [_shown(file, number) for number, file in enumerate(parse_diff(diff), 1)]
     for file in files:
         file.hidden_characters = any(line.kind != "note" and hides(line.text) for line in file.lines)
+        file.heavy = file.added + file.removed > HEAVY_LINES or _weight(file) > HEAVY_CHARACTERS
     return files
+
+
+def _weight(file: FileDiff) -> int:
+    """About how many characters a page would hold for a file's lines."""
+    shown = (line.text[:LONGEST_SHOWN] for line in file.lines)
+    return sum(len(text) + (GHOST * count_hidden(text) if file.hidden_characters else 0) for text in shown)
 
 
 def _shown(file: DiffFile, number: int) -> FileDiff:
@@ -98,7 +111,7 @@ def unfold(file: FileDiff, texts: Texts, wanted: Iterable[int] = ()) -> None:
     after = texts[1] if texts[1] is not None else texts[0]
     lines = None if after is None else after.split("\n")
     total = None if lines is None else len(lines) - (lines[-1] == "")
-    file.parts, old, new = [], 1, 1
+    file.parts, old, new, wanted = [], 1, 1, sorted(wanted)
     for hunk in file.hunks:
         gap = Gap(old, new, max(0, hunk.new - new), hunk.place)
         file.parts += [*opened(gap, lines, wanted), hunk]
@@ -107,14 +120,15 @@ def unfold(file: FileDiff, texts: Texts, wanted: Iterable[int] = ()) -> None:
         file.parts += opened(Gap(old, new, total - new + 1, last=True), lines, wanted)
 
 
-def opened(gap: Gap, lines: Sequence[str] | None, wanted: Iterable[int]) -> Iterator[Gap | Hunk]:
+def opened(gap: Gap, lines: Sequence[str] | None, wanted: Sequence[int]) -> Iterator[Gap | Hunk]:
     """A gap with the lines around those that are wanted; the gap itself where none is in it, nothing for an empty one."""
     at = gap.new
     end = gap.new + gap.count
     if lines is not None and 0 < gap.count < SMALLEST:
         yield context(gap, lines, at, end)
         return
-    for line in sorted(wanted) if lines is not None else ():
+    asked = wanted if lines is not None else []  # in order
+    for line in asked[bisect_left(asked, at - AROUND) : bisect_right(asked, end + AROUND)]:
         first, stop = max(at, line - AROUND), min(end, line + AROUND + 1)
         if gap.new <= line < end and first < stop:
             if first > at:
@@ -139,15 +153,17 @@ def prepare(
     wanted: Iterable[int] = (),
     without_space: bool = False,
     rebased: frozenset[Chunk] = frozenset(),
+    work: Work | None = None,
 ) -> None:
-    """All steps on one file. `rebased` are the chunks that a newer baseline brought."""
+    """All steps on one file. `rebased` are the chunks that a newer baseline brought; `work` is what the page has left."""
+    work = work or Work()
     for hunk in file.hunks:
         for lines in hunk.chunks():
             for line in lines if rebased and _chunk(file, lines) in rebased else ():
                 line.rebased = True
         if without_space:
             ignore_space(hunk)
-        mark_words(hunk)
+        mark_words(hunk, work)
         for lines in hunk.chunks():
             lines[0].first = True
     unfold(file, texts, wanted)
@@ -167,7 +183,27 @@ def colour(path: str, parts: Iterable[Hunk | Gap], texts: Texts) -> None:
     for part in parts:
         for line in part.lines if isinstance(part, Hunk) else ():
             side, number = (before, line.old) if line.kind == "removed" else (after, line.new)
-            line.html = render_line(line.text, _spans(side, number, line.text), line.marks)
+            line.html, line.rest = _rendered(line.text, _spans(side, number, line.text), line.marks)
+
+
+def _rendered(text: str, spans: Sequence[Span], marks: Sequence[tuple[int, int]]) -> tuple[SafeString, int]:
+    """The HTML of a line's beginning, and how many characters are left."""
+    rest = max(0, len(text) - LONGEST_SHOWN)
+    if not rest:
+        return render_line(text, spans, marks), 0
+    shown = spans[: bisect_left(spans, (LONGEST_SHOWN,))]
+    return render_line(text[:LONGEST_SHOWN], shown, marks, goes_on=True), rest
+
+
+def rest_of_line(path: str, text: str, number: int) -> SafeString | None:
+    """The HTML of what `colour` leaves out of a line of a file; None where the file has no such line."""
+    lines = text.split("\n")
+    if not 0 < number <= len(lines):
+        return None
+    line = lines[number - 1]
+    spans = _spans(coloured_lines(path, text), number, line)
+    later = [(max(0, a - LONGEST_SHOWN), b - LONGEST_SHOWN, css) for a, b, css in spans if b > LONGEST_SHOWN]
+    return render_line(line[LONGEST_SHOWN:], later, [])
 
 
 def _spans(side: Sequence[tuple[str, tuple[Span, ...]]], number: int | None, text: str) -> tuple[Span, ...]:

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 from research_app.models import ViewedFile
 from research_app.web.access import get_candidate, researcher
 from research_app.web.asked import whole
-from research_app.web.diff import STEP, colour, context, unfold
+from research_app.web.diff import STEP, colour, context, rest_of_line, unfold
 from research_app.web.lines import Gap, Hunk
 from research_app.web.rows import MAX_UNFOLDED, rows
 from research_app.web.shown import ShownDiff
@@ -51,7 +51,22 @@ def lines(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     def more(gap: Gap, take: str) -> str:
         return comparison.address(path, "lines/", first=gap.new, count=gap.count, take=take)
 
-    return _private(HttpResponse(rows(parts, comparison.split, shown.talk, more)))
+    return _private(HttpResponse(rows(parts, comparison.split, shown.talk, more, shown.rest_of(path))))
+
+
+@researcher
+@require_safe
+def line(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """The end of one very long line."""
+    shown = ShownDiff(request, get_candidate(request, slug, number))
+    path, at = request.GET.get("path", ""), whole(request.GET.get("line", ""))
+    if at is None or not any(file.path == path for file in shown.listed):
+        raise Http404(GONE)
+    text = shown.comparison.texts(path)[request.GET.get("side") != "old"]
+    found = rest_of_line(path, text, at) if text is not None else None
+    if found is None:
+        raise Http404(GONE)
+    return _private(HttpResponse(found))
 
 
 def _asked(request: HttpRequest, gaps: list[Gap]) -> Gap | None:

@@ -118,14 +118,19 @@ class Flag:
 
 def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff], against_base: bool = True) -> list[Flag]:
     """The risky edits of a patch set, the worst first, each put on its line of the diff where the diff shows that line."""
-    if patch_set is None:
-        return []
-    stored = [flag for flag in patch_set.flags if flag.get("level") in LEVELS]
+    stored = [flag for flag in patch_set.flags if flag.get("level") in LEVELS] if patch_set else []
+    named = {told.get("path", "") for told in stored}
+    lines = {file.path: _by_number(file) for file in files if file.path in named}
+    # Removed code is placed where it was, unless the left is not what it was counted in.
+    sides = (
+        [("added", "new"), ("removed", "old"), ("context", "new")] if against_base else [("added", "new"), ("context", "new")]
+    )
     flags = []
     for number, told in enumerate(sorted(stored, key=lambda flag: _RANK[flag["level"]]), 1):
-        line = _line_of(files, told.get("path", ""), told.get("line"), against_base)
-        shown = line is not None and told["level"] != "info"
         path, at = told.get("path", ""), told.get("line")
+        found = (lines.get(path, {}).get((kind, side, at)) for kind, side in sides)
+        line = next(filter(None, found), None) if at else None
+        shown = line is not None and told["level"] != "info"
         flag = Flag(number, told["level"], told["detector"], told["sentence"], path, at, shown)
         if line is not None and shown:
             line.flags.append(flag)
@@ -133,10 +138,10 @@ def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff], against_base:
     return flags
 
 
-def _line_of(files: Sequence[FileDiff], path: str, number: int | None, against_base: bool) -> Line | None:
-    """The line of the new file, or for removed code the place where it was; a changed line wins over context."""
-    lines = [line for file in files if file.path == path for line in file.lines if number]
-    wanted = [("added", "new"), ("removed", "old"), ("context", "new")]
-    if not against_base:  # the left is not what removed code was counted in
-        del wanted[1]
-    return next((line for kind, side in wanted for line in lines if line.kind == kind and getattr(line, side) == number), None)
+def _by_number(file: FileDiff) -> dict[tuple[str, str, int | None], Line]:
+    """The lines of a file by kind, side and number."""
+    found: dict[tuple[str, str, int | None], Line] = {}
+    for line in file.lines:
+        found.setdefault((line.kind, "new", line.new), line)
+        found.setdefault((line.kind, "old", line.old), line)
+    return found

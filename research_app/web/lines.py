@@ -22,6 +22,7 @@ class Line:
     new_threads: list[Any] = field(default_factory=list)  # and on the right
     first: bool = False  # of a chunk: a run of changed lines
     rebased: bool = False  # came with a newer baseline, not with the author's revision
+    rest: int = 0  # characters at its end that are not shown before somebody asks
     respaced: bool = False  # differs in white space alone, and is shown as context
     html: SafeString = field(default_factory=SafeString)
 
@@ -73,6 +74,7 @@ class FileDiff:
     mode: tuple[str, str] | None = None  # before and after, where it changed
     number: int = 0  # place in the list of files, from 1
     parts: list[Hunk | Gap] = field(default_factory=list)  # what is shown, in order
+    heavy: bool = False  # so much that it is drawn only when somebody asks
     loaded: bool = False  # False: its lines come by a request of their own
     viewed: bool = False
     threads: list[Any] = field(default_factory=list)  # threads.Placed that have no line here: on the whole file, or outdated

@@ -18,19 +18,34 @@ MAX_UNFOLDED = 1000  # lines that one press of "all" unfolds
 
 Talk = Callable[[Sequence[Any]], str]  # threads.Placed → HTML
 Address = Callable[[Gap, str], str]  # a gap and "top", "bottom" or "all" → where its lines are fetched
+Rest = Callable[[Line], str]  # a line → where the part of it that is not shown is fetched
 
 
-def rows(parts: Iterable[Hunk | Gap], split: bool, talk: Talk, more: Address | None) -> SafeString:
-    """The parts of a file as table bodies. `more` None: gaps cannot be opened."""
+def rows(parts: Iterable[Hunk | Gap], split: bool, talk: Talk, more: Address | None, rest: Rest | None = None) -> SafeString:
+    """The parts of a file as table bodies. `more` None: gaps cannot be opened, nor with `rest` None long lines."""
     shown = (
-        gap_row(part, split, more) if isinstance(part, Gap) else f"<tbody>{''.join(lines_of(part, split, talk))}</tbody>"
+        gap_row(part, split, more) if isinstance(part, Gap) else f"<tbody>{''.join(_lines(part, split, talk, rest))}</tbody>"
         for part in parts
     )
     return mark_safe("\n".join(shown))  # rows escape what they show
 
 
-def lines_of(hunk: Hunk, split: bool, talk: Talk) -> Iterator[str]:
+def _lines(hunk: Hunk, split: bool, talk: Talk, rest: Rest | None) -> Iterator[str]:
+    for line in hunk.lines:
+        if line.rest:
+            line.html += _rest(line, rest)
     return _split(hunk, talk) if split else _unified(hunk, talk)
+
+
+_REST = '<a class="rest" href="{0}" hx-get="{0}" hx-target="this" hx-swap="outerHTML">… {1} more characters: show anyway</a>'
+
+
+def _rest(line: Line, rest: Rest | None) -> SafeString:
+    """What stands for the end of a very long line."""
+    count = f"{line.rest:,}"
+    if rest is None:
+        return format_html('<span class="rest">… {} more characters</span>', count)
+    return format_html(_REST, rest(line), count)
 
 
 def _unified(hunk: Hunk, talk: Talk) -> Iterator[str]:

@@ -15,9 +15,10 @@ from research_app.web import findings
 from research_app.web.comparison import Comparison
 from research_app.web.diff import prepare, too_large
 from research_app.web.findings import Flag
-from research_app.web.lines import FileDiff, Gap
-from research_app.web.rows import rows
+from research_app.web.lines import FileDiff, Gap, Line
+from research_app.web.rows import Rest, rows
 from research_app.web.threads import Placed, Placing, attach, wanted_lines
+from research_app.web.words import Work
 
 # What comes with the page itself; other files come by one request each. Colouring takes about 2 s per MB, once.
 INLINE_LINES, INLINE_CHARACTERS = 1500, 150_000
@@ -34,6 +35,10 @@ class ShownDiff:
     def comparison(self) -> Comparison:
         """One query."""
         return Comparison.of(self.request, self.candidate)
+
+    @cached_property
+    def _work(self) -> Work:
+        return Work()
 
     @cached_property
     def too_large(self) -> bool:
@@ -62,7 +67,7 @@ class ShownDiff:
         """Every file, of which those that come with the page have their rows; flags; threads on files not shown here."""
         lines = characters = 0
         for file in self.listed:
-            if file.viewed or lines + file.added + file.removed > INLINE_LINES:
+            if file.viewed or file.heavy or lines + file.added + file.removed > INLINE_LINES:
                 continue
             texts = self.comparison.texts(file.path)
             size = sum(len(text or "") for text in texts)
@@ -81,7 +86,14 @@ class ShownDiff:
         stored = right.flags if right else []
         wanted |= {f["line"] for f in stored if f.get("path") == file.path and f.get("line") and f.get("level") != "info"}
         comparison = self.comparison
-        prepare(file, texts, wanted=wanted, without_space=comparison.without_space, rebased=comparison.rebased)
+        prepare(
+            file,
+            texts,
+            wanted=wanted,
+            without_space=comparison.without_space,
+            rebased=comparison.rebased,
+            work=self._work,
+        )
 
     def one(self, path: str, line: int | None = None) -> FileDiff | None:
         """One file with its rows; None where the comparison has none of that name."""
@@ -105,7 +117,19 @@ class ShownDiff:
         def more(gap: Gap, take: str) -> str:
             return self.comparison.address(file.path, "lines/", first=gap.new, count=gap.count, take=take)
 
-        file.html = rows(file.parts, self.comparison.split, self.talk, more if readable else None)
+        if readable:
+            file.html = rows(file.parts, self.comparison.split, self.talk, more, self.rest_of(file.path))
+        else:
+            file.html = rows(file.parts, self.comparison.split, self.talk, None)
+
+    def rest_of(self, path: str) -> Rest:
+        """Where the end of a long line of a file is fetched."""
+
+        def address(line: Line) -> str:
+            side, number = ("old", line.old) if line.kind == "removed" else ("new", line.new)
+            return self.comparison.address(path, "line/", side=side, line=number or 0)
+
+        return address
 
     def talk(self, threads: Sequence[Placed]) -> str:
         """Threads as HTML."""

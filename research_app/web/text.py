@@ -35,6 +35,21 @@ def visible(text: str) -> SafeString:
     return mark_safe("".join(parts))  # every part is escaped
 
 
+def spelled(text: str) -> str:
+    """A text for an attribute, where no markup can stand: suspect characters as their code points, plain."""
+    return _SUSPECT.sub(lambda found: f"U+{ord(found[0]):04X}", text)
+
+
+def beginning(text: str, most: int) -> str:
+    """A text, or its beginning with how much is left out."""
+    return text if len(text) <= most else f"{text[:most]} … and {len(text) - most:,} more characters"
+
+
+def count_hidden(text: str) -> int:
+    """How many characters of a text are spelled out."""
+    return len(_SUSPECT.findall(text))
+
+
 def hides_something(text: str) -> bool:
     """Whether the text holds a character that a reader would not see."""
     return bool(_SUSPECT.search(text))

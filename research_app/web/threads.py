@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from research_app.models import PatchSet, Side, Thread
 from research_app.web.comparison import Comparison
 from research_app.web.diff import parse
-from research_app.web.lines import FileDiff
+from research_app.web.lines import FileDiff, Line
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def wanted_lines(placed: Iterable[Placed], files: Sequence[FileDiff], path: str)
 def attach(placed: Iterable[Placed], files: Sequence[FileDiff]) -> list[Placed]:
     """Put threads on the lines and files that are shown. Those left over, whose file is not in this diff, are returned."""
     by_path = {file.path: file for file in files}
+    lines: dict[str, dict[tuple[str, int | None], Line]] = {}
     left_over = []
     for one in placed:
         file = by_path.get(one.thread.path)
@@ -103,19 +104,25 @@ def attach(placed: Iterable[Placed], files: Sequence[FileDiff]) -> list[Placed]:
             continue
         file.talk += 1
         file.open_talk += not one.thread.resolved
-        if file.loaded and not _to_line(one, file):
-            file.threads.append(one)
+        if file.loaded:
+            if file.path not in lines:
+                lines[file.path] = _by_number(file)
+            line = lines[file.path].get((one.side, one.line)) if one.line is not None else None
+            _talk_at(line, one.side, file).append(one)
     return left_over
 
 
-def _to_line(one: Placed, file: FileDiff) -> bool:
-    if one.line is None:
-        return False
+def _talk_at(line: Line | None, side: str, file: FileDiff) -> list[Placed]:
+    """Where a thread is put: at its line, or at the file where it has none here."""
+    if line is None:
+        return file.threads
+    return line.new_threads if side == "new" else line.old_threads
+
+
+def _by_number(file: FileDiff) -> dict[tuple[str, int | None], Line]:
+    """The lines that are shown of a file, by side and number."""
+    found: dict[tuple[str, int | None], Line] = {}
     for line in file.lines:
-        if one.side == "new" and line.new == one.line:
-            line.new_threads.append(one)
-            return True
-        if one.side == "old" and line.old == one.line:
-            line.old_threads.append(one)
-            return True
-    return False
+        found.setdefault(("new", line.new), line)
+        found.setdefault(("old", line.old), line)
+    return found

@@ -28,7 +28,9 @@ EMPTY_LINES = 60  # so many in a row, with code below them, do the same
 SHORTEST = 4  # letters of a name that may be taken for another one of plain letters: w1 and wl are honest
 FORMULA = 3  # letters of a name with Greek ones that may be taken for another one: ν and α_1 are honest beside v and a_1
 NAME, CODE = "look-alike name", "hidden code"
-PUSHED = re.compile(rf"[ \t\u3000\u2000-\u200a]{{{SPACES},}}(?=\S)")
+_WHITE = r"[ \t\u3000\u2000-\u200a]"
+# Each stretch is looked at once, from its beginning: again from every place in it would take the square of its length.
+PUSHED = re.compile(rf"(?<!{_WHITE}){_WHITE}{{{SPACES},}}+(?=\S)")
 MATHEMATICS = frozenset("αβγδεζηθικλμνξοπρςστυφχψωΓΔΘΛΞΠΣΦΨΩϵϑϕϱϖ")
 ALIKE = str.maketrans({"l": "I", "1": "I", "O": "0"})  # plain letters and digits that look alike in many fonts
 # Letters and marks that a name may hold and nobody sees: fillers, joiners, variation selectors.

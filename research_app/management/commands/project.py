@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from research_app.loop.delete_project import DeletionRefused, delete_project
 from research_app.loop.moved import AdoptionRefused, adopt, notice
 from research_app.loop.projects import ProjectRefused, configure, create_project
-from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, proposer_named, resume
+from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, registered, resume
 from research_app.loop.reconcile import retry_bank
 from research_app.management.base import SignoffCommand
 from research_app.models import ExternalMove, Project, Round
@@ -74,7 +74,7 @@ class Command(SignoffCommand):
         proposers = [name for name in (options["propose"] or "").split(",") if name]
         try:
             for name in proposers:
-                proposer_named(name)
+                registered(name)
             file = self.read(options["config"]) if options["config"] else None
             project = create_project(options["name"], source=options["repo"], file=file, actor="command line")
         except (ProjectRefused, ProjectFileError, RepositoryError, CorpusError, UnknownProposer) as error:
