@@ -77,7 +77,7 @@ def test_no_row_can_take_the_place_of_another_or_be_put_anywhere_but_at_the_end(
     if connection.vendor == "sqlite":
         with pytest.raises(DatabaseError, match="append-only"), connection.cursor() as cursor:
             cursor.execute("UPDATE OR REPLACE research_app_event SET sequence = 1 WHERE sequence = 2")
-    assert list(Event.objects.values_list("sequence", "actor")) == [(1, "a test"), (2, "a test")]
+    assert list(Event.objects.order_by("sequence").values_list("sequence", "actor")) == [(1, "a test"), (2, "a test")]
 
 
 def record_two() -> Event:

@@ -78,7 +78,7 @@ def test_an_arm_without_a_finished_run_is_invalid() -> None:
 @pytest.mark.parametrize("score", [None, math.nan, math.inf])
 def test_a_finished_run_without_a_finite_score_is_invalid(score: float | None) -> None:
     health = check(BASELINE, [*CANDIDATE, replace(RUN, score=score)])
-    assert only_rule(health) == ("scores", "1 finished candidate runs have no finite score")
+    assert only_rule(health) == ("scores", "1 finished candidate run has no finite score")
 
 
 def test_seeds_that_never_differ_are_invalid() -> None:

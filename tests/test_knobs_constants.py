@@ -120,7 +120,7 @@ def test_in_a_literal_of_several_lines_each_line_may_have_its_own_comment() -> N
     ("line", "why"),
     [
         ("WIDTH = 16  # knob: about 20", "the comment is not understood"),
-        ("WIDTH = 16  # knob: 4..wide", "wide is not a int like 16"),
+        ("WIDTH = 16  # knob: 4..wide", "wide is no int like 16"),
         ("WIDTH = 16  # knob: 4..32 step 0", "the step must be positive"),
         ("WIDTH = 16  # knob: 32..4", "the range is empty"),
         ("RATE = 0.5  # knob: 0..1 step 1e-9", "at most 1000 values"),

@@ -113,8 +113,11 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
 
     def with_evidence(self) -> Self:
         """For lists: all that a row shows, without further queries per row (one more in all)."""
-        listed = self.with_stage().select_related("project", "patch_set", "evidence", "submitted_by")
-        return listed.prefetch_related(failed_at_rungs())
+        return self.with_patch_set().prefetch_related(failed_at_rungs())
+
+    def with_patch_set(self) -> Self:
+        """For one candidate: with its project, patch set, evidence and author, in one query."""
+        return self.with_stage().select_related("project", "patch_set", "evidence", "submitted_by")
 
     def with_stage(self) -> Self:
         """With what the words for its stage need: the number of the earlier try that it is a duplicate of."""

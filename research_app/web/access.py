@@ -26,7 +26,7 @@ def get_project(request: HttpRequest, slug: str) -> Project:
 def get_candidate(request: HttpRequest, slug: str, number: int) -> Candidate:
     """The candidate with its project, patch set and evidence, if this person may see it. One query."""
     _require(access.may_see(request.user), "You may not see this candidate.")
-    return get_object_or_404(Candidate.objects.with_evidence(), project__slug=slug, number=number)
+    return get_object_or_404(Candidate.objects.with_patch_set(), project__slug=slug, number=number)
 
 
 def require_vote(request: HttpRequest, project: Project, gate: Gate) -> None:

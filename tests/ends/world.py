@@ -126,7 +126,7 @@ class World:
         """So much time passes that a lease which nobody renewed is over."""
         Run.objects.filter(pk=run.pk, state=State.RUNNING).update(lease_until=timezone.now() - timedelta(seconds=1))
 
-    def wait(self, until: Callable[[], bool], seconds: float = 40.0) -> None:
+    def wait(self, until: Callable[[], bool], seconds: float = 120.0) -> None:
         """Wait for something that another process does."""
         deadline = time.monotonic() + seconds
         while not until():
