@@ -123,7 +123,7 @@ class Scenario:
             self.took.setdefault(pk, time.monotonic() - self.approved[pk])
 
     def note_begun(self) -> int:
-        """How many messages were under way or tried, at most: what an address that is left alone did not take waits as before."""
+        """The most messages that were under way or tried: what an address that is left alone did not take waits as before."""
         from django.db.models import Q
 
         from research_app.models import Delivery, Sending
