@@ -1,5 +1,6 @@
 """What a page of HTML offers: addresses that it leads to or fetches by itself, and forms with what is filled in."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -50,7 +51,7 @@ class Form:
 
 @dataclass
 class Page:
-    """What was found in one answer, with every address made absolute against that of the answer."""
+    """What was found in one answer, with every address made absolute against that of the page on which it is shown."""
 
     address: str
     links: set[str] = field(default_factory=set)
@@ -73,6 +74,8 @@ class _Reader(HTMLParser):
         self.select: str | None = None
         self.option = False
         self.text = ""
+        self.threads_at, self.query = "", ""
+        self.threads: set[str] = set()
 
     def absolute(self, address: str) -> str:
         whole = urlsplit(urljoin(self.page.address, address))
@@ -93,9 +96,20 @@ class _Reader(HTMLParser):
         for name, kind in ADDRESSES.items():
             if (address := told.get(name)) and not address.startswith(("#", "data:", "mailto:")):
                 places["file" if tag == "link" and name == "href" else kind].add(self.absolute(address))
-        if number := told.get("data-thread"):
-            self.page.parts.add(self.absolute(f"threads/{number}/"))
+        self.note_threads(told)
         self.page.pulse = self.page.pulse or told.get("id") == "pulse"
+
+    def note_threads(self, told: dict[str, str]) -> None:
+        """Where static/js/diff-comments.js fetches conversations: an address of the diff, and their numbers."""
+        if at := told.get("data-threads-at"):
+            self.threads_at, self.query = at, told.get("data-query", "")
+        self.threads |= {each.partition(":")[0] for each in told.get("data-threads", "").split()}
+
+    def end(self) -> Page:
+        """The page, with what only its whole tells."""
+        if self.threads_at:
+            self.page.parts |= {self.absolute(f"{self.threads_at}{number}/?{self.query}") for number in self.threads}
+        return self.page
 
     def note_field(self, tag: str, told: dict[str, str], form: Form) -> None:
         name, value, kind = told.get("name", ""), told.get("value", ""), told.get("type", "text")
@@ -131,12 +145,26 @@ class _Reader(HTMLParser):
 
 
 def read(address: str, html: str) -> Page:
-    """What this answer offers."""
-    page = Page(address)
-    reader = _Reader(page)
+    """What this answer offers on the page of an address: a piece of page stands where it was fetched into, as in a browser."""
+    reader = _Reader(Page(address))
     reader.feed(html)
     reader.close()
-    return page
+    return reader.end()
+
+
+def is_whole(html: str) -> bool:
+    """Whether it is a page, and no piece of one."""
+    return html.lstrip()[:15].lower() == "<!doctype html>"
+
+
+RELATIVE = re.compile(
+    r"""\s(?:href|src|action|formaction|hx-(?:get|post)|data-(?:source|address|threads-at))="(?![/#]|\w+:)([^"]+)"""
+)
+
+
+def relative_addresses(html: str) -> list[str]:
+    """The addresses that mean something else on another page."""
+    return RELATIVE.findall(html)
 
 
 def addresses(page: Page) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """/projects/<slug>/candidates/ : every candidate, sorted, filtered and searched. Everything stands in the address."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from django import forms
 from django.core.paginator import Paginator
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -25,6 +26,7 @@ from research_app.web.effects import rows
 from research_app.web.fields import Day
 
 PAGE_SIZE = 50
+MOST_CONSTANTS = 200  # to choose from
 GROUPS: Mapping[str, tuple[str, tuple[Stage, ...]]] = {
     "waiting": ("waiting for review", WAITING),
     "under-way": ("under way", tuple(stage for stage in Stage if stage not in RESTING)),
@@ -117,7 +119,7 @@ def candidates(request: HttpRequest, slug: str) -> HttpResponse:
     """The list. The number of queries does not depend on the number of rows, and no series is read."""
     project = get_project(request, slug)
     metric = project.file.metric
-    form = FilterForm(request.GET, *facets(project), metric.name)
+    form = FilterForm(request.GET, *facets(project, request.GET.get("constant", "")), metric.name)
     order = form.chosen("sort") or DEFAULT_ORDER
     found = ordered(filtered(Candidate.objects.filter(project=project), form), order).annotate(saved=SAVED)
     page = Paginator(for_list(found).select_related("base"), PAGE_SIZE).get_page(request.GET.get("page"))
@@ -141,11 +143,15 @@ def candidates(request: HttpRequest, slug: str) -> HttpResponse:
     return live.page(request, "candidates.html", fragments, context)
 
 
-def facets(project: Project) -> tuple[list[str], list[str]]:
-    """Authors and touched constants that the project's candidates have. Two queries."""
+def facets(project: Project, asked: str = "") -> tuple[list[str], list[str]]:
+    """Authors, and the constants that most candidates touched, with the one that is asked for. Two queries."""
     authors = project.candidates.order_by("author").values_list("author", flat=True).distinct()
-    touched = project.candidates.order_by().values_list("patch_set__touched", flat=True).distinct()
-    return list(authors), sorted({name for names in touched if names for name in names.split()}, key=str.lower)
+    touched = project.candidates.order_by().values_list("patch_set__touched").annotate(candidates=Count("pk"))
+    times: Counter[str] = Counter()
+    for names, candidates in touched:
+        times.update(dict.fromkeys((names or "").split(), candidates))
+    names = {name for name, _ in times.most_common(MOST_CONSTANTS)} | ({asked} & set(times))
+    return list(authors), sorted(names, key=str.lower)
 
 
 def bare_query(query: str) -> str:

@@ -30,6 +30,7 @@ from research_app.web.effects import Effect, effect_of
 from research_app.web.resources import FACTS, mean_fact
 
 MOST = 50
+MOST_CONSTANTS = 100  # rows: what differs more is a table of numbers
 OFFERED = 10  # candidates in a ready-made comparison
 _RUN = re.compile(r"\b(?:run|r)[\s-]*(?=\d)", re.IGNORECASE)
 _ITEM = re.compile(r"(?:[cC]-?)?(\d{1,9})|r(\d{1,9})")
@@ -316,9 +317,10 @@ def differing(chosen: Chosen) -> Mapping[str, Any]:
         for name in labels
         if len({constants.get(name) for constants in found}) > 1
     ]
-    groups = [name for name, _ in sides]
-    short = _short([name for name, _ in table])
-    return {"groups": groups, "constants": [(short[name], name, values) for name, values in table]}
+    groups, listed = [name for name, _ in sides], table[:MOST_CONSTANTS]
+    short = _short([name for name, _ in listed])
+    constants = [(short[name], name, values) for name, values in listed]
+    return {"groups": groups, "constants": constants, "more": len(table) - len(listed)}
 
 
 def _short(names: Sequence[str]) -> dict[str, str]:

@@ -15,9 +15,12 @@ import pytest
 from django.http import HttpResponse, QueryDict
 from django.test import Client
 
+from tests.html import is_whole, relative_addresses
 from tests.routes.known import By
 
 SLOW = 2.0  # seconds of this process's own time
+LARGE = 1_000_000  # bytes that a person waits for
+WHOLE = re.compile(r"/file/\?")  # what somebody asked to see whole
 SCRIPT = re.compile(rb'<script[^>]*type="application/json"[^>]*>(.*?)</script>', re.DOTALL)
 PULSE = {"HX-Request": "true", "HX-Trigger": "pulse", "HX-Current-URL": "http://testserver/"}
 FRAGMENT = {"HX-Request": "true"}
@@ -53,6 +56,9 @@ def ask(client: Client, question: Question) -> tuple[HttpResponse, list[str]]:
     if response.status_code >= 500 and not said_on_purpose(response):
         troubles.append(f"{response.status_code}: {place_of(raised)}")
     troubles += strictly(response)
+    troubles += misleading(client, question, response)
+    if not response.streaming and len(response.content) > LARGE and not WHOLE.search(question.address):
+        troubles.append(f"{len(response.content) / 1e6:.1f} MB")
     if taken > SLOW:
         troubles.append(f"took {taken:.1f} s")
     return response, [f"{question} => {trouble}" for trouble in troubles]
@@ -81,7 +87,7 @@ def require_none(troubles: Sequence[str]) -> None:
     kinds: dict[str, list[str]] = {}
     for trouble in troubles:
         question, _, what = trouble.rpartition(" => ")
-        kinds.setdefault(re.sub(r"took [\d.]+", "took too many", what), []).append(question)
+        kinds.setdefault(re.sub(r"(took )?[\d.]+ (s|MB)$", "too many \\2", what), []).append(question)
     lines = [f"{len(asked):4} × {what}\n       {asked[0]}" for what, asked in kinds.items()]
     if lines:
         pytest.fail("\n".join(lines), pytrace=False)
@@ -123,6 +129,17 @@ def strictly(response: HttpResponse) -> list[str]:
     if "html" in kind and not response.streaming:
         return [problem for found in SCRIPT.findall(response.content) for problem in not_json(found)]
     return []
+
+
+def misleading(client: Client, question: Question, response: HttpResponse) -> list[str]:
+    """Relative addresses in a piece of page that is fetched from elsewhere: a browser takes them to be about the page's own."""
+    if "html" not in response.headers.get("Content-Type", "") or response.streaming or response.status_code != 200:
+        return []
+    text = response.content.decode()
+    if is_whole(text) or not (found := relative_addresses(text)):
+        return []
+    whole = send(client, Question("GET", question.address)).content.decode()
+    return [] if is_whole(whole) else [f"a piece of page with relative addresses: {', '.join(found[:3])}"]
 
 
 def not_json(content: bytes) -> list[str]:

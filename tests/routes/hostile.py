@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F
 from django.utils import timezone
 
+from agent.touched import touched_in
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -109,15 +110,18 @@ def every_diff(project: Project, body: str, path: str) -> None:
     """Every patch set's stored diff is this."""
     head = f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n" if body else ""
     files = [{"path": path, "kind": "changed", "added": 1, "removed": 1}]
-    PatchSet.objects.update(diff=head + body, touched="\nWARMUP\nLAYERS\n", files=files)
+    touched = ["WARMUP", "LAYERS", *touched_in(head + body)]
+    PatchSet.objects.update(diff=head + body, touched="\n" + "".join(f"{name}\n" for name in touched), files=files)
 
 
 ONE = "@@ -1,1 +1,1 @@\n-x = 1\n+"
 LONG = "@@ -1,5000 +1,5000 @@\n" + "".join(f"-x{n} = {n}\n" for n in range(5000)) + "".join(f"+x{n} = 0\n" for n in range(5000))
+CONSTANTS = "@@ -1,1 +1,12001 @@\n-WARMUP = 1\n+WARMUP = 2\n" + "".join(f"+NUMBER_{n} = {n}\n" for n in range(12_000))
 DIFFS: Mapping[str, tuple[str, str]] = {
     "diffs have a line of 50,000 characters": (f"{ONE}{spellings.LONG_LINE}\n", "train.py"),
     "diffs have a long line without a space": (f"{ONE}x = '{'a' * 50_000}'\n", "train.py"),
     "diffs have 5,000 changed lines": (LONG, "train.py"),
+    "diffs touch 12,000 constants": (CONSTANTS, "train.py"),
     "diffs have controls and bidi": (f"{ONE}'{spellings.BIDI}{spellings.CONTROLS}{spellings.EMOJI}'\n", "train.py"),
     "diffs are of oddly named files": (f"{ONE}x = 2\n", 'a b/"ü"\t/<b>.py'),
     "diffs are nonsense": ("@@ -9999999999999999999,-3 +٣,x @@\n no diff at all\n@@@\n+", "train.py"),
@@ -125,6 +129,8 @@ DIFFS: Mapping[str, tuple[str, str]] = {
     "diffs are empty": ("", "train.py"),
 }
 WORLDS |= {words: partial(every_diff, body=body, path=path) for words, (body, path) in DIFFS.items()}
+LARGE = ("diffs touch 12,000 constants", "there are 100 series")
+"""Worlds in which every page is opened, and not a part of them: whichever lists all of it is too large."""
 
 
 # What is missing

@@ -37,6 +37,12 @@ class Target:
     address: str
     how: str  # "page", "part" for a script, "pulse", or "file"
     found_on: str
+    shown_on: str = ""  # the page on which it was found, where that was a piece of one
+
+    @property
+    def on_a_page(self) -> bool:
+        """Whether it was found on a whole page."""
+        return self.found_on == self.shown_on
 
     @property
     def shape(self) -> str:
@@ -74,13 +80,14 @@ class Crawl:
         found += [(filled(form.action, form.fields), "page") for form in page.forms if form.method == "get"]
         for address, how in found:
             if not urlsplit(address).netloc:
-                self.add(Target(address, how, on))
+                self.add(Target(address, how, on, answer.shown_on))
         if page.pulse:
             self.add(Target(answer.address, "pulse", on))
         for query in ASKED_BY_SCRIPTS.get(answer.route, ()):
             parts = urlsplit(answer.address)
             if "=" not in parts.query or answer.route == "compare-curves":
-                self.add(Target(parts._replace(query="&".join(filter(None, (parts.query, query)))).geturl(), "part", on))
+                address = parts._replace(query="&".join(filter(None, (parts.query, query)))).geturl()
+                self.add(Target(address, "part", on, answer.shown_on))
 
     def due(
         self, now: Snapshot, roles: Sequence[str], most: int, wanted: Callable[[Target], bool] = lambda _: True

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tests.html import is_whole
 from tests.installation import Installation, alive, carrying
 from tests.walk import budgets
 from tests.walk.crawl import ANYBODY, Target
@@ -42,8 +43,7 @@ def faults_of(answer: Answer, target: Target) -> list[Fault]:
     if answer.queries > budgets.most(answer.route):
         told = f"{answer.queries} queries of at most {budgets.most(answer.route)} ({answer.route}), {who}"
         found.append(Fault("queries", answer.address, told))
-    whole = answer.kind == "text/html" and answer.text.lstrip()[:15].lower() == "<!doctype html>"
-    if whole and not answer.text.rstrip().endswith("</html>"):
+    if answer.kind == "text/html" and is_whole(answer.text) and not answer.text.rstrip().endswith("</html>"):
         found.append(Fault("cut off", answer.address, f"the page has no end, {who}"))
     return found
 

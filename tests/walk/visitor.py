@@ -32,6 +32,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    shown_on: str  # the page that a piece of page was fetched into; of a page itself its address
 
     @cached_property
     def probe(self) -> Mapping[str, str]:
@@ -62,7 +63,7 @@ class Answer:
     @cached_property
     def page(self) -> Page:
         """What it offers, where it is HTML."""
-        return read(self.address, self.text if self.kind == "text/html" else "")
+        return read(self.shown_on, self.text if self.kind == "text/html" else "")
 
 
 class NoForm(LookupError):
@@ -83,6 +84,7 @@ class Visitor:
         address: str,
         headers: Mapping[str, str] | None = None,
         data: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        shown_on: str = "",
     ) -> Answer:
         """One request, whatever comes of it. Raises OSError where nothing answers."""
         body = urlencode(data).encode() if data is not None else None
@@ -93,7 +95,11 @@ class Visitor:
             response = error
         with response:
             path = urlsplit(request.full_url)._replace(scheme="", netloc="").geturl()
-            return Answer(self.role, path, response.status, dict(response.headers), response.read())
+            return Answer(self.role, path, response.status, dict(response.headers), response.read(), shown_on or path)
+
+    def piece(self, address: str, page: str) -> Answer:
+        """As a script asks for a piece of a page."""
+        return self.ask(address, {**PART, "HX-Current-URL": urljoin(self.site, page)}, shown_on=page)
 
     def pulse(self, address: str) -> Answer:
         """As a page's own pulse asks, with the version that this visitor has."""

@@ -186,9 +186,7 @@ class Walk:
         visitor = self.visitors[role]
         self.crawl.opened(target, role, now)
         try:
-            answer = (
-                visitor.pulse(target.address) if target.how == "pulse" else visitor.ask(target.address, headers_for(target))
-            )
+            answer = asked(visitor, target)
         except OSError as error:
             self.faults.append(Fault("no answer", target.address, f"as {role}: {error}"))
             return None
@@ -213,7 +211,7 @@ class Walk:
         """Whether nothing leads to an address any more: the page that named it changed meanwhile."""
         if not target.found_on.startswith("/"):
             return False
-        again = self.visitors[role].ask(target.found_on)
+        again = asked(self.visitors[role], Target(target.found_on, "page" if target.on_a_page else "part", "", target.shown_on))
         return target.address not in again.page.links | again.page.parts | again.page.files
 
     def look_back(self) -> None:
@@ -232,6 +230,8 @@ class Walk:
         self.faults += strays(self.signoff)
 
 
-def headers_for(target: Target) -> Mapping[str, str] | None:
-    """How a browser asks for it."""
-    return {"HX-Request": "true"} if target.how == "part" else None
+def asked(visitor: Visitor, target: Target) -> Answer:
+    """The answer to a request as a browser makes it."""
+    if target.how == "pulse":
+        return visitor.pulse(target.address)
+    return visitor.piece(target.address, target.shown_on) if target.how == "part" else visitor.ask(target.address)
