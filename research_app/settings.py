@@ -1,5 +1,6 @@
 """Django settings. Everything that differs between installations comes from the environment; see docs/operating.md."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django_htmx",
     "ninja",  # the page of the API
+    "axes",
     "research_app",
 ]
 MIDDLEWARE = [
@@ -86,6 +88,17 @@ else:
 AUTH_USER_MODEL = "auth.User"
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "/"
+AUTHENTICATION_BACKENDS = ["research_app.door.throttle.WebBackend", "django.contrib.auth.backends.ModelBackend"]
+# How often a password may be tried: research_app/door/throttle.py has the limits, in hundredths of which failures are counted.
+AXES_HANDLER = "research_app.door.throttle.Throttle"
+AXES_USERNAME_CALLABLE = "research_app.door.throttle.key_of_account"
+AXES_CLIENT_IP_CALLABLE = "research_app.door.throttle.address_of"
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_FAILURE_LIMIT = 100
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address", "username"]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+SILENCED_SYSTEM_CHECKS = ["axes.W002"]  # the sign-in page answers itself where a limit is reached
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -156,5 +169,6 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"axes": {"level": "ERROR"}},  # the audit log tells it
     "root": {"handlers": ["console"], "level": environment.one_of("LOG_LEVEL", "INFO", environment.LEVELS)},
 }

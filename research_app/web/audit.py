@@ -137,7 +137,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     return live.page(request, "audit.html", {"events": "audit/_events.html"}, context)
 
 
-Address = tuple[str, str]  # words, link
+Address = tuple[str, str]  # words, and a link where there is a page
 
 
 def addresses_of(events: Sequence[Event]) -> Mapping[tuple[str, int], Address]:
@@ -154,6 +154,9 @@ def addresses_of(events: Sequence[Event]) -> Mapping[tuple[str, int], Address]:
         found["run", run.pk] = (str(run), f"{run.project.get_absolute_url()}runs/{run.pk}/")
     for project in Project.objects.filter(pk__in=ids("project")):
         found["project", project.pk] = (project.slug, project.get_absolute_url())
+    found["user", 0] = ("unknown name", "")  # that somebody tried to sign in with
+    for person in User.objects.filter(pk__in=ids("user")).only("username"):
+        found["user", person.pk] = (person.get_username(), "")
     for talk in Conversation.objects.filter(pk__in=ids("conversation")).select_related("project"):
         found["conversation", talk.pk] = (f"conversation {talk.pk}", f"{talk.project.get_absolute_url()}agents/{talk.pk}/")
     for version in BaselineVersion.objects.filter(pk__in=ids("baselineversion")).select_related("project"):
