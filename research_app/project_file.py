@@ -24,6 +24,10 @@ class ProjectFileError(ValueError):
     """The project file has mistakes; the message has one line for each."""
 
 
+MANY = 256
+"""Processes of a run whose command is no plain Python, where the project file names no number."""
+
+
 class Section(BaseModel):
     """A table of the file: no unknown keys."""
 
@@ -47,6 +51,7 @@ class Train(Section):
     wall_limit_seconds: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] = 180
     memory_limit_mb: Annotated[int, Field(ge=64)] = 4096
     log_limit_kb: Annotated[int, Field(ge=4, le=16 * 1024)] = 256
+    processes: Annotated[int, Field(ge=0, le=512)] = 0
 
 
 class Edit(Section):
@@ -313,6 +318,14 @@ class ProjectFile(Section):
     def rung(self, name: str) -> Rung:
         """One rung by its name. Raises KeyError for a rung that the ladder does not have (any more)."""
         return {rung.name: rung for rung in self.rungs}[name]
+
+    def processes(self, rung: Rung) -> int:
+        """How many processes a run of a rung may have at once: what the file says, else one where Python is the command.
+
+        A command of another kind (`torchrun`, `uv`, a shell) and several devices start processes as a matter of course.
+        """
+        plain = rung.devices == 1 and rung.command[0] in ("python", "python3")
+        return self.train.processes or (1 if plain else MANY)
 
     def _filled(self, rung: Rung) -> Rung:
         train = self.train

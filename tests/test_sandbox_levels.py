@@ -163,13 +163,13 @@ if __name__ == '__main__':
     pool = "with multiprocessing.Pool(2) as pool: assert pool.map(square, range(9))[-1] == 64"
     child = "child = multiprocessing.Process(target=square, args=[3]); child.start(); child.join(); assert child.exitcode == 0"
     workers = pool if level is Level.strong else child  # without /dev/shm there are no locks between processes
-    result = bench.run_script(source.replace("WORKERS", workers), level=level)
+    result = bench.run_script(source.replace("WORKERS", workers), level=level, processes=8)
     assert result.outcome is Outcome.completed, result.log
 
 
 def test_compiled_code_works_inside(bench: Bench) -> None:
     source = "import torch; print('score:', float(torch.compile(lambda x: x * 2)(torch.ones(1))))"
-    result = bench.run_script(source, level=Level.strong, memory_limit=4 << 30)
+    result = bench.run_script(source, level=Level.strong, memory_limit=4 << 30, processes=64)
     assert (result.outcome, result.score) == (Outcome.completed, 2.0), result.log
 
 

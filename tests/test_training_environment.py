@@ -67,7 +67,7 @@ while not os.path.exists('daemon'):
 print('score: 1')
 """
     mark = uuid.uuid4().hex
-    result = bench.run_script(script, command=("python", "train.py", mark), wall_limit=30.0)
+    result = bench.run_script(script, command=("python", "train.py", mark), wall_limit=30.0, processes=8)
     assert result.outcome is Outcome.completed
     assert (bench.folder / "scratch-0" / "daemon").exists()
     assert not marked(mark)
@@ -107,6 +107,7 @@ def run_forever(tree: str, scratch: str, corpus: str, level: str, mark: str) -> 
     spec = RunSpec(
         run=1, tree=Path(tree), scratch=Path(scratch), command=("python", "train.py", mark), seed=1, device="cpu",
         budget=Budget("tokens", 1), wall_limit=600, data=Path(corpus) / "visible", scoring=SCORING, level=Level(level),
+        processes=8,
     )  # fmt: skip
     run_training(spec, lambda points: None, lambda: None)
 

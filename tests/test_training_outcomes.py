@@ -87,7 +87,7 @@ for _ in range(4):
 block = os.urandom(1 << 20) * 90
 time.sleep(600)
 """
-    result = bench.run_script(script, memory_limit=256 * MIB, wall_limit=30.0)
+    result = bench.run_script(script, memory_limit=256 * MIB, wall_limit=30.0, processes=8)
     assert result.outcome is Outcome.out_of_memory
     assert "0.25 GiB" in result.reason
 

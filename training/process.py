@@ -89,7 +89,9 @@ class Ended:
 
     exit_code: int | None  # negative for a signal; None when even the launcher was killed
     peak_memory_bytes: int  # of the largest single process
-    cpu_seconds: float
+    cpu_seconds: float  # of the children that were waited for: not of those that were ignored
+    joined: bool = False  # whether it was in the control group that it was given
+    task_clock_seconds: float | None = None  # of everything, by the kernel's task clock; None where that is refused
 
 
 def clean_environment(home: Path, **variables: str) -> dict[str, str]:
@@ -111,7 +113,7 @@ class Process:
     """A command under the launcher. Use it as a context manager: leaving it kills whatever is still running.
 
     `heap_limit` (bytes, 0 for none) bounds the private memory of each process by the kernel; `memory_limit` bounds the
-    resident memory of all of them together and is watched by `over_memory`.
+    resident memory of all of them together and is watched by `over_memory`. `group` is the folder of a control group for it.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class Process:
         stdin: int = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
         on_output: Callable[[bytes], None] | None = None,
+        group: str = "",
     ) -> None:
         self.log = BoundedLog(log_limit)
         self.memory_limit = memory_limit
@@ -135,7 +138,8 @@ class Process:
         self._killed_before = kills_for_memory()
         self._status = b""
         self._status_fd, status_end = os.pipe()
-        launch = [sys.executable, "-I", "-S", str(LAUNCHER), str(status_end), str(os.getpid()), str(heap_limit), *command]
+        orders = [str(status_end), str(os.getpid()), str(heap_limit), group]
+        launch = [sys.executable, "-I", "-S", str(LAUNCHER), *orders, *command]
         try:
             self.popen = subprocess.Popen(
                 launch,
@@ -210,7 +214,7 @@ class Process:
         if self.ended is not None or now - self._memory_seen_at < MEMORY_EVERY:
             return False
         self._memory_seen_at = now
-        family = self._family()
+        family = self.family()
         if sum(_resident(process) for process in family) <= self.memory_limit:
             return False
         return sum(_proportional(process) for process in family) > self.memory_limit
@@ -224,10 +228,10 @@ class Process:
         """End the command and everything it started, and wait until all of it is gone."""
         if self.ended is not None:
             return
-        family = self._family()
+        family = self.family()
         self.popen.send_signal(signal.SIGTERM)  # the launcher ends the rest
         if not self.wait(KILL_SECONDS):
-            for process in {*family, *self._family()}:
+            for process in {*family, *self.family()}:
                 try:
                     process.kill()
                 except psutil.NoSuchProcess:
@@ -237,9 +241,10 @@ class Process:
 
     def pids(self) -> list[int]:
         """The command and everything it started."""
-        return [process.pid for process in self._family()]
+        return [process.pid for process in self.family()]
 
-    def _family(self) -> list[psutil.Process]:
+    def family(self) -> list[psutil.Process]:
+        """The launcher, and after it the command and everything that it started."""
         try:
             launcher = psutil.Process(self.popen.pid)
             return [launcher, *launcher.children(recursive=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import stat
 import sys
 import time
@@ -14,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from training.account import ControlGroup, Sampling, settle
 from training.failure import Failure, may_pass_by_itself
 from training.left_out import is_number
 from training.process import Process, clean_environment, clean_text, says_out_of_memory
@@ -21,17 +23,27 @@ from training.progress import OnPoints, Progress
 from training.sandbox import Confinement, Level, best_level, confined
 from training.sandbox.packages import places_of
 from training.sandbox.scratch import use_of
+from training.sandbox.seccomp import NO_PROCESSES
 from training.scorer import NoScore, Scorer, ShouldStop
 from training.series import CHECKPOINT, SERIES, Outputs, UnsafeOutput
 from training.spec import LARGEST_SCORE, Outcome, RunResult, RunSpec, Scored, SelfReported
 
 POLL_SECONDS = 0.2  # between two looks at the run, its limits and whether it should stop
+OF_THE_SANDBOX = 2  # processes of bubblewrap's own that hold a run at the level strong
 SOURCE_LIMIT = 16 << 20  # bytes of source kept for scoring
 SCRATCH_EVERY = 1.0  # seconds between two looks at what the run has written, which take time themselves
 
 # No run states these itself.
-MEASURED_HERE = ("scored_bytes", "probes", "checkpoint_hash", "code_hash", "score_seconds", "findings", "left_out")
+MEASURED_HERE = (
+    *("scored_bytes", "probes", "checkpoint_hash", "code_hash", "score_seconds", "findings", "left_out"),
+    *("account", "cpu_seconds", "peak_memory_bytes"),
+)
 
+
+ASK_FOR_PROCESSES = (
+    "It tried to start another process, and runs of this project have one, with threads. Where its code needs more "
+    "(torch.compile, DataLoader workers, torchrun), write how many at most into the project file: [train] processes = 8. "
+)
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +108,9 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
         outputs = stack.enter_context(Outputs(spec.scratch))
         outputs.clear(SERIES, CHECKPOINT)
         progress = stack.enter_context(Progress(spec.scoring, outputs, on_points))
-        process = stack.enter_context(_start(spec, confinement, progress))
+        group = stack.enter_context(ControlGroup())
+        process = stack.enter_context(_start(spec, confinement, progress, group))
+        sampling = Sampling()
 
         @cache
         def scorer() -> Scorer:
@@ -115,7 +129,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
 
         ending = _Ending()
         with ending.during("following it"):
-            _follow(ending, spec, process, progress, should_stop, scorer)
+            _follow(ending, spec, process, progress, should_stop, scorer, sampling, confinement.threads_only)
         cut_short = ending.failed
         with ending.during("ending it"):
             process.kill()
@@ -127,8 +141,11 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
                 ending.fail(Outcome.no_score, f"The run's output was refused: {error}.")
         with ending.during("reading what it measured"):
             _add_facts(ending, spec, progress, process, train_seconds)
+            if used := settle(process, group, sampling, one_process=confinement.threads_only):
+                ending.facts |= {"cpu_seconds": used.cpu_seconds, "peak_memory_bytes": used.peak_memory_bytes}
+                ending.facts["account"] = str(used.account)
         if ending.outcome is Outcome.completed and not cut_short:
-            _judge_exit(ending, process, progress)
+            _judge_exit(ending, process, progress, confinement)
         if ending.outcome is Outcome.completed and not cut_short and not progress.unreadable:
             with ending.during("scoring it"):
                 _score(ending, spec, outputs, progress, should_stop, scorer)
@@ -175,6 +192,7 @@ def confinement_of(spec: RunSpec, level: Level) -> Confinement:
         scratch_size=spec.scratch_limit,
         hidden=places_of(corpus_packages(spec.data)) if isinstance(spec.scoring, Scored) else (),
         loopback=several(spec.device),
+        threads_only=level is not Level.none and spec.processes == 1 and not several(spec.device),
     )
 
 
@@ -232,7 +250,7 @@ def read_source(tree: Path) -> dict[str, bytes]:
     return source
 
 
-def _start(spec: RunSpec, confinement: Confinement, progress: Progress) -> Process:
+def _start(spec: RunSpec, confinement: Confinement, progress: Progress, group: ControlGroup) -> Process:
     return Process(
         confined(command_line(spec), confinement),
         cwd=spec.tree,
@@ -241,6 +259,7 @@ def _start(spec: RunSpec, confinement: Confinement, progress: Progress) -> Proce
         heap_limit=spec.memory_limit if one_of(spec.device) == "cpu" else 0,  # CUDA reserves far more than it uses
         log_limit=spec.log_limit,
         on_output=progress.printed,
+        group=group.folder,
     )
 
 
@@ -251,10 +270,14 @@ def _follow(
     progress: Progress,
     should_stop: ShouldStop,
     scorer: Callable[[], Scorer],
+    sampling: Sampling,
+    one_process: bool,
 ) -> None:
     """Watch the process until it ends or has to be ended."""
     looked, warm = time.monotonic(), not isinstance(spec.scoring, Scored)
     while ending.outcome is Outcome.completed and not process.wait(POLL_SECONDS):
+        if not one_process:
+            sampling.look(process)
         try:
             progress.hand_on()
         except UnsafeOutput as error:
@@ -279,6 +302,12 @@ def _follow(
                 Outcome.out_of_memory,
                 f"Used more than {spec.memory_limit / 2**30:.3g} GiB of memory, so it was killed. {_last_lines(process)}",
             )
+        elif 1 < spec.processes < sampling.most - OF_THE_SANDBOX:
+            ending.fail(
+                Outcome.crashed,
+                f"Had {sampling.most - OF_THE_SANDBOX} processes at once, and its project file allows {spec.processes} "
+                f"([train] processes), so it was killed. {_last_lines(process)}",
+            )
         elif time.monotonic() - looked >= SCRATCH_EVERY:
             if excess := use_of(spec.scratch, process.pids()).excess(spec.scratch_limit):
                 ending.fail(Outcome.crashed, f"It {excess}, so it was killed. {_last_lines(process)}")
@@ -295,7 +324,7 @@ def _start_early(scorer: Callable[[], Scorer]) -> None:
         logger.warning("The scorer could not be started yet: %s", error)
 
 
-def _judge_exit(ending: _Ending, process: Process, progress: Progress) -> None:
+def _judge_exit(ending: _Ending, process: Process, progress: Progress, confinement: Confinement) -> None:
     """Name the outcome of a run that ended by itself."""
     code = process.ended.exit_code if process.ended else None
     last = _last_lines(process)
@@ -312,7 +341,8 @@ def _judge_exit(ending: _Ending, process: Process, progress: Progress) -> None:
         ending.fail(Outcome.out_of_memory, f"Ran out of memory. {last}")
     else:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
-        ending.fail(Outcome.crashed, f"The training command failed with {how}. {last}")
+        refused = confinement.threads_only and os.strerror(NO_PROCESSES) in process.log.last_lines(40, 8000)
+        ending.fail(Outcome.crashed, f"The training command failed with {how}. {ASK_FOR_PROCESSES if refused else ''}{last}")
 
 
 def killed_by(process: Process) -> tuple[Outcome, str]:
@@ -349,9 +379,6 @@ def _add_facts(ending: _Ending, spec: RunSpec, progress: Progress, process: Proc
     for name, value in list(facts.items()):
         if name in MEASURED_HERE or not (isinstance(value, str) or is_number(value)):
             del facts[name]
-    if process.ended is not None:
-        facts["peak_memory_bytes"] = process.ended.peak_memory_bytes
-        facts["cpu_seconds"] = process.ended.cpu_seconds
     data_hash = spec.data / "data_hash"
     if data_hash.is_file():
         facts["data_hash"] = data_hash.read_text().strip()

@@ -82,6 +82,7 @@ class RunSpec:
     memory_limit: int = 4 * GIB  # bytes of resident memory of the whole process group
     log_limit: int = 256 * KIB  # bytes; head and tail are kept, with a line that says how much was cut
     scratch_limit: int = 16 * GIB  # bytes of all files in `scratch`, and of each of them
+    processes: int = 1  # at one time; 1: it cannot start any, and the account of what it used is complete
     process_limit: int = 512  # processes and threads at one time
     readable: tuple[Path, ...] = ()  # what else the run may read, for example an interpreter of its own
     minimum_level: Level = Level.basic  # of the sandbox; a machine that has none as good refuses the run

@@ -18,6 +18,7 @@ from agent.proposal import Edit, Tried
 from agent.tools import Examined, Refused, Smoked
 from research_app.evidence.digits import number
 from research_app.fleet import gpus
+from research_app.ladder import SMALLEST
 from research_app.loop.check import CheckFailed, build, examine
 from research_app.loop.disclosure import reasons_for, speaker
 from research_app.loop.examine import flags_of
@@ -145,6 +146,7 @@ class ProjectBench:
             scoring=file.scoring(visible / "watch.bin"),
             memory_limit=file.train.memory_limit_mb * GIB // 1024,
             log_limit=min(file.train.log_limit_kb * KIB, 64 * KIB),
+            processes=file.processes(file.rung(SMALLEST)),
             minimum_level=Level(file.sandbox.minimum),
         )
 

@@ -207,6 +207,7 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         scoring=file.scoring(corpus / "held_out" / "gate.bin", hidden),
         memory_limit=rung.memory_limit_mb * GIB // 1024,
         log_limit=file.train.log_limit_kb * KIB,
+        processes=file.processes(rung),
         minimum_level=Level(sandbox_for(run)),
         level=Level.none if run.devices > 1 and device.sandbox_level != Level.strong else None,
         scale=rung.name,

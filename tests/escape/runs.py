@@ -186,7 +186,7 @@ def made(bench: Bench, name: str, level: Level) -> str:
     limits = dict(attempt.limits)
     scoring = Scored(bench.corpus.gate) if limits.pop("scored", False) else SCORING
     command = ("python", "train.py", mark)
-    spec = bench.spec(tree, level=level, command=command, scoring=scoring, **{"wall_limit": 60.0, **limits})
+    spec = bench.spec(tree, level=level, command=command, scoring=scoring, **{"wall_limit": 60.0, "processes": 512, **limits})
     points: list[Point] = []
     most = 0
 

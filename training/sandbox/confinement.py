@@ -58,12 +58,13 @@ class Confinement:
     writable: Path | None  # one folder, empty and its own; None: it can write nowhere
     device: str  # "cpu" or "cuda:0"
     memory_limit: int  # a quarter of it is the size of /dev/shm
-    processes: int  # threads count too
+    processes: int  # at one time; threads count too
     file_size: int  # of one file
     scratch_size: int  # of all files in `writable`; the runner watches it
     keep_fds: tuple[int, ...] = ()  # open descriptors that the command keeps, besides 0, 1 and 2
     hidden: tuple[Path, ...] = ()  # below what is readable, and yet not to be read
     loopback: bool = False  # its processes may talk to each other over a network that only they have
+    threads_only: bool = False  # it cannot start a second process: what that one used is then all that was used
 
 
 def confined(command: Sequence[str], confinement: Confinement) -> list[str]:
@@ -89,7 +90,8 @@ def confined(command: Sequence[str], confinement: Confinement) -> list[str]:
         },
     }
     if confinement.level is Level.strong:
-        return [*_namespaces(confinement, reach, orders), *_entering(orders, Where(loopback=confinement.loopback)), *command]
+        where = Where(loopback=confinement.loopback, processes=not confinement.threads_only)
+        return [*_namespaces(confinement, reach, orders), *_entering(orders, where), *command]
     version = landlock.version()
     if version == 0:
         raise CannotConfine("this kernel has no Landlock, or it is switched off")
@@ -102,7 +104,7 @@ def confined(command: Sequence[str], confinement: Confinement) -> list[str]:
         ),
         "own": landlock.READ,  # to write there is to change oom_score_adj, among others
     }
-    return [*_entering(orders, Where(version)), *command]
+    return [*_entering(orders, Where(version, processes=not confinement.threads_only)), *command]
 
 
 @dataclass(frozen=True)

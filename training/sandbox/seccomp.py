@@ -70,6 +70,12 @@ WATCHES = (F_GETLK, F_OFD_GETLK, F_SETLEASE, F_NOTIFY)
 SIGNAL_OWNERS = (8, 10, 15)  # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX send signals by way of a descriptor
 FIOSETOWN, SIOCSPGRP = 0x8901, 0x8902  # so do these, through ioctl
 
+# Starting a process, where a run is one process and its threads. The error is one that nothing else gives, so that whoever
+# reads the log knows what was refused.
+NEW_PROCESS: Mapping[str, tuple[int, int]] = {"fork": (57, -1), "vfork": (58, -1)}
+NO_PROCESSES = errno.ECHILD  # "No child processes"
+CLONE_THREAD = 0x10000
+
 NEW_NAMESPACES = 0x7E020080  # CLONE_NEW*: time, mount, cgroup, uts, ipc, user, pid, net
 TERMINAL_INPUT = (0x5412, 0x541C)  # ioctl: TIOCSTI and TIOCLINUX type into the terminal of whoever started the worker
 PR_SET_DUMPABLE = 4  # would hide a process from those who watch its memory and files
@@ -95,6 +101,7 @@ class Where:
 
     landlock: int | None = None  # the version of Landlock that is used, None with name spaces
     loopback: bool = False  # the network is a name space of the run's own, in which its processes may talk to each other
+    processes: bool = True  # it may start processes; else threads alone
 
     @property
     def names(self) -> Mapping[str, tuple[int, int]]:
@@ -123,6 +130,8 @@ def program(where: Where, machine: str | None = None) -> bytes:
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | errno.ENOSYS)]
     for number in sorted(numbers[column] for numbers in where.names.values() if numbers[column] >= 0):
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | errno.EPERM)]
+    for number in () if where.processes else (numbers[column] for numbers in NEW_PROCESS.values() if numbers[column] >= 0):
+        code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | NO_PROCESSES)]
     for numbers in () if where.loopback else WITHOUT_EFFECT.values():
         code += [(EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, ERROR)]  # the error 0 is success
     for call, checks in _argument_rules(where, column).items():
@@ -155,6 +164,8 @@ def _argument_rules(where: Where, column: int) -> dict[int, list[list[Instructio
         number(452, 452): [_refuse_bits(2, SET_ID)],  # fchmodat2
         number(259, 33): [_refuse_bits(2, SET_ID)],  # mknodat
     }
+    if not where.processes:
+        rules[number(56, 220)].append(_refuse_unless_bits(0, CLONE_THREAD, NO_PROCESSES))
     if column == 0:  # the older names of these
         rules[2] = [_refuse_bits(2, SET_ID, unless_none_of=(1, CREATES))]  # open
         rules |= {call: [_refuse_bits(1, SET_ID)] for call in (85, 90, 133)}  # creat, chmod, mknod
@@ -183,6 +194,11 @@ def _refuse_bits(index: int, bits: int, unless_none_of: tuple[int, int] | None =
     if unless_none_of is None:
         return refuse
     return [*_argument(*unless_none_of), (EQUAL, len(refuse), 0, 0), *refuse]
+
+
+def _refuse_unless_bits(index: int, bits: int, error: int) -> list[Instruction]:
+    """Refuse with `error` when none of `bits` is set."""
+    return [*_argument(index, bits), (EQUAL, 0, 1, 0), (RETURN, 0, 0, ERROR | error)]
 
 
 def _refuse_equal(index: int, value: int) -> list[Instruction]:
