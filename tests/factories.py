@@ -42,7 +42,7 @@ from research_app.models import (
     State,
     Verdict,
 )
-from research_app.models.run import PRIORITY
+from research_app.models.purpose import PRIORITY
 from research_app.project_file import ProjectFile
 from research_app.repository import Repository, normalised_syntax_hash
 from training.spec import Outcome

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from research_app.loop import check, propose
+from research_app.loop import propose
 from research_app.loop.projects import ProjectRefused, configure
 from research_app.loop.review import ReviewRefused, Seen, approve
-from research_app.loop.runs import request_run
 from research_app.models import Candidate, Event, Project, Purpose, Run, Stage, Verdict
 from research_app.project_file import ProjectFile
-from tests.small_project import BETTER, TRAIN, WORSE, approver, drain, patch, small_project, submit
+from tests.small_project import BETTER, TRAIN, WORSE, approver, drain, small_project, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
@@ -128,26 +127,6 @@ def test_a_changed_policy_is_a_new_version_and_old_evidence_keeps_its_own(projec
     assert Event.objects.filter(kind="project configured", data__policy_version=2).exists()
     with pytest.raises(ProjectRefused, match="budget"):
         configure(project, ProjectFile.model_validate(project.config | {"budget": {"amount": 5}}), "grace")
-
-
-def test_screenings_keep_their_share_while_confirmations_wait(project: Project) -> None:
-    check.submit(project, patch(WORSE), "Worse", category="optimiser", author="ada")
-    candidate = project.candidates.get()
-    check.check(candidate.pk, "test")
-    screen = Run.objects.get(purpose=Purpose.SCREEN)
-    for seed in (901, 902):
-        Run.objects.create(
-            project=project, baseline=screen.baseline, purpose=Purpose.CONFIRM, priority=2, queue=screen.queue,
-            commit=screen.commit, seed=seed,
-        )  # fmt: skip
-    assert Run.objects.queued_for(screen.queue).first() != screen, "confirmations are worth more"
-    assert Run.objects.queued_for(screen.queue).fairly().first() == screen, "but none of the last runs was a screening"
-
-
-def test_what_a_confirmation_waits_for_comes_before_new_screenings(project: Project) -> None:
-    curve = request_run(project, project.tip(), None, Purpose.CURVE, 1, budget_share=0.8)
-    screening = request_run(project, project.tip(), None, Purpose.SCREEN, 901)
-    assert list(Run.objects.queued_for(curve.queue)) == [curve, screening]
 
 
 def test_a_verdict_needs_no_second_look_at_a_discarded_candidate(project: Project) -> None:

@@ -37,6 +37,7 @@ from research_app.models import (
     Lease,
     Message,
     PatchSet,
+    Priority,
     Purpose,
     Run,
     ScaleUp,
@@ -96,13 +97,13 @@ def judge_baseline(baseline_id: int) -> None:
         Message.objects.wake("scale_up", pk)
 
 
-def bank_of(baseline: BaselineVersion, size: int) -> list[Run] | None:
+def bank_of(baseline: BaselineVersion, size: int, priority: Priority | None = None) -> list[Run] | None:
     """The bank's completed runs in run order, if there are so many; otherwise what is missing is queued, and None."""
     completed = list(baseline.runs.completed().of_baseline().filter(scale=SCALE, purpose=Purpose.BANK).order_by("pk"))
     if len(completed) >= size:
         return completed
     with transaction.atomic():
-        ensure_bank(baseline, size)
+        ensure_bank(baseline, size, priority)
     return None
 
 
@@ -212,7 +213,7 @@ def made_up_for(patch_set: PatchSet, theirs: RunQuerySet, fresh: Sequence[Run]) 
     seeds = [seed for seed in range(first, first + SEEDS_EACH) if seed not in used][:missing]
     with transaction.atomic():
         for seed in seeds:
-            request_run(patch_set.candidate.project, patch_set.base, None, Purpose.CONFIRM, seed)
+            request_run(patch_set.candidate.project, patch_set.base, None, Purpose.CONFIRM, seed, priority=Priority.LACKING)
     return True
 
 
@@ -240,7 +241,7 @@ def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landin
     """Whether a change still helps on the tip that moved: its fresh seeds against the new bank, as in a confirmation."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
     policy = project.file.decision_policy()
-    bank = bank_of(patch_set.base, max(policy.bank, policy.confirm_runs))
+    bank = bank_of(patch_set.base, max(policy.bank, policy.confirm_runs), Priority.LACKING)
     if bank is None:
         lease.release()  # the watchdog takes it out of the queue where the tip cannot be measured
         return

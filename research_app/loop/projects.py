@@ -11,7 +11,7 @@ from research_app.home import CODE
 from research_app.ladder import SMALLEST
 from research_app.loop.runs import cancel, ensure_bank, request_anew
 from research_app.loop.votes import unsatisfiable, void_undecided
-from research_app.models import BaselineVersion, Event, Project
+from research_app.models import BaselineVersion, Event, Priority, Project
 from research_app.models.project import SLUG
 from research_app.project_file import Gates, ProjectFile
 from research_app.repository import Repository
@@ -168,7 +168,7 @@ def _record(slug: str, source: str, file: ProjectFile, data_hash: str, repositor
             baseline = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=tree)
             told = {"commit": tip, "source": source, "data_hash": data_hash}
             Event.objects.seal([project, baseline], "project created", project, actor, project, **told)
-            ensure_bank(baseline, max(file.baseline.runs, file.policy.calibration_runs))
+            ensure_bank(baseline, max(file.baseline.runs, file.policy.calibration_runs), Priority.BASELINE)
     except IntegrityError as error:
         raise ProjectRefused(f"A project {slug!r} was created at the same moment.") from error
     return project

@@ -18,6 +18,7 @@ from research_app.models import (
     LandingState,
     Lease,
     PatchSet,
+    Priority,
     Project,
     Purpose,
     Review,
@@ -71,7 +72,7 @@ def standing_approvals(landing: Landing) -> list[Review]:
 def queue_fresh_runs(project: Project, version: BaselineVersion, patch_set: PatchSet) -> None:
     """Fresh seeds of a patch set on the version that it has to hold on. In a transaction."""
     fresh = project.file.policy.confirm_runs
-    ensure_bank(version, max(project.file.baseline.runs, fresh))
+    ensure_bank(version, max(project.file.baseline.runs, fresh), Priority.LACKING)
     for seed in range(FRESH_SEED * patch_set.number, FRESH_SEED * patch_set.number + fresh):
         request_run(project, version, patch_set, Purpose.REJUDGE, seed)
 

@@ -27,7 +27,7 @@ from research_app.loop.propose import close_round, lost_turn, wants_more
 from research_app.loop.push import wake_pushes
 from research_app.loop.queue import not_held
 from research_app.loop.rejudge import not_judged
-from research_app.loop.runs import ensure_bank, requeue
+from research_app.loop.runs import ensure_bank, rank_curves, requeue
 from research_app.loop.runs import retry as retry_runs
 from research_app.loop.scale_up import report_stuck, scale_up_waits, wake
 from research_app.loop.stack_check import wake_stack_checks
@@ -105,8 +105,8 @@ def reconcile() -> None:
     """One round, in the order of a candidate's way: a step that fails keeps no other from its turn. Raises ReconcileFailed."""
     steps = (
         relay_messages, note_lost_workers, wake_proposers, take_up_changes, wake_conversations, wake_checks, free_lost_runs,
-        complete_banks, wake_devices, wake_judges, wake_scale_ups, return_stuck_landings, wake_landings, notice_moved_branches,
-        wake_pushes, wake_stack_checks, watch, close_full_rounds, wake_notifications, export_due,
+        complete_banks, rank_curves, wake_devices, wake_judges, wake_scale_ups, return_stuck_landings, wake_landings,
+        notice_moved_branches, wake_pushes, wake_stack_checks, watch, close_full_rounds, wake_notifications, export_due,
     )  # fmt: skip
     failed = []
     for step in steps:

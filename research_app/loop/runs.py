@@ -21,20 +21,23 @@ from research_app.models import (
     Lease,
     Message,
     PatchSet,
+    Priority,
     Project,
     Purpose,
     Run,
     StackCell,
+    Stage,
     State,
 )
 from research_app.models.candidate import Cause
 from research_app.models.device_time import total_device_seconds
 from research_app.models.event import UNSEALED
-from research_app.models.run import PRIORITY, RunQuerySet, keys_of_run
+from research_app.models.purpose import PRIORITY
+from research_app.models.run import RunQuerySet, keys_of_run
 from training.spec import Outcome
 
 HOUR = 3600.0  # seconds
-CURVE_SHARES = (0.8, 0.9, 1.15, 1.3)  # 1.0 is the bank
+CURVE_SHARES = (1.3, 1.15, 0.9, 0.8)  # 1.0 is the bank; the longest first, so that no device waits for it at the end
 CURVE_SEED = 1
 
 
@@ -48,9 +51,13 @@ def request_run(
     budget_share: float = 1.0,
     scale: str = SMALLEST,
     cell: StackCell | None = None,
+    priority: Priority | None = None,
 ) -> Run:
-    """Return the run of this tree, rung, seed and budget; created and queued if there is none yet. In a transaction."""
-    rung = project.file.rung(scale)
+    """Return the run of this tree, rung, seed and budget; created and queued if there is none yet. In a transaction.
+
+    `priority`: where something else waits for it than usually does; one that is queued already moves up, never down.
+    """
+    rung, priority = project.file.rung(scale), PRIORITY[purpose] if priority is None else priority
     run, created = Run.objects.get_or_create(
         baseline=baseline,
         patch_set=patch_set,
@@ -61,7 +68,7 @@ def request_run(
         defaults={
             "project": project,
             "purpose": purpose,
-            "priority": PRIORITY[purpose],
+            "priority": priority,
             "queue": rung.queue,
             "devices": rung.devices,
             "commit": cell.commit if cell else patch_set.commit if patch_set else baseline.commit,
@@ -70,29 +77,48 @@ def request_run(
     )
     if created:
         Message.objects.enqueue("train", run.pk, run.queue)
+    else:
+        _move_up(Run.objects.filter(pk=run.pk), priority)
     return run
 
 
-def ensure_bank(baseline: BaselineVersion, size: int) -> None:
+def _move_up(runs: QuerySet[Run], priority: Priority) -> None:
+    """Let queued runs be taken sooner: something nearer to a decision waits for them too."""
+    runs.filter(state=State.QUEUED, priority__gt=priority).update(priority=priority)
+
+
+def ensure_bank(baseline: BaselineVersion, size: int, priority: Priority | None = None) -> None:
     """Queue what is missing of a baseline version's bank, with the next seeds. In a transaction.
 
-    A few runs of the bank may fail; when more than half have, a person must look at the baseline first.
+    Beyond the project's usual number they are for one candidate that is replicated, unless `priority` says more. A few runs
+    of the bank may fail; when more than half have, a person must look at the baseline first.
     """
+    if priority is None:
+        priority = Priority.BASELINE if size <= baseline.project.file.baseline.runs else Priority.REPLICATE
     runs = baseline.runs.of_baseline().filter(purpose=Purpose.BANK, budget_share=1.0)
     seeds = set(baseline.runs.of_baseline().filter(budget_share=1.0).values_list("seed", flat=True))
     failed = runs.filter(state=State.FINISHED).exclude(outcome=Outcome.completed).count()
     missing = size - (runs.count() - failed)
+    _move_up(runs, priority)
     if failed > size // 2 or missing <= 0:
         return
     fresh = (seed for seed in range(1, size + len(seeds) + 1) if seed not in seeds)
     for _ in range(missing):
-        request_run(baseline.project, baseline, None, Purpose.BANK, next(fresh))
+        request_run(baseline.project, baseline, None, Purpose.BANK, next(fresh), priority=priority)
 
 
 def ensure_curve(baseline: BaselineVersion) -> None:
     """Queue the baseline at other budgets, once per version: what time saved is read off. In a transaction."""
     for share in CURVE_SHARES:
         request_run(baseline.project, baseline, None, Purpose.CURVE, CURVE_SEED, budget_share=share)
+
+
+def rank_curves() -> None:
+    """Let the baseline's runs at other budgets wait while no confirming candidate waits for them. At most two writes."""
+    waited_for = Candidate.objects.filter(stage=Stage.CONFIRMING, needs_attention="", patch_set__isnull=False)
+    bases, curves = waited_for.values("patch_set__base"), Run.objects.filter(purpose=Purpose.CURVE, state=State.QUEUED)
+    _move_up(curves.filter(baseline__in=bases), Priority.CONFIRM)
+    curves.exclude(baseline__in=bases).exclude(priority=Priority.SPARE).update(priority=Priority.SPARE)
 
 
 def requeue(run: Run, *, until: datetime | None = None, fresh: bool = False, pause: timedelta | None = None) -> bool:

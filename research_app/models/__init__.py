@@ -18,9 +18,10 @@ from research_app.models.patch_set import PatchSet
 from research_app.models.preferences import Preferences, SavedView
 from research_app.models.program import ProgramVersion
 from research_app.models.project import Project, Round
+from research_app.models.purpose import Priority, Purpose
 from research_app.models.push import Push, PushState
 from research_app.models.review import Decision, Gate, Review
-from research_app.models.run import Purpose, Run, RunLog, Series, SeriesChunk, State
+from research_app.models.run import Run, RunLog, Series, SeriesChunk, State
 from research_app.models.scale_up import ScaleUp, ScaleUpState
 from research_app.models.sign_in import SignInLink
 from research_app.models.stack import CheckState, StackCell, StackCheck
@@ -61,6 +62,7 @@ __all__ = [
     "Pace",
     "PatchSet",
     "Preferences",
+    "Priority",
     "ProgramVersion",
     "Project",
     "Purpose",

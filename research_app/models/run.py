@@ -1,7 +1,7 @@
 """Runs: one training of one tree with one seed on one device; and their series and logs."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self
 
@@ -18,29 +18,18 @@ from research_app.models.device_time import total_device_seconds
 from research_app.models.lease import Lease, Leased, due
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
+from research_app.models.purpose import Priority, Purpose
 from research_app.models.seal import Sealed
 from research_app.models.stack import StackCell
 from training.spec import LARGEST_SCORE, Outcome
 
-
-class Purpose(models.TextChoices):
-    """What a run is for, in the order in which devices take them: what brings a decision to a person comes first."""
-
-    REJUDGE = "rejudge", "judge again before landing"
-    BANK = "bank", "reference run of the baseline"
-    CONFIRM = "confirm", "confirmation"
-    CURVE = "curve", "baseline at another budget"  # once a version; a confirmation waits for it
-    SCALE_UP = "scale_up", "scale-up"
-    STACK = "stack", "stack check"
-    REPLICATE = "replicate", "replication"
-    SCREEN = "screen", "screening"
-    TARGET = "target", "time to the first baseline"
-
-
 Array = NDArray[np.float64]
 PACKED = "<f8"
-SHARE_OVER = 20  # the screening share is kept over so many runs
-PRIORITY = {purpose: rank for rank, purpose in enumerate(Purpose)}
+LOOKED_AT = 20  # runs that wait, for one that a device may train
+OF_LAST = 20
+"""Of so many runs that begin one after another, the screening share is kept and one at least is the oldest that waits."""
+SHARED = (Priority.SCALE_UP, Priority.REPLICATE)
+"""What a project's screening share is taken from: nothing that a decision or a judgement waits for."""
 
 
 class State(models.TextChoices):
@@ -58,11 +47,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(due(), state=State.QUEUED, queue=queue).order_by("priority", "pk")
 
     def fairly(self) -> Self:
-        """The same runs, screenings before confirmations while these took more than their share of the last runs."""
+        """The same runs, screenings before replications and scale-ups while they are below their share of the last runs."""
         head = self.select_related("project").first()
-        if head is None or head.purpose not in (Purpose.CONFIRM, Purpose.CURVE, Purpose.SCALE_UP, Purpose.REPLICATE):
+        if head is None or head.priority not in SHARED:
             return self
-        last = Run.objects.filter(project=head.project_id, started_at__isnull=False).order_by("-started_at")[:SHARE_OVER]
+        last = Run.objects.last_begun().filter(project=head.project_id)[:OF_LAST]
         purposes = list(last.values_list("purpose", flat=True))
         share = purposes.count(Purpose.SCREEN) / len(purposes) if purposes else 1.0
         try:
@@ -72,6 +61,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         if share >= wanted:
             return self
         return self.order_by(models.Case(models.When(purpose=Purpose.SCREEN, then=0), default=1), "priority", "pk")
+
+    def last_begun(self) -> Self:
+        """Runs that have begun, the newest first; of one project or queue, an index has them in this order."""
+        return self.filter(started_at__isnull=False).order_by("-started_at")
 
     def of_baseline(self, scale: str = SMALLEST) -> Self:
         """Runs of the baseline's own tree at one rung of the ladder: no candidate's change and no stack check's."""
@@ -155,6 +148,8 @@ class Run(Leased):
         ]
         indexes = [
             models.Index(fields=["queue", "state", "priority", "id"], name="run_dispatch"),  # a device's next run
+            models.Index(fields=["queue", "-started_at"], name="run_begun"),  # whether the oldest is overdue
+            models.Index(fields=["project", "-started_at"], name="run_begun_of_project"),  # the screening share
             models.Index(fields=["project", "state"], name="run_live"),  # live runs on the project page
             models.Index(
                 fields=["project", "-finished_at"], name="run_ended"
@@ -168,20 +163,8 @@ class Run(Leased):
     @classmethod
     def claim_next(cls, queue: str, device: Device) -> Lease | None:
         """Take the most valuable queued run of a queue that a device may train; None when there is none."""
-        for run in cls.objects.queued_for(queue).fairly().select_related("project")[:20]:
-            try:
-                minimum, pk = sandbox_for(run), run.pk
-            except (ValueError, KeyError):  # its project's file cannot be read any more: it is taken, and says so
-                minimum, pk = "none", run.pk
-            if not device.accepts(minimum):
-                has = f"this machine has {device.sandbox_level}"
-                device.refuse(f"Project {run.project.slug} needs the sandbox level {minimum}, {has}. {device.sandbox_advice}")
-                continue
-            if run.devices > device.count:
-                needs = f"{run.project.slug} at {run.scale} needs {run.devices} devices at once"
-                device.refuse(f"{needs}, this worker has {device.count}. docs/ladder.md says how to start a larger one.")
-                continue
-            device.refuse("")
+        for run in cls.next_for(queue, device):
+            pk = run.pk
             with transaction.atomic():
                 lease = cls.claim(
                     pk,
@@ -197,6 +180,42 @@ class Run(Leased):
                     Series.objects.filter(run_id=pk).delete()  # of one that ended and is made anew
                     return lease
         return None
+
+    @classmethod
+    def next_for(cls, queue: str, device: Device) -> Iterator["Run"]:
+        """Queued runs that a device may train, in the order in which it should take them; the device says what it refuses."""
+        waiting = cls.objects.queued_for(queue)
+        oldest = next(
+            (run for run in waiting.order_by("pk").select_related("project")[:LOOKED_AT] if run.why_not(device) == ""), None
+        )
+        if oldest and oldest.is_overdue():
+            device.refuse("")
+            yield oldest
+        for run in waiting.fairly().select_related("project")[:LOOKED_AT]:
+            why = run.why_not(device)
+            device.refuse(why)
+            if not why:
+                yield run
+
+    def why_not(self, device: Device) -> str:
+        """Why a device cannot train it, with the fix; empty where it can."""
+        try:
+            minimum = sandbox_for(self)
+        except (ValueError, KeyError):  # its project's file cannot be read any more: it is taken, and says so
+            minimum = "none"
+        if not device.accepts(minimum):
+            has = f"this machine has {device.sandbox_level}"
+            return f"Project {self.project.slug} needs the sandbox level {minimum}, {has}. {device.sandbox_advice}"
+        if self.devices > device.count:
+            needs = f"{self.project.slug} at {self.scale} needs {self.devices} devices at once"
+            return f"{needs}, this worker has {device.count}. docs/ladder.md says how to start a larger one."
+        return ""
+
+    def is_overdue(self) -> bool:
+        """Whether none of the last runs of its queue that began was older than it, the oldest that waits (one query)."""
+        last = Run.objects.last_begun().filter(queue=self.queue).values_list("pk", flat=True)[: OF_LAST - 1]
+        begun = list(last)
+        return len(begun) == OF_LAST - 1 and min(begun) > self.pk
 
     @property
     def device_seconds(self) -> float:

@@ -1,0 +1,45 @@
+"""What a run is for, and which queued runs devices take first. The order as people read it: docs/operating.md."""
+
+from django.db import models
+
+
+class Purpose(models.TextChoices):
+    """What a run is for."""
+
+    REJUDGE = "rejudge", "judge again before landing"
+    BANK = "bank", "reference run of the baseline"
+    CONFIRM = "confirm", "confirmation"
+    CURVE = "curve", "baseline at another budget"  # once a version; a confirmation waits for it
+    SCALE_UP = "scale_up", "scale-up"
+    STACK = "stack", "stack check"
+    REPLICATE = "replicate", "replication"
+    SCREEN = "screen", "screening"
+    TARGET = "target", "time to the first baseline"
+
+
+class Priority(models.IntegerChoices):
+    """The order of a queue: first what the decision that a person is nearest to waits for; within one, first come."""
+
+    LANDING = 0, "an approved change is judged again"
+    LACKING = 1, "the last runs that a landing or a confirmation lacks"
+    CONFIRM = 2, "all that a confirming candidate waits for"
+    BASELINE = 3, "reference runs without which nothing can be judged"
+    SCALE_UP = 4, "scale-ups that a person approved"
+    STACK = 5, "stack checks"
+    REPLICATE = 6, "more seeds of what may be real"
+    SCREEN = 7, "first runs of candidates"
+    SPARE = 8, "no candidate waits for it"
+
+
+PRIORITY = {
+    Purpose.REJUDGE: Priority.LANDING,
+    Purpose.BANK: Priority.BASELINE,
+    Purpose.CONFIRM: Priority.CONFIRM,
+    Purpose.CURVE: Priority.CONFIRM,
+    Purpose.SCALE_UP: Priority.SCALE_UP,
+    Purpose.STACK: Priority.STACK,
+    Purpose.REPLICATE: Priority.REPLICATE,
+    Purpose.SCREEN: Priority.SCREEN,
+    Purpose.TARGET: Priority.SPARE,
+}
+"""Of a run that is asked for without another one."""
