@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from .errors import RepositoryError, TroubleError
 
@@ -80,6 +83,22 @@ class Output:
     errors: str
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What one git process may take, where what it reads was chosen by somebody who is not trusted."""
+
+    output: int = 1 << 20  # bytes that it may write, to us or to a file
+    memory: int = 256 << 20  # bytes of its own
+    seconds: int = 20  # of processor time
+
+    def hold(self, pid: int) -> None:
+        """Put them on a process that was just started."""
+        limits = {resource.RLIMIT_FSIZE: self.output, resource.RLIMIT_DATA: self.memory, resource.RLIMIT_CPU: self.seconds}
+        with suppress(ProcessLookupError):
+            for limit, most in limits.items():
+                resource.prlimit(pid, limit, (most, most))
+
+
 class GitError(RepositoryError):
     """git ended with an exit code that the caller did not expect; `errors` is what it said."""
 
@@ -97,44 +116,68 @@ def run_git(
     configuration: Mapping[str, str] | None = None,
     accept: Collection[int] = (0,),
     timeout: float = 60.0,
+    bounds: Bounds | None = None,
 ) -> Output:
     """Run one git command on a bare repository, or on none; there is never a work tree.
 
     Callers pass constant options first and put `--` or `--end-of-options` before anything that varies. `environment`
-    and `configuration` add to the clean ones. Raises GitError on an exit code outside `accept`, TroubleError when git is
-    missing, cannot write or takes longer than `timeout` seconds.
+    and `configuration` add to the clean ones. Raises GitError on an exit code outside `accept` and beyond `bounds`,
+    TroubleError when git is missing, cannot write or takes longer than `timeout` seconds.
     """
     where = () if repository is None else (f"--git-dir={repository}",)
     more = (part for name, value in (configuration or {}).items() for part in ("-c", f"{name}={value}"))
-    inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    try:
-        process = subprocess.Popen(
-            ("git", "--no-pager", *where, *_CONFIGURATION_ARGUMENTS, *more, command, *arguments),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**inherited, **ENVIRONMENT, **(environment or {})},
-            cwd="/",
-            process_group=0,
-        )
-    except FileNotFoundError:
-        raise TroubleError("git is not installed, or not on PATH. Install it, say with: apt install git.") from None
-    try:
-        stdout, stderr = process.communicate(stdin, timeout=timeout)
-    except BaseException as stopped:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with its helpers: a fetch has several, and they hold the pipes open
-        process.communicate()
-        if isinstance(stopped, subprocess.TimeoutExpired):
-            raise TroubleError(f"git {command} took longer than {timeout:.0f} s and was stopped.") from None
-        raise
+    words = ("git", "--no-pager", *where, *_CONFIGURATION_ARGUMENTS, *more, command, *arguments)
+    with _place_for_output(bounds) as place:
+        process = _start(words, environment or {}, place)
+        try:
+            if bounds:
+                bounds.hold(process.pid)
+            stdout, stderr = process.communicate(stdin, timeout=timeout)
+        except BaseException as stopped:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with its helpers: a fetch has several, and they hold the pipes open
+            process.communicate()
+            if isinstance(stopped, subprocess.TimeoutExpired):
+                raise TroubleError(f"git {command} took longer than {timeout:.0f} s and was stopped.") from None
+            raise
+        if bounds:
+            place.seek(0)
+            stdout = place.read(bounds.output)
     errors = stderr.decode("utf-8", "backslashreplace").strip()
     if trouble := _MACHINE_TROUBLE.search(errors):
         # Never a GitError: what the machine lacks is not the fault of the patch or the source at hand.
         raise TroubleError(f"git {command} could not write: {trouble[0].lower()}. Make room or set it right; try again.")
     if process.returncode not in accept:
-        raise GitError(command, process.returncode, errors)
+        beyond = bounds is not None and (process.returncode < 0 or "out of memory" in errors.lower())
+        raise GitError(command, process.returncode, "it is more than can be read" if beyond else errors)
     return Output(process.returncode, stdout, errors)
+
+
+@contextmanager
+def _place_for_output(bounds: Bounds | None) -> Iterator[Any]:
+    """Where git's answer goes: a pipe, or a file where there are bounds, because only a file's size can be limited."""
+    if bounds is None:
+        yield subprocess.PIPE
+        return
+    with tempfile.TemporaryFile() as file:
+        yield file
+
+
+def _start(words: Sequence[str], environment: Mapping[str, str], place: Any) -> subprocess.Popen[bytes]:
+    """Start git in its own group and a clean environment. Raises TroubleError where there is none."""
+    inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    try:
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=place,
+            stderr=subprocess.PIPE,
+            env={**inherited, **ENVIRONMENT, **environment},
+            cwd="/",
+            process_group=0,
+        )
+    except FileNotFoundError:
+        raise TroubleError("git is not installed, or not on PATH. Install it, say with: apt install git.") from None
 
 
 def git_version() -> tuple[int, ...]:

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import PatchError
-from .git import GitError, run_git
+from .git import Bounds, GitError, run_git
+from .pack import check_pack
 from .public import NAMESPACE
 from .store import Repository
 
 MOST_BYTES = 20 << 20  # of a push
 MOST_COMMANDS = 20
+MOST_FILES = 200  # that it changes
+MOST_CHANGED = 16 << 20  # bytes of these, before and after
+LONGEST_PATH = 4096
+UNPACKING, LOOKING, DIFFING = Bounds(output=128 << 20), Bounds(output=1 << 20), Bounds(output=64 << 20)
 CAPABILITIES = "report-status side-band-64k ofs-delta object-format=sha1 agent=signoff"
 NO_COMMIT = "0" * 40
 _FLUSH = b"0000"
@@ -77,6 +82,8 @@ def take(repository: Repository, commit: str, pack: bytes) -> Pushed:
 
     Raises PatchError where the pack is broken, the commit does not come from the baseline, or a file is not UTF-8 text.
     """
+    if pack:
+        check_pack(pack)
     with tempfile.TemporaryDirectory(prefix="signoff-push-") as folder:
         beside = Path(folder, "pushed.git")
         run_git("init", "--bare", "--quiet", "--template=", "--", str(beside))
@@ -85,14 +92,17 @@ def take(repository: Repository, commit: str, pack: bytes) -> Pushed:
         alternates.write_text(f"{repository.path / 'objects'}\n")
         try:
             if pack:
-                limit = f"--max-input-size={MOST_BYTES}"
-                run_git("index-pack", "--stdin", "--fix-thin", "--strict", limit, repository=beside, stdin=pack)
+                limits = (f"--max-input-size={MOST_BYTES}", "--threads=1")
+                run_git(
+                    "index-pack", "--stdin", "--fix-thin", "--strict", *limits, repository=beside, stdin=pack, bounds=UNPACKING
+                )
             # From where it left either history: the one that agents clone, or the baseline's own.
             tips = (repository.public_tip(), repository.tip())
-            found = run_git("merge-base", "--end-of-options", commit, *tips, repository=beside, accept=(0, 1))
+            found = run_git("merge-base", "--end-of-options", commit, *tips, repository=beside, accept=(0, 1), bounds=LOOKING)
             base = found.stdout.decode().strip()
-            message = run_git("show", "-s", "--format=%B", "--end-of-options", commit, repository=beside).stdout
-            patch = Repository(beside, repository.branch).patch(base, commit) if base else ""
+            shown = ("-s", "--format=%B", "--end-of-options", commit)
+            message = run_git("show", *shown, repository=beside, bounds=LOOKING).stdout
+            patch = _patch(beside, repository.branch, base, commit) if base else ""
         except GitError as error:
             raise PatchError(f"The push cannot be read: {error.errors[:300]}") from None
     if not base:
@@ -103,6 +113,26 @@ def take(repository: Repository, commit: str, pack: bytes) -> Pushed:
         raise PatchError(f"The commit changes nothing against the branch {repository.branch}.")
     words, trailers = _message(message.decode("utf-8", "replace"))
     return Pushed(words, trailers, patch)
+
+
+def _patch(beside: Path, branch: str, base: str, commit: str) -> str:
+    """What the commit changes against its base, after a look at how much that is. Raises PatchError, GitError."""
+    options = ("-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--end-of-options", base, commit)
+    listed = run_git("diff-tree", *options, repository=beside, bounds=LOOKING).stdout.split(b"\0")[:-1]
+    heads, paths = listed[::2], listed[1::2]
+    if len(paths) > MOST_FILES:
+        raise PatchError(f"The push changes {len(paths):,} files; at most {MOST_FILES} are taken.")
+    if (longest := max(map(len, paths), default=0)) > LONGEST_PATH:
+        raise PatchError(f"The push has a file name of {longest:,} bytes; at most {LONGEST_PATH:,} are taken.")
+    blobs = {blob for head in heads for blob in head.split(b" ")[2:4] if blob.strip(b"0")}
+    named = b"".join(blob + b"\n" for blob in sorted(blobs))
+    sizes = run_git("cat-file", "--batch-check=%(objectsize)", repository=beside, stdin=named, bounds=LOOKING).stdout.split(
+        b"\n"
+    )
+    # What is missing, as the commit of a submodule is, has no size: the checks of a change refuse that in words.
+    if sum(int(size) for size in sizes if size.isdigit()) > MOST_CHANGED:
+        raise PatchError(f"The files that the push changes have more than {MOST_CHANGED >> 20} MB; so much is not taken.")
+    return Repository(beside, branch).patch(base, commit, DIFFING)
 
 
 def advertise_push(repository: Repository) -> bytes:

@@ -14,7 +14,7 @@ from .admission import admit, text_of
 from .change import Change, Limits, diff_hash
 from .edits import Edit, apply_edits
 from .errors import ConflictError, OvertakenError, PatchError, RepositoryError, StaleTipError, TroubleError
-from .git import GitError, Output, run_git
+from .git import Bounds, GitError, Output, run_git
 from .line_ends import usual_end
 from .mirror import built_at, fetch_branch
 from .names import branch_ref, full_hash, kept_ref
@@ -125,17 +125,20 @@ class Repository:
         """
         return self._diff(base, commit).decode("utf-8", "backslashreplace")
 
-    def patch(self, base: str, commit: str) -> str:
-        """The same diff, to be applied: it says just what the files say. Raises PatchError where one is not UTF-8 text."""
-        return patch_text(self._diff(base, commit))
+    def patch(self, base: str, commit: str, bounds: Bounds | None = None) -> str:
+        """The same diff, to be applied: it says just what the files say. Raises PatchError where one is not UTF-8 text.
 
-    def _diff(self, base: str, commit: str) -> bytes:
+        Raises GitError beyond `bounds`.
+        """
+        return patch_text(self._diff(base, commit, bounds))
+
+    def _diff(self, base: str, commit: str, bounds: Bounds | None = None) -> bytes:
         return run_git(
             "diff-tree", "-p", "-r", "--text", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
             "--full-index", "--unified=3", "--inter-hunk-context=0", "--diff-algorithm=histogram", "--indent-heuristic",
             "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none",
             "--end-of-options", full_hash(base), full_hash(commit),
-            repository=self.path,
+            repository=self.path, bounds=bounds,
         ).stdout  # fmt: skip
 
     def export(self, commit: str, folder: Path) -> None:
