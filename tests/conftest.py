@@ -3,12 +3,15 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from research_app import broker
 from research_app.models import append_only
+from tests.kept_tables import keep, lay_out
 from tests.settings import remove_home
 
 # Processes that tests start read the settings of the product; the home is the tests' own.
@@ -17,6 +20,28 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "research_app.settings"
 
 def pytest_unconfigure() -> None:
     remove_home()
+
+
+@pytest.fixture(scope="session")
+def kept_tables(request: pytest.FixtureRequest, django_db_modify_db_settings: None) -> tuple[Path, bool]:
+    """The folder of kept tables, and whether this run begins with them: to copy them takes a tenth of migrating."""
+    folder = request.config.cache.mkdir("tables")
+    return folder, lay_out(folder)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(kept_tables: tuple[Path, bool]) -> bool:
+    """Whether the tests begin with tables that are there; the home goes with them in any case."""
+    return kept_tables[1]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, kept_tables: tuple[Path, bool], django_db_blocker: DjangoDbBlocker) -> None:
+    """The tables, kept for the next run."""
+    folder, kept = kept_tables
+    if not kept:
+        with django_db_blocker.unblock():
+            keep(folder)
 
 
 @pytest.fixture
