@@ -15,6 +15,7 @@ from agent.prices import Price, default_model
 from agent.prices import price_of as list_price
 from research_app.evidence.policy import Policy
 from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
+from research_app.plain_text import problem_in, strings_in
 from research_app.repository import Signing
 from training.output import compiled, groups_of
 from training.spec import Budget, Scored, SelfReported
@@ -363,6 +364,9 @@ def read_project_file(text: str, name: str = "project file") -> ProjectFile:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProjectFileError(f"{name}: {error}") from error
+    for where, value in strings_in(content):
+        if said := problem_in(value):
+            raise ProjectFileError(f"{name}, line {_line_of(where.split('.'), text)}: {where} {said}.")
     try:
         return ProjectFile.model_validate(content)
     except ValidationError as error:

@@ -8,11 +8,12 @@ from pydantic import model_validator
 
 from agent.proposal import CATEGORIES
 from agent.title import MOST
+from research_app.door.text import Code, Prose
 
 MOST_HYPOTHESIS, MOST_CODE, MOST_EDITS = 10_000, 2_000_000, 200
 TITLE = "The change in one short line, for lists and commits; without one it is cut from the hypothesis"
 Category = Literal[CATEGORIES]  # type: ignore[valid-type]
-Text = Annotated[str, Field(max_length=MOST_CODE)]
+Text = Annotated[Code, Field(max_length=MOST_CODE)]
 
 
 class ProjectOut(Schema):
@@ -185,7 +186,7 @@ class ThreadsOut(Schema):
 class EditIn(Schema):
     """An exact replacement: `old` stands exactly once in the file; an empty `old` makes the file."""
 
-    path: Annotated[str, Field(min_length=1, max_length=1000)]
+    path: Annotated[Prose, Field(min_length=1, max_length=1000)]
     old: Text
     new: Text
 
@@ -206,16 +207,16 @@ class ChangeIn(Schema):
 class ProposalIn(ChangeIn):
     """A change with what it should do, and why."""
 
-    title: Annotated[str, Field(max_length=MOST, pattern=r"^[^\r\n]*$", description=TITLE)] = ""
-    hypothesis: Annotated[str, Field(min_length=1, max_length=MOST_HYPOTHESIS, pattern=r"\S")]
+    title: Annotated[Prose, Field(max_length=MOST, pattern=r"^[^\r\n]*$", description=TITLE)] = ""
+    hypothesis: Annotated[Prose, Field(min_length=1, max_length=MOST_HYPOTHESIS, pattern=r"\S")]
     category: Category
-    expected_effect: Annotated[str, Field(max_length=500)] = ""
+    expected_effect: Annotated[Prose, Field(max_length=500)] = ""
 
 
 class RevisionIn(ChangeIn):
     """The next patch set. `message` says what changed."""
 
-    message: Annotated[str, Field(max_length=MOST_HYPOTHESIS)] = ""
+    message: Annotated[Prose, Field(max_length=MOST_HYPOTHESIS)] = ""
 
 
 class EnteredOut(Schema):

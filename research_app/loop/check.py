@@ -15,6 +15,7 @@ from research_app.loop.propose import enter
 from research_app.loop.runs import request_run
 from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, PatchSet, Project, Purpose, Stage
 from research_app.models.lease import Lease
+from research_app.plain_text import problem_in
 from research_app.repository import Change, Limits, PatchError, check_paths, normalised_syntax_hash
 
 FIRST_SEED = 1
@@ -85,6 +86,9 @@ def vet(project: Project, proposal: Proposal, author: str, patch: str = "") -> B
 
     Raises RepositoryError or CheckFailed.
     """
+    for name in ("title", "hypothesis", "expected_effect"):
+        if said := problem_in(getattr(proposal, name)):
+            raise CheckFailed(f"The {name.replace('_', ' ')} {said}.")
     base = project.tip()
     proposed = {"patch": patch} if patch else {"edits": [[edit.path, edit.old, edit.new] for edit in proposal.edits]}
     examine(project, base, build(project, base, proposed, "submitted", author))

@@ -12,6 +12,7 @@ from agent.proposal import Edit
 from agent.quote import Redactor
 from research_app.loop.purse import RowPurse
 from research_app.models import Conversation, Lease, Utterance
+from research_app.plain_text import storable, without_refused
 
 if TYPE_CHECKING:
     from agent.claude import Said
@@ -31,18 +32,20 @@ class Journal:
         told: dict[str, Any] = {}
         if answer is not None:
             told = {"stop_reason": answer.stop_reason[:40], "request_id": answer.request_id[:100], "seconds": answer.seconds}
-            told |= {"problem": self.clean(" ".join(filter(None, [answer.reason, answer.refusal])))}
+            told |= {"problem": without_refused(self.clean(" ".join(filter(None, [answer.reason, answer.refusal]))))}
         with transaction.atomic():
             if said.usage is not None:
                 told |= {"cost": self.purse.charge(said.usage), "bound": said.bound}
                 told |= {f"{name}_tokens": count for name, count in asdict(said.usage).items()}
             progress = {"attempts": 0} if said.role == "assistant" and said.sent else {}
-            self.lease.write(edits=[[e.path, e.old, e.new] for e in edits], changed_at=timezone.now(), **progress)
+            self.lease.write(
+                edits=storable([[e.path, e.old, e.new] for e in edits], code=True), changed_at=timezone.now(), **progress
+            )
             Utterance.objects.create(
                 conversation=self.row,
                 number=1 + self.row.utterances.count(),
                 role=said.role,
-                content=list(said.blocks),
+                content=storable(said.blocks, code=True),
                 sent=said.sent,
                 **told,
             )

@@ -47,6 +47,7 @@ from research_app.models import (
 )
 from research_app.models.candidate import RESTING
 from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost
+from research_app.plain_text import storable, without_refused
 from training.scorer import rounded_for_agents
 
 logger = logging.getLogger(__name__)
@@ -337,6 +338,7 @@ def enter(
     `lease` is a worker's claim on the turn that it ends with this candidate; `taking_back`: a revert or removal, and of what.
     """
     made, reverts = taking_back or (Kind.CHANGE, None)
+    proposed = {"patch": patch} if patch else {"edits": [[e.path, e.old, e.new] for e in proposal.edits]}
     with transaction.atomic():
         round_id = Turn.objects.values_list("round_id", flat=True).get(pk=lease.pk) if lease else None
         Project.objects.filter(pk=project.pk).update(last_number=F("last_number") + 1)
@@ -345,10 +347,10 @@ def enter(
             project=project,
             number=number,
             round_id=round_id,
-            title=" ".join(proposal.title.split()),
-            hypothesis=proposal.hypothesis,
+            title=" ".join(without_refused(proposal.title).split()),
+            hypothesis=without_refused(proposal.hypothesis),
             category=proposal.category,
-            expected_effect=proposal.expected_effect[:500],
+            expected_effect=without_refused(proposal.expected_effect)[:500],
             author_kind=kind,
             author=author,
             submitted_by_id=submitted_by_id,
@@ -356,10 +358,10 @@ def enter(
             aa=aa,
             kind=made,
             reverts=reverts,
-            proposed={"patch": patch} if patch else {"edits": [[e.path, e.old, e.new] for e in proposal.edits]},
-            details=dict(proposal.details),
+            proposed=storable(proposed, code=True),
+            details=storable(proposal.details),
         )
-        told = {"hypothesis": proposal.hypothesis} | ({"title": candidate.title} if candidate.beyond_title else {})
+        told = {"hypothesis": candidate.hypothesis} | ({"title": candidate.title} if candidate.beyond_title else {})
         Event.objects.seal([candidate], "candidate proposed", candidate, author, project, **told)
         Message.objects.enqueue("check", candidate.pk)
         if lease and round_id:

@@ -12,6 +12,7 @@ from research_app.loop.check import CheckFailed, build, examine
 from research_app.loop.votes import void_votes
 from research_app.models import Candidate, Kind, Lease, Stage
 from research_app.models.candidate import DISCARDED, WAITING
+from research_app.plain_text import problem_in
 from research_app.repository import Change
 from research_app.wording import with_article
 
@@ -47,6 +48,8 @@ def revise(
         raise RevisionRefused(
             f"{candidate} is {with_article(candidate.get_kind_display())}: its change follows from what it is made of."
         )
+    if said := problem_in(message):
+        raise RevisionRefused(f"The message {said}.")
     _require_rest(candidate)
     base = project.tip()
     proposed: dict[str, Any] = {"patch": patch} if patch else {"edits": [[e.path, e.old, e.new] for e in edits]}
