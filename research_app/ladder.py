@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 SMALLEST = "S"
 """The rung at which every candidate is judged first. Runs of larger rungs are compared with runs of their own rung alone."""
 
-RESERVED = ("seed", "budget_kind", "budget", "data", "out", "device", "devices", "scale", "checkpoint_seconds")
+RESERVED = ("seed", "budget_kind", "budget", "data", "out", "device", "devices", "scale", "checkpoint_seconds", "text")
 """SIGNOFF_… variables that every run gets; a rung's settings may not take their names."""
 
 

@@ -165,10 +165,14 @@ class Sandbox(Section):
 
 
 class Data(Section):
-    """Where the text comes from. Empty: the corpus of the default target; none: the code brings its own."""
+    """Where the text comes from. Empty: the corpus of the default target; none: the code brings its own.
+
+    `served`: runs ask for their training text and cannot read it, so that what they draw is counted outside.
+    """
 
     corpus: Literal["default", "none"] = "default"
     folder: str = ""
+    served: bool = False
 
 
 class GatePolicy(Section):
@@ -304,7 +308,7 @@ class ProjectFile(Section):
     @classmethod
     def default_target(cls) -> "ProjectFile":
         """The file of a project that trains the default target: with the ladder of that."""
-        return cls(ladder=DEFAULT_LADDER, scale_up=ScaleUpSection(budget_hours=24))
+        return cls(data=Data(served=True), ladder=DEFAULT_LADDER, scale_up=ScaleUpSection(budget_hours=24))
 
     @property
     def rungs(self) -> tuple[Rung, ...]:

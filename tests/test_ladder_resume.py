@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -54,8 +55,10 @@ def interrupted(spec: RunSpec) -> bool:
 def gone_on(spec: RunSpec, folder: Path) -> tuple[RunResult, list[Point]]:
     """The next attempt, in a folder of its own."""
     points: list[Point] = []
-    following = dataclasses.replace(spec, scratch=folder)
+    following = dataclasses.replace(spec, scratch=folder, drawn=folder.with_suffix(".json"))
     folder.mkdir()
+    if spec.drawn is not None and spec.drawn.exists():
+        shutil.copyfile(spec.drawn, folder.with_suffix(".json"))
     assert carry_over(spec.scratch, folder, 1 << 30) == ["resume.safetensors"]
     return run_training(following, points.extend, lambda: None), points
 

@@ -73,8 +73,14 @@ class Bench:
             "wall_limit": 240.0,
             "data": self.corpus.visible,
             "scoring": Scored(self.corpus.gate),
+            "served": True,
+            "drawn": scratch.with_suffix(".json"),
         }
         return RunSpec(**{**values, **changes})  # type: ignore[arg-type]
+
+    def budget_of(self, tokens: int) -> Budget:
+        """What so many tokens cost the small target."""
+        return Budget("train_flops", 67584.0 * tokens)
 
     def run(self, tree: Path, **changes: object) -> RunResult:
         self.points = []

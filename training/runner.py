@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from training.sandbox.seccomp import NO_PROCESSES
 from training.scorer import NoScore, Scorer, ShouldStop
 from training.series import CHECKPOINT, SERIES, Outputs, UnsafeOutput
 from training.spec import LARGEST_SCORE, Outcome, RunResult, RunSpec, Scored, SelfReported
+from training.text import TRAIN, Drawn, TextServer
 
 POLL_SECONDS = 0.2  # between two looks at the run, its limits and whether it should stop
 OF_THE_SANDBOX = 2  # processes of bubblewrap's own that hold a run at the level strong
@@ -36,7 +37,7 @@ SCRATCH_EVERY = 1.0  # seconds between two looks at what the run has written, wh
 # No run states these itself.
 MEASURED_HERE = (
     *("scored_bytes", "probes", "checkpoint_hash", "code_hash", "score_seconds", "findings", "left_out"),
-    *("account", "cpu_seconds", "peak_memory_bytes"),
+    *("account", "cpu_seconds", "peak_memory_bytes", "tokens_here", "tokens_said", "text", "text_order"),
 )
 
 
@@ -109,7 +110,8 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
         outputs.clear(SERIES, CHECKPOINT)
         progress = stack.enter_context(Progress(spec.scoring, outputs, on_points))
         group = stack.enter_context(ControlGroup())
-        process = stack.enter_context(_start(spec, confinement, progress, group))
+        text = stack.enter_context(TextServer(spec.data, spec.seed, spec.drawn)) if spec.served else None
+        process = stack.enter_context(_start(spec, confinement, progress, group, text))
         sampling = Sampling()
 
         @cache
@@ -144,6 +146,8 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
             if used := settle(process, group, sampling, one_process=confinement.threads_only):
                 ending.facts |= {"cpu_seconds": used.cpu_seconds, "peak_memory_bytes": used.peak_memory_bytes}
                 ending.facts["account"] = str(used.account)
+            if text is not None:
+                _add_drawn(ending.facts, text.end())
         if ending.outcome is Outcome.completed and not cut_short:
             _judge_exit(ending, process, progress, confinement)
         if ending.outcome is Outcome.completed and not cut_short and not progress.unreadable:
@@ -190,7 +194,10 @@ def confinement_of(spec: RunSpec, level: Level) -> Confinement:
         processes=spec.process_limit,
         file_size=spec.scratch_limit,
         scratch_size=spec.scratch_limit,
-        hidden=places_of(corpus_packages(spec.data)) if isinstance(spec.scoring, Scored) else (),
+        hidden=(
+            *(places_of(corpus_packages(spec.data)) if isinstance(spec.scoring, Scored) else ()),
+            *((spec.data / TRAIN,) if spec.served else ()),
+        ),
         loopback=several(spec.device),
         threads_only=level is not Level.none and spec.processes == 1 and not several(spec.device),
     )
@@ -250,17 +257,24 @@ def read_source(tree: Path) -> dict[str, bytes]:
     return source
 
 
-def _start(spec: RunSpec, confinement: Confinement, progress: Progress, group: ControlGroup) -> Process:
-    return Process(
-        confined(command_line(spec), confinement),
+def _start(
+    spec: RunSpec, confinement: Confinement, progress: Progress, group: ControlGroup, text: TextServer | None
+) -> Process:
+    fds = (text.theirs.fileno(),) if text and text.theirs else ()
+    process = Process(
+        confined(command_line(spec), replace(confinement, keep_fds=fds)),
         cwd=spec.tree,
-        environment=run_environment(spec),
+        environment=run_environment(spec) | ({"SIGNOFF_TEXT": str(fds[0])} if fds else {}),
+        pass_fds=fds,
         memory_limit=spec.memory_limit,
         heap_limit=spec.memory_limit if one_of(spec.device) == "cpu" else 0,  # CUDA reserves far more than it uses
         log_limit=spec.log_limit,
         on_output=progress.printed,
         group=group.folder,
     )
+    if text is not None:
+        text.handed_over()
+    return process
 
 
 def _follow(
@@ -382,6 +396,16 @@ def _add_facts(ending: _Ending, spec: RunSpec, progress: Progress, process: Proc
     data_hash = spec.data / "data_hash"
     if data_hash.is_file():
         facts["data_hash"] = data_hash.read_text().strip()
+
+
+def _add_drawn(facts: dict[str, Any], drawn: Drawn) -> None:
+    """What was drawn of the training text, as counted here; FLOPs follow at the run's own price for a token."""
+    said = facts.get("tokens")
+    facts |= {"tokens": drawn.tokens, "tokens_here": drawn.tokens_here, "text_order": drawn.order, "text": "served"}
+    if is_number(said):
+        facts["tokens_said"] = said
+        if is_number(flops := facts.get("flops")) and 0 < said < drawn.tokens:
+            facts["flops"] = flops * drawn.tokens / said
 
 
 def _score(

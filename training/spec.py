@@ -89,6 +89,10 @@ class RunSpec:
     level: Level | None = None  # of the sandbox, when it is not to be the best that holds on this machine
     scale: str = "S"  # rung of the project's ladder
     settings: Mapping[str, str] = field(default_factory=dict)  # variables of that rung; the scorer builds the model with them
+    served: bool = (
+        False  # the training text is handed out and counted by the runner, and `data` holds none that the run can read
+    )
+    drawn: Path | None = None  # where it notes, beyond the run's reach, what a resumed run was given already
     checkpoint_seconds: float = 0.0  # how often the run should save what it needs to be resumed; 0: never
 
 

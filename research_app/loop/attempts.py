@@ -1,6 +1,7 @@
 """The folders of attempts: each attempt at a run has one of its own, and what a lost one saved is there for the next."""
 
 import logging
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from training.sandbox.scratch import remove
 
 logger = logging.getLogger(__name__)
 
+DRAWN = "drawn.json"
+"""In the folder of an attempt, beyond the reach of its run: what that was given of the training text."""
 WAITING = (State.QUEUED, State.RUNNING)
 SETTLED = timedelta(minutes=1)
 """Until so long after a run ended its own worker may still be tidying up."""
@@ -38,7 +41,10 @@ def earlier(lease: Lease) -> list[Path]:
 def resume(lease: Lease, scratch: Path, limit: int) -> bool:
     """Put what an earlier attempt saved into this one's folder; whether there was anything. Raises OSError."""
     before = earlier(lease)
-    resumed = any(carry_over(path / "scratch", scratch, limit) for path in before)
+    saved = next((path for path in before if carry_over(path / "scratch", scratch, limit)), None)
+    resumed = saved is not None
+    if saved is not None and (saved / DRAWN).is_file():
+        shutil.copyfile(saved / DRAWN, scratch.parent / DRAWN)
     for path in before:
         tidy(path)
     return resumed

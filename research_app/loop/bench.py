@@ -147,6 +147,7 @@ class ProjectBench:
             memory_limit=file.train.memory_limit_mb * GIB // 1024,
             log_limit=min(file.train.log_limit_kb * KIB, 64 * KIB),
             processes=file.processes(file.rung(SMALLEST)),
+            served=file.data.served and file.metric.source == "scored",
             minimum_level=Level(file.sandbox.minimum),
         )
 

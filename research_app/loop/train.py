@@ -208,6 +208,8 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         memory_limit=rung.memory_limit_mb * GIB // 1024,
         log_limit=file.train.log_limit_kb * KIB,
         processes=file.processes(rung),
+        served=file.data.served and file.metric.source == "scored",
+        drawn=scratch.parent / attempts.DRAWN,
         minimum_level=Level(sandbox_for(run)),
         level=Level.none if run.devices > 1 and device.sandbox_level != Level.strong else None,
         scale=rung.name,

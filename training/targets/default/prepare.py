@@ -3,6 +3,7 @@
 The runner sets the environment; by hand, `SIGNOFF_DATA=<corpus>/visible python train.py` is enough.
 
     SIGNOFF_DATA         folder with train.bin, watch.bin and their indexes (needed)
+    SIGNOFF_TEXT         descriptor of a socket that serves the training text, where train.bin cannot be read (default: none)
     SIGNOFF_OUT          folder for the series and the checkpoint (default: ./out)
     SIGNOFF_SEED         seed of weights and data order (default: 1)
     SIGNOFF_DEVICE       "cpu" or "cuda:0" (default: cpu)
@@ -17,10 +18,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import resource
+import struct
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +35,13 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file, save_model
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 VOCAB = 256  # tokens are bytes
 CONTEXT = 128  # bytes that a scored sequence shows the model; training may use shorter sequences
 BUDGET_FLOPS = 3.2e11  # one default run
 WATCH_POINTS = 24  # validation losses along a run, one more at its end
-COUNT_EVERY = 64  # steps between two measurements of the cost of a step whose shape is known
+COUNT_EVERY = 64  # steps, on average, between two measurements of the cost of a kind of step that is known
 SERIES_POINTS = 500  # points of a run's curves, at most
 FLUSH_SECONDS = 0.5
 GROWTH = float(os.environ.get("SIGNOFF_GROWTH", "1"))  # 1 at the smallest rung of the scale ladder
@@ -73,9 +76,10 @@ class Run:
         self.out = Path(environment.get("SIGNOFF_OUT", "out"))
         self.out.mkdir(parents=True, exist_ok=True)
         self._make_deterministic()
-        self.text = TrainText(data, self.seed)
+        self.text = served if (served := ServedText.of(environment, data)) else TrainText(data, self.seed)
         self.watch_text = torch.from_numpy(read_windows(data / "watch")).to(self.device)  # (N, CONTEXT + 1)
-        self.cost = StepCost()
+        self.cost = StepCost(self.seed)
+        self.text.on_draw = self.cost.drawn
         self.step, self.tokens, self.flops = 0, 0, 0
         self.next_watch = 0.0
         self.resume = Resume(self, float(environment.get("SIGNOFF_CHECKPOINT_SECONDS", "0")))
@@ -93,31 +97,41 @@ class Run:
 
         Returns inputs and targets, both (size, length), where targets are the bytes that follow.
         """
-        self.cost.drawn((size, length))
         windows = torch.from_numpy(self.text.draw(size, mixture, length + 1)).to(self.device)
         return windows[:, :-1], windows[:, 1:]
 
     def training_steps(self, model: torch.nn.Module) -> Iterator[tuple[int, float]]:
         """Yield (step, share of the budget used) until the next step would go over the budget.
 
-        Everything between two yields is one step: its tokens are those drawn with `batch`, its FLOPs are counted by
-        PyTorch's counter (measured when the shape of the batch is new and every COUNT_EVERY steps, and taken from the
-        last measurement otherwise). The model's loss on the watch text is logged WATCH_POINTS times, free of charge.
+        Everything between two yields is one step. Its tokens are those drawn meanwhile; its FLOPs are counted by PyTorch's
+        counter (measured when the kind of step is new, and by chance every COUNT_EVERY steps; taken from the last measurement
+        of its kind otherwise: the same batches, as many backward passes). What was drawn elsewhere, before the first step or
+        by another process, is charged at the dearest price per token so far. The model's loss on the watch text is logged
+        WATCH_POINTS times, free of charge.
         A run that lost its machine goes on where it last saved; steps, budget, text and random numbers go on with it.
         """
+        self.cost.leave_outside()  # what was done before the first step, charged with it
         self.started = time.monotonic()
         self.resume.load(model)
         while (used := self._used()) < 1.0:
             if used >= self.next_watch:
                 self.log(val_loss=self.watch_loss(model))
                 self.next_watch += 1 / WATCH_POINTS
-            self.cost.begin(measure=self.step % COUNT_EVERY == 0)
+            self.cost.begin()
             yield self.step, used
             tokens, flops = self.cost.end()
             self.step, self.tokens, self.flops = self.step + 1, self.tokens + tokens, self.flops + flops
+            self._charge_elsewhere()
             self.series.step_done(self.step - 1, self._used())
             self.resume.save_when_due(model)
         self.log(val_loss=self.watch_loss(model))
+        self.cost.begin(measure=True)  # what is done after the last step
+
+    def _charge_elsewhere(self) -> None:
+        """Charge what was done outside the steps or elsewhere: what was counted there, at least the dearest price per token."""
+        elsewhere = self.text.tokens - self.tokens
+        self.flops += max(self.cost.flops_outside, int(elsewhere * self.cost.dearest))
+        self.tokens, self.cost.flops_outside = self.tokens + elsewhere, 0
 
     def keep(self, *objects: Any) -> None:
         """Name what else changes while it trains (`state_dict`, `load_state_dict`): weight averages, schedulers and the like.
@@ -153,6 +167,8 @@ class Run:
 
     def finish(self, model: torch.nn.Module) -> None:
         """Write the checkpoint, the facts of the run and the rest of the log."""
+        self.cost.leave_outside()
+        self._charge_elsewhere()
         self.series.last()
         for name, tensor in model.state_dict().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -166,6 +182,7 @@ class Run:
             "steps": self.step,
             "tokens": self.tokens,
             "flops": self.flops,
+            "measured_steps": self.cost.measured,
             "flops_per_token": self.flops / max(self.tokens, 1),
             "loop_seconds": round(self.seconds, 3),
             "data_hash": self.text.data_hash,
@@ -217,9 +234,9 @@ class Resume:
             "kept": [pack(each.state_dict(), f"kept{i}", tensors) for i, each in enumerate(self.kept)],
             "random": pack(self._random(), "random", tensors),
             "run": {name: getattr(run, name) for name in ("step", "tokens", "flops", "next_watch", "seconds")},
-            "cost": [[shapes, flops] for shapes, flops in run.cost.known.items()],
-            "last": [run.cost.tokens, run.cost.flops],
-            "text": {"owed": run.text.owed, "random": run.text.random.bit_generator.state},
+            "cost": [[shapes, backwards, flops] for (shapes, backwards), flops in run.cost.known.items()],
+            "last": [run.cost.tokens, run.cost.flops, run.cost.measured],
+            "text": run.text.state(run.step),
             "series": run.series.state(),
         }
         partial = self.path.with_suffix(".partial")
@@ -238,9 +255,9 @@ class Resume:
         for name in ("step", "tokens", "flops", "next_watch"):
             setattr(run, name, state["run"][name])
         run.started -= state["run"]["seconds"]
-        run.cost.known = {tuple((size, length) for size, length in shapes): flops for shapes, flops in state["cost"]}
-        run.cost.tokens, run.cost.flops = state["last"]
-        run.text.owed, run.text.random.bit_generator.state = state["text"]["owed"], state["text"]["random"]
+        run.cost.known = {(tuple((size, length) for size, length in shapes), n): flops for shapes, n, flops in state["cost"]}
+        run.cost.tokens, run.cost.flops, run.cost.measured = state["last"]
+        run.text.go_back(state["text"])
         self._set_random(unpack(state["random"], self.tensors))
         self.from_step = run.step
         print(f"goes on at step {run.step}, {run.seconds:.0f} s of training after its start", flush=True)
@@ -299,14 +316,18 @@ class TrainText:
         self.data_hash = (data / "data_hash").read_text().strip()
         self.random = np.random.default_rng(seed)
         self.owed = dict.fromkeys(self.sources, 0.0)
+        self.tokens = 0  # drawn so far
+        self.on_draw: Callable[[tuple[int, int]], None] = lambda shape: None
 
     def draw(self, size: int, mixture: Mapping[str, float], length: int) -> np.ndarray:
         """(size, length) int64 windows. The sources take turns by weight, so that the share of each is exact, not drawn."""
         if unknown := set(mixture) - set(self.sources):
-            sys.exit(f"the mixture names {', '.join(sorted(unknown))}; the corpus has {', '.join(self.sources)}")
+            sys.exit(f"the mixture names {', '.join(unknown)}; the corpus has {', '.join(self.sources)}")
         total = sum(mixture.values())
         if not total > 0 or min(mixture.values()) < 0:
             sys.exit(f"the mixture weights must be positive numbers, not {dict(mixture)}")
+        self.on_draw((size, max(length - 1, 1)))
+        self.tokens += size * max(length - 1, 1)
         windows = np.empty((size, length), dtype=np.int64)
         for row in range(size):
             for name, weight in mixture.items():
@@ -318,65 +339,204 @@ class TrainText:
             windows[row] = source[start : start + length]
         return windows
 
+    def state(self, _: int) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        return {"owed": self.owed, "random": self.random.bit_generator.state, "tokens": self.tokens}
+
+    def go_back(self, state: dict[str, Any]) -> None:
+        """Go on where a lost attempt was."""
+        self.owed, self.random.bit_generator.state, self.tokens = state["owed"], state["random"], state["tokens"]
+
+
+class ServedText:
+    """The same windows, handed out by whoever started this run: it keeps the text, the order and the count."""
+
+    def __init__(self, fd: int, data: Path) -> None:
+        self.fd = fd
+        self.sources = [s["name"] for s in read_index(data / "train")["sources"]]
+        self.data_hash = (data / "data_hash").read_text().strip()
+        self.mixture: dict[str, float] = {}
+        self.tokens = 0  # drawn so far by everybody, as it is told with each answer
+        self.on_draw: Callable[[tuple[int, int]], None] = lambda shape: None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str], data: Path) -> ServedText | None:
+        return cls(int(fd), data) if (fd := environment.get("SIGNOFF_TEXT")) else None
+
+    def draw(self, size: int, mixture: Mapping[str, float], length: int) -> np.ndarray:
+        """(size, length) int64 windows. The sources take turns by weight, so that the share of each is exact, not drawn."""
+        if mixture != self.mixture:
+            self.mixture = dict(mixture)
+            told = json.dumps(self.mixture).encode()
+            self._ask(b"mix ", len(told), 0, told)
+        self.on_draw((size, max(length - 1, 1)))
+        return np.frombuffer(self._ask(b"draw", size, length), dtype=np.uint8).reshape(size, length).astype(np.int64)
+
+    def state(self, step: int) -> dict[str, Any]:
+        """Have the state of now kept, under the number of this step."""
+        self._ask(b"keep", step, 0)
+        return {"step": step}
+
+    def go_back(self, state: dict[str, Any]) -> None:
+        """Go on where a lost attempt was."""
+        self._ask(b"back", state["step"], 0)
+
+    def _ask(self, what: bytes, first: int, second: int, more: bytes = b"") -> bytes:
+        os.write(self.fd, struct.pack("<4sII", what, first, second) + more)
+        tokens, size = struct.unpack("<QQ", self._read(16))
+        answer = self._read(size)
+        if tokens == 2**64 - 1:
+            sys.exit(answer.decode())
+        self.tokens = tokens
+        return answer
+
+    def _read(self, size: int) -> bytes:
+        parts = os.read(self.fd, size) if size else b""
+        while len(parts) < size:
+            if not (part := os.read(self.fd, size - len(parts))):
+                sys.exit("the training text is served no more")
+            parts += part
+        return parts
+
+
+Kind = tuple[tuple[tuple[int, int], ...], int]  # the batches of a step as (sequences, bytes), and its backward passes
+
 
 class StepCost:
-    """The tokens and training FLOPs of one step."""
+    """The tokens and training FLOPs of one step. Every step is counted: those that are not measured by what they consist of."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
         self.tokens, self.flops = 0, 0  # of the last step
         self.shapes: tuple[tuple[int, int], ...] = ()
-        self.known: dict[tuple[tuple[int, int], ...], int] = {}  # shapes of the batches of a step -> its FLOPs
+        self.backwards = 0
+        self.flops_outside = 0  # counted before the first step or after the last, and not charged yet
+        self.known: dict[Kind, int] = {}  # FLOPs
+        self.measured = 0  # steps
+        self.chance = random.Random(seed)  # not every 64th: what a step does now and then must not fall between
         self.counter: FlopCounterMode | None = None
+        for module in (torch.autograd, torch.autograd.graph):  # where every backward pass goes through
+            module._engine_run_backward = self._counted(module._engine_run_backward)
+        self._count()
 
-    def begin(self, *, measure: bool) -> None:
-        self.shapes = ()
-        if measure:
+    def _counted(self, run_backward: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.backwards += 1
+            return run_backward(*args, **kwargs)
+
+        return counted
+
+    def begin(self, *, measure: bool = False) -> None:
+        self.shapes, self.backwards = (), 0
+        if measure or not self.known or self.chance.random() < 1 / COUNT_EVERY:
             self._count()
+
+    def leave_outside(self) -> None:
+        """What went before the first step, or came after the last, is over."""
+        if self.counter is not None:
+            self.flops_outside += self._counted_flops()
 
     def drawn(self, shape: tuple[int, int]) -> None:
         """A batch of (sequences, bytes) was drawn; the counter starts here when no step with such a batch was measured."""
         self.shapes += (shape,)
-        if self.counter is None and not any(shape in shapes for shapes in self.known):
+        if self.counter is None and not any(shape in shapes for shapes, _ in self.known):
             self._count()
 
     def end(self) -> tuple[int, int]:
         """(tokens, FLOPs) of the step that ends here."""
         self.tokens = sum(size * length for size, length in self.shapes)
+        kind = (self.shapes, self.backwards)
         if self.counter is not None:
-            self.counter.__exit__(None, None, None)
-            self.known[self.shapes] = self.counter.get_total_flops()
-            self.counter = None
-        if self.shapes not in self.known:  # several batches in one step, each of a known shape, together new
-            per_token = max(
-                flops / max(sum(size * length for size, length in shapes), 1) for shapes, flops in self.known.items()
-            )
-            self.known[self.shapes] = int(per_token * self.tokens)
-        self.flops = self.known[self.shapes]
+            self.known[kind] = self._counted_flops()
+            self.measured += 1
+        self.flops = self.known.get(kind) or self._estimate()
         if self.flops == 0:
             sys.exit("a training step used no FLOPs that PyTorch can count, so that the budget would never end")
         return self.tokens, self.flops
 
+    @property
+    def dearest(self) -> float:
+        """FLOPs per token of the dearest kind of step so far."""
+        prices = (flops / max(sum(size * length for size, length in shapes), 1) for (shapes, _), flops in self.known.items())
+        return max(prices, default=0.0)
+
+    def _estimate(self) -> int:
+        """A step of a kind that was never measured: by its tokens or its backward passes, whichever comes to more."""
+        dearest_pass = max((flops / max(backwards, 1) for (_, backwards), flops in self.known.items()), default=0)
+        return int(max(self.dearest * self.tokens, dearest_pass * self.backwards))
+
+    def _counted_flops(self) -> int:
+        """What the counter counted; it stops."""
+        assert self.counter is not None
+        self.counter.__exit__(None, None, None)
+        flops, self.counter = self.counter.get_total_flops(), None
+        return flops
+
     def _count(self) -> None:
-        self.counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
+        self.counter = FlopCounterMode(display=False, custom_mapping=ALSO_COUNTED)
         self.counter.__enter__()
 
 
-def _attention_flops(
-    query: list[int], key: list[int], value: list[int], *_: object, out_shape: object = None, **__: object
-) -> int:
+def _attention_flops(query: Shape, key: Shape, value: Shape, *_: object, out_shape: object = None, **__: object) -> int:
     return int(sdpa_flop_count(query, key, value))
 
 
-def _attention_backward_flops(
-    grad: list[int], query: list[int], key: list[int], value: list[int], *_: object, **__: object
-) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
+def _attention_backward_flops(grad: Shape, query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
+    """Twice the forward pass, as for every product of matrices. What a kernel computes again is its own affair: attention costs
+    the same however it is written."""
+    return 2 * int(sdpa_flop_count(query, key, value))
 
 
-# PyTorch's counter knows the attention kernels of GPUs only; on a CPU attention would be free of charge.
-CPU_ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+def _dot_flops(one: Shape, *_: object, **__: object) -> int:
+    """Of products with a vector, by the size of the matrix or of the vector."""
+    return 2 * math.prod(one)
+
+
+def _added_dot_flops(_: Shape, one: Shape, *__: object, **___: object) -> int:
+    return 2 * math.prod(one)
+
+
+def _recurrent_flops(x: Shape, weight: Shape, hidden: Shape, *_: object, **__: object) -> int:
+    return 2 * math.prod(x[:-1]) * (math.prod(weight) + math.prod(hidden))
+
+
+def _distance_flops(one: Shape, other: Shape, *_: object, **__: object) -> int:
+    return 2 * math.prod(one) * other[-2]
+
+
+def _outer_flops(one: Any, other: Any = None, *_: object, out_shape: Any = None, **__: object) -> int:
+    """Two tensors multiplied into a larger one, before a sum: a product of matrices in other words, with both its gradients."""
+    shapes = [each if isinstance(each, list | tuple | torch.Size) else () for each in (one, other)]
+    size = math.prod(out_shape) if isinstance(out_shape, list | tuple | torch.Size) else 0
+    return 6 * size if size > max(map(math.prod, shapes)) > 1 and min(map(math.prod, shapes)) > 1 else 0
+
+
+def _transform_flops(x: Shape, *_: object, **__: object) -> int:
+    return int(5 * math.prod(x) * math.log2(max(x[-1], 2)))
+
+
+Shape = list[int]
+aten = torch.ops.aten
+# What PyTorch's counter does not know: attention on a CPU, and other ways to write a product.
+ALSO_COUNTED = {
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    **dict.fromkeys(
+        (
+            aten._scaled_dot_product_flash_attention_for_cpu_backward,
+            aten._scaled_dot_product_flash_attention_backward,
+            aten._scaled_dot_product_efficient_attention_backward,
+            aten._scaled_dot_product_cudnn_attention_backward,
+        ),
+        _attention_backward_flops,
+    ),
+    **dict.fromkeys((aten.mv, aten.dot, aten.vdot), _dot_flops),
+    aten.addmv: _added_dot_flops,
+    aten._int_mm: lambda one, other, *_, **__: 2 * math.prod(one) * other[-1],
+    aten._trilinear: lambda one, two, three, *_, **__: 2 * math.prod(one) * max(math.prod(two) // max(one[-1], 1), 1),
+    aten._cdist_forward: _distance_flops,
+    aten.mkldnn_rnn_layer: _recurrent_flops,
+    aten.mkldnn_rnn_layer_backward: lambda *args, **kwargs: 2 * _recurrent_flops(*args[:3]),
+    aten.mul: _outer_flops,
+    **dict.fromkeys((aten._fft_r2c, aten._fft_c2r, aten._fft_c2c), _transform_flops),
 }
 
 
