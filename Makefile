@@ -44,7 +44,8 @@ define install
     echo "Installing $(1) into $(VENV) (once; PyTorch is large) …"; \
     $(RUN) -m pip install --quiet --disable-pip-version-check --requirement $(1) || { \
       echo "The installation failed, see above. When the network is back, the same command goes on." >&2; exit 1; }; \
-    sha256sum requirements.txt $(1) > $(VENV)/$(1).sha256; }
+    $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+    sha256sum requirements.txt pyproject.toml $(1) > $(VENV)/$(1).sha256; }
 endef
 
 up:

@@ -1,41 +1,7 @@
 #!/usr/bin/env python3
-"""The one entry point: up, loop, project, candidate, audit, doctor and Django's own commands."""
+"""The one entry point: up, loop, project, candidate, audit, doctor and Django's own commands. `signoff` does the same."""
 
-import os
-import sys
-
-
-def main() -> None:
-    """Run one management command. What stands in its way is said in a sentence; --traceback shows where it came up."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
-    from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import execute_from_command_line
-    from django.db import DatabaseError
-
-    from research_app.environment import BadEnvironment
-
-    try:
-        execute_from_command_line(sys.argv)
-    except (BadEnvironment, ImproperlyConfigured, DatabaseError, OSError) as error:
-        if "--traceback" in sys.argv:
-            raise
-        sys.exit(sentence_about(error))
-
-
-def sentence_about(error: Exception) -> str:
-    """What is wrong and what to do."""
-    from django.db import DatabaseError
-
-    if not isinstance(error, DatabaseError):
-        return str(error)
-    from research_app.tables import TablesMissing, require_tables
-
-    try:
-        require_tables()
-    except TablesMissing as missing:
-        return str(missing)
-    return f"The database refused: {str(error).strip()}. Look at `manage.py doctor`."
-
+from research_app.command_line import main
 
 if __name__ == "__main__":
     main()

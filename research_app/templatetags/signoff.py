@@ -13,6 +13,7 @@ from research_app.evidence import digits
 from research_app.models import Candidate, Conversation, ConversationState, Event, Run, Stage, State, Verdict
 from research_app.models.candidate import DISCARDED, WAITING
 from research_app.models.event import HIDDEN
+from research_app.version import VERSION
 from research_app.web import figures
 from research_app.web.columns import Column
 from research_app.web.live import fragment
@@ -53,6 +54,12 @@ def chip(tone: str, sign: str, words: object, title: str = "") -> SafeString:
     hint = format_html(' title="{}"', title) if title else ""
     mark = format_html('<span aria-hidden="true">{}</span> ', sign) if sign else ""
     return format_html('<span class="chip {}"{}>{}{}</span>', tone, hint, mark, words)
+
+
+@register.simple_tag
+def version() -> str:
+    """The version of Signoff that serves this page."""
+    return VERSION
 
 
 @register.simple_tag
