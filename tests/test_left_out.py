@@ -1,6 +1,7 @@
 """Values that are not kept are counted, and the run says how many and which limit: nothing vanishes unsaid."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from research_app.models import Run
 from research_app.project_file import ProjectFileError, read_project_file
 from tests.factories import make_user
 from tests.small_project import FILE, drain, patch, small_project
+from training import series
 from training.left_out import MOST_SERIES, LeftOut
 from training.output import FormatError, OutputParser, compiled, groups_of
 from training.series import SERIES, Outputs, SeriesReader
@@ -48,7 +50,7 @@ def test_a_value_that_cannot_be_kept_is_counted_by_its_reason(tmp_path: Path, va
     assert left_out == {why: 2}
 
 
-@pytest.mark.parametrize("name", ["n" * 65, "\u0007", "a\u202eb", "\ud800"])
+@pytest.mark.parametrize("name", ["n" * 65, "\u0007", "a\u202eb", "\ud800", "", " "])
 def test_a_name_that_cannot_be_shown_is_counted(tmp_path: Path, name: str) -> None:
     _, left_out = read(tmp_path, {"step": 1, name: 1.0, "y": 2})
     assert list(left_out.values()) == [1] and "longer than 64 characters or cannot be printed" in next(iter(left_out))
@@ -80,6 +82,25 @@ def test_a_last_line_without_an_end_is_read_too(tmp_path: Path) -> None:
     assert read(tmp_path, {"step": 3, "x": 1}, end="") == ([Point(3, {"x": 1.0})], {})
     points, left_out = read(tmp_path, {"step": 3, "x": 1}, '{"step": 4, "x"', end="")
     assert len(points) == 1 and left_out == {"lines that are neither a point nor facts": 1}
+
+
+def test_a_point_of_a_thousand_series_with_long_names_costs_the_run_nothing(tmp_path: Path) -> None:
+    name = "m{:03}" + "é" * 60  # six bytes each as JSON writes them: 370 kB in all
+    points, left_out = read(tmp_path, *({"step": step, **{name.format(i): 1.0 for i in range(1000)}} for step in range(3)))
+    assert [len(point.values) for point in points] == [MOST_SERIES] * 3
+    assert left_out == {f"values of series beyond the first {MOST_SERIES} of a run": 3 * (1000 - MOST_SERIES)}
+
+
+@pytest.mark.parametrize("most", [7, 100, 1 << 20])
+def test_a_line_that_is_too_long_is_counted_wherever_what_is_read_of_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(series, "LINE_LIMIT", 50)
+    whole = os.read
+    monkeypatch.setattr(os, "read", lambda fd, size: whole(fd, min(size, most)))
+    point, long = '{"step": 1, "x": 1}', "x" * 51
+    points, left_out = read(tmp_path, point, long, point, long * 20, long, point, long, end="")
+    assert len(points) == 3 and left_out == {"lines of more than 1,048,576 bytes": 4}
 
 
 def test_facts_beyond_their_limits_are_counted() -> None:

@@ -115,6 +115,19 @@ def test_a_printed_loss_that_is_not_a_number_is_not_finite(bench: Bench) -> None
     assert "loss = nan" in result.reason
 
 
+@pytest.mark.parametrize("score", ["9e307", "-1e308", "1" + "0" * 399])
+def test_a_printed_score_too_large_for_any_diverged(bench: Bench, score: str) -> None:
+    result = bench.run_script(f"print('step 3 loss 2.0'); print('score: {score}')")
+    assert (result.outcome, result.score) == (Outcome.diverged, None)
+    assert f"the run printed score = {score[:40]}" in result.reason and len(result.reason) < 120
+
+
+def test_a_printed_score_that_is_no_number_is_quoted(bench: Bench) -> None:
+    result = bench.run_script("print('step 3 loss 2.0'); print('score: 1,05')")
+    assert (result.outcome, result.score) == (Outcome.no_score, None)
+    assert result.reason == "The run printed score = 1,05, which is no number."
+
+
 def test_a_run_whose_printed_loss_is_not_a_number_is_ended_at_once(bench: Bench) -> None:
     result = bench.run_script("import time; print('step 3 loss nan', flush=True); time.sleep(600)", wall_limit=60.0)
     assert result.outcome is Outcome.not_finite

@@ -115,3 +115,34 @@ def test_a_line_without_end_is_not_kept_in_memory() -> None:
 def test_a_bad_format_says_what_is_wrong(scoring: SelfReported, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         OutputParser(scoring)
+
+
+@pytest.mark.parametrize(
+    ("printed", "value"),
+    [
+        ("1,050.25", 1050.25),
+        ("1_050.25", 1050.25),
+        ("-1,050,000", -1_050_000),
+        ("50.3%", 50.3),
+        ("512ms", 512),
+        ("1.05,", 1.05),
+        ("1.", 1),
+        (".5e-3", 0.0005),
+        ("5e-324", 5e-324),
+        ("-0.0", 0),
+    ],
+)
+def test_a_number_is_read_whole(printed: str, value: float) -> None:
+    _, parser = parse(SelfReported("autoresearch", "val_bpb"), f"---\nval_bpb: {printed}\n".encode(), 3)
+    assert parser.score == value and not parser.no_number
+
+
+@pytest.mark.parametrize("printed", ["1,05", "1_0.3", "1.2.3", "1050,000", "0x1f", "1,0500", "12_34", "hello", "tensor(1.05)", "-"])
+def test_what_is_no_number_is_never_read_as_its_beginning(printed: str) -> None:
+    _, parser = parse(SelfReported("autoresearch", "val_bpb"), f"---\nval_bpb: {printed}\n".encode(), 3)
+    assert parser.score is None and parser.no_number == printed and not parser.not_finite
+
+
+def test_a_number_of_400_digits_is_told_by_its_beginning() -> None:
+    _, parser = parse(SelfReported("autoresearch", "val_bpb"), b"---\nval_bpb: 1" + b"0" * 400 + b"\n", 7)
+    assert parser.ran_away and parser.not_finite == f"the run printed val_bpb = 1{'0' * 39}…"

@@ -107,12 +107,6 @@ def test_a_series_that_grows_without_end_is_refused(
         reader.read()
 
 
-def test_a_line_without_end_is_refused(tmp_path: Path, reader: SeriesReader) -> None:
-    (tmp_path / SERIES).write_text("x" * 100_000)
-    with pytest.raises(UnsafeOutput, match="a line of more than"):
-        reader.read()
-
-
 def test_the_folder_of_a_run_cannot_be_swapped_for_a_link(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "elsewhere").mkdir()

@@ -11,15 +11,17 @@ MOST_SERIES = 256  # of one run
 MOST_FACTS = 64  # of one run
 NAME_LIMIT = 64  # characters
 FACT_LIMIT = 200  # characters of a fact that is text
+LINE_LIMIT = 1 << 20  # bytes of one line of series.jsonl
 
 NO_POINT = "lines that are neither a point nor facts"
 NOT_FINITE = "values that are not finite"
 TOO_LARGE = "values beyond 1e300"
 NO_NUMBER = "values that are no number"
-BAD_NAME = f"values whose name is longer than {NAME_LIMIT} characters or cannot be printed"
+BAD_NAME = f"values whose name is empty, longer than {NAME_LIMIT} characters or cannot be printed"
 TOO_MANY = f"values of series beyond the first {MOST_SERIES} of a run"
 BAD_FACT = f"facts that are no finite number and no short text (at most {FACT_LIMIT} printable characters)"
 MORE_FACTS = f"facts beyond the first {MOST_FACTS}"
+LONG_POINTS = f"lines of more than {LINE_LIMIT:,} bytes"
 LONG_LINES = "characters of lines that are too long"
 LOG_BYTES = "bytes in the middle of the log"
 
@@ -49,7 +51,7 @@ class LeftOut:
         """Why a value is not kept; empty where it is."""
         if not is_number(value):
             return no_number(value)
-        if len(name) > NAME_LIMIT or not name.isprintable():
+        if len(name) > NAME_LIMIT or not name.isprintable() or not name.strip():
             return BAD_NAME
         return TOO_MANY if name not in self.names and len(self.names) >= MOST_SERIES else ""
 

@@ -15,7 +15,12 @@ from training.spec import Point, SelfReported
 LINE_LIMIT = 1 << 14  # characters; the rest of a longer line is left out
 LAST_STEP = 2**53
 
-_NUMBER = re.compile(r"[-+]?(?:[\d,]++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?|[-+]?(?:nan|inf(?:inity)?)\b", re.IGNORECASE)
+# A number, perhaps with its unit: thousands may be apart. What goes on otherwise (`1,05`, `1_0.3`, `0x1f`) is none that we know.
+_NUMBER = re.compile(
+    r"[-+]?(?:(?:\d{1,3}(?:[,_]\d{3})++|\d++)(?:\.\d*+)?|\.\d++)(?:e[-+]?\d++)?(?![\d_]|[.,]\d|x[\da-f])|[-+]?(?:nan|inf(?:inity)?)\b",
+    re.IGNORECASE,
+)
+_SHOWN = 40  # characters of a printed value in a sentence
 _STEP_LINE = re.compile(r"^\s*step:?\s+(\d+)(?:/\d+)?\s*+(?:\([^)]*\))?\s*+\|(.*)$", re.IGNORECASE)
 _FIELD = re.compile(r"([^:|]{1,60}):(.*)", re.DOTALL)  # of a part without spaces at its ends
 _FINAL_FIELD = re.compile(r"^([A-Za-z][\w ]{0,60}?):\s+(\S+)$")
@@ -60,6 +65,8 @@ class OutputParser:
         self.metric = scoring.metric
         self.final: dict[str, float] = {}
         self.not_finite = ""  # the first loss or metric that was not finite, in words
+        self.ran_away = False  # that one was a number, but too large for any
+        self.no_number = ""  # what stood for the metric, last, where that was no number
         self.last_step = -1
         self.left_out = LeftOut(scoring.metric)
         self._in_summary = False
@@ -104,11 +111,14 @@ class OutputParser:
         values: dict[str, float] = {}
         for name, text in fields.items():
             value = _number(text) if name else None
+            if name == self.metric:
+                self.no_number = _shown(text) if value is None else ""
             if value is None:
                 continue
             values[name] = value
             if not is_number(value) and not self.not_finite and ("loss" in name or name == self.metric):
-                self.not_finite = f"the run printed {name} = {printable(str(text))}"
+                self.not_finite = f"the run printed {name} = {_shown(text)}"
+                self.ran_away = bool(re.search(r"\d", str(text)))
         step = values.pop("step", None)
         values = self.left_out.values(values)
         if step is None:
@@ -126,12 +136,13 @@ class OutputParser:
 def _number(text: str | None) -> float | None:
     """The number at the start of a text such as `512ms` or `1,050,000`, infinite where no float holds it; None for none."""
     found = _NUMBER.match(text) if text else None
-    if found is None:
-        return None
-    try:
-        return float(found[0].replace(",", ""))
-    except ValueError:
-        return None
+    return float(found[0].replace(",", "").replace("_", "")) if found else None
+
+
+def _shown(text: str | None) -> str:
+    """A printed value for a sentence: its beginning, on one line."""
+    shown = printable(str(text)[:_SHOWN])
+    return f"{shown}…" if len(str(text)) > _SHOWN else shown
 
 
 _GROUP = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P<([A-Za-z_]\w*)>")

@@ -67,6 +67,11 @@ class Progress:
         """Why the run is lost: a number that it logged was not finite; empty while it is not."""
         return self.parser.not_finite if self.parser is not None else self.reader.not_finite
 
+    @property
+    def ran_away(self) -> bool:
+        """Whether that number was finite, but too large for any."""
+        return self.parser is not None and self.parser.ran_away
+
     def left_out(self, log: BoundedLog) -> dict[str, int]:
         """How many values, lines and bytes of the log were not kept, by the limit that they broke."""
         counts = Counter(self.reader.left_out.counts)

@@ -343,7 +343,7 @@ def _judge_exit(ending: _Ending, process: Process, progress: Progress, confineme
     code = process.ended.exit_code if process.ended else None
     last = _last_lines(process)
     if progress.not_finite:
-        ending.fail(Outcome.not_finite, f"Training diverged: {progress.not_finite}.")
+        ending.fail(Outcome.diverged if progress.ran_away else Outcome.not_finite, f"Training diverged: {progress.not_finite}.")
     elif code == 0:
         return
     elif code == -9:
@@ -438,7 +438,10 @@ def _measure(
     if isinstance(spec.scoring, SelfReported):
         assert progress.parser is not None
         ending.score = progress.parser.score
-        if ending.score is None:
+        if ending.score is None and progress.parser.no_number:
+            said = f"The run printed {spec.scoring.metric} = {progress.parser.no_number}, which is no number."
+            ending.fail(Outcome.no_score, said)
+        elif ending.score is None:
             printed = ", ".join(progress.parser.final) or "none"
             ending.fail(
                 Outcome.no_score,

@@ -8,13 +8,12 @@ import stat
 from pathlib import Path
 from typing import Self
 
-from training.left_out import FACT_LIMIT, NO_POINT, LeftOut, printable
+from training.left_out import FACT_LIMIT, LINE_LIMIT, LONG_POINTS, NO_POINT, LeftOut, printable
 from training.spec import Point
 
 SERIES = "series.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 SERIES_LIMIT = 64 << 20  # bytes
-LINE_LIMIT = 1 << 16  # bytes
 
 
 class UnsafeOutput(Exception):
@@ -68,6 +67,7 @@ class SeriesReader:
         self.fd: int | None = None
         self.read_bytes = 0
         self.partial = b""
+        self.skipping = False  # within a line that is too long
         self.facts: dict[str, float | int | str] = {}
         self.not_finite = ""  # why the run stopped itself, when a number was no longer finite
         self.left_out = LeftOut()
@@ -87,11 +87,22 @@ class SeriesReader:
             self.read_bytes += len(chunk)
             if self.read_bytes > SERIES_LIMIT:
                 raise UnsafeOutput(f"{SERIES} grew beyond the {SERIES_LIMIT} bytes allowed; log fewer points")
-            *lines, self.partial = (self.partial + chunk).split(b"\n")
-            if len(self.partial) > LINE_LIMIT:
-                raise UnsafeOutput(f"{SERIES} has a line of more than {LINE_LIMIT} bytes")
-            points += [point for line in lines if (point := self._parse(line)) is not None]
+            points += [point for line in self._lines(chunk) if (point := self._parse(line)) is not None]
         return points
+
+    def _lines(self, chunk: bytes) -> list[bytes]:
+        """The lines that end in this chunk, without those that are too long, wherever the chunks begin and end."""
+        *lines, self.partial = (self.partial + chunk).split(b"\n")
+        if self.skipping:
+            self.skipping = not lines
+            lines, self.partial = lines[1:], b"" if self.skipping else self.partial
+        if len(self.partial) > LINE_LIMIT:
+            self.left_out.count(LONG_POINTS)
+            self.partial, self.skipping = b"", True
+        short = [line for line in lines if len(line) <= LINE_LIMIT]
+        if len(short) < len(lines):
+            self.left_out.count(LONG_POINTS, len(lines) - len(short))
+        return short
 
     def finish(self) -> list[Point]:
         """The points that are left, a last line without an end among them. Raises UnsafeOutput."""

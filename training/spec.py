@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     timed_out = "timed_out"  # still running at its wall limit
     out_of_memory = "out_of_memory"
     not_finite = "not_finite"  # a loss, a weight or a logit became NaN or infinite
-    diverged = "diverged"  # stopped early: the train loss rose far above its lowest
+    diverged = "diverged"  # its loss rose far above its lowest, or its loss or score was far too large
     no_score = "no_score"  # training ended well, but nothing valid could be scored
     cancelled = "cancelled"  # somebody asked to stop it
 
