@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["modified", "added", "deleted", "renamed", "copied"]
 LineKind = Literal["context", "added", "removed"]
@@ -29,9 +29,11 @@ _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 _ESCAPES = {b"a": b"\a", b"b": b"\b", b"t": b"\t", b"n": b"\n", b"v": b"\v", b"f": b"\f", b"r": b"\r"}
 
 
-@dataclass(frozen=True, slots=True)
-class DiffLine:
-    """One line of a file as it stands there, without its line feed. Numbers count from 1; None on the side that lacks it."""
+class DiffLine(NamedTuple):
+    """One line of a file as it stands there, without its line feed. Numbers count from 1; None on the side that lacks it.
+
+    A tuple, because a diff may have hundreds of thousands of them.
+    """
 
     kind: LineKind
     text: str
@@ -201,7 +203,7 @@ def _read_hunk(head: re.Match[str], lines: Sequence[str], at: int) -> tuple[Diff
     while at < len(lines):
         sign, text = lines[at][:1], lines[at][1:]
         if sign == "\\" and found:
-            found[-1] = replace(found[-1], newline=False)
+            found[-1] = found[-1]._replace(newline=False)
         elif sign == "+" and right:
             found.append(DiffLine("added", text, None, new, at))
             new, right = new + 1, right - 1

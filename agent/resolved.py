@@ -8,10 +8,12 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 
 from agent.constants import Constant, Value, find_constants
 from agent.formats import normal_form
+from agent.known_forms import KnownForms, is_small_python
 from agent.parsing import parse
 
 Moved: TypeAlias = dict[str, tuple[Value, Value]]
@@ -29,6 +31,7 @@ ARITHMETIC: Mapping[type[ast.operator], Callable[[float, float], float]] = {
 WORD = re.compile(r"[^\W\d]\w*")
 LARGEST = 2.0**63  # results beyond this are left as they are written
 ROUNDS = 8  # of constants that are made from constants
+_known = KnownForms()
 
 
 def resolved_hash(files: Mapping[str, str], beside: Mapping[str, str] | None = None) -> str:
@@ -36,19 +39,20 @@ def resolved_hash(files: Mapping[str, str], beside: Mapping[str, str] | None = N
 
     Module-level constants stand as their values where they are used, arithmetic on numbers is done, names of local
     variables, the order of keyword arguments and docstrings do not count. Other files: formats.py. `beside` are files that
-    are not hashed and may read constants of those that are.
+    are not hashed and may read constants of those that are. A file that was seen before is not parsed again.
     """
     digest = hashlib.sha256()
-    holding = Counter(word for text in {**(beside or {}), **files}.values() for word in set(WORD.findall(text)))
-    for path in sorted(files):
-        for part in (path, _resolved(path, files[path], holding)):
-            data = part.encode("utf-8", "surrogatepass")
-            digest.update(len(data).to_bytes(8, "big") + data)
+    words = {path: set(WORD.findall(text)) for path, text in {**(beside or {}), **files}.items()}
+    holding = Counter(word for each in words.values() for word in each)
+    for path, text in sorted(files.items()):
+        shared = sorted(word for word in words[path] if holding[word] > 1)
+        digest.update(hashlib.sha256(path.encode("utf-8", "surrogatepass")).digest())
+        digest.update(_known.digest(path, text, partial(_resolved, path, text, holding), *shared))
     return digest.hexdigest()
 
 
 def _resolved(path: str, text: str, holding: Counter[str]) -> str:
-    if path.endswith(".py"):
+    if is_small_python(path, text):
         try:
             tree = parse(text)
             for _ in range(ROUNDS):
@@ -170,7 +174,7 @@ def moved_constants(before: Mapping[str, str], after: Mapping[str, str]) -> Move
         new = after[path]
         if old == new:
             continue
-        if not path.endswith(".py"):
+        if not is_small_python(path, old) or not is_small_python(path, new):
             return {}
         try:
             here, there = find_constants(path, old), find_constants(path, new)

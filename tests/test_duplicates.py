@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from agent.resolved import moved_constants, resolved_hash
 from research_app.loop.duplicates import distance, within_noise
+from research_app.repository import normalised_syntax_hash
 from tests.training_samples import TARGET
 
 TRAIN = (TARGET / "train.py").read_text()
@@ -144,3 +146,26 @@ def test_the_distance_is_symmetric_and_zero_for_equal_values(a: float, b: float,
     assert distance(a, a) == 0.0
     if all(value < 1 for value in (a, b, c)) or all(value >= 1 for value in (a, b, c)):
         assert distance(a, c) <= distance(a, b) + distance(b, c) + 1e-9
+
+
+def test_a_repository_of_many_files_is_parsed_once_and_a_large_file_counts_by_every_byte() -> None:
+    """A change of one of 300 files costs what that file costs; nothing costs more than its size allows."""
+    files = {f"lib/{i}.py": f"LR = {i}\n" + "def f(x):\n    return x * LR + 1\n\n\n" * 100 for i in range(300)}
+    first = resolved_hash(files), normalised_syntax_hash(files)
+    begin = time.process_time()
+    assert (resolved_hash(files), normalised_syntax_hash(files)) == first
+    changed = {**files, "lib/7.py": files["lib/7.py"].replace("+ 1", "+ 2", 1)}
+    assert resolved_hash(changed) != first[0] and normalised_syntax_hash(changed) != first[1]
+    assert time.process_time() - begin < 1.5
+    large = {"lib/large.py": "a=1\n" * 200_000}
+    begin = time.process_time()
+    assert resolved_hash(large) != resolved_hash({"lib/large.py": large["lib/large.py"] + "# more\n"})
+    normalised_syntax_hash(large), moved_constants(large, {"lib/large.py": "a=2\n" * 200_000})
+    assert time.process_time() - begin < 1.5
+
+
+def test_a_file_that_was_seen_beside_others_is_resolved_anew_beside_one_that_reads_its_constant() -> None:
+    one = {"a.py": "LR = 0.1\nprint(LR)\n"}
+    alone, read = resolved_hash(one), resolved_hash(one, {"b.py": "from a import LR\n"})
+    other = {"a.py": "print(0.1)\n"}
+    assert alone == resolved_hash(other) and read != resolved_hash(other, {"b.py": "from a import LR\n"})

@@ -137,7 +137,9 @@ def test_a_number_is_read_whole(printed: str, value: float) -> None:
     assert parser.score == value and not parser.no_number
 
 
-@pytest.mark.parametrize("printed", ["1,05", "1_0.3", "1.2.3", "1050,000", "0x1f", "1,0500", "12_34", "hello", "tensor(1.05)", "-"])
+@pytest.mark.parametrize(
+    "printed", ["1,05", "1_0.3", "1.2.3", "1050,000", "0x1f", "1,0500", "12_34", "hello", "tensor(1.05)", "-"]
+)
 def test_what_is_no_number_is_never_read_as_its_beginning(printed: str) -> None:
     _, parser = parse(SelfReported("autoresearch", "val_bpb"), f"---\nval_bpb: {printed}\n".encode(), 3)
     assert parser.score is None and parser.no_number == printed and not parser.not_finite

@@ -1,6 +1,7 @@
 """The diff on the page: every line is shown as it is stored, coloured, with changed words marked, and nothing hides in it."""
 
 import re
+import time
 from html import unescape
 from typing import Any
 
@@ -123,6 +124,41 @@ def test_invisible_and_bidirectional_characters_are_spelled_out(character: str, 
     text = DIFF.replace("0.02", f"0.02{character}")
     file = prepared(text)
     assert file.hidden_characters
+
+
+def test_carriage_returns_that_end_every_line_are_said_once_and_hide_nothing() -> None:
+    file = prepared(with_crlf(DIFF))
+    assert file.crlf and not file.hidden_characters
+    assert not any("U+000D" in line.html for line in file.lines)
+    assert file.lines and all(line.text.endswith("\r") for line in file.lines), "what is shown is the stored diff"
+
+
+@pytest.mark.parametrize("mixed", ["one line alone", "within a line", "a change of line ends", "two at an end"])
+def test_a_carriage_return_that_is_no_line_end_of_the_file_is_spelled_out(mixed: str) -> None:
+    text = {
+        "one line alone": DIFF.replace("+WARMUP = 0.02\n", "+WARMUP = 0.02\r\n"),
+        "within a line": with_crlf(DIFF).replace("0.02", "0.0\r2"),
+        "a change of line ends": with_crlf(DIFF).replace("-WARMUP = 0.05\r\n", "-WARMUP = 0.05\n"),
+        "two at an end": with_crlf(DIFF).replace("+WARMUP = 0.02\r\n", "+WARMUP = 0.02\r\r\n"),
+    }[mixed]
+    file = prepared(text)
+    assert file.hidden_characters
+    assert any("U+000D" in line.html for line in file.lines)
+
+
+def test_lines_of_a_file_that_stays_folded_are_not_made() -> None:
+    text = "diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,90000 @@\n" + "+a\n" * 90_000
+    begin = time.process_time()
+    (file,) = parse(text)
+    assert time.process_time() - begin < 1
+    assert file.heavy and file.added == 90_000 and callable(file.hunks[0].made)
+    assert not too_large(text) and too_large(text + "+a\n" * 20_000)
+
+
+def with_crlf(diff: str) -> str:
+    """The same diff of a file whose lines end with CR and LF."""
+    lines = diff.splitlines()
+    return "".join(f"{line}\n" if line.startswith(("diff", "---", "+++", "@@", "index")) else f"{line}\r\n" for line in lines)
 
 
 def test_a_file_name_and_a_line_with_script_stay_text() -> None:

@@ -15,7 +15,7 @@ from training.spec import Point, SelfReported
 LINE_LIMIT = 1 << 14  # characters; the rest of a longer line is left out
 LAST_STEP = 2**53
 
-# A number, perhaps with its unit: thousands may be apart. What goes on otherwise (`1,05`, `1_0.3`, `0x1f`) is none that we know.
+# A number, perhaps with its unit; thousands may stand apart. What goes on otherwise (`1,05`, `1_0.3`, `0x1f`) is none.
 _NUMBER = re.compile(
     r"[-+]?(?:(?:\d{1,3}(?:[,_]\d{3})++|\d++)(?:\.\d*+)?|\.\d++)(?:e[-+]?\d++)?(?![\d_]|[.,]\d|x[\da-f])|[-+]?(?:nan|inf(?:inity)?)\b",
     re.IGNORECASE,

@@ -6,28 +6,31 @@ import ast
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from agent.formats import normal_form
+from agent.known_forms import KnownForms, is_small_python
 from agent.parsing import parse
 
 _CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)  # PEP 263
+_known = KnownForms()
 
 
 def normalised_syntax_hash(files: Mapping[str, str]) -> str:
     """SHA-256 over the meaning of `files` (path to text), the same for sets that differ only in how they are written.
 
-    Python counts by its syntax tree without docstrings, YAML, TOML, JSON and INI by what they say, anything else by every byte.
+    Python counts by its syntax tree without docstrings, YAML, TOML, JSON and INI by what they say, anything else by every
+    byte, and so do very large files. A file that was seen before is not parsed again.
     """
     digest = hashlib.sha256()
-    for path in sorted(files):
-        for part in (path, _normalised(path, files[path])):
-            data = part.encode("utf-8", "surrogatepass")
-            digest.update(len(data).to_bytes(8, "big") + data)
+    for path, text in sorted(files.items()):
+        digest.update(hashlib.sha256(path.encode("utf-8", "surrogatepass")).digest())
+        digest.update(_known.digest(path, text, partial(_normalised, path, text)))
     return digest.hexdigest()
 
 
 def _normalised(path: str, text: str) -> str:
-    if path.endswith(".py"):
+    if is_small_python(path, text):
         try:
             tree = parse(text)
             _drop_docstrings(tree)

@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from django.utils.safestring import SafeString
 
@@ -18,7 +19,7 @@ from research_app.web.text import count_hidden, hides_something
 from research_app.web.words import Work, mark_words
 from training.matching import steps_between
 
-MAX_SHOWN_BYTES = 2 << 20  # of one diff: above, it is offered as a download only
+MAX_SHOWN_BYTES, MAX_SHOWN_LINES = 2 << 20, 100_000  # of one diff: above, it is offered as a download only
 AROUND = 3  # lines shown around one that is asked for
 STEP = 20  # lines that one press of "more" unfolds
 NO_NEWLINE = "No newline at end of file"
@@ -36,35 +37,46 @@ _SPACE = re.compile(r"\s+")
 
 def parse(diff: str) -> list[FileDiff]:
     """The files of a diff, ready to be decorated."""
-    files = [_shown(file, number) for number, file in enumerate(parse_diff(diff), 1)]
-    for file in files:
-        file.hidden_characters = any(line.kind != "note" and hides(line.text) for line in file.lines)
-        file.heavy = file.added + file.removed > HEAVY_LINES or _weight(file) > HEAVY_CHARACTERS
-    return files
-
-
-def _weight(file: FileDiff) -> int:
-    """About how many characters a page would hold for a file's lines."""
-    shown = (line.text[:LONGEST_SHOWN] for line in file.lines)
-    return sum(len(text) + (GHOST * count_hidden(text) if file.hidden_characters else 0) for text in shown)
+    return [_shown(file, number) for number, file in enumerate(parse_diff(diff), 1)]
 
 
 def _shown(file: DiffFile, number: int) -> FileDiff:
-    counts = Counter(line.kind for line in file.lines)
-    hunks = [Hunk(h.place, list(_lines(h.lines)), h.old, h.new, h.old_count, h.new_count) for h in file.hunks]
+    kinds = Counter(line.kind for line in file.lines)
+    hunks = [Hunk(h.place, partial(_lines, h.lines), h.old, h.new, h.old_count, h.new_count) for h in file.hunks]
     mode = (file.old_mode, file.new_mode) if file.kind == "modified" and file.old_mode != file.new_mode else None
-    return FileDiff(file.path, file.kind, hunks, counts["added"], counts["removed"], number=number, mode=mode)
+    shown = FileDiff(file.path, file.kind, hunks, kinds["added"], kinds["removed"], number=number, mode=mode)
+    ended = [line.text for line in file.lines if line.newline]
+    shown.crlf = bool(ended) and all(text.endswith("\r") for text in ended)
+    text = "\n".join(_visible(line.text, shown.crlf) for line in file.lines)
+    shown.hidden_characters = hides(text)
+    shown.heavy = shown.added + shown.removed > HEAVY_LINES or _weight(file, shown) > HEAVY_CHARACTERS
+    return shown
 
 
-def _lines(lines: Iterable[DiffLine]) -> Iterator[Line]:
+def _weight(file: DiffFile, shown: FileDiff) -> int:
+    """About how many characters a page would hold for a file's lines."""
+    texts = [_visible(line.text, shown.crlf)[:LONGEST_SHOWN] for line in file.lines]
+    return sum(map(len, texts)) + (GHOST * sum(map(count_hidden, texts)) if shown.hidden_characters else 0)
+
+
+def _lines(lines: Iterable[DiffLine]) -> list[Line]:
+    made = []
     for line in lines:
-        yield Line(line.kind, line.text, line.old, line.new)
+        made.append(Line(line.kind, line.text, line.old, line.new))
         if not line.newline:
-            yield Line("note", NO_NEWLINE)
+            made.append(Line("note", NO_NEWLINE))
+    return made
+
+
+def _visible(text: str, crlf: bool) -> str:
+    """A line without the carriage return that ends it, where all lines of its file end so."""
+    return text.removesuffix("\r") if crlf else text
 
 
 def too_large(diff: str) -> bool:
     """Whether a diff is offered as a download only."""
+    if diff.count("\n") > MAX_SHOWN_LINES:
+        return True
     return len(diff) * 4 > MAX_SHOWN_BYTES and len(diff.encode()) > MAX_SHOWN_BYTES
 
 
@@ -167,7 +179,7 @@ def prepare(
         for lines in hunk.chunks():
             lines[0].first = True
     unfold(file, texts, wanted)
-    colour(file.path, file.parts, texts)
+    colour(file.path, file.parts, texts, file.crlf)
     file.coloured = any(text is not None and coloured_lines(file.path, text) for text in texts)
     file.loaded = True
 
@@ -177,13 +189,13 @@ def hides(text: str) -> bool:
     return hides_something(text) or next(odd_letters(text), None) is not None
 
 
-def colour(path: str, parts: Iterable[Hunk | Gap], texts: Texts) -> None:
+def colour(path: str, parts: Iterable[Hunk | Gap], texts: Texts, crlf: bool) -> None:
     """Write the HTML of every line; the colours of a line only where the file really has this line there."""
     before, after = (coloured_lines(path, text) if text is not None else () for text in texts)
     for part in parts:
         for line in part.lines if isinstance(part, Hunk) else ():
             side, number = (before, line.old) if line.kind == "removed" else (after, line.new)
-            line.html, line.rest = _rendered(line.text, _spans(side, number, line.text), line.marks)
+            line.html, line.rest = _rendered(_visible(line.text, crlf), _spans(side, number, line.text), line.marks)
 
 
 def _rendered(text: str, spans: Sequence[Span], marks: Sequence[tuple[int, int]]) -> tuple[SafeString, int]:
@@ -195,7 +207,7 @@ def _rendered(text: str, spans: Sequence[Span], marks: Sequence[tuple[int, int]]
     return render_line(text[:LONGEST_SHOWN], shown, marks, goes_on=True), rest
 
 
-def rest_of_line(path: str, text: str, number: int) -> SafeString | None:
+def rest_of_line(path: str, text: str, number: int, crlf: bool = False) -> SafeString | None:
     """The HTML of what `colour` leaves out of a line of a file; None where the file has no such line."""
     lines = text.split("\n")
     if not 0 < number <= len(lines):
@@ -203,7 +215,7 @@ def rest_of_line(path: str, text: str, number: int) -> SafeString | None:
     line = lines[number - 1]
     spans = _spans(coloured_lines(path, text), number, line)
     later = [(max(0, a - LONGEST_SHOWN), b - LONGEST_SHOWN, css) for a, b, css in spans if b > LONGEST_SHOWN]
-    return render_line(line[LONGEST_SHOWN:], later, [])
+    return render_line(_visible(line, crlf)[LONGEST_SHOWN:], later, [])
 
 
 def _spans(side: Sequence[tuple[str, tuple[Span, ...]]], number: int | None, text: str) -> tuple[Span, ...]:

@@ -36,7 +36,7 @@ def lines(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Unchanged lines of a gap: from its top, from its bottom, or all, with what is left of the gap."""
     shown = ShownDiff(request, get_candidate(request, slug, number))
     comparison, path = shown.comparison, request.GET.get("path", "")
-    found = next((file for file in shown.listed if file.path == path), None)
+    found = next((each for each in shown.listed if each.path == path), None)
     if found is None:
         raise Http404(GONE)
     texts = comparison.texts(path)
@@ -46,7 +46,7 @@ def lines(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     if gap is None or text is None:
         raise Http404(GONE)
     parts = taken(gap, request.GET.get("take", "all"), text.split("\n"))
-    colour(path, parts, texts)
+    colour(path, parts, texts, found.crlf)
 
     def more(gap: Gap, take: str) -> str:
         return comparison.address(path, "lines/", first=gap.new, count=gap.count, take=take)
@@ -60,10 +60,11 @@ def line(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The end of one very long line."""
     shown = ShownDiff(request, get_candidate(request, slug, number))
     path, at = request.GET.get("path", ""), whole(request.GET.get("line", ""))
-    if at is None or not any(file.path == path for file in shown.listed):
+    file = next((each for each in shown.listed if each.path == path), None)
+    if at is None or file is None:
         raise Http404(GONE)
     text = shown.comparison.texts(path)[request.GET.get("side") != "old"]
-    found = rest_of_line(path, text, at) if text is not None else None
+    found = rest_of_line(path, text, at, file.crlf) if text is not None else None
     if found is None:
         raise Http404(GONE)
     return _private(HttpResponse(found))

@@ -1,6 +1,6 @@
 """What a diff is made of: lines in hunks, the unchanged stretches between them, files. Plain data, filled in step by step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -33,14 +33,27 @@ class Line:
 
 @dataclass
 class Hunk:
-    """Consecutive lines. `old` and `new`: numbers of the first line on each side; `place` is what git names after the @@."""
+    """Consecutive lines. `old` and `new`: numbers of the first line on each side; `place` is what git names after the @@.
+
+    `made` may be a function that makes the lines: it is called when somebody looks at one, as nobody does in a folded file.
+    """
 
     place: str
-    lines: list[Line]
+    made: list[Line] | Callable[[], list[Line]]
     old: int = 1
     new: int = 1
     old_count: int = 0
     new_count: int = 0
+
+    @property
+    def lines(self) -> list[Line]:
+        if callable(self.made):
+            self.made = self.made()
+        return self.made
+
+    @lines.setter
+    def lines(self, lines: list[Line]) -> None:
+        self.made = lines
 
     def chunks(self) -> Iterator[list[Line]]:
         """Runs of changed lines."""
@@ -70,6 +83,7 @@ class FileDiff:
     added: int = 0
     removed: int = 0
     hidden_characters: bool = False
+    crlf: bool = False  # every line of the diff ends with CR and LF: said once, not at each line
     coloured: bool = True
     mode: tuple[str, str] | None = None  # before and after, where it changed
     number: int = 0  # place in the list of files, from 1

@@ -79,7 +79,7 @@ def difference(move: ExternalMove) -> tuple[list[FileDiff], str, int]:
     except RepositoryError as error:
         return [], str(error), 0
     if too_large(diff):
-        return [], "The difference is larger than 2 MiB.", 0
+        return [], "The difference is larger than 2 MiB or longer than 100,000 lines.", 0
     files, lines = parse(diff), 0
     for file in files:
         lines += file.added + file.removed
