@@ -157,7 +157,7 @@ for step in STEPS:
     run = Run.objects.filter(patch_set=candidate.patch_set).earliest("pk")
     left_out = run.facts["left_out"]
     assert left_out["values that are not finite"] == 20
-    assert left_out["values whose name is longer than 64 characters or cannot be printed"] == 20
+    assert left_out["values whose name is empty, longer than 64 characters or cannot be printed"] == 20
     assert 20 * 40 < left_out[f"values of series beyond the first {MOST_SERIES} of a run"] < 20 * 50
     [cut] = [number for why, number in left_out.items() if why.startswith("bytes in the middle of the log (at most 262144")]
     assert cut > 100_000
