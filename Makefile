@@ -6,9 +6,9 @@
 # make bench-stacks                     how often the advice of a stack check is wrong, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
-# make walk    a whole Signoff on small projects: every page, again and again, at every stage, as every role; into var/walk.json
-#              (WALK_TREE=folder: over another checkout; ARGS=--short: a minute of it)
-# make screenshots   pictures of every page of the running server, in both themes and widths, into docs/screenshots
+# make walk    a whole Signoff on small projects: every page, again and again, at every stage, as every role (docs/walk.md);
+#              into var/walk.json, with pictures of every page in var/walk/ (ARGS=--short: a minute of it)
+# make screenshots   pictures of every page of the running server while it trains, in both themes and widths, into var/screenshots
 # make check   lint, format, types, migrations, Django's checks, templates
 # make doctor  what is there, what is wrong, and the fix
 SHELL := /bin/bash
@@ -48,16 +48,21 @@ define install
     sha256sum requirements.txt pyproject.toml $(1) > $(VENV)/$(1).sha256; }
 endef
 
+# Chromium, where it is not there and can be installed.
+define chromium
+@command -v "$${CHROMIUM:-chromium}" >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+    echo "Installing Chromium …" && apt-get update -qq && \
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+    echo "No Chromium: install one (Debian: apt-get install chromium) or set CHROMIUM=/path/to/it."
+endef
+
 up:
 	$(call install,requirements.txt)
 	@exec $(RUN) manage.py up </dev/null
 
 test:
 	$(call install,requirements-dev.txt)
-	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    echo "Installing Chromium for the browser tests …" && apt-get update -qq && \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
-	    echo "No Chromium: install one (Debian: apt-get install chromium) or set CHROMIUM=/path/to/it."
+	$(chromium)
 	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	@$(MAKE) --no-print-directory test-postgresql
 
@@ -98,7 +103,8 @@ bench-curves:
 
 walk:
 	$(call install,requirements-dev.txt)
-	@exec $(RUN) -m tests.walk $(if $(WALK_TREE),--tree $(WALK_TREE)) $(ARGS)
+	$(chromium)
+	@exec $(RUN) -m tests.walk $(ARGS)
 
 screenshots:
 	$(call install,requirements-dev.txt)

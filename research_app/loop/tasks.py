@@ -1,13 +1,16 @@
 """Thin Celery tasks: each wakes one step for one id. A step that fails leaves its row for the reconciler."""
 
+import functools
 import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task, signals
-from django.db import Error, connection
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import Error, connection, models
 
 from research_app.fleet import name_of, own_device
 from research_app.loop import check as check_step
@@ -22,7 +25,19 @@ from research_app.loop import train as train_step
 from research_app.loop.notify.announce import announce as announce_turn
 from research_app.loop.notify.channels.deadline import hang_up_all
 from research_app.loop.notify.deliver import deliver as deliver_message
-from research_app.models import Device, Run
+from research_app.models import (
+    BaselineVersion,
+    Candidate,
+    Conversation,
+    Delivery,
+    Device,
+    LeaseLost,
+    PatchSet,
+    Project,
+    Round,
+    Run,
+    StackCheck,
+)
 from training.sandbox.probe import found
 
 MOST_PUSHES = 3  # at once in one worker
@@ -31,64 +46,86 @@ REPORT_EVERY = 10.0  # seconds
 pushing = threading.BoundedSemaphore(MOST_PUSHES)
 
 
+def wakes(model: type[models.Model]) -> Callable[[Callable[[int], None]], Any]:
+    """A Celery task with the function's name, for the id of a row. A message that comes late is no failure: where the row was
+    taken over, has moved on or is gone, the log says so in a line.
+    """
+
+    def enter(wake: Callable[[int], None]) -> Any:
+        @functools.wraps(wake)
+        def run(pk: int) -> None:
+            try:
+                wake(pk)
+            except LeaseLost as lost:
+                logger.info("%s %s was left: %s", wake.__name__, pk, lost)
+            except ObjectDoesNotExist:
+                if model._default_manager.filter(pk=pk).exists():
+                    raise
+                logger.info("%s %s was left: the %s is gone", wake.__name__, pk, model._meta.verbose_name)
+
+        return shared_task(name=f"research_app.{wake.__name__}")(run)
+
+    return enter
+
+
 def worker() -> str:
     """Who holds a lease, for people who read it: host and process."""
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
-@shared_task(name="research_app.propose")
+@wakes(Round)
 def propose(round_id: int) -> None:
     propose_step.propose(round_id, worker())
 
 
-@shared_task(name="research_app.converse")
+@wakes(Conversation)
 def converse(conversation_id: int) -> None:
     converse_step.converse(conversation_id, worker())
 
 
-@shared_task(name="research_app.check")
+@wakes(Candidate)
 def check(candidate_id: int) -> None:
     check_step.check(candidate_id, worker())
 
 
-@shared_task(name="research_app.train")
+@wakes(Run)
 def train(run_id: int) -> None:
     """The message says that work waits; the device takes what is most valuable now, which may be another run."""
     queue = Run.objects.values_list("queue", flat=True).get(pk=run_id)
     train_step.train_next(queue, this_device())
 
 
-@shared_task(name="research_app.judge")
+@wakes(PatchSet)
 def judge(patch_set_id: int) -> None:
     judge_step.judge(patch_set_id, worker())
 
 
-@shared_task(name="research_app.scale_up")
+@wakes(PatchSet)
 def scale_up(patch_set_id: int) -> None:
     scale_up_step.scale_up(patch_set_id, worker())
 
 
-@shared_task(name="research_app.judge_baseline")
+@wakes(BaselineVersion)
 def judge_baseline(baseline_id: int) -> None:
     judge_step.judge_baseline(baseline_id)
 
 
-@shared_task(name="research_app.announce")
+@wakes(Candidate)
 def announce(candidate_id: int) -> None:
     announce_turn(candidate_id)
 
 
-@shared_task(name="research_app.deliver")
+@wakes(Delivery)
 def deliver(delivery_id: int) -> None:
     deliver_message(delivery_id, worker())
 
 
-@shared_task(name="research_app.land")
+@wakes(Project)
 def land(project_id: int) -> None:
     land_step.land(project_id, worker())
 
 
-@shared_task(name="research_app.push")
+@wakes(Project)
 def push(project_id: int) -> None:
     """Pushes share a worker with messages to people, and take few of its threads: remotes that hang never hold those up."""
     if pushing.acquire(blocking=False):  # otherwise the reconciler asks again
@@ -98,7 +135,7 @@ def push(project_id: int) -> None:
             pushing.release()
 
 
-@shared_task(name="research_app.check_stack")
+@wakes(StackCheck)
 def check_stack(check_id: int) -> None:
     stack_check_step.check_stack(check_id, worker())
 

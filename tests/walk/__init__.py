@@ -1,8 +1,7 @@
 """The walk: a whole Signoff on small fast projects, in which a researcher acts, and every page is opened while the loop works.
 
     make walk                       the whole of it, into var/walk.json
-    make walk WALK_TREE=folder      the same walk over another checkout, for example of an earlier commit
-    make walk SCREENSHOTS=folder    with pictures of every page, taken while the loop works
+    make walk ARGS="--tree folder"  the same walk over another checkout, for example of an earlier commit
 
 It knows of Signoff only what a person and a machine see: pages, commands, logs, and the tables of its database (read only),
 so that it walks over older trees as well. To let it grow:

@@ -17,11 +17,14 @@ def main() -> int:
     parser.add_argument("--tree", type=Path, default=CODE, help="the checkout to walk over; default: this one")
     parser.add_argument("--short", action="store_true", help="the walk of the tests, about a minute")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--limit", type=float, default=2400.0, metavar="SECONDS")
+    parser.add_argument("--limit", type=float, default=Plan.limit, metavar="SECONDS")
+    parser.add_argument("--pictures", type=Path, default=home() / "walk", metavar="FOLDER", help="where pictures go")
+    parser.add_argument("--documents", action="store_true", help="also renew the pictures in docs/screenshots")
     parser.add_argument("--keep", action="store_true", help="keep the home of the installation, to look at its logs")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="signoff-walk-"))
-    walk = Walk(asked.tree.resolve(), folder, Plan(asked.short, asked.seed, limit=asked.limit))
+    pictures = None if asked.short else fresh(asked.pictures)
+    walk = Walk(asked.tree.resolve(), folder, Plan(asked.short, asked.seed, limit=asked.limit, pictures=pictures))
     try:
         walk.run()
     finally:
@@ -29,10 +32,19 @@ def main() -> int:
             print(f"The installation's home: {walk.signoff.home}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+    if pictures and asked.documents:
+        shutil.copytree(pictures / "docs", CODE / "docs" / "screenshots", dirs_exist_ok=True)
     told = summary(walk)
     print(printed(walk, told))
     write(told, home() / "walk.json")
     return min(len(walk.faults), 100)
+
+
+def fresh(folder: Path) -> Path:
+    """An empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 if __name__ == "__main__":

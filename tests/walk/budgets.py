@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 SECONDS = 2.0
-"""Of server time, without the time in which the thread was ready to run and another process had the core: so the walk measures
-the same on a busy machine. Time in git and in the database counts."""
+"""Of the processor, commands such as git included; of the clock, where the machine has nothing else to do. So the walk measures
+the same on a busy machine."""
 
 USUAL = 30
 QUERIES: Mapping[str, int] = {"project": 65, "inbox": 50, "candidate": 50}

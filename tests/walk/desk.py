@@ -122,11 +122,12 @@ class Desk:
         """Kill the worker that trains a run of a candidate now, as a machine without memory does; False where none is."""
         for run in self.now().runs:
             if (run.slug, run.number, run.state) == (self.project, number, "running"):
-                name = run.leased_by.rpartition("/")[2]
-                pid = self.walk.signoff.services.get(name)
-                if pid and psutil.pid_exists(pid):
-                    self.walk.explained(f"{name} was ended by SIGKILL")
-                    return send(pid, signal.SIGKILL)
+                name, _, pid = run.leased_by.rpartition("/")[2].partition(" pid ")
+                service = f"train.{name.removeprefix('train.')}"
+                killed = int(pid or self.walk.signoff.services.get(service, 0))
+                if killed and psutil.pid_exists(killed):
+                    self.walk.explained(f"{service} was ended by SIGKILL")
+                    return send(killed, signal.SIGKILL)
         return False
 
 

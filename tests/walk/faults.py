@@ -38,8 +38,8 @@ def faults_of(answer: Answer, target: Target) -> list[Fault]:
         found.append(Fault("dead link", answer.address, f"{answer.status}, {who}"))
     if problem := not_json(answer):
         found.append(Fault("no JSON", answer.address, f"{problem}, {who}"))
-    if answer.seconds > budgets.SECONDS:
-        found.append(Fault("slow", answer.address, f"{answer.seconds:.1f} s ({dict(answer.probe)}), {who}"))
+    if (slow := max(answer.seconds, answer.stood_still)) > budgets.SECONDS:
+        found.append(Fault("slow", answer.address, f"{slow:.1f} s ({dict(answer.probe)}), {who}"))
     if answer.queries > budgets.most(answer.route):
         told = f"{answer.queries} queries of at most {budgets.most(answer.route)} ({answer.route}), {who}"
         found.append(Fault("queries", answer.address, told))

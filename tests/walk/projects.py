@@ -113,14 +113,14 @@ currency = "EUR"
 """
 
 BETTER = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.02")
-ALSO_THE_RATE = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.019")
+ALSO_THE_RATE = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.0225")  # far enough from the other to be no duplicate
 WORSE = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.3")
 WIDER = ("WIDTH = 64", "WIDTH = 256")
 MUCH_DEEPER = ("DEPTH = 2", "DEPTH = 3")  # a fifth better: more than is believed without a person
 SLIGHT = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.0115")  # about one sigma: between the lines
 CRASHES = ("PACE = 0.01", "PACE = 1 / 0")
 DIVERGES = ('\nprint(f"score={score:.8f}")', '\nprint("score=nan")')
-SLOW = ("PACE = 0.01", "PACE = 0.7")
+SLOW = ("PACE = 0.01", "PACE = 1.5")
 QUIET = ("NOISE = 0.002", "NOISE = 0.0")
 LUCKY = ("gain = abs(", "gain = (0 if SEED >= 10_000 else -0.02) + abs(")  # better on the seeds of the first looks alone
 CRUTCHED = ("CRUTCH = 0.0", "CRUTCH = 0.012")

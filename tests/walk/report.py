@@ -27,6 +27,7 @@ def summary(walk: "Walk") -> dict[str, Any]:
         "short": walk.plan.short,
         "seconds": round(time.monotonic() - walk.began),
         "cells": len(walk.crawl.cells),
+        "in_the_browser": walk.windows.opened,
         "ends": {end: sorted(walk.seen_as[end], key=ROLES.index) for end in walk.plan.ends},
         "roles": {role: sum(n for (_, who), n in walk.opened.items() if who == role) for role in (*ROLES, ANYBODY)},
         "pages": {route: sum(n for (name, _), n in walk.opened.items() if name == route) for route in sorted(walk.slowest)},

@@ -178,10 +178,10 @@ def an_operator_steers(desk: Desk) -> None:
 
 @story("plain")
 def changes_are_requested_and_answered(desk: Desk) -> None:
-    number = desk.submit(("WIDTH = 64", "WIDTH = 310"), hypothesis="As wide as it goes")
+    number = desk.submit(("WIDTH = 64", "WIDTH = 400"), hypothesis="As wide as it goes")
     desk.until(number, "ready")
     desk.press("reviewer", number, "request-changes", "A little less, please.")
-    desk.press("operator", number, "revise", "Less.", patch=change.patch(("WIDTH = 64", "WIDTH = 290")))
+    desk.press("operator", number, "revise", "Less.", patch=change.patch(("WIDTH = 64", "WIDTH = 340")))
     desk.until(number, "ready")
     page = f"candidates/{number}/?ps=2&against=1"
     assert desk.as_("viewer").ask(f"/projects/plain/{page}").status == 200
@@ -212,8 +212,9 @@ def a_change_whose_worker_is_killed_again_and_again(desk: Desk) -> None:
     while not desk.candidate(number).stuck:
         desk.wait("it to train", lambda: desk.candidate(number).stuck or desk.trains(number))
         time.sleep(2)  # so that there is something to lose
-        desk.kill_worker_of(number)
+        assert desk.kill_worker_of(number) or not desk.trains(number), "there is no process to kill"
         desk.wait("the run to be noticed as lost", lambda: desk.candidate(number).stuck or not desk.trains(number))
+        assert desk.candidate(number).stage == "screening", "it trained to its end before its worker was killed"
     desk.seen("stuck")
 
 

@@ -36,7 +36,7 @@ class Answer:
 
     @cached_property
     def probe(self) -> Mapping[str, str]:
-        """route, took, waited, cpu and queries; empty where nothing of ours answered."""
+        """route, took, cpu, idle and queries; empty where nothing of ours answered."""
         return dict(part.split("=", 1) for part in self.headers.get("X-Walk", "").split() if "=" in part)
 
     @property
@@ -45,8 +45,14 @@ class Answer:
 
     @property
     def seconds(self) -> float:
-        """Server time without the time in which another process had the core."""
-        return float(self.probe.get("took", 0)) - float(self.probe.get("waited", 0))
+        """Of the processor, for this request alone."""
+        return float(self.probe.get("cpu", 0))
+
+    @property
+    def stood_still(self) -> float:
+        """Seconds that it took though the machine had nothing else to do, for example for a lock; 0 on a busy machine."""
+        took, idle = float(self.probe.get("took", 0)), float(self.probe.get("idle", 0))
+        return took if idle > took / 2 else 0.0
 
     @property
     def queries(self) -> int:

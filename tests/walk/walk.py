@@ -8,15 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.html import is_whole
 from tests.installation import Installation
 from tests.messages_server import KEY, MessagesServer
 from tests.receivers import Webhook, webhook
 from tests.walk import logs
+from tests.walk.browser import BROWSER, Windows, Wish
+from tests.walk.catching import Catch
 from tests.walk.crawl import ANYBODY, ROLES, Crawl, Target
 from tests.walk.desk import Desk
 from tests.walk.faults import Fault, faults_of, strays
 from tests.walk.holding import Hold
 from tests.walk.model import model
+from tests.walk.pictures import Pictures, stage_of, worth
 from tests.walk.projects import PROJECTS
 from tests.walk.setting import installation, set_up
 from tests.walk.stages import ENDS
@@ -30,13 +34,14 @@ AT_ONCE = 10  # addresses between two looks at the stages
 
 @dataclass(frozen=True)
 class Plan:
-    """How far to walk: `short` for the tests; `patience` in seconds for one thing of a story, `limit` for all."""
+    """How far to walk: `short` for the tests; `patience` in seconds of the clock for one thing of a story, `limit` for all."""
 
     short: bool
     seed: int = 1
-    patience: float = 300.0
-    limit: float = 2400.0
+    patience: float = 900.0  # the machine may be busy
+    limit: float = 7200.0
     calm: float = 60.0  # seconds to go on opening what nobody saw yet, once all stories are over
+    pictures: Path | None = None  # the folder for pictures of every page
 
     @property
     def stories(self) -> list[Story]:
@@ -69,6 +74,8 @@ class Walk:
         self.passed: Counter[str] = Counter()  # stage as it stood in the database
         self.on_purpose: list[str] = []
         self.over, self.commands = threading.Event(), threading.Lock()
+        self.catch, self.windows = Catch(self), Windows(self, Pictures(plan.pictures))
+        self.whole: set[str] = set()  # shapes of addresses that a browser can show
         self.began = time.monotonic()
 
     # What stories ask for
@@ -105,12 +112,13 @@ class Walk:
         self.signoff.start()
         try:
             self.sign_in(links)
-            threads = [threading.Thread(target=self.tell, args=[story], daemon=True) for story in self.plan.stories]
-            for thread in threads:
+            stories = [threading.Thread(target=self.tell, args=[story], daemon=True) for story in self.plan.stories]
+            beside = [threading.Thread(target=work, daemon=True) for work in (self.catch.watch, self.windows.work)]
+            for thread in (*beside, *stories):
                 thread.start()
-            self.open_all(threads)
+            self.open_all(stories)
             self.over.set()
-            for thread in threads:
+            for thread in (*beside, *stories):
                 thread.join(60)
         finally:
             self.over.set()
@@ -141,9 +149,11 @@ class Walk:
             now = database.snapshot()
             self.passed.update({end for end in ENDS if ENDS[end].where(now)})
             self.cover(database, now)
+            self.wish(now)
             due = self.crawl.due(now, ROLES, AT_ONCE)
             for target, role in due:
                 self.open(target, role, now)
+                self.catch.let_go(lambda name: self.cover_one(name, database))
             for target, _ in due[:1]:
                 self.open(target, ANYBODY, now)
             if any(thread.is_alive() for thread in threads):
@@ -158,17 +168,27 @@ class Walk:
         due = self.crawl.due(now, ROLES, 1)
         return all(self.crawl.times(target, role, now) for target, role in due)
 
+    def wish(self, now: Snapshot) -> None:
+        """Hand the browser a page, where it waits for one."""
+        if self.windows.wishes.full():
+            return
+        shown = self.crawl.due(now, [BROWSER], 1, lambda target: target.how == "page" and target.shape in self.whole)
+        for target, _ in shown:
+            self.crawl.opened(target, BROWSER, now)
+            role = self.crawl.chance.choice(ROLES)
+            self.windows.wishes.put(Wish(target, role, stage_of(target, now), worth(target, now)))
+
     def cover(self, database: Database, now: Snapshot) -> None:
-        """Open the pages of ends that not everybody saw; what is brief is held meanwhile."""
+        """Open the pages of ends that last and that not everybody saw."""
         for name in self.plan.ends:
-            if self.covered(name) or not (pages := ENDS[name].where(now)):
-                continue
-            if not ENDS[name].brief:
-                self.open_as_everybody(name, pages[-1], database)
-                continue
-            with self.hold():
-                if page := next(iter(reversed(ENDS[name].where(database.snapshot()))), None):
-                    self.open_as_everybody(name, page, database)
+            if not ENDS[name].brief and not self.covered(name) and ENDS[name].where(now):
+                self.cover_one(name, database)
+
+    def cover_one(self, name: str, database: Database) -> None:
+        """Open the newest page of an end as everybody."""
+        if pages := ENDS[name].where(database.snapshot()):
+            self.passed[name] += 1
+            self.open_as_everybody(name, pages[-1], database)
 
     def open_as_everybody(self, name: str, page: str, database: Database) -> None:
         """The page of an end, its pulse, and that of its project; as each role that did not see it yet."""
@@ -202,6 +222,8 @@ class Walk:
             self.queries[route] = max(self.queries.get(route, 0), answer.queries)
         if answer.role != ANYBODY:
             self.crawl.learn(answer)
+            if answer.status == 200 and answer.kind == "text/html" and is_whole(answer.text):
+                self.whole.add(target.shape)
         if answer.status == 404 and self.is_gone(target, answer.role):
             self.crawl.drop(target)
             return

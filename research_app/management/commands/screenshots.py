@@ -1,4 +1,4 @@
-"""`manage.py screenshots`: pictures of every page of a running server, in both themes and two widths."""
+"""`manage.py screenshots`: pictures of every page of a running server while it trains, in both themes and two widths."""
 
 import os
 import shutil
@@ -10,24 +10,25 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
-from research_app.home import CODE
+from research_app.home import home
 from research_app.management.base import SignoffCommand
-from research_app.models import Project, SignInLink
+from research_app.models import Project, SignInLink, State
 from research_app.web.every_page import every_address
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, ViewportSize
 
-SIZES: dict[str, "ViewportSize"] = {"wide": {"width": 1440, "height": 900}, "narrow": {"width": 375, "height": 800}}
+SIZES: dict[str, "ViewportSize"] = {"wide": {"width": 1440, "height": 900}, "narrow": {"width": 390, "height": 844}}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 class Command(SignoffCommand):
-    help = "Take a picture of every page of the running server into docs/screenshots."
+    help = "Take a picture of every page of the running server, while it trains."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--url", default=settings.SITE_URL, help="where the server answers")
-        parser.add_argument("--out", type=Path, default=CODE / "docs" / "screenshots")
+        parser.add_argument("--out", type=Path, default=home() / "screenshots")
+        parser.add_argument("--idle", action="store_true", help="even where nothing trains: pages then show less")
         parser.add_argument("--user", default="admin", help="who is signed in")
         parser.add_argument("--project", default="demo")
 
@@ -36,6 +37,8 @@ class Command(SignoffCommand):
         project = Project.objects.filter(slug=options["project"]).first()
         if user is None or project is None:
             raise CommandError("There is no such user or project; see --user and --project.")
+        if not options["idle"] and not project.runs.filter(state=State.RUNNING).exists():
+            raise CommandError(f"Nothing trains in {project.slug} now, so pages show less: wait for a run, or say --idle.")
         link = f"{options['url']}/sign-in/{SignInLink.make(user)}/"
         taken = take(options["url"], link, dict(every_address(project)), options["out"])
         self.stdout.write(f"{len(taken)} pages, each in {len(THEMES)} themes at {len(SIZES)} widths, are in {options['out']}")
