@@ -8,13 +8,15 @@ import struct
 
 import pytest
 
+from training.sandbox.answering import answering_program
 from training.sandbox.seccomp import (
+    ADVICE,
     AUDIT_ARCH,
     CALLS,
     CALLS_OF_BASIC,
+    LOCKS,
     NEWEST,
     SIGNALS,
-    WITHOUT_EFFECT,
     UnknownMachine,
     Where,
     program,
@@ -117,6 +119,43 @@ def test_a_processor_without_a_filter_is_named() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_lock_on_a_file_succeeds_without_effect_unless_a_run_is_several_processes(machine: str) -> None:
-    for call in WITHOUT_EFFECT.values():
+    for call in LOCKS.values():
         assert verdict(STRONG, machine, call, 3, 2) == verdict(BASIC, machine, call, 3, 2) == 0x50000
         assert verdict(Where(loopback=True), machine, call, 3, 2) == ALLOW
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_nothing_tells_or_changes_what_of_a_file_is_in_the_page_cache(machine: str) -> None:
+    for where in (STRONG, BASIC, Where(loopback=True)):
+        for call in ADVICE.values():
+            assert verdict(where, machine, call, 3, 0, 0, 4) == 0x50000
+        for flags, expected in ((0, ALLOW), (0x1, ALLOW), (0x8, EPERM), (0x80, EPERM)):  # none, HIPRI, NOWAIT, DONTCACHE
+            for call in ((327, 286), (328, 287)):
+                assert verdict(where, machine, call, 3, 0, 1, 0, 0, flags) == expected
+        for advice, expected in ((4, ALLOW), (8, ALLOW), (14, ALLOW), (20, EPERM), (21, EPERM)):
+            assert verdict(where, machine, (28, 233), 0, 4096, advice) == expected
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_process_that_answers_opens_nothing_and_starts_nothing(machine: str) -> None:
+    column = MACHINES.index(machine)
+
+    def decided(call: tuple[int, int], *arguments: int, reading: bool = False) -> int:
+        return decide(answering_program(machine, reading=reading), AUDIT_ARCH[machine], call[column], *arguments)
+
+    for call in ((0, 63), (1, 64), (202, 98), (12, 214), (231, 94)):  # read, write, futex, brk, exit_group
+        assert decided(call) == ALLOW
+    opens = ((257, 56), (262, 79), (267, 78), (17, 67), (217, 61))  # openat, newfstatat, readlinkat, pread64, getdents64
+    starts = ((56, 220), (59, 221), (435, 435), (293, 59), (41, 198), (290, 19), (29, 194), (16, 29), (72, 25))
+    for call in opens:
+        assert decided(call) == EPERM and decided(call, reading=True) == ALLOW
+    for call in (*starts, (62, 129), (203, 122), (157, 167), (98, 165), (100, 153), (99, 179), (600, 600)):
+        assert decided(call) == EPERM
+    assert all(decided(call, reading=True) == EPERM for call in starts[:7])
+    assert decided((9, 222), 0, 4096, 3, 0x22) == ALLOW and decided((9, 222), 0, 4096, 1, 0x2, 5) == EPERM  # mmap
+
+
+def test_a_process_that_answers_does_not_speak_in_other_numbers() -> None:
+    for machine in MACHINES:
+        code = answering_program(machine)
+        assert decide(code, 0x40000003, 3) == decide(code, AUDIT_ARCH[machine], 0x40000000) == EPERM

@@ -17,9 +17,11 @@ from typing import NoReturn, Self
 import numpy as np
 import psutil
 
-from training.logits import BUILD_FAILED, LOAD_FAILED
+from training.logits import BUILD_FAILED, LOAD_FAILED, WARM
 from training.process import Process, clean_environment, says_out_of_memory
 from training.sandbox import Confinement, Level, confined
+from training.sandbox.answering import answering_program
+from training.sandbox.seccomp import UnknownMachine
 from training.spec import Outcome
 
 LOGITS = Path(__file__).with_name("logits.py")
@@ -29,6 +31,12 @@ PIPE_SIZE = 1 << 20
 THREADS = 64  # of the model's processes
 FILE_LIMIT = 1 << 20  # bytes; there is nothing to write
 KILLED = (-9, 128 + 9)  # exit codes of a process that SIGKILL ended, alone or within a sandbox
+SLOTS = tuple(0.25 * 2**power for power in range(9))  # seconds: a process's answers take one of these, seen from outside
+OUT_OF_MEMORY = "the model used more memory than allowed while it was scored"
+NOT_KEPT = (
+    "the model stopped, or did not answer as it should, when it was asked held-out text; it had answered made-up text before. "
+    "What it says then is not kept, because it may hold that text"
+)
 
 ShouldStop = Callable[[], str | None]
 
@@ -77,7 +85,7 @@ class Model:
             os.set_blocking(replies, False)
             _widen(replies)
         self.open = {self.control, *(fd for line in self.lines for fd in (line.requests, line.replies))}
-        words = (str(home / "tree"), str(checkpoint), device, *map(str, theirs))
+        words = (str(home / "tree"), str(checkpoint), device, *_filters(device), *map(str, theirs))
         confinement = Confinement(
             level=level,
             readable=(home, LOGITS),
@@ -107,6 +115,8 @@ class Model:
             for fd in (stdin, *theirs):
                 os.close(fd)
         self.vocabulary = 0
+        self.asked = False  # whether any of it has seen held-out text
+        self.reclaimed = _reclaimed()
         self.our_own: set[int] = set()  # processes in which nothing of the candidate's runs
         self.limit(float("inf"), lambda: None)
         self._talk_on(self.lines[0])
@@ -121,13 +131,22 @@ class Model:
     def limit(self, seconds: float, should_stop: ShouldStop) -> None:
         """From now on everything together may take so long, and goes on while `should_stop` returns None."""
         self.started, self.seconds, self.should_stop, self.checked = time.monotonic(), seconds, should_stop, 0.0
+        self.turn = self.started  # when the process that answers now began with held-out text
 
     def begin(self, vocabulary: int) -> None:
         """Let the first process begin, as soon as PyTorch is there, with a model of so many tokens."""
         self.vocabulary = vocabulary
         self._read(1)
         self.our_own = self._living()
-        self._write(self.control, b"m")
+        self._fork()
+
+    def warm_up(self, made_up: np.ndarray) -> None:
+        """Ask tokens (N, T) that mean nothing. What is wrong with a model that fails at them can be said: it knows nothing."""
+        self.rows(made_up, np.zeros((len(made_up), 1), dtype=np.intp))
+        if not self.asked:
+            self.process.pump(0)
+            self.process.log.stop()
+            self.asked, self.turn = True, time.monotonic()
 
     def renew(self) -> None:
         """End the first process with all that it started, and go on with the second, which knows nothing of the first."""
@@ -138,15 +157,26 @@ class Model:
         while not self.process.pump(POLL_SECONDS):
             self._check()
             if time.monotonic() > until:
-                raise NoScore(Outcome.no_score, "the model's process did not end when it was asked nothing more")
+                raise NoScore(Outcome.no_score, NOT_KEPT)
         self._read(1)
         self._refuse_talk(first)
         while left := self._living() - self.our_own:
             self._check()
             for pid in left:
                 _kill(pid)
-        self.process.pump(0)  # nothing that they printed stays in the pipe, where the second could read it
-        self._write(self.control, b"m")
+        self.rest()
+        self.turn = time.monotonic()
+        self._fork()
+
+    def rest(self) -> None:
+        """Wait until the answers so far have taken one of SLOTS, so that their time says next to nothing. Raises NoScore."""
+        began = time.monotonic()
+        until = self.turn + next((slot for slot in SLOTS if slot >= began - self.turn), 0.0)
+        while (now := time.monotonic()) < until:
+            if reason := self.should_stop():
+                raise NoScore(Outcome.cancelled, reason)
+            time.sleep(min(POLL_SECONDS, until - now))
+        self.started += time.monotonic() - began  # waiting is none of the model's time
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         """(N, T) tokens to (N, T, V) float32 logits."""
@@ -178,14 +208,17 @@ class Model:
         self._write(self.line.requests, request)
         shape = struct.unpack("<III", self._read(12))
         if shape != expected:
-            raise NoScore(
-                Outcome.no_score,
-                f"the model answered {expected[:2]} tokens with logits of shape {shape}; it must be {expected}",
-            )
+            said = f"the model answered {expected[:2]} tokens with logits of shape {shape}; it must be {expected}"
+            raise NoScore(Outcome.no_score, NOT_KEPT if self.asked else said)
         answer = np.frombuffer(self._read(4 * int(np.prod(reply))), dtype=np.float32).reshape(reply)
         if not np.isfinite(answer).all():
             raise NoScore(Outcome.not_finite, "the trained model answers with logits that are not finite")
         return answer
+
+    def _fork(self) -> None:
+        """Let the next process begin; where memory was short, libraries may have left the page cache and are read anew."""
+        before, self.reclaimed = self.reclaimed, _reclaimed()
+        self._write(self.control, WARM if before is None or self.reclaimed != before else b"m")
 
     def _talk_on(self, line: Line) -> None:
         """Read replies from this line and no other."""
@@ -202,7 +235,8 @@ class Model:
         except BlockingIOError:
             return
         if early:
-            raise NoScore(Outcome.no_score, "the model's process wrote an answer without being asked")
+            said = "the model's process wrote an answer without being asked"
+            raise NoScore(Outcome.no_score, NOT_KEPT if self.asked else said)
         self._ended()
 
     def _write(self, fd: int, request: bytes) -> None:
@@ -255,16 +289,20 @@ class Model:
         if reason := self.should_stop():
             raise NoScore(Outcome.cancelled, reason)
         if self.process.over_memory():
-            raise NoScore(Outcome.out_of_memory, "the model used more memory than allowed while it was scored")
+            raise NoScore(Outcome.out_of_memory, OUT_OF_MEMORY)
 
     def _ended(self) -> NoReturn:
-        """The model's process is over: say why."""
+        """The model's process is over: say why, as long as it had nothing to tell."""
         if self.control in self.open:
             self._close(self.control)  # there will be no second one
         while not self.process.wait(POLL_SECONDS):
             self._check_limits()
         last = self.process.log.last_lines(1)
         code = self.process.ended.exit_code if self.process.ended else None
+        if self.asked:
+            if code in KILLED and self.process.killed_for_memory():
+                raise NoScore(Outcome.out_of_memory, OUT_OF_MEMORY)
+            raise NoScore(Outcome.no_score, NOT_KEPT)
         if says_out_of_memory(last) or (code in KILLED and self.process.killed_for_memory()):
             raise NoScore(Outcome.out_of_memory, f"the model ran out of memory while it was scored: {last}")
         if code in KILLED:
@@ -286,6 +324,25 @@ class Model:
         for fd in fds:
             os.close(fd)
             self.open.discard(fd)
+
+
+def _filters(device: str) -> tuple[str, str]:
+    """The system call filters of the models' processes, for `logits.py`; "-" where they cannot be, as on a GPU."""
+    if device != "cpu":  # its driver opens files and starts threads whenever it likes
+        return "-", "-"
+    try:
+        return answering_program().hex(), answering_program(reading=True).hex()
+    except UnknownMachine:
+        return "-", "-"
+
+
+def _reclaimed() -> int | None:
+    """Pages that this machine has taken back since it started, files' among them; None where it does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return None
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("pgsteal_", "pginodesteal")))
 
 
 def _numbers(values: np.ndarray) -> bytes:

@@ -50,8 +50,15 @@ class BoundedLog:
         self.tail: deque[bytes] = deque()
         self.tail_size = 0
         self.total = 0
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Keep nothing of what comes from now on."""
+        self.stopped = True
 
     def add(self, chunk: bytes) -> None:
+        if self.stopped:
+            return
         self.total += len(chunk)
         room = self.limit // 2 - len(self.head)
         if room > 0:

@@ -149,9 +149,15 @@ class Scorer:
             raise ValueError(f"{gate} and {hidden} differ in window or vocabulary; build both with one corpus")
         checkpoint_hash = _take_checkpoint(outputs, self.checkpoint)
         examination = Examination(self.model, np.concatenate([shard.text for shard in shards]), shards[0].vocabulary)
-        bits = examination.first_process()  # (N, T)
-        first_done = time.monotonic()
-        found = examination.second_process() | {"identity": self._identity(checkpoint_hash)}
+        try:
+            bits = examination.first_process()  # (N, T)
+            first_done = time.monotonic()
+            found = examination.second_process() | {"identity": self._identity(checkpoint_hash)}
+        except NoScore as refused:
+            if self.model.asked and refused.outcome is not Outcome.cancelled:
+                self.model.rest()
+            raise
+        self.model.rest()
         count = len(shards[0].text)
         gate_score, by_source = _bits_per_byte(bits[:count], shards[0])
         hidden_score, hidden_by_source = _bits_per_byte(bits[count:], shards[1]) if hidden else (None, {})
@@ -195,6 +201,8 @@ class Examination:
         self.random = np.random.default_rng()  # from the system's entropy: no two scorings ask alike
         rows = max(2, min(BATCH, BATCH_LIMIT // (4 * vocabulary * self.inputs.shape[1])))
         self.plan: Plan = probes.plan(self.inputs, rows, vocabulary, self.random)
+        # The same in both processes, so that a model that learns from it is found out for learning.
+        self.made_up = self.random.integers(0, vocabulary, (self.plan.first.shape[1], self.inputs.shape[1]))
         kept = (*self.plan.positions.shape, vocabulary if self.whole else CHOSEN)
         self.kept = np.empty(kept, dtype=np.float32)  # what the first process answered to what the second will be asked
         self.chosen = np.empty(kept if not self.whole else 0, dtype=np.intp)
@@ -204,6 +212,7 @@ class Examination:
         """Bits of every target, (N, T)."""
         bits = np.empty(self.targets.shape)
         self.model.begin(self.vocabulary)
+        self.model.warm_up(self.made_up)
         ask = self._whole if self.whole else self._chosen
         for batch, (windows, scored) in enumerate(zip(self.plan.first, self.plan.scored, strict=True)):
             bits[windows[scored]] = ask(batch, windows)[scored]
@@ -212,6 +221,7 @@ class Examination:
     def second_process(self) -> dict[str, Probe]:
         """The verdicts, by name."""
         self.model.renew()
+        self.model.warm_up(self.made_up)
         difference = np.zeros(self.plan.kind.shape)
         for batch, questions in enumerate(self.plan.second(self.inputs)):
             rows = self.model.rows(questions, self.plan.positions[batch])  # (n, R, V)

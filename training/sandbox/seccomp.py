@@ -39,6 +39,8 @@ CALLS: Mapping[str, tuple[int, int]] = {
     "mq_open": (240, 180),
     # Watching files that others use: who opens the database, or reads the held-out text, and when.
     "inotify_init": (253, -1), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
+    # What of a file is in the page cache, which others that read the file can change.
+    "mincore": (27, 232), "cachestat": (451, 451),
     # The machine itself.
     "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104),
     "kexec_file_load": (320, 294), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89),
@@ -48,7 +50,9 @@ CALLS: Mapping[str, tuple[int, int]] = {
 
 # Done without doing anything: a lock needs no right to write, so one on a file that everybody reads would hold others up and
 # tell them something. torch.compile wants it to succeed; only where several processes make up a run is it needed.
-WITHOUT_EFFECT: Mapping[str, tuple[int, int]] = {"flock": (73, 32)}
+LOCKS: Mapping[str, tuple[int, int]] = {"flock": (73, 32)}
+# So is advice on files: it takes them out of the page cache, where others' readings can be told from it.
+ADVICE: Mapping[str, tuple[int, int]] = {"fadvise64": (221, 223), "readahead": (187, 213)}
 
 # Landlock says nothing about these: they reach files and sockets by name, whoever holds the name.
 CALLS_OF_BASIC: Mapping[str, tuple[int, int]] = {
@@ -76,6 +80,8 @@ NEW_PROCESS: Mapping[str, tuple[int, int]] = {"fork": (57, -1), "vfork": (58, -1
 NO_PROCESSES = errno.ECHILD  # "No child processes"
 CLONE_THREAD = 0x10000
 
+OF_THE_CACHE = 0x88  # flags of preadv2: RWF_NOWAIT answers whether it is cached, RWF_DONTCACHE takes it out
+EVICTS = (20, 21)  # madvise: MADV_COLD and MADV_PAGEOUT
 NEW_NAMESPACES = 0x7E020080  # CLONE_NEW*: time, mount, cgroup, uts, ipc, user, pid, net
 TERMINAL_INPUT = (0x5412, 0x541C)  # ioctl: TIOCSTI and TIOCLINUX type into the terminal of whoever started the worker
 PR_SET_DUMPABLE = 4  # would hide a process from those who watch its memory and files
@@ -132,7 +138,7 @@ def program(where: Where, machine: str | None = None) -> bytes:
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | errno.EPERM)]
     for number in () if where.processes else (numbers[column] for numbers in NEW_PROCESS.values() if numbers[column] >= 0):
         code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | NO_PROCESSES)]
-    for numbers in () if where.loopback else WITHOUT_EFFECT.values():
+    for numbers in (*ADVICE.values(), *(() if where.loopback else LOCKS.values())):
         code += [(EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, ERROR)]  # the error 0 is success
     for call, checks in _argument_rules(where, column).items():
         body = [instruction for check in checks for instruction in check]
@@ -152,10 +158,13 @@ def _argument_rules(where: Where, column: int) -> dict[int, list[list[Instructio
 
     rules = {
         number(56, 220): [_refuse_bits(0, NEW_NAMESPACES)],  # clone
-        number(16, 29): [_refuse_equal(1, value) for value in TERMINAL_INPUT],  # ioctl
-        number(157, 167): [_refuse_equal(0, PR_SET_DUMPABLE)],  # prctl
-        number(72, 25): [_refuse_equal(1, value) for value in WATCHES],  # fcntl
+        number(16, 29): [refuse_equal(1, value) for value in TERMINAL_INPUT],  # ioctl
+        number(157, 167): [refuse_equal(0, PR_SET_DUMPABLE)],  # prctl
+        number(72, 25): [refuse_equal(1, value) for value in WATCHES],  # fcntl
         number(135, 92): [_refuse_other(0, 0, 0xFFFFFFFF)],  # personality: no change
+        number(327, 286): [_refuse_bits(5, OF_THE_CACHE)],  # preadv2
+        number(328, 287): [_refuse_bits(5, OF_THE_CACHE)],  # pwritev2
+        number(28, 233): [refuse_equal(2, value) for value in EVICTS],  # madvise
         number(41, 198): [_refuse_other(0, *(FAMILIES if where.loopback else FAMILIES[:1]))],  # socket
         number(53, 199): [_refuse_other(0, socket.AF_UNIX)],  # socketpair
         number(257, 56): [_refuse_bits(3, SET_ID, unless_none_of=(2, CREATES))],  # openat
@@ -165,7 +174,7 @@ def _argument_rules(where: Where, column: int) -> dict[int, list[list[Instructio
         number(259, 33): [_refuse_bits(2, SET_ID)],  # mknodat
     }
     if not where.processes:
-        rules[number(56, 220)].append(_refuse_unless_bits(0, CLONE_THREAD, NO_PROCESSES))
+        rules[number(56, 220)].append(refuse_unless_bits(0, CLONE_THREAD, NO_PROCESSES))
     if column == 0:  # the older names of these
         rules[2] = [_refuse_bits(2, SET_ID, unless_none_of=(1, CREATES))]  # open
         rules |= {call: [_refuse_bits(1, SET_ID)] for call in (85, 90, 133)}  # creat, chmod, mknod
@@ -173,8 +182,8 @@ def _argument_rules(where: Where, column: int) -> dict[int, list[list[Instructio
         return rules
     connected = _refuse_other(1, socket.SOCK_STREAM, socket.SOCK_SEQPACKET, mask=0xF)  # and can be connected to nothing else
     rules[number(53, 199)].append(connected)
-    rules[number(16, 29)] += [_refuse_equal(1, value) for value in (FIOSETOWN, SIOCSPGRP)]
-    rules[number(72, 25)] += [_refuse_equal(1, value) for value in SIGNAL_OWNERS]
+    rules[number(16, 29)] += [refuse_equal(1, value) for value in (FIOSETOWN, SIOCSPGRP)]
+    rules[number(72, 25)] += [refuse_equal(1, value) for value in SIGNAL_OWNERS]
     for call in (number(302, 261), number(144, 119), number(142, 118), number(314, 274), number(203, 122)):
         rules[call] = [_refuse_other(0, 0)]  # prlimit64, sched_setscheduler, -param, -attr, -affinity: of oneself only
     rules[number(141, 140)] = [_refuse_other(0, 0), _refuse_other(1, 0)]  # setpriority
@@ -196,15 +205,15 @@ def _refuse_bits(index: int, bits: int, unless_none_of: tuple[int, int] | None =
     return [*_argument(*unless_none_of), (EQUAL, len(refuse), 0, 0), *refuse]
 
 
-def _refuse_unless_bits(index: int, bits: int, error: int) -> list[Instruction]:
-    """Refuse with `error` when none of `bits` is set."""
-    return [*_argument(index, bits), (EQUAL, 0, 1, 0), (RETURN, 0, 0, ERROR | error)]
-
-
-def _refuse_equal(index: int, value: int) -> list[Instruction]:
+def refuse_equal(index: int, value: int) -> list[Instruction]:
     return [*_argument(index, None), (EQUAL, 0, 1, value), (RETURN, 0, 0, ERROR | errno.EPERM)]
 
 
 def _refuse_other(index: int, *allowed: int, mask: int | None = None) -> list[Instruction]:
     checks: list[Instruction] = [(EQUAL, len(allowed) - position, 0, value) for position, value in enumerate(allowed)]
     return [*_argument(index, mask), *checks, (RETURN, 0, 0, ERROR | errno.EPERM)]
+
+
+def refuse_unless_bits(index: int, bits: int, error: int = errno.EPERM) -> list[Instruction]:
+    """Refuse with `error` when none of `bits` is set."""
+    return [*_argument(index, bits), (EQUAL, 0, 1, 0), (RETURN, 0, 0, ERROR | error)]
