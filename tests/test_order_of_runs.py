@@ -95,6 +95,16 @@ def test_the_screening_share_is_taken_from_replications(project: Project, device
     assert [run.purpose for run in order(device)].index(Purpose.SCREEN) < 8
 
 
+def test_runs_that_a_decision_waited_for_count_neither_for_nor_against_the_share(project: Project, device: Device) -> None:
+    candidate = make_candidate(project, stage=Stage.REPLICATING)  # with one screening that has begun
+    for _ in range(12):
+        waiting(project.tip(), Purpose.CONFIRM)
+    order(device)
+    replication = waiting(project.tip(), Purpose.REPLICATE, candidate.patch_set)
+    waiting(project.tip(), Purpose.SCREEN, candidate.patch_set)
+    assert taken(device) == replication, "one of the one run that counts was a screening"
+
+
 def test_the_first_to_be_confirmed_has_all_its_runs_before_the_second_has_any(project: Project, device: Device) -> None:
     first, second = confirming(project), confirming(project)
     begun = order(device)

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from research_app.loop import attempts
 from research_app.loop.measure import readable
+from research_app.loop.next_look import let_it_be_judged
 from research_app.loop.points import PointWriter, device_of
 from research_app.loop.record import keep, patiently, record
 from research_app.loop.runs import fail, requeue
@@ -52,6 +53,7 @@ def train_next(queue: str, device: Device) -> bool:
         logger.exception("What became of %s could not be written; the reconciler finds it once its lease has run out", run)
     finally:
         tidy_up(lease)
+    let_it_be_judged(run.pk, stopping)
     return True
 
 

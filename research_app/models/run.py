@@ -29,7 +29,8 @@ LOOKED_AT = 20  # runs that wait, for one that a device may train
 OF_LAST = 20
 """Of so many runs that begin one after another, the screening share is kept and one at least is the oldest that waits."""
 SHARED = (Priority.SCALE_UP, Priority.REPLICATE)
-"""What a project's screening share is taken from: nothing that a decision or a judgement waits for."""
+SHARING = (Purpose.SCALE_UP, Purpose.REPLICATE, Purpose.SCREEN)
+"""A project's screening share is one of these, and is taken from the others: from nothing that a decision waits for."""
 
 
 class State(models.TextChoices):
@@ -51,7 +52,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         head = self.select_related("project").first()
         if head is None or head.priority not in SHARED:
             return self
-        last = Run.objects.last_begun().filter(project=head.project_id)[:OF_LAST]
+        last = Run.objects.last_begun().filter(project=head.project_id, purpose__in=SHARING)[:OF_LAST]
         purposes = list(last.values_list("purpose", flat=True))
         share = purposes.count(Purpose.SCREEN) / len(purposes) if purposes else 1.0
         try:
