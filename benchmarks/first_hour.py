@@ -19,14 +19,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 from research_app.home import CODE
+from tests.html import text_of
 from tests.installation import Installation
 from tests.walk.visitor import Visitor
 
@@ -45,7 +46,7 @@ MOMENTS = {
 }
 RUNS = """
     SELECT r.id, r.purpose, r.seed, r.budget_share, c.number, d.name, r.state, r.outcome, r.created_at, r.started_at,
-           r.finished_at, r.train_seconds
+           r.finished_at, r.train_seconds, json_extract(r.facts, '$.cpu_seconds')
     FROM research_app_run r LEFT JOIN research_app_patchset s ON s.id = r.patch_set_id
     LEFT JOIN research_app_candidate c ON c.id = s.candidate_id LEFT JOIN research_app_device d ON d.id = r.device_id
     ORDER BY r.started_at
@@ -79,6 +80,7 @@ class Trained:
     started: float | None
     finished: float | None
     train_seconds: float | None
+    cpu_seconds: float | None  # of its process, whatever else the machine did
 
     def trained_by(self, until: float) -> float:
         """Seconds that it had trained by a moment."""
@@ -183,37 +185,12 @@ def runs_of(home: Path, story: Story) -> list[Trained]:
     """All runs, with their moments in seconds since the start."""
     with opened(home) as connection:
         rows = connection.execute(RUNS).fetchall()
-    return [Trained(*row[:8], *map(story.since, row[8:11]), row[11]) for row in rows]  # type: ignore[call-arg]
-
-
-class _Words(HTMLParser):
-    """The text of what leads the inbox: its heading, and what stands in the fragment `waiting`."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.depth, self.words, self.quiet = 0, [], 0  # type: ignore[var-annotated]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self.depth:
-            self.depth += tag == "section"
-            self.quiet += tag in ("svg", "script")
-        elif tag == "section" and dict(attrs).get("id") in ("waiting", "start"):
-            self.depth = 1
-
-    def handle_endtag(self, tag: str) -> None:
-        self.depth -= bool(self.depth) and tag == "section"
-        self.quiet -= bool(self.quiet) and tag in ("svg", "script")
-
-    def handle_data(self, data: str) -> None:
-        if self.depth and not self.quiet:
-            self.words += data.split()
+    return [Trained(*row[:8], *map(story.since, row[8:11]), *row[11:]) for row in rows]
 
 
 def words_of(html: str) -> str:
     """What the inbox says first, as text."""
-    reader = _Words()
-    reader.feed(html)
-    return " ".join(reader.words)
+    return text_of(html.split('id="waiting"', 1)[-1].split(">", 1)[-1].split("</section>", 1)[0])
 
 
 def report(story: Story, runs: list[Trained]) -> Mapping[str, Any]:
@@ -225,6 +202,8 @@ def report(story: Story, runs: list[Trained]) -> Mapping[str, Any]:
         "load_before": round(story.load_before, 2),
         "moments": [asdict(moment) for moment in story.moments],
         "device_seconds_by_purpose": dict(by_purpose(story, runs)),
+        "runs_by_purpose": dict(Counter(run.purpose for run in runs if run.started is not None)),
+        "cpu_seconds_of_ended_runs": round(sum(run.cpu_seconds or 0.0 for run in runs if run.finished), 1),
         "idle": dict(idle(runs)),
         "runs": [asdict(run) for run in runs],
     }
@@ -250,6 +229,10 @@ def table(story: Story, runs: list[Trained]) -> str:
     lines += ["| moment | s | device s | load | the inbox says |", "|---|---|---|---|---|"]
     lines += [f"| {m.what} | {m.seconds:.0f} | {m.device_seconds:.0f} | {m.load:.1f} | {m.inbox} |" for m in story.moments]
     lines += ["", "device seconds until then: " + ", ".join(f"{name} {s:.0f}" for name, s in by_purpose(story, runs))]
+    ended = [run.cpu_seconds for run in runs if run.finished and run.cpu_seconds]
+    lines.append(
+        f"{len(ended)} runs ended, {sum(ended):.0f} s of CPU in their training, {sum(ended) / max(len(ended), 1):.1f} s each"
+    )
     for device, gaps in idle(runs):
         lines.append(f"gaps on {device}: {sum(gaps):.1f} s in {len(gaps)}, the longest {max(gaps, default=0):.1f} s")
     return "\n".join(lines)

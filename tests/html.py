@@ -173,3 +173,24 @@ def addresses(page: Page) -> Iterator[str]:
     for form in page.forms:
         if form.method == "get":
             yield form.action
+
+
+class _Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("a", "b", "abbr", "code", "span"):  # these stand within a sentence
+            self.parts.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+
+def text_of(html: str) -> str:
+    """What a person reads of some HTML, with one space between words."""
+    reader = _Text()
+    reader.feed(html)
+    reader.close()
+    return " ".join("".join(reader.parts).split())

@@ -21,6 +21,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"]["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
 (HOME / "static").mkdir(exist_ok=True)  # where whitenoise looks
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # no collecting first
+MEDIA_URL = "/no-media/"  # otherwise the live server of the tests serves files of the checkout under any address
 CHECKPOINTS = "off"  # the home outlives the database of each test
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # tests sign in often
 

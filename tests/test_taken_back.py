@@ -100,7 +100,7 @@ def test_it_is_counted_nowhere_as_part_of_the_baseline(project: Project) -> None
     with pytest.raises(CheckRefused, match=r"C-1: Landed as baseline 1\. Taken back by C-3, as baseline 3\."):
         check_price(project, [fresh(first), fresh(second)], folded=False)
     assert {proposal.number: proposal.landed for proposal in proposals_of(project)} == {1: False, 2: True}
-    [card] = cards()
+    [card] = cards([project], {})
     assert (card.landed, card.candidates) == (2, 3), "the second change and the revert"
     assert set(Candidate.objects.on_the_baseline().values_list("number", flat=True)) == {2, 3}
 

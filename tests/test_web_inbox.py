@@ -194,13 +194,13 @@ def test_an_empty_inbox_says_what_the_loop_does_and_when_something_is_expected()
     make_run(project.tip(), patch_set=candidate.patch_set, seed=8, state=State.QUEUED)
     page = expects(project)
     assert "1 candidate under way, 1 run training, 1 queued; the next result in about 20 s." in page
-    assert "C-1 is being confirmed: expected in about 30 s, if its seeds hold." in page
+    assert "C-1 is being confirmed: expected in about 20 s, if its seeds hold." in page
     make_run(project.tip(), seed=90, scale="M", train_seconds=36_000.0, finished_at=timezone.now())
-    assert "expected in about 30 s" in expects(project), "a run at M says nothing of how long one at S takes"
+    assert "expected in about 20 s" in expects(project), "a run at M says nothing of how long one at S takes"
     make_run(project.tip(), patch_set=candidate.patch_set, seed=9, state=State.FINISHED, purpose=Purpose.CONFIRM)
     make_run(project.tip(), seed=9, state=State.QUEUED, purpose=Purpose.CONFIRM)
     make_run(project.tip(), seed=1, budget_share=1.3, state=State.QUEUED, purpose=Purpose.CURVE)
-    assert "expected in about 1 min" in (page := expects(project)) or "expected in about 70 s" in page
+    assert "expected in about 60 s" in expects(project)
     Project.objects.update(paused=True)
     assert "Paused: nothing new is proposed." in expects(project)
 

@@ -19,6 +19,7 @@ class Preferences(models.Model):
     )
     columns = models.JSONField(default=list, help_text="Of the candidate list, in order; empty: those that it comes with")
     keys_off = models.BooleanField(default=False, help_text="Single keys do nothing (WCAG 2.1.4)")
+    first_steps_away = models.BooleanField(default=False, help_text="The first steps are no longer shown in the inbox")
 
     def __str__(self) -> str:
         return f"preferences of {self.user_id}"

@@ -52,7 +52,7 @@ KEYS: Mapping[str, Callable[[Project], QuerySet[Any]]] = {
     "sent/": lambda project: Delivery.objects.filter(notifications__candidate__project=project),
     "tokens/": lambda project: project.candidates.none(),  # of a person, and nothing but to be revoked
 }
-WORDS = {"token": "none", "channel": "email", "path": "nothing"}
+WORDS = {"token": "none", "channel": "email", "path": "nothing", "name": "tutorial/first-hour.md"}
 
 
 def sample(project: Project, name: str, route: str) -> Any:

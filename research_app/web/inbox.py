@@ -1,6 +1,7 @@
 """/ : “your turn” across projects: what waits for this person, for others, and for somebody to mend it."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -10,18 +11,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from research_app.access import may_operate
+from research_app.access import Role, role_of
+from research_app.loop.baseline_trouble import BaselineTrouble, troubles_of_newest
 from research_app.loop.reconcile import retry_bank
 from research_app.loop.runs import costs_of
 from research_app.loop.troubles import troubles
 from research_app.loop.votes import turns_of
-from research_app.models import Candidate, Project, Run, Stage, State
+from research_app.models import Candidate, Project, Stage
 from research_app.models.candidate import RESTING, TO_ANSWER, WAITING
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
 from research_app.web.candidates import for_list
 from research_app.web.columns import SAVED
-from research_app.web.outlook import Outlook, outlooks
+from research_app.web.first_steps import UNDO, first_steps
+from research_app.web.lead import Lead, leads
+from research_app.web.outlook import Outlook, outlook, work_of
 from research_app.web.waiting import waiting_for
 
 SHOWN = 50  # decisions on one page: the oldest first
@@ -35,6 +39,7 @@ class Card:
     stages: Counter[str]
     training: int
     outlook: Outlook
+    lead: Lead | None  # where nothing waits for the reader
     taken_back: int = 0  # of what landed
 
     @property
@@ -67,17 +72,22 @@ def inbox(request: HttpRequest) -> HttpResponse:
     here = {*mine.filter(pk__in=[c.pk for c in waiting]).values_list("pk", flat=True)}
     turns = waiting_for(request.user, here, waiting[:SHOWN], costs_of(waiting))
     answers = for_list(mine.filter(stage__in=TO_ANSWER))
-    projects = cards()
+    role, my_turns = role_of(request.user), [turn for turn in turns if turn.mine]
+    every = list(Project.objects.order_by("slug"))
+    baselines = troubles_of_newest(every)
+    projects = cards(every, baselines, role, leading=not my_turns)
     context = {
-        "mine": [turn for turn in turns if turn.mine],
+        "mine": my_turns,
         "others": [turn for turn in turns if not turn.mine],
         "more": len(waiting) > SHOWN,
         "answers": answers.order_by("stage_since")[:SHOWN],
-        "troubles": troubles([card.project for card in projects]),
-        "may_operate": may_operate(request.user),
+        "troubles": troubles(every, baselines),
+        "may_operate": role is not None and role.holds(Role.OPERATOR),
         "cards": projects,
+        "first_steps": first_steps(request.user, role, every, waits=bool(my_turns)),
+        "put_away": not live.is_pulse(request) and request.session.pop(UNDO, False),
     }
-    fragments = {"waiting": "inbox/_waiting.html", "troubles": "inbox/_troubles.html", "projects": "inbox/_projects.html"}
+    fragments = {name: f"inbox/_{name}.html" for name in ("waiting", "steps", "troubles", "projects")}
     return live.page(request, "inbox.html", fragments, context)
 
 
@@ -91,16 +101,19 @@ def try_again(request: HttpRequest, slug: str) -> HttpResponse:
     return redirect(project if request.POST.get("back") == "project" else "inbox")
 
 
-def cards() -> list[Card]:
-    """All projects with what happens in them. A constant number of queries."""
+def cards(
+    projects: Sequence[Project], baselines: Mapping[int, BaselineTrouble], role: Role | None = None, *, leading: bool = False
+) -> list[Card]:
+    """All projects with what happens in them; what leads an empty inbox too, if wanted. A constant number of queries."""
     stages: dict[int, Counter[str]] = defaultdict(Counter)
     undone: Counter[int] = Counter()
     by_stage = Candidate.objects.order_by().values_list("project_id", "stage")
     for project_id, stage, count, gone in by_stage.annotate(Count("pk"), Count("undone_by")):
         stages[project_id][stage] = count
         undone[project_id] += gone
-    running = Run.objects.filter(state=State.RUNNING).order_by().values_list("project_id").annotate(count=Count("pk"))
-    training = dict(running.values_list("project_id", "count"))
-    projects = list(Project.objects.order_by("slug"))
-    views = outlooks(projects)
-    return [Card(p, stages[p.pk], training.get(p.pk, 0), views[p.pk], undone[p.pk]) for p in projects]
+    work, blocked = work_of(projects), {pk for pk, trouble in baselines.items() if trouble.blocking}
+    first = leads(projects, work, blocked, role) if leading else {}
+    return [
+        Card(p, stages[p.pk], len(work[p.pk].training), outlook(p, work[p.pk], p.pk in blocked), first.get(p.pk), undone[p.pk])
+        for p in projects
+    ]

@@ -23,7 +23,7 @@ _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="[^"]*"')  # differs ever
 def page(request: HttpRequest, template: str, fragments: Mapping[str, str], context: Mapping[str, Any]) -> HttpResponse:
     """The whole page, or for its pulse the fragments ({id: template}) alone, with an ETag."""
     full = {**context, "fragments": fragments, "pulse_every": EVERY}
-    if request.headers.get("HX-Trigger") == PULSE:
+    if is_pulse(request):
         html = "\n".join(fragment(name, fragments[name], full, request, out_of_band=True) for name in fragments)
         response = with_etag(request, HttpResponse(html), version(html))
     else:
@@ -31,6 +31,11 @@ def page(request: HttpRequest, template: str, fragments: Mapping[str, str], cont
     response.headers.setdefault("Cache-Control", "private, no-cache")
     patch_vary_headers(response, ["HX-Request", "Cookie"])
     return response
+
+
+def is_pulse(request: HttpRequest) -> bool:
+    """Whether an open page asks for what changed."""
+    return request.headers.get("HX-Trigger") == PULSE
 
 
 def fragment(

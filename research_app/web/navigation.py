@@ -39,7 +39,11 @@ MORE_OF_PROJECT = (
     Place("Scoreboard", "scoreboard"),
 )
 EVERYWHERE = (Place("Fleet", "fleet", "f"), Place("Audit", "audit", "a"))
-OF_PERSON = (Place("Notifications", "notifications"), Place("Access tokens", "tokens"))
+OF_PERSON = (
+    Place("Notifications", "notifications"),
+    Place("Access tokens", "tokens"),
+    Place("Documentation", "docs-index", within=("docs",)),
+)
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,9 @@ class Navigation:
         return self._links(OF_PERSON)
 
     @cached_property
-    def keys_off(self) -> bool:
-        """True where this person wants single keys to do nothing."""
-        return Preferences.objects.filter(user=self.person, keys_off=True).exists()
+    def preferences(self) -> Preferences:
+        """What this person chose: whether single keys do something, whether the first steps are put away."""
+        return Preferences.of(self.person)
 
     @cached_property
     def waiting(self) -> int:

@@ -1,16 +1,15 @@
 """What the loop of each project is doing, and when something may be expected at a gate. For all projects in few queries."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
 
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from research_app.ladder import SMALLEST
-from research_app.loop.baseline_trouble import troubles_of_newest
 from research_app.models import Candidate, Device, Evidence, Project, Purpose, Round, Run, Stage, State, Verdict
 from research_app.models.candidate import RESTING
 from research_app.web import figures
@@ -18,6 +17,9 @@ from research_app.web import figures
 LATELY = timedelta(days=1)
 NEWEST = 2000  # runs that tell how long one takes
 UNFINISHED = (State.QUEUED, State.RUNNING)
+OF_CANDIDATE = ("project_id", "number", "stage_since", "patch_set__base_id")
+OF_RUN = ("purpose", "seed", "budget_share", "state", "progress", "finished_at")
+TOLD_FROM = 0.02  # share of a run from which its pace can be told
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,45 @@ class Outlook:
 
 
 @dataclass(frozen=True)
+class Confirming:
+    """A candidate that is confirmed: of all runs that it waits for, those that ended, and the budgets that are left."""
+
+    number: int
+    ended: int
+    wanted: int
+    left: float
+
+    @classmethod
+    def of(cls, number: int, runs: Sequence["Awaited"]) -> "Confirming":
+        """Count its runs."""
+        left = [run.left for run in runs if run.state in UNFINISHED]
+        return cls(number, len(runs) - len(left), len(runs), sum(left))
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """One run that a confirmation may wait for."""
+
+    purpose: str
+    seed: int
+    share: float  # of the budget
+    state: str
+    progress: float
+    finished_at: datetime | None
+
+    @property
+    def left(self) -> float:
+        """Budget that is still to be spent, in runs."""
+        return self.share * (1 - self.progress) if self.state == State.RUNNING else self.share
+
+    def is_for(self, candidate: Candidate, seeds: Collection[int]) -> bool:
+        """Whether a run of the baseline is one that this candidate waits for, or has waited for."""
+        if self.purpose != Purpose.CURVE:
+            return self.seed in seeds
+        return self.finished_at is None or self.finished_at > candidate.stage_since
+
+
+@dataclass(frozen=True)
 class Work:
     """The numbers behind it."""
 
@@ -39,7 +80,7 @@ class Work:
     usual: float | None  # seconds of a run
     devices: int
     rounds: int
-    confirming: Sequence[tuple[int, float]]  # candidate, runs of either arm that it still waits for, by their budgets
+    confirming: Sequence[Confirming]
     tried: int
     solid: int
     since: timedelta | None  # since the first candidate
@@ -50,23 +91,25 @@ class Work:
         left = [
             seconds * (1 - progress) / (progress - begun)
             for progress, begun, seconds in self.training
-            if progress - begun >= 0.02
+            if progress - begun >= TOLD_FROM
         ]
         return min(left) if left else None
 
-    def soonest(self) -> tuple[int, float] | None:
-        """The confirming candidate with the least to wait for, and seconds until then if its runs were next."""
-        if not self.confirming or self.usual is None or not self.devices:
-            return None
-        number, runs = min(self.confirming, key=lambda each: each[1])
-        return number, runs * self.usual / self.devices
+    @property
+    def pace(self) -> float | None:
+        """Seconds that a run takes: those of late, or before one has ended what the runs that train now will; None before."""
+        if self.usual is not None:
+            return self.usual
+        whole = [seconds / (progress - begun) for progress, begun, seconds in self.training if progress - begun >= TOLD_FROM]
+        return max(whole) if whole else None
 
+    def soonest(self) -> Confirming | None:
+        """The confirming candidate with the least to wait for."""
+        return min(self.confirming, key=lambda each: each.left) if self.confirming else None
 
-def outlooks(projects: Sequence[Project]) -> dict[int, Outlook]:
-    """The outlook of every project. Eleven queries, however many there are, and one more where a baseline has trouble."""
-    work, baselines = work_of(projects), troubles_of_newest(projects)
-    blocked = {pk for pk, trouble in baselines.items() if trouble.blocking}
-    return {project.pk: outlook(project, work[project.pk], project.pk in blocked) for project in projects}
+    def seconds_for(self, runs: float) -> float | None:
+        """How long so many runs take on all devices, if they are next; None before a pace can be told."""
+        return None if self.pace is None or not self.devices else runs * self.pace / self.devices
 
 
 def outlook(project: Project, work: Work, blocked: bool) -> Outlook:
@@ -97,9 +140,9 @@ def now_of(work: Work) -> str:
 def expected_of(work: Work) -> str:
     """When somebody may be asked, as far as it can be told."""
     if soonest := work.soonest():
-        number, seconds = soonest
-        when = f"expected in about {calm(seconds)}" if seconds else "its judgement is due"
-        return f"C-{number} is being confirmed: {when}, if its seeds hold."
+        seconds = work.seconds_for(soonest.left)
+        when = "its judgement is due" if not soonest.left else f"expected in about {calm(seconds)}" if seconds else "under way"
+        return f"C-{soonest.number} is being confirmed: {when}, if its seeds hold."
     if work.solid and work.since:
         every = figures.duration(work.since / work.solid)
         return f"{work.solid} of {work.tried} came to a gate so far, about one every {every}."
@@ -143,29 +186,27 @@ def work_of(projects: Sequence[Project]) -> dict[int, Work]:
     return found
 
 
-def confirmations() -> dict[int, list[tuple[int, float]]]:
-    """By project: each confirming candidate with the budgets of the runs that it waits for. Three queries.
+def confirmations() -> dict[int, list[Confirming]]:
+    """By project: each confirming candidate with the runs that it waits for. Three queries.
 
     Those are its own fresh seeds, the same seeds of its baseline, and the other budgets that the time saved is read off.
     """
     rows = Candidate.objects.filter(stage=Stage.CONFIRMING, needs_attention="", patch_set__isnull=False)
-    candidates = {
-        patch_set: each for patch_set, *each in rows.values_list("patch_set", "project_id", "number", "patch_set__base")
-    }
-    seeds: dict[int, set[int]] = defaultdict(set)
-    waits: dict[int, float] = defaultdict(float)
-    own = Run.objects.filter(patch_set__in=candidates, scale=SMALLEST)
-    for patch_set, seed, state, purpose in own.values_list("patch_set", "seed", "state", "purpose"):
-        seeds[int(patch_set or 0)] |= {seed} if purpose == Purpose.CONFIRM else set()
-        waits[int(patch_set or 0)] += state in UNFINISHED
-    theirs: dict[int, list[tuple[str, int, float]]] = defaultdict(list)
-    bases = Run.objects.of_baseline().filter(baseline__in={base for _, _, base in candidates.values()}, state__in=UNFINISHED)
-    for base, purpose, seed, share in bases.values_list("baseline", "purpose", "seed", "budget_share"):
-        theirs[base].append((purpose, seed, share))
-    found: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for patch_set, (project, number, base) in candidates.items():
-        beside = [share for purpose, seed, share in theirs[base] if purpose == Purpose.CURVE or seed in seeds[patch_set]]
-        found[project].append((number, waits[patch_set] + sum(beside)))
+    candidates = {each.patch_set_id or 0: each for each in rows.select_related("patch_set").only(*OF_CANDIDATE)}
+    waits: dict[int, list[Awaited]] = defaultdict(list)
+    own = Run.objects.filter(Q(purpose=Purpose.CONFIRM) | Q(state__in=UNFINISHED), patch_set__in=candidates, scale=SMALLEST)
+    for patch_set, *run in own.values_list("patch_set", *OF_RUN):
+        waits[int(patch_set or 0)].append(Awaited(*run))
+    seeds = {patch_set: {run.seed for run in runs if run.purpose == Purpose.CONFIRM} for patch_set, runs in waits.items()}
+    asked = Q(purpose=Purpose.CURVE) | Q(seed__in=set().union(*seeds.values()), budget_share=1.0)
+    bases = {each.patch_set.base_id for each in candidates.values() if each.patch_set}
+    theirs: dict[int, list[Awaited]] = defaultdict(list)
+    for base, *run in Run.objects.of_baseline().filter(asked, baseline__in=bases).values_list("baseline", *OF_RUN):
+        theirs[base].append(Awaited(*run))
+    found: dict[int, list[Confirming]] = defaultdict(list)
+    for patch_set, candidate in candidates.items():
+        beside = [run for run in theirs[candidate.revision.base_id] if run.is_for(candidate, seeds.get(patch_set, set()))]
+        found[candidate.project_id].append(Confirming.of(candidate.number, [*waits[patch_set], *beside]))
     return found
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 
 from django.contrib import messages
 from django.db.models import Avg, Count, Q
@@ -18,15 +17,15 @@ from research_app.loop import propose
 from research_app.loop.troubles import troubles
 from research_app.models import Candidate, Device, Project, Purpose, Run, Stage, State
 from research_app.models.candidate import DISCARDED, RESTING, WAITING
-from research_app.models.run import arrays_of, is_usable
+from research_app.models.run import is_usable
 from research_app.web import live
 from research_app.web.access import get_project, operator, researcher
 from research_app.web.candidates import DUPLICATES, SMALL, for_list
-from research_app.web.curves import Logged
 from research_app.web.effects import rows
 from research_app.web.funnel import cost_of, funnel_of
 from research_app.web.grounds import Grounds
 from research_app.web.kept import kept, version_of
+from research_app.web.live_runs import Training, with_curves
 from research_app.web.progress import MEASURES
 from research_app.web.resources import Constant, constants_of
 from training.spec import Outcome
@@ -34,8 +33,6 @@ from training.spec import Outcome
 WINDOW = timedelta(hours=1)  # of throughput and device use
 WAY = tuple(stage for stage in Stage if stage not in DISCARDED)
 ALWAYS = (*WAY[: WAY.index(Stage.SHORTLISTED)], Stage.READY, Stage.LANDING, Stage.LANDED)  # shown with a zero too
-SPARK_WIDTH, SPARK_HEIGHT, SPARK_POINTS = 120, 28, 60
-SPARK_SERIES = ("val_loss", "train_loss")
 MOST_PLACES = 8  # devices that are shown one by one
 TRYING = 4  # candidates under way
 
@@ -156,50 +153,6 @@ class Bank:
 
 
 @dataclass(frozen=True)
-class Training:
-    """One run that trains now."""
-
-    run: Run
-    logged: Logged
-
-    @property
-    def candidate(self) -> Candidate | None:
-        return self.run.patch_set.candidate if self.run.patch_set else None
-
-    @property
-    def left(self) -> timedelta | None:
-        """Time left at the pace so far; None before a pace can be told."""
-        return self.run.left
-
-    @cached_property
-    def curve(self) -> tuple[list[float], list[float]]:
-        """Validation loss, or train loss before there is enough of it."""
-        for name in SPARK_SERIES:
-            steps, values = self.logged.get(name, ((), ()))
-            if len(values) >= 3:
-                stride = max(1, len(values) // SPARK_POINTS)
-                return [float(step) for step in steps[::stride]], [float(value) for value in values[::stride]]
-        return [], []
-
-    @property
-    def last(self) -> float | None:
-        return self.curve[1][-1] if self.curve[1] else None
-
-    @property
-    def points(self) -> str:
-        """Of the small curve, as an SVG polyline; x is the share of the budget, so that it grows to the right."""
-        steps, values = self.curve
-        if not values or not steps[-1]:
-            return ""
-        low, high = min(values), max(values)
-        reach = max(self.run.progress, 0.02) * SPARK_WIDTH
-        rise = (SPARK_HEIGHT - 4) / (high - low or 1)
-        return " ".join(
-            f"{step / steps[-1] * reach:.1f},{2 + (high - value) * rise:.1f}" for step, value in zip(steps, values, strict=True)
-        )
-
-
-@dataclass(frozen=True)
 class Place:
     """One device and what it does: a run of this project, one of another, or nothing. Places stay where they are."""
 
@@ -218,8 +171,7 @@ def places_of(project: Project) -> list[Place]:
     runs = list(running.defer("patch_set__diff", "facts").order_by("pk"))
     mine = [run for run in runs if run.project_id == project.pk]
     others = {run.device_id: run.project.slug for run in runs if run.project_id != project.pk}
-    logged = arrays_of([run.pk for run in mine], SPARK_SERIES)
-    training = [Training(run, logged[run.pk]) for run in mine]
+    training = with_curves(mine)
     devices = Device.objects.online().filter(kind=project.file.train.device, refusal="").order_by("name")
     free = list(devices[: MOST_PLACES + 1])
     if len(free) > MOST_PLACES:  # a large fleet: only what trains for this project
