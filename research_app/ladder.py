@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from research_app.command_words import AnyCommand
+
 SMALLEST = "S"
 """The rung at which every candidate is judged first. Runs of larger rungs are compared with runs of their own rung alone."""
 
@@ -22,7 +24,7 @@ class Rung(BaseModel):
     budget: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     seeds: Annotated[int, Field(ge=2, le=64)] = 4
     settings: dict[str, str | int | float] = {}
-    command: tuple[str, ...] = ()
+    command: AnyCommand = ()
     device: Literal["", "cpu", "cuda"] = ""
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
     queue: Literal["", "train.cpu", "train.cuda", "scale_up"] = ""

@@ -9,16 +9,27 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from agent.prices import Price, default_model
 from agent.prices import price_of as list_price
 from research_app.evidence.policy import Policy
 from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
 from research_app.plain_text import problem_in, strings_in
-from research_app.repository import Signing
+from research_app.repository import Signing, matches
+from research_app.section import Section, stored
+from research_app.train_section import Limits, Train
+from training.launch import Launch
 from training.output import compiled, groups_of
 from training.spec import Budget, Scored, SelfReported
+from training.uv_environment import environment_files
 
 
 class ProjectFileError(ValueError):
@@ -27,32 +38,6 @@ class ProjectFileError(ValueError):
 
 MANY = 256
 """Processes of a run whose command is no plain Python, where the project file names no number."""
-
-
-class Section(BaseModel):
-    """A table of the file: no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-STORED = {"stored": True}
-"""Context for a file that was taken in before: what an earlier version let pass is said where it fails, not on every page."""
-
-
-def stored(info: ValidationInfo) -> bool:
-    """Whether the file that is validated was taken in before."""
-    return bool(info.context and info.context.get("stored"))
-
-
-class Train(Section):
-    """How one run is started and bounded."""
-
-    command: Annotated[tuple[str, ...], Field(min_length=1)] = ("python", "train.py")
-    device: Literal["cpu", "cuda"] = "cpu"
-    wall_limit_seconds: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] = 180
-    memory_limit_mb: Annotated[int, Field(ge=64)] = 4096
-    log_limit_kb: Annotated[int, Field(ge=4, le=16 * 1024)] = 256
-    processes: Annotated[int, Field(ge=0, le=512)] = 0
 
 
 class Edit(Section):
@@ -285,6 +270,7 @@ class ProjectFile(Section):
     """The whole file, validated. `ProjectFile()` is the default target's, without its ladder (`default_target`)."""
 
     train: Train = Train()
+    limits: Limits = Limits()
     edit: Edit = Edit()
     metric: Metric = Metric()
     budget: BudgetSection = BudgetSection()
@@ -304,6 +290,17 @@ class ProjectFile(Section):
     def _is_a_ladder(cls, ladder: tuple[Rung, ...]) -> tuple[Rung, ...]:
         check_ladder(ladder)
         return ladder
+
+    @model_validator(mode="after")
+    def _environment_is_peoples(self, info: ValidationInfo) -> "ProjectFile":
+        if self.train.python == "uv" and not stored(info):
+            for path in environment_files(self.train.directory):
+                if matches(path, self.edit.editable) and not matches(path, self.edit.protected, protecting=True):
+                    raise ValueError(
+                        f"[edit] lets candidates change {path}, from which the environment of all runs is made, outside the "
+                        f'sandbox: add "{path}" to protected'
+                    )
+        return self
 
     @classmethod
     def default_target(cls) -> "ProjectFile":
@@ -332,6 +329,22 @@ class ProjectFile(Section):
         plain = rung.devices == 1 and rung.command[0] in ("python", "python3")
         return self.train.processes or (1 if plain else MANY)
 
+    @property
+    def wall_seconds(self) -> float:
+        """How long a run of the smallest rung may take, hard."""
+        return self.limits.wall_seconds or self.train.wall_limit_seconds
+
+    @property
+    def memory_mb(self) -> int:
+        """Memory of a run with all its children, in MiB."""
+        return round(self.limits.host_memory_gb * 1024) if self.limits.host_memory_gb else self.train.memory_limit_mb
+
+    def launch(self, environment: Path | None = None) -> Launch:
+        """How a run is started; `environment` is that of uv.lock, where the file asks for it."""
+        train = self.train
+        own = None if train.python in ("worker", "uv") else Path(train.python).expanduser()
+        return Launch(train.directory, environment or own, train.env, train.read, train.writable_tree)
+
     def _filled(self, rung: Rung) -> Rung:
         train = self.train
         device = rung.device or train.device
@@ -340,8 +353,8 @@ class ProjectFile(Section):
                 "command": rung.command or train.command,
                 "device": device,
                 "queue": rung.queue or (f"train.{device}" if rung.devices == 1 else "scale_up"),
-                "wall_limit_seconds": rung.wall_limit_seconds or train.wall_limit_seconds * max(1.0, rung.budget),
-                "memory_limit_mb": rung.memory_limit_mb or train.memory_limit_mb,
+                "wall_limit_seconds": rung.wall_limit_seconds or self.wall_seconds * max(1.0, rung.budget),
+                "memory_limit_mb": rung.memory_limit_mb or self.memory_mb,
             }
         )
 
@@ -415,8 +428,9 @@ def _line_of(keys: list[str], text: str) -> int:
             if skipped == 0:
                 break
             skipped -= 1
-    first, last = re.escape(names[0]), re.escape(names[-1])
-    for number in range(start, len(lines)):
-        if re.match(rf"[ \t]*+(?:{first}[ \t]*\.[ \t]*)?[\"']?{last}[\"']?[ \t]*=", lines[number]):
-            return number + 1
+    first = re.escape(names[0])
+    for last in map(re.escape, reversed(names)):  # what stands within an inline table has no line of its own
+        for number in range(start, len(lines)):
+            if re.match(rf"[ \t]*+(?:{first}[ \t]*\.[ \t]*)?[\"']?{last}[\"']?[ \t]*=", lines[number]):
+                return number + 1
     return start + 1

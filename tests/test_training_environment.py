@@ -31,11 +31,13 @@ def bench(tmp_path: Path) -> Bench:
 def test_a_run_sees_only_the_allowed_environment(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("USER", "ada")
     bench.run_script("import json, os; json.dump(dict(os.environ), open(os.environ['HOME'] + '/seen.json', 'w'))", seed=7)
     seen = json.loads((bench.folder / "scratch-0" / "seen.json").read_text())
-    assert not {"DATABASE_URL", "PYTHONPATH", "USER"} & set(seen)
+    assert not {"DATABASE_URL", "PYTHONPATH"} & set(seen)
+    assert seen["USER"] == seen["LOGNAME"] == "signoff", "a name that nobody has, for getpass.getuser()"
     assert {name for name in seen if not name.startswith("SIGNOFF_")} <= {
-        "PATH", "HOME", "TMPDIR", "LANG", "LC_CTYPE", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED",
+        "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_CTYPE", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED",
         "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG",
     }  # fmt: skip
     assert seen["SIGNOFF_SEED"] == "7"

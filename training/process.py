@@ -107,6 +107,8 @@ def clean_environment(home: Path, **variables: str) -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
         "TMPDIR": str(home),
+        "USER": "signoff",  # what getpass.getuser() asks for; the user that a run is has no name
+        "LOGNAME": "signoff",
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,10 +16,12 @@ from typing import Any
 
 from training.account import ControlGroup, Sampling, settle
 from training.failure import Failure, may_pass_by_itself
+from training.launch import filled, hidden_by_sandbox, prepare, program, read_folders, variables
 from training.left_out import is_number
 from training.process import Process, clean_environment, clean_text, says_out_of_memory
 from training.progress import OnPoints, Progress
 from training.sandbox import Confinement, Level, best_level, confined
+from training.sandbox.confinement import SYSTEM, interpreter
 from training.sandbox.packages import places_of
 from training.sandbox.scratch import use_of
 from training.sandbox.seccomp import NO_PROCESSES
@@ -104,7 +105,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
     started_at = time.time()
     level = spec.level or best_level(spec.minimum_level)
     confinement = confinement_of(spec, level)
-    source = read_source(spec.tree) if isinstance(spec.scoring, Scored) else {}
+    source = read_source(spec.tree / spec.launch.directory) if isinstance(spec.scoring, Scored) else {}
     with _tidied() as stack:
         outputs = stack.enter_context(Outputs(spec.scratch))
         outputs.clear(SERIES, CHECKPOINT)
@@ -149,7 +150,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
             if text is not None:
                 _add_drawn(ending.facts, text.end())
         if ending.outcome is Outcome.completed and not cut_short:
-            _judge_exit(ending, process, progress, confinement)
+            _judge_exit(ending, process, progress, confinement, spec)
         if ending.outcome is Outcome.completed and not cut_short and not progress.unreadable:
             with ending.during("scoring it"):
                 _score(ending, spec, outputs, progress, should_stop, scorer)
@@ -176,18 +177,29 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
 
 
 def command_line(spec: RunSpec) -> list[str]:
-    """The command with the worker's interpreter in it; the sandbox wraps this."""
-    first, *rest = spec.command
-    if first == "torchrun":  # a script beside the interpreter, which need not be on the path
-        return [sys.executable, "-m", "torch.distributed.run", *rest]
-    return [sys.executable if first in ("python", "python3") else first, *rest]
+    """The command with its interpreter and what its places stand for; the sandbox wraps this. Raises CannotLaunch."""
+    values = places(spec)
+    return [filled(word, values) for word in program(spec.command, spec.launch)]
+
+
+def places(spec: RunSpec) -> dict[str, str]:
+    """What the places of commands and variables stand for in this run."""
+    amount = spec.budget.amount
+    whole = f"{amount:.0f}" if amount >= 1 and amount == int(amount) else repr(amount)
+    own = {"out": str(spec.scratch), "data": str(spec.data)}
+    return {**own, "seed": str(spec.seed), "device": own_device(spec), "budget": whole}
+
+
+def own_device(spec: RunSpec) -> str:
+    """The device as the run calls it; of several, its launcher gives each process one."""
+    return spec.device.partition(":")[0] if several(spec.device) else spec.device
 
 
 def confinement_of(spec: RunSpec, level: Level) -> Confinement:
     """What the training command may reach."""
     return Confinement(
         level=level,
-        readable=(spec.tree, spec.data, *spec.readable),
+        readable=(spec.tree, spec.data, *spec.readable, *read_folders(spec.launch)),
         writable=spec.scratch,
         device=one_of(spec.device),
         memory_limit=spec.memory_limit,
@@ -221,13 +233,14 @@ def run_environment(spec: RunSpec) -> dict[str, str]:
         SIGNOFF_BUDGET=repr(spec.budget.amount),
         SIGNOFF_DATA=str(spec.data),
         SIGNOFF_OUT=str(spec.scratch),
-        SIGNOFF_DEVICE=spec.device.partition(":")[0] if several(spec.device) else spec.device,
+        SIGNOFF_DEVICE=own_device(spec),
         SIGNOFF_SCALE=spec.scale,
         **({"SIGNOFF_CHECKPOINT_SECONDS": f"{spec.checkpoint_seconds:g}"} if spec.checkpoint_seconds else {}),
         CUBLAS_WORKSPACE_CONFIG=":4096:8",
         **({} if spec.device == "cpu" else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
         **({"CUDA_VISIBLE_DEVICES": spec.device.partition(":")[2]} if several(spec.device) else {}),
         **spec.settings,
+        **variables(spec.launch, places(spec)),
     )
 
 
@@ -263,7 +276,7 @@ def _start(
     fds = (text.theirs.fileno(),) if text and text.theirs else ()
     process = Process(
         confined(command_line(spec), replace(confinement, keep_fds=fds)),
-        cwd=spec.tree,
+        cwd=prepare(spec.launch, spec.tree, spec.scratch),
         environment=run_environment(spec) | ({"SIGNOFF_TEXT": str(fds[0])} if fds else {}),
         pass_fds=fds,
         memory_limit=spec.memory_limit,
@@ -289,6 +302,7 @@ def _follow(
 ) -> None:
     """Watch the process until it ends or has to be ended."""
     looked, warm = time.monotonic(), not isinstance(spec.scoring, Scored)
+    stepped: float | None = None  # seconds to the first step
     while ending.outcome is Outcome.completed and not process.wait(POLL_SECONDS):
         if not one_process:
             sampling.look(process)
@@ -296,6 +310,8 @@ def _follow(
             progress.hand_on()
         except UnsafeOutput as error:
             ending.fail(Outcome.no_score, f"The run's output was refused: {error}.")
+        if progress.alive and stepped is None:
+            stepped = process.seconds
         if progress.alive and not warm:
             warm = True
             _start_early(scorer)
@@ -305,12 +321,8 @@ def _follow(
             ending.fail(Outcome.diverged, f"Stopped early: {progress.watch.catastrophe}. A run does not come back from that.")
         elif reason := should_stop():
             ending.fail(Outcome.cancelled, reason)
-        elif process.seconds > spec.wall_limit:
-            ending.fail(
-                Outcome.timed_out,
-                f"Still running after its limit of {spec.wall_limit:g} s, so it was killed. "
-                f"It hung, or it is much slower than the baseline. {_last_lines(process)}",
-            )
+        elif late := _too_late(spec, process.seconds, stepped):
+            ending.fail(Outcome.timed_out, f"{late} {_last_lines(process)}")
         elif process.over_memory():
             ending.fail(
                 Outcome.out_of_memory,
@@ -328,6 +340,20 @@ def _follow(
             looked = time.monotonic()
 
 
+def _too_late(spec: RunSpec, seconds: float, stepped: float | None) -> str:
+    """What a run has exceeded after so many seconds, `stepped` of which went by before its first step; empty for nothing."""
+    if spec.first_step_limit and stepped is None:
+        if seconds <= spec.first_step_limit:
+            return ""
+        limit = f"{spec.first_step_limit:g} s ([limits] first_step_seconds)"
+        return f"It logged no step within {limit}, so it was killed. It hung, or it compiles for longer."
+    before = stepped or 0.0 if spec.first_step_limit else 0.0
+    if seconds - before <= spec.wall_limit:
+        return ""
+    limit = f"{spec.wall_limit:g} s{' from its first step' if before else ''}"
+    return f"Still running after its limit of {limit}, so it was killed. It hung, or it is much slower than the baseline."
+
+
 def _start_early(scorer: Callable[[], Scorer]) -> None:
     """The scorer, while the run trains. What is in its way now may be gone when it is needed, and is said then."""
     try:
@@ -338,7 +364,7 @@ def _start_early(scorer: Callable[[], Scorer]) -> None:
         logger.warning("The scorer could not be started yet: %s", error)
 
 
-def _judge_exit(ending: _Ending, process: Process, progress: Progress, confinement: Confinement) -> None:
+def _judge_exit(ending: _Ending, process: Process, progress: Progress, confinement: Confinement, spec: RunSpec) -> None:
     """Name the outcome of a run that ended by itself."""
     code = process.ended.exit_code if process.ended else None
     last = _last_lines(process)
@@ -356,7 +382,17 @@ def _judge_exit(ending: _Ending, process: Process, progress: Progress, confineme
     else:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
         refused = confinement.threads_only and os.strerror(NO_PROCESSES) in process.log.last_lines(40, 8000)
-        ending.fail(Outcome.crashed, f"The training command failed with {how}. {ASK_FOR_PROCESSES if refused else ''}{last}")
+        said = ASK_FOR_PROCESSES if refused else _what_was_hidden(process, confinement, spec)
+        ending.fail(Outcome.crashed, f"The training command failed with {how}. {said}{last}")
+
+
+def _what_was_hidden(process: Process, confinement: Confinement, spec: RunSpec) -> str:
+    """A sentence on what the run missed although it is there; of code that people brought alone."""
+    if not spec.explain or confinement.level is Level.none:
+        return ""
+    seen = (*confinement.readable, *SYSTEM, *interpreter())
+    hidden = hidden_by_sandbox(process.log.last_lines(40, 8000), spec.command, seen, spec.scratch)
+    return f"{hidden} " if hidden else ""
 
 
 def killed_by(process: Process) -> tuple[Outcome, str]:

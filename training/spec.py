@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from training.failure import Failure
+from training.launch import Launch
 from training.sandbox.confinement import Level
 
 BudgetKind = Literal["train_flops", "tokens", "wall_seconds"]
@@ -84,7 +85,10 @@ class RunSpec:
     scratch_limit: int = 16 * GIB  # bytes of all files in `scratch`, and of each of them
     processes: int = 1  # at one time; 1: it cannot start any, and the account of what it used is complete
     process_limit: int = 512  # processes and threads at one time
-    readable: tuple[Path, ...] = ()  # what else the run may read, for example an interpreter of its own
+    readable: tuple[Path, ...] = ()  # what else the run may read
+    launch: Launch = field(default_factory=Launch)  # where in the tree, with which interpreter and variables
+    first_step_limit: float = 0.0  # seconds to the first step, which the wall limit then begins with; 0: they count like others
+    explain: bool = False  # say of a file that the run missed whether it is there: only for code that people brought
     minimum_level: Level = Level.basic  # of the sandbox; a machine that has none as good refuses the run
     level: Level | None = None  # of the sandbox, when it is not to be the best that holds on this machine
     scale: str = "S"  # rung of the project's ladder

@@ -23,6 +23,7 @@ from research_app.loop.check import CheckFailed, build, examine
 from research_app.loop.disclosure import reasons_for, speaker
 from research_app.loop.examine import flags_of
 from research_app.loop.propose import tried
+from research_app.loop.train import environment_for
 from research_app.models import BaselineVersion, Candidate, Project
 from research_app.repository import PatchError, RepositoryError, matches
 from research_app.repository.edits import apply_edits
@@ -140,15 +141,17 @@ class ProjectBench:
             seed=SMOKE_SEED,
             device="cpu" if file.train.device == "cpu" else "cuda:0",
             budget=file.run_budget(SMOKE_SHARE),
-            wall_limit=min(file.agents.smoke_seconds, file.train.wall_limit_seconds),
+            wall_limit=min(file.agents.smoke_seconds, file.wall_seconds),
             data=visible,
             # Scored on text that the run may read anyway: it tries the way to a score, and tells nothing about the gate.
             scoring=file.scoring(visible / "watch.bin"),
-            memory_limit=file.train.memory_limit_mb * GIB // 1024,
+            memory_limit=file.memory_mb * GIB // 1024,
             log_limit=min(file.train.log_limit_kb * KIB, 64 * KIB),
             processes=file.processes(file.rung(SMALLEST)),
             served=file.data.served and file.metric.source == "scored",
             minimum_level=Level(file.sandbox.minimum),
+            launch=file.launch(environment_for(project, place / "tree") if file.train.python == "uv" else None),
+            scratch_limit=round(file.limits.files_gb * GIB),
         )
 
     def _told(self, result: RunResult) -> Smoked:

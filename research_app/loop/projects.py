@@ -38,6 +38,7 @@ def create_project(slug: str, *, source: str = "", file: ProjectFile | None = No
     file = file or (ProjectFile() if source else ProjectFile.default_target())
     if file.gate != Gates() and (problems := unsatisfiable(file.gate)):
         raise ProjectRefused("\n".join(problems))
+    require_reach(file)
     if Project.objects.filter(slug=slug).exists():
         raise ProjectRefused(f"A project {slug!r} exists already. Choose another name, or use that one.")
     data_hash = _corpus(file)
@@ -58,6 +59,7 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
 
     Raises ProjectRefused where runs could not be compared any more; such a change needs a project of its own.
     """
+    require_reach(file)
     old = project.file
     measured = any(getattr(old, name) != getattr(file, name) for name in MEASURED_BY)
     if measured and not project.runs.filter(score__isnull=False).exists():
@@ -88,6 +90,19 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
         Event.objects.seal([row], "project configured", row, actor, row, **told)
         if changed:
             void_undecided(row, f"The policy changed to version {row.policy_version}: votes at the gates start afresh.")
+
+
+def require_reach(file: ProjectFile) -> None:
+    """Raises ProjectRefused where what runs may read holds Signoff's own files, or lies among them."""
+    own = Path(settings.HOME).resolve()
+    environment = () if file.train.python in ("worker", "uv") else (file.train.python,)
+    for name in (*file.train.read, *environment):
+        path = Path(name).expanduser().resolve()
+        if path.is_relative_to(own) or own.is_relative_to(path):
+            raise ProjectRefused(
+                f"[train] read or python names {name}, and Signoff's own files ({own}), held-out text among them, are there. "
+                "Name folders that hold nothing of them."
+            )
 
 
 def _begin_anew(project: Project, file: ProjectFile, actor: str) -> None:
@@ -151,6 +166,9 @@ def _check_target(repository: Repository, file: ProjectFile) -> None:
     """Something must be editable, and what the command runs should be there."""
     tip = repository.tip()
     names = repository.files(tip)
+    directory = Path(file.train.directory)
+    if not any(Path(name).is_relative_to(directory) for name in names):
+        raise ProjectRefused(f"[train] directory is {directory}, and the branch {file.baseline.branch!r} has no such folder.")
     if not repository.texts(tip, file.edit.editable):
         raise ProjectRefused(
             f"No file of the branch {file.baseline.branch!r} matches the editable paths "

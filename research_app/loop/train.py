@@ -10,6 +10,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+from django.conf import settings
 from django.db import transaction
 
 from research_app.loop import attempts
@@ -26,6 +27,7 @@ from training.failure import Failure, StepFailed, during, may_pass_by_itself
 from training.runner import run_training
 from training.sandbox import Level, NoSandbox
 from training.spec import GIB, KIB, Outcome, RunResult, RunSpec
+from training.uv_environment import environment_of
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +149,9 @@ def execute(run: Run, lease: Lease, device: Device, lost: Lost) -> RunResult:
         find_text(project, run.purpose == Purpose.CONFIRM)
     with during("exporting its code"):
         project.repository.export(run.commit, tree)
+    if project.file.train.python == "uv":
+        with during("making the environment of its uv.lock"):
+            spec = replace(spec, launch=project.file.launch(environment_for(project, tree)))
     with during("taking over what an earlier attempt saved"):
         writer = PointWriter(run, lease, resumed=attempts.resume(lease, scratch, RunSpec.scratch_limit))
 
@@ -217,7 +222,16 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         scale=rung.name,
         settings=rung.environment,
         checkpoint_seconds=rung.checkpoint_seconds,
+        launch=file.launch(),
+        first_step_limit=file.limits.first_step_seconds,
+        scratch_limit=round(file.limits.files_gb * GIB),
+        explain=run.patch_set_id is None,
     )
+
+
+def environment_for(project: Project, tree: Path) -> Path:
+    """The environment of a tree's uv.lock on this machine. Raises CannotLaunch, OSError."""
+    return environment_of(tree, project.file.train.directory, Path(settings.HOME) / "environments")
 
 
 def give_up(run: Run, lease: Lease) -> None:

@@ -13,8 +13,9 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise
 from research_app.evidence.pooling import Repeats, pool_guarded
 from research_app.ladder import SMALLEST
-from research_app.project_file import STORED, GatePolicy, Gates, ProjectFile
+from research_app.project_file import GatePolicy, Gates, ProjectFile
 from research_app.repository import Repository
+from research_app.section import STORED
 
 if TYPE_CHECKING:
     from research_app.models.baseline import BaselineVersion

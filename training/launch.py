@@ -1,0 +1,169 @@
+"""How a run is started: where in its tree, with which interpreter, words and variables, and what else of the machine it sees.
+
+Words of a command and values of variables may hold places: `{out}` the run's own folder, `{seed}`, `{device}`, `{budget}` (its
+amount), `{data}` the folder of training text. `{{seed}}` stands for `{seed}` itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from training.sandbox.scratch import remove
+
+PLACES = ("out", "seed", "device", "budget", "data")
+_PLACE = re.compile(r"\{\{([a-z_]+)\}\}|\{([a-z_]+)\}")
+COPY = "tree"  # of the source tree, in the run's own folder
+QUOTED_PATH = re.compile(r"""['"](/[^'"\n]{1,400})['"]""")
+
+
+class CannotLaunch(OSError):
+    """This machine lacks what a run is to be started with; the message names it and the key of the project file."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a project file says about starting a run; the defaults are those of the default target."""
+
+    directory: str = "."  # below the tree, where the command is run
+    python: Path | None = None  # folder of a virtual environment; None: the worker's interpreter
+    variables: Mapping[str, str] = field(default_factory=dict)  # of the environment, with places
+    read: tuple[str, ...] = ()  # folders that it may read: absolute, or "~/…" seen below its own home
+    writable_tree: bool = False  # it works in a copy of the tree that is its own
+
+
+def unknown_places(text: str) -> list[str]:
+    """The places of a text that nothing is put into."""
+    return [name for _, name in _PLACE.findall(text) if name and name not in PLACES]
+
+
+def has_place(words: Sequence[str], name: str) -> bool:
+    """Whether one of the words has this place."""
+    return any(name == found for word in words for _, found in _PLACE.findall(word))
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """The text with its places filled in."""
+    return _PLACE.sub(lambda found: f"{{{found[1]}}}" if found[1] else values.get(found[2], found[0]), text)
+
+
+def program(command: Sequence[str], launch: Launch) -> list[str]:
+    """The command with its interpreter in place of `python`, `torchrun` and `uv run`. Raises CannotLaunch."""
+    first, *rest = command
+    if first == "uv" and rest[:1] == ["run"] and launch.python is not None:
+        first, *rest = rest[1:] or ["python"]
+        if first.endswith(".py"):
+            first, rest = "python", [first, *rest]
+    python = sys.executable if launch.python is None else str(interpreter_of(launch.python))
+    if first == "torchrun":  # a script beside the interpreter, which need not be on the path
+        return [python, "-m", "torch.distributed.run", *rest]
+    return [python if first in ("python", "python3") else first, *rest]
+
+
+def interpreter_of(environment: Path) -> Path:
+    """The interpreter of a virtual environment. Raises CannotLaunch."""
+    python = environment / "bin" / "python"
+    if not python.exists():
+        raise CannotLaunch(
+            f"[train] python names {environment}, and there is no {python} on this machine: give the folder of a virtual "
+            'environment, "uv", or "worker"'
+        )
+    return python
+
+
+def folders_of(environment: Path) -> tuple[Path, ...]:
+    """What a virtual environment needs to be read: itself, and the installation that its interpreter belongs to."""
+    python = interpreter_of(environment)
+    found = [environment.absolute()]
+    while python.is_symlink():  # each link's own folder, too: the way leads through it
+        python = python.parent / os.readlink(python)
+        found.append(Path(os.path.normpath(python)).parent.parent)
+    settings = environment / "pyvenv.cfg"
+    lines = settings.read_text().splitlines() if settings.is_file() else []
+    found += [Path(line.partition("=")[2].strip()).parent for line in lines if line.partition("=")[0].strip() == "home"]
+    return tuple(dict.fromkeys(path for path in found if path != Path("/") and path.exists()))
+
+
+def read_folders(launch: Launch) -> tuple[Path, ...]:
+    """What a run may read besides its tree and text. Raises CannotLaunch for what is not there."""
+    found = []
+    for name in launch.read:
+        path = Path(name).expanduser()
+        if not path.exists():
+            raise CannotLaunch(f"[train] read names {name}, and there is no {path} on this machine")
+        found += [path, path.resolve()]
+    return (*dict.fromkeys(found), *(folders_of(launch.python) if launch.python else ()))
+
+
+def prepare(launch: Launch, tree: Path, scratch: Path) -> Path:
+    """Lay out the run's own folder, which is its home; the folder that its command is run in.
+
+    A folder named with `~` is a link at its place below that home: nothing is mounted where the run could write.
+    """
+    for name in launch.read:
+        if name.startswith("~/"):
+            link = _below(scratch, name[2:])
+            link.symlink_to(Path(name).expanduser())
+    if launch.writable_tree:
+        copy = _below(scratch, COPY)
+        shutil.copytree(tree, copy)
+        for path in (copy, *copy.rglob("*")):  # whoever the run will be, it may write there
+            path.chmod(0o777 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o666)
+        tree = copy
+    return tree / launch.directory
+
+
+def _below(scratch: Path, name: str) -> Path:
+    """A place below the run's own folder where nothing is; the folders on the way are real ones, and it may write there."""
+    place = scratch
+    for part in Path(name).parts[:-1]:
+        place /= part
+        if place.is_symlink() or not place.is_dir():
+            place.unlink(missing_ok=True)
+            place.mkdir()
+        place.chmod(0o777)
+    place /= Path(name).name
+    if place.is_dir() and not place.is_symlink():
+        remove(place)
+    place.unlink(missing_ok=True)
+    return place
+
+
+def variables(launch: Launch, values: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the project file, and those of a virtual environment."""
+    found = {name: filled(text, values) for name, text in launch.variables.items()}
+    if launch.python is not None:
+        path = found.get("PATH", os.environ.get("PATH", os.defpath))
+        found |= {"VIRTUAL_ENV": str(launch.python), "PATH": f"{launch.python / 'bin'}:{path}"}
+    return found
+
+
+def hidden_by_sandbox(lines: str, command: Sequence[str], seen: Sequence[Path], home: Path) -> str:
+    """A sentence where the end of a log names what is on this machine and what the run could not see; else empty.
+
+    Only for code that people brought: for a proposer's, it would tell which files there are.
+    """
+    if f"cannot start {command[0]!r}" in lines and (found := shutil.which(command[0])) and not _within(Path(found), seen):
+        return (
+            f"{command[0]} is {found} on this machine, and the sandbox hides it: name its folder in [train] read, or its "
+            'environment in [train] python ("uv" for uv run).'
+        )
+    for name in QUOTED_PATH.findall(lines):
+        path, key = Path(name), name
+        if path.is_relative_to(home):
+            path = Path.home() / path.relative_to(home)
+            key = f"~/{path.relative_to(Path.home())}"
+        if path.exists() and not _within(path, (*seen, home)):
+            return f'{key} is on this machine, and the sandbox hides it: [train] read = ["{key}"] opens it, or one above it.'
+    return ""
+
+
+def _within(path: Path, folders: Sequence[Path]) -> bool:
+    places = {path.absolute(), path.resolve()}
+    return any(place.is_relative_to(folder) for place in places for folder in folders)
