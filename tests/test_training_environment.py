@@ -37,7 +37,8 @@ def test_a_run_sees_only_the_allowed_environment(bench: Bench, monkeypatch: pyte
     assert not {"DATABASE_URL", "PYTHONPATH"} & set(seen)
     assert seen["USER"] == seen["LOGNAME"] == "signoff", "a name that nobody has, for getpass.getuser()"
     assert {name for name in seen if not name.startswith("SIGNOFF_")} <= {
-        "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_CTYPE", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED",
+        "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_CTYPE",
+        "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED",
         "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG",
     }  # fmt: skip
     assert seen["SIGNOFF_SEED"] == "7"
