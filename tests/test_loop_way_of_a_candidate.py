@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from research_app.evidence.digits import gain
-from research_app.loop import propose
+from research_app.loop import disclosure, propose
 from research_app.loop.review import Seen, approve
 from research_app.models import Candidate, Event, Message, Project, Purpose, Run, RunLog, Stage, State, Verdict
 from research_app.models.run import series_of
@@ -74,7 +74,7 @@ def test_an_approved_candidate_is_the_tip_of_the_baseline_with_its_trailers(proj
     assert trailers["Reviewed-by"] == "grace"
     assert candidate.evidence is not None
     assert trailers["Evidence"] == candidate.evidence.content_hash
-    told = propose.told_effect(candidate, noise)
+    told = disclosure.effect_told(candidate, noise)
     assert told is not None and told > 0 and told != candidate.evidence.effect, "to half a sigma, positive where it is better"
     assert trailers["Effect"] == f"{gain(told, candidate.evidence.standard_error)} loss, better (n=3, to half a sigma)"
     assert Event.objects.filter(hash=trailers["Audit-Head"]).exists()

@@ -11,9 +11,9 @@ from django.test import Client
 
 from research_app.evidence.digits import Gain, gain, number, p_value, score, share, spread
 from research_app.home import CODE
+from research_app.loop.disclosure import effect_told
 from research_app.loop.land import message_of
 from research_app.loop.notify.compose import item_of
-from research_app.loop.propose import told_effect
 from research_app.models import Candidate, Evidence, LandingState, Project, Stage, Verdict
 from tests.factories import make_candidate, make_landing, make_project, make_user
 
@@ -140,7 +140,7 @@ def test_the_mail_says_it_as_the_pages_do(landed: Candidate) -> None:
 
 
 def test_the_commit_says_it_in_the_same_way_as_rounded_as_agents_may_know_it(landed: Candidate) -> None:
-    landing, effect = landed.landings.get(), told_effect(landed, landed.project.noise())
+    landing, effect = landed.landings.get(), effect_told(landed, landed.project.noise())
     line = f"{gain(effect, told(landed).spread)} {landed.project.file.metric.name}, better (n=5, to half a sigma)"
     assert f"Effect: {line}\n" in message_of(landing, [landing], [])
 

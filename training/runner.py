@@ -456,10 +456,17 @@ def _score(
     _measure(ending, spec, outputs, progress, should_stop, scorer)
     for score in (ending.score, ending.hidden_score):
         if score is not None and not abs(score) <= LARGEST_SCORE:
-            ending.fail(Outcome.diverged, f"Training diverged: it ended with a score of {score:g}.")
+            ending.fail(Outcome.diverged, _ran_away(score, spec))
             ending.score = ending.hidden_score = None
             ending.score_by_source, ending.hidden_score_by_source = {}, {}
             return
+
+
+def _ran_away(score: float, spec: RunSpec) -> str:
+    """The figure only where the run printed it: one of held-out text would tell more of it than agents may know."""
+    if isinstance(spec.scoring, SelfReported):
+        return f"Training diverged: it ended with a score of {score:g}."
+    return f"Training diverged: its score lies beyond {LARGEST_SCORE:g}."
 
 
 def _measure(

@@ -122,7 +122,8 @@ class EvidenceOut(Schema):
 
 
 class RunOut(Schema):
-    """One training. `score` is rounded to half a sigma and null before there is a sigma."""
+    """One training. `score` is rounded to half a sigma; null before there is a sigma, and of a candidate's runs that are scored
+    on text that their code cannot see: the evidence tells one effect of all of them."""
 
     id: int
     group: str

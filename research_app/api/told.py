@@ -10,12 +10,12 @@ from research_app.api import schemas
 from research_app.evidence.digits import number
 from research_app.evidence.documents import part_of, rows_of, words_of
 from research_app.evidence.noise import Noise
-from research_app.loop.propose import told_effect, told_interval, tried
+from research_app.loop.disclosure import effect_told, finding_told, interval_told, score_told
+from research_app.loop.propose import tried
 from research_app.loop.runs import NOTHING, costs_of
 from research_app.models import Candidate, Evidence, PatchSet, Project, Run
 from research_app.models.run import arrays_of
 from research_app.web.curves import View, kept
-from training.scorer import rounded_for_agents
 
 MOST_POINTS = 1000
 
@@ -81,12 +81,12 @@ def patch_set(row: PatchSet, project: Project) -> schemas.PatchSetOut:
 def evidence(of: Candidate, row: Evidence) -> schemas.EvidenceOut:
     """Evidence (one query for sigma)."""
     noise = of.project.noise()
-    low, high = told_interval(of, noise)
+    low, high = interval_told(of, noise)
     health = part_of(row.numbers, "health")
     findings = rows_of(health, "findings", "rule", "sentence")
     return schemas.EvidenceOut(
         verdict=row.verdict,
-        effect=told_effect(of, noise),
+        effect=effect_told(of, noise),
         low=low,
         high=high,
         sigma=row.sigma,
@@ -94,7 +94,9 @@ def evidence(of: Candidate, row: Evidence) -> schemas.EvidenceOut:
         candidate_n=row.candidate_n,
         scale=row.scale,
         health=words_of(health, "state"),
-        findings=[schemas.FindingOut(rule=each["rule"], sentence=each["sentence"]) for each in findings],
+        findings=[
+            schemas.FindingOut(rule=each["rule"], sentence=finding_told(each["rule"], each["sentence"])) for each in findings
+        ],
         contradictions=[each["sentence"] for each in rows_of(row.numbers, "contradictions", "sentence")],
         failed_guards=[each["name"] for each in rows_of(row.numbers, "failed_guards", "name")],
         policy_version=row.policy_version,
@@ -115,7 +117,7 @@ def run(row: Run, noise: Noise | None) -> schemas.RunOut:
         outcome=row.outcome,
         reason=row.reason,
         progress=row.progress,
-        score=rounded_for_agents(row.score, noise.sigma) if row.score is not None and noise else None,
+        score=score_told(row, noise),
         self_reported=row.self_reported,
         sandbox=row.sandbox_level,
         started_at=row.started_at,

@@ -41,12 +41,14 @@ def apart(scores: Sequence[float]) -> bool:
 
 
 def mark(run: Run, others: Sequence[Run]) -> None:
-    """Say that a run diverged. Its score stays in its reason and in the log of events alone."""
-    beside = ""
-    if others:
-        count = "the other run" if len(others) == 1 else f"the {len(others)} other runs"
-        beside = f", {count} of its tree around {figure(median(each.score or 0.0 for each in others))}"
-    why = f"It diverged: with seed {run.seed} it ended at a score of {figure(run.score)}{beside}."
+    """Say that a run diverged. Its score stays in the log of events, and in its reason where its own code printed it."""
+    count = "the other run" if len(others) == 1 else f"the {len(others)} other runs"
+    if run.self_reported:
+        beside = f", {count} of its tree around {figure(median(each.score or 0.0 for each in others))}" if others else ""
+        why = f"It diverged: with seed {run.seed} it ended at a score of {figure(run.score)}{beside}."
+    else:  # agents read it
+        beside = f", far from {count} of its tree" if others else ""
+        why = f"It diverged: with seed {run.seed} it ended at a score that no model has{beside}."
     with transaction.atomic():
         fields: dict[str, Any] = {"outcome": Outcome.diverged, "reason": why}
         fields |= {"score": None, "hidden_score": None, "score_by_source": {}}

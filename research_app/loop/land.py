@@ -18,8 +18,8 @@ from research_app.evidence.digits import gain
 from research_app.ladder import SMALLEST
 from research_app.loop import batch
 from research_app.loop.attention import UNKNOWN
+from research_app.loop.disclosure import effect_told
 from research_app.loop.moved import BaselineMoved, version_at
-from research_app.loop.propose import told_effect
 from research_app.loop.push import ask_for_push
 from research_app.loop.queue import TRAILER, entries_of, give_back, head_of, hold, name_of, not_held, standing_approvals
 from research_app.loop.rejudge import judge_again, judge_here
@@ -176,7 +176,7 @@ def guards_told(candidate: Candidate) -> list[str]:
 
 def effect_as_told(candidate: Candidate) -> str:
     """The effect as a clone of the baseline may carry it: what agents are told, to half a sigma; positive is better."""
-    effect, evidence = told_effect(candidate, candidate.project.noise()), candidate.evidence
+    effect, evidence = effect_told(candidate, candidate.project.noise()), candidate.evidence
     if effect is None or evidence is None:
         return "unknown"
     side = "better" if effect > 0 else "worse" if effect < 0 else "no difference"

@@ -21,9 +21,9 @@ from agent.failure import ConversationFailed, Failure
 from agent.proposal import Context, NothingToPropose, Proposal, Proposer, Tried
 from agent.same import propose_nothing
 from agent.steering import arms_of, drawn_category, drawn_mode
-from research_app.evidence.noise import Noise
 from research_app.loop.attention import UNKNOWN
 from research_app.loop.baseline_trouble import troubles_of_newest
+from research_app.loop.disclosure import effect_told, interval_told
 from research_app.loop.near_misses import AUTHOR as COMBINE
 from research_app.loop.near_misses import joined, next_combination
 from research_app.models import (
@@ -48,7 +48,6 @@ from research_app.models import (
 from research_app.models.candidate import RESTING
 from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost
 from research_app.plain_text import storable, without_refused
-from training.scorer import rounded_for_agents
 
 logger = logging.getLogger(__name__)
 
@@ -402,7 +401,7 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
     noise = project.noise()
     found = []
     for row in rows.filter(pk=only.pk) if only else rows:
-        low, high = told_interval(row, noise)
+        low, high = interval_told(row, noise)
         found.append(
             Tried(
                 candidate=row.number,
@@ -411,7 +410,7 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
                 outcome=outcome_of(row),
                 title=row.title,
                 hypothesis=row.hypothesis,
-                effect=told_effect(row, noise),
+                effect=effect_told(row, noise),
                 details=row.details,
                 category=row.category,
                 low=low,
@@ -429,14 +428,6 @@ def told_stage(candidate: Candidate) -> str:
     return candidate.get_stage_display() if outcome_of(candidate) == "duplicate" else candidate.stage
 
 
-def told_interval(candidate: Candidate, noise: Noise | None) -> tuple[float | None, float | None]:
-    """The interval of an effect, as rounded as the effect."""
-    interval = candidate.evidence.interval if candidate.evidence else None
-    if interval is None or noise is None:
-        return None, None
-    return rounded_for_agents(interval[0], noise.sigma), rounded_for_agents(interval[1], noise.sigma)
-
-
 def others_at_work(project: Project, turn: Turn | None) -> tuple[str, ...]:
     """What else is being tried or thought about now, in a sentence each (three queries)."""
     running = project.candidates.under_way().order_by("number")
@@ -448,12 +439,6 @@ def others_at_work(project: Project, turn: Turn | None) -> tuple[str, ...]:
         said.append(f"{other.proposer} works on {talk.doing if talk else wanted}")
     asked_for = project.conversations.filter(state=ConversationState.OPEN).exclude(turn__state=TurnState.WORKING)
     return (*said, *(f"an agent works on {talk.doing}" for talk in asked_for))
-
-
-def told_effect(candidate: Candidate, noise: Noise | None) -> float | None:
-    """What a proposer may know of an effect: to half a sigma, or it would fit the gate text; nothing of invalid evidence."""
-    effect = candidate.evidence.effect if candidate.evidence else None
-    return None if effect is None or noise is None else rounded_for_agents(effect, noise.sigma)
 
 
 def outcome_of(candidate: Candidate) -> str:
