@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
@@ -25,7 +26,8 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def kept_tables(request: pytest.FixtureRequest, django_db_modify_db_settings: None) -> tuple[Path, bool]:
     """The folder of kept tables, and whether this run begins with them: to copy them takes a tenth of migrating."""
-    folder = request.config.cache.mkdir("tables")
+    cache = request.config.pluginmanager.has_plugin("cacheprovider")  # may be switched off
+    folder = request.config.cache.mkdir("tables") if cache else Path(settings.HOME)
     return folder, lay_out(folder)
 
 
