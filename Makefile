@@ -6,6 +6,7 @@
 # make bench-stacks                     how often the advice of a stack check is wrong, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
+# make first-hour   a fresh clone and its first decision, with the seconds (ARGS="--pictures docs/tutorial/pictures": takes pictures)
 # make walk    a whole Signoff on small projects: every page, again and again, at every stage, as every role (docs/walk.md);
 #              into var/walk.json, with pictures of every page in var/walk/ (ARGS=--short: a minute of it)
 # make screenshots   pictures of every page of the running server while it trains, in both themes and widths, into var/screenshots
@@ -14,7 +15,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: screenshots walk up test test-postgresql test-faults test-crash test-escape bench-policy bench-stacks bench-curves bench-decisions check format doctor
+.PHONY: screenshots first-hour walk up test test-postgresql test-faults test-crash test-escape bench-policy bench-stacks bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -100,6 +101,10 @@ bench-stacks:
 bench-curves:
 	$(call install,requirements-dev.txt)
 	$(RUN) -m benchmarks.curves $(ARGS)
+
+first-hour:
+	$(call install,requirements-dev.txt)
+	@exec $(RUN) -m benchmarks.first_hour $(ARGS)
 
 walk:
 	$(call install,requirements-dev.txt)

@@ -1,16 +1,19 @@
 """The first hour of a new installation: how long until a person sees something, and until they are asked for something.
 
-    python -m benchmarks.first_hour [--tree FOLDER] [--limit 900] [--out var/first_hour.json] [--home FOLDER]
+    make first-hour ARGS="[--tree FOLDER] [--limit 900] [--out var/first_hour.json] [--home FOLDER] [--pictures FOLDER]"
 
 Clones the commit that is checked out in a tree, starts `manage.py up` in it as `make up` does once everything is installed,
 and follows the database and the inbox of a signed-in administrator until the first candidate is at a gate. Writes the moments
 in seconds, what the inbox said at each, the load of the machine, and every run with its device, so that the wait can be told
-in device seconds too, which a busy machine bends less. Exits with 1 when no candidate came to a gate within the limit.
+in device seconds and CPU seconds too, which a busy machine bends less. Exits with 1 when no candidate came to a gate within the
+limit. With --pictures a Chromium takes those of docs/tutorial/first-hour.md at the same moments, and follows it to its end;
+that costs time, so leave it out to measure.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -26,9 +29,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.first_hour_pictures import Photographer
 from research_app.home import CODE
 from tests.html import text_of
 from tests.installation import Installation
+from tests.tutorial import commands
+from tests.tutorial import follow as follow_block
 from tests.walk.visitor import Visitor
 
 EVERY = 0.5  # seconds between two looks
@@ -112,12 +118,13 @@ def main() -> None:
     options.add_argument("--limit", type=float, default=900.0, help="seconds to wait at most")
     options.add_argument("--out", type=Path, default=CODE / "var" / "first_hour.json")
     options.add_argument("--home", type=Path, help="folder for the clone and its state (default: a new one)")
+    options.add_argument("--pictures", type=Path, help="take pictures into this folder")
     chosen = options.parse_args()
     folder = chosen.home or Path(tempfile.mkdtemp(prefix="first-hour-"))
     signoff = installation(chosen.tree, folder)
     story = Story(commit_of(signoff.code), datetime.now(UTC), os.getloadavg()[0])
     try:
-        runs = follow(signoff, story, chosen.limit)
+        runs = follow(signoff, story, chosen.limit, chosen.pictures)
     finally:
         signoff.end()
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
@@ -145,21 +152,28 @@ def commit_of(tree: Path) -> str:
     ).stdout.strip()
 
 
-def follow(signoff: Installation, story: Story, limit: float) -> list[Trained]:
+def follow(signoff: Installation, story: Story, limit: float, pictures: Path | None) -> list[Trained]:
     """Start it and note the moments until the last of them, or until the time is up. Returns the runs by then."""
     signoff.start()
     visitor = Visitor(signoff.url, "admin")
     visitor.sign_in(next(line.split()[-1] for line in signoff.lines if "Sign in once" in line))
     note(signoff, story, visitor, PAGE, (datetime.now(UTC) - story.begun).total_seconds())
-    while not any(moment.what == GATE for moment in story.moments):
-        if (datetime.now(UTC) - story.begun).total_seconds() > limit:
-            break
-        noted = {moment.what for moment in story.moments}
-        for what, query in MOMENTS.items():
-            if what not in noted and (at := story.since(first(signoff.home, query))) is not None:
-                note(signoff, story, visitor, what, at)
-        time.sleep(EVERY)
-    return runs_of(signoff.home, story)
+    with contextlib.ExitStack() as stack:
+        album = stack.enter_context(Photographer(visitor, pictures)) if pictures else None
+        while not any(moment.what == GATE for moment in story.moments):
+            if (datetime.now(UTC) - story.begun).total_seconds() > limit:
+                break
+            noted = {moment.what for moment in story.moments}
+            for what, query in MOMENTS.items():
+                if what not in noted and (at := story.since(first(signoff.home, query))) is not None:
+                    note(signoff, story, visitor, what, at)
+                    if album:
+                        take(album, what)
+            time.sleep(EVERY)
+        runs = runs_of(signoff.home, story)
+        if album and story.moments[-1].what == GATE:
+            finish_tutorial(signoff, album)
+    return runs
 
 
 def note(signoff: Installation, story: Story, visitor: Visitor, what: str, seconds: float) -> None:
@@ -168,6 +182,27 @@ def note(signoff: Installation, story: Story, visitor: Visitor, what: str, secon
     said = words_of(visitor.ask("/").text)
     story.moments.append(Moment(what, round(seconds, 1), round(trained, 1), round(os.getloadavg()[0], 2), said))
     print(f"{seconds:6.1f} s  {what}: {said}", flush=True)
+
+
+def take(album: Photographer, what: str) -> None:
+    """The pictures of a moment."""
+    if name := {RUN: "noise", CONFIRMING: "confirming", GATE: "decision"}.get(what):
+        album.take(name, "/", ("wide", "narrow"))
+    if what == VERDICT:
+        album.take("candidates", "/projects/demo/candidates/")
+    if what == GATE:
+        album.window.locator(".turns a.open").first.click()
+        album.window.wait_for_url("**/candidates/*/")
+        album.snap("candidate")
+
+
+def finish_tutorial(signoff: Installation, album: Photographer) -> None:
+    """A repository of one's own, as the tutorial brings it, up to its first decision."""
+    for block in commands()[:-1]:
+        follow_block(block, signoff.home.parent, signoff.home, signoff.code)
+    album.window.goto("/projects/mine/candidates/1/")
+    album.window.get_by_role("button", name="Approve for baseline").wait_for(timeout=900_000)
+    album.take("mine", "/projects/mine/candidates/1/")
 
 
 def first(home: Path, query: str) -> str | None:

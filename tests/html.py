@@ -179,13 +179,19 @@ class _Text(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
+        self.instead = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.instead |= tag == "progress"  # what it holds is read where it cannot be drawn
         if tag not in ("a", "b", "abbr", "code", "span"):  # these stand within a sentence
             self.parts.append(" ")
 
+    def handle_endtag(self, tag: str) -> None:
+        self.instead &= tag != "progress"
+
     def handle_data(self, data: str) -> None:
-        self.parts.append(data)
+        if not self.instead:
+            self.parts.append(data)
 
 
 def text_of(html: str) -> str:

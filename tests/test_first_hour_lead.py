@@ -44,6 +44,12 @@ def test_before_a_pace_can_be_told_nothing_is_promised() -> None:
     assert "About" not in said and "which takes about" not in said
 
 
+def test_the_first_seconds_of_a_run_in_which_little_is_trained_yet_do_not_make_it_look_slow() -> None:
+    first_minutes(ended=3, running=1, wanted=8)
+    Run.objects.filter(state=State.RUNNING).update(progress=0.05)  # in 16 s
+    assert "the next result in about 10 s" in lead(), "others took 14 s"
+
+
 def test_after_the_first_verdict_a_confirmation_is_what_is_worked_towards() -> None:
     project = first_minutes()
     measured(project)
@@ -70,16 +76,16 @@ def test_what_will_be_asked_is_said_to_those_who_will_be_asked_it() -> None:
     first_minutes(gate={"baseline": {"roles": ["reviewer"]}})
     for role in ("reviewer", "approver"):
         said = lead(make_user(f"a-{role}", role=role))
-        assert "You will be asked then (gate 2): does a candidate that held on fresh seeds become part of the baseline?" in said
+        assert "At gate 2 you will be asked: does a candidate that held on fresh seeds become part of the baseline?" in said
     for role in ("viewer", "operator"):
         said = lead(make_user(f"a-{role}", role=role))
-        assert "Somebody with the role reviewer will be asked then (gate 2)" in said
-        assert "You will be asked" not in said
+        assert "At gate 2 somebody with the role reviewer will be asked:" in said
+        assert "you will be asked" not in said
 
 
 def test_in_a_project_with_a_ladder_the_first_question_is_about_the_next_scale() -> None:
     first_minutes(ladder=[{"name": "S"}, {"name": "M", "budget": 8}])
-    assert "(gate 1): is a candidate that held on fresh seeds worth its runs at the next scale?" in lead()
+    assert "At gate 1 you will be asked: is a candidate that held on fresh seeds worth its runs at the next scale?" in lead()
 
 
 def test_when_it_will_be_asked_is_said_as_far_as_it_is_known() -> None:

@@ -99,8 +99,8 @@ def asked_of(project: Project, work: Work, role: Role | None) -> str:
     """What will be asked at the first gate, of whom, and how soon that can be. No query."""
     gate = Gate.SHORTLIST if project.file.upper_rungs else Gate.BASELINE
     roles = [Role(name) for name in project.gate_policy(gate).roles]
-    who = "You" if role and any(role.holds(each) for each in roles) else f"Somebody with the role {' or '.join(roles)}"
-    question = f"{who} will be asked then (gate {gate.value}): {QUESTION[gate]}"
+    who = "you" if role and any(role.holds(each) for each in roles) else f"somebody with the role {' or '.join(roles)}"
+    question = f"At gate {gate.value} {who} will be asked: {QUESTION[gate]}"
     return question if work.confirming else f"{question} {soonest_of(project, work)}"
 
 

@@ -19,7 +19,7 @@ NEWEST = 2000  # runs that tell how long one takes
 UNFINISHED = (State.QUEUED, State.RUNNING)
 OF_CANDIDATE = ("project_id", "number", "stage_since", "patch_set__base_id")
 OF_RUN = ("purpose", "seed", "budget_share", "state", "progress", "finished_at")
-TOLD_FROM = 0.02  # share of a run from which its pace can be told
+TOLD_FROM, TOLD_WELL = 0.02, 0.25  # shares of a run from which its pace can be told, and told well
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,17 @@ class Work:
 
     @property
     def next_result(self) -> float | None:
-        """Seconds until the first run that trains now should end; None before a pace can be told."""
-        left = [
-            seconds * (1 - progress) / (progress - begun)
-            for progress, begun, seconds in self.training
-            if progress - begun >= TOLD_FROM
-        ]
+        """Seconds until the first run that trains now should end; None before a pace can be told.
+
+        A run's own pace counts from a quarter of it on, or where no run has ended: its first seconds are not training.
+        """
+        left = []
+        for progress, begun, seconds in self.training:
+            done = progress - begun
+            if self.usual is not None and done < TOLD_WELL:
+                left.append(self.usual * (1 - progress))
+            elif done >= TOLD_FROM:
+                left.append(seconds * (1 - progress) / done)
         return min(left) if left else None
 
     @property

@@ -129,6 +129,7 @@ KNOWN: Mapping[str, Known] = {
     "change-diff": Known(C),
     "candidate-file": Known(F, also=("line=9",)),
     "candidate-lines": Known(F),
+    "candidate-line": Known(F, also=("line=1",)),
     "candidate-viewed": Known(C, POST),
     "candidate-threads": Known(C, POST, form_on=("candidate",)),
     "candidate-thread": Known(T),
