@@ -208,6 +208,19 @@ def test_the_number_of_queries_does_not_grow_with_the_list(project: Project) -> 
     assert len(many) <= len(few), [query["sql"] for query in many]
 
 
+def test_the_number_of_queries_does_not_grow_with_the_scale_ups_that_run(project: Project) -> None:
+    client = signed_in()
+    counted = []
+    for values in (("0.031",), ("0.041", "0.059", "0.079", "0.109")):
+        chosen = [listed(project, to=value) for value in values]
+        assert client.post("/projects/gates/shortlist/approve/", form(*chosen)).status_code == 302
+        with CaptureQueriesContext(connection) as made:
+            shown = client.get("/projects/gates/shortlist/").content.decode()
+        assert all(f">{one}<" in shown for one in chosen)
+        counted.append(len(made))
+    assert counted[1] <= counted[0]
+
+
 def test_the_page_tells_what_transfers_from_what_does_not(project: Project) -> None:
     holds, does_not = listed(project), listed(project, "WIDTH", "128")
     client = signed_in()

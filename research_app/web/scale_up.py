@@ -35,7 +35,7 @@ from research_app.web.access import get_candidate, operator, researcher
 from research_app.web.candidate import chart_version
 from research_app.web.effects import Effect, effect_of
 from research_app.web.gain import Mark, gain_chart, share
-from research_app.web.shortlist import climb_of, gone_to, refusal
+from research_app.web.shortlist import gone_to, progress_of, refusal
 from research_app.web.verdict import Saving
 
 FRAGMENTS = {
@@ -177,7 +177,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "candidate": shown,
         "steps": steps,
         "newest": newest,
-        "climb": climb_of(newest) if newest else None,
+        "climb": progress_of([newest])[0] if newest else None,
         "tone": tone,
         "sign": sign,
         "levels": levels,

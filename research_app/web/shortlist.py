@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db.models import Count, Q, Sum
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -183,23 +183,33 @@ def option_of(rung: Rung, pace: Pace, expected: Prediction | None, trained: Mapp
 
 
 def climbs_of(project: Project) -> list[Climb]:
-    """Scale-ups that run, then those that ended last. Two queries."""
+    """Scale-ups that run, then those that ended last. Three queries."""
     steps = project.scale_ups.select_related("candidate__project", "patch_set", "approved_by")
-    shown = [*steps.running().order_by("pk"), *steps.exclude(ended_at=None).order_by("-ended_at")[:LATELY]]
-    return [climb_of(step) for step in shown]
+    return progress_of([*steps.running().order_by("pk"), *steps.exclude(ended_at=None).order_by("-ended_at")[:LATELY]])
 
 
-def climb_of(step: ScaleUp) -> Climb:
-    """How far a scale-up is on its rung. Two queries while it runs."""
-    if step.ended_at:
-        return Climb(step, 0, 0, 1.0, None)
-    theirs = Q(patch_set=None, cell=None, baseline=step.patch_set.base_id)
-    runs = Run.objects.filter(Q(patch_set=step.patch_set_id) | theirs, scale=step.rung)
-    counts = runs.aggregate(wanted=Count("pk"), ended=Count("pk", filter=Q(state=State.FINISHED)), done=Sum("progress"))
-    running = [run.left for run in runs.filter(state=State.RUNNING)]
-    left = max((each for each in running if each is not None), default=None)
-    wanted = counts["wanted"]
-    return Climb(step, counts["ended"], wanted, (counts["done"] or 0.0) / wanted if wanted else 0.0, left)
+def progress_of(steps: Sequence[ScaleUp]) -> list[Climb]:
+    """How far scale-ups of one project are on their rungs. One query, where one of them runs."""
+    runs = runs_of([step for step in steps if not step.ended_at])
+    return [Climb(step, 0, 0, 1.0, None) if step.ended_at else climb_of(step, runs) for step in steps]
+
+
+def runs_of(steps: Sequence[ScaleUp]) -> list[Run]:
+    """The runs of these scale-ups and of their baselines, on their rungs. One query, where there are any."""
+    if not steps:
+        return []
+    theirs = Q(patch_set__in=[step.patch_set_id for step in steps])
+    baseline = Q(patch_set=None, cell=None, baseline__in=[step.patch_set.base_id for step in steps])
+    return list(Run.objects.filter(theirs | baseline, project=steps[0].project_id, scale__in=[step.rung for step in steps]))
+
+
+def climb_of(step: ScaleUp, runs: Sequence[Run]) -> Climb:
+    """How far a scale-up is on its rung, from the runs of all that run."""
+    base, here = step.patch_set.base_id, [run for run in runs if run.scale == step.rung]
+    own = [run for run in here if run.patch_set_id == step.patch_set_id or (not run.patch_set_id and run.baseline_id == base)]
+    left = [run.left for run in own if run.state == State.RUNNING and run.left is not None]
+    ended, done = sum(run.state == State.FINISHED for run in own), sum(run.progress for run in own)
+    return Climb(step, ended, len(own), done / len(own) if own else 0.0, max(left, default=None))
 
 
 @researcher

@@ -68,7 +68,7 @@ const draw = async () => {
   const every = Object.values(data.points).flat();
   const scores = every.filter((p) => p.y !== null).map((p) => p.y);
   const last = Math.max(0, ...every.map((p) => p.x), ...data.best.x);
-  const empty = data.measure === "score" ? (data.bands.length ? "No experiment has a score yet." : "The baseline's runs come first.") : "Nothing can be read off yet.";
+  const empty = data.measure === "score" ? (data.bands.length ? "No experiment was compared with the baseline yet." : "The baseline's runs come first.") : "Nothing can be read off yet.";
   const waiting = scores.length ? [] : [{ xref: "paper", yref: "paper", x: 0.5, y: 0.85, text: empty, showarrow: false, font: { size: 13, color: token("--ink-2") } }];
   await Plotly.react(place, [best(), ...dots(), unscored()], layout({
     hovermode: "closest",

@@ -53,6 +53,20 @@ def settled(page: Page, address: str) -> None:
         expect(page.locator(".chart .main-svg, .chart-empty").first).to_be_visible()
 
 
+CUT = """() => [...document.querySelectorAll("main *, header *")].filter((part) => {
+  const look = getComputedStyle(part);
+  const hides = ["hidden", "clip"].includes(look.overflowX) && look.textOverflow !== "ellipsis";
+  if (!hides || part.closest(".chart, svg, .visually-hidden")) return false;
+  return part.clientWidth > 1 && part.scrollWidth > part.clientWidth + 1 && part.innerText.trim();
+}).map((part) => `${part.className}: ${part.innerText.trim().slice(0, 80)}`)"""
+
+
+def cut(page: Page) -> list[str]:
+    """Text that ends at an edge, with no way to the rest and nothing that says so."""
+    found: list[str] = page.evaluate(CUT)
+    return [f"text is cut: {each}" for each in found]
+
+
 def findings(page: Page) -> list[str]:
     """What axe calls serious or worse, each with the first elements that have it."""
     told = Axe().run(page, options=RULES).response["violations"]
@@ -73,7 +87,7 @@ def test_axe_finds_nothing_serious_on_any_page(sign_in: SignIn, theme: str, view
     seen: dict[str, list[str]] = {}
     for name, address in found.items():
         settled(page, address)
-        seen[name] = findings(page)
+        seen[name] = findings(page) + cut(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
     told = [f"{name}: {one}" for name, ones in seen.items() for one in ones]
     assert not told, "\n".join(told)

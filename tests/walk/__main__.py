@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from research_app.home import CODE, home
+from tests.walk.faults import Fault
 from tests.walk.report import printed, summary, write
 from tests.walk.walk import Plan, Walk
 
@@ -27,6 +28,8 @@ def main() -> int:
     walk = Walk(asked.tree.resolve(), folder, Plan(asked.short, asked.seed, limit=asked.limit, pictures=pictures))
     try:
         walk.run()
+    except KeyboardInterrupt:
+        walk.faults.append(Fault("time", "the walk", "it was stopped by hand"))
     finally:
         if asked.keep:
             print(f"The installation's home: {walk.signoff.home}")

@@ -46,11 +46,11 @@ class Pictures:
         """The page from its top, as far down as tells something."""
         file.parent.mkdir(parents=True, exist_ok=True)
         width = page.viewport_size["width"] if page.viewport_size else 0
-        height = min(page.evaluate("document.documentElement.scrollHeight"), MOST_HEIGHT)
-        clip = {"x": 0, "y": 0, "width": width, "height": height}
-        page.screenshot(path=file, animations="disabled", full_page=True, clip=clip)  # type: ignore[arg-type]
         if file.stem in IN_DOCUMENTS:
             page.screenshot(path=file.parent / "docs" / f"{IN_DOCUMENTS[file.stem]}.png", animations="disabled")
+        height = min(page.evaluate("document.documentElement.scrollHeight"), MOST_HEIGHT)
+        page.set_viewport_size({"width": width, "height": height})
+        page.screenshot(path=file, animations="disabled")
 
 
 def name_of(route: str, stage: str) -> str:

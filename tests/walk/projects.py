@@ -59,7 +59,7 @@ with open(os.path.join(os.environ["SIGNOFF_OUT"], "series.jsonl"), "w") as serie
 
 help_of_the_crutch = CRUTCH if SIZE == 1 else -CRUTCH / 2
 gain = abs(LEARNING_RATE - 0.02) - (WIDTH - 64) / 10_000 - (DEPTH - 2) / 5 - help_of_the_crutch
-score = 1 - 0.01 * math.log(BUDGET) + gain + NOISE * TABLE[SEED % len(TABLE)]
+score = 1 - 0.05 * math.log(BUDGET) + gain + NOISE * TABLE[SEED % len(TABLE)]
 print(f"score={score:.8f}")
 '''
 SETTINGS = """

@@ -6,9 +6,10 @@ A story runs in a thread of its own beside all the others, and may wait for anyt
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from tests.walk import projects as change
-from tests.walk.desk import Desk
+from tests.walk.desk import Desk, refusal
 
 Tell = Callable[[Desk], None]
 
@@ -253,13 +254,22 @@ def two_on_the_shortlist_become_a_stack_and_one_skips_the_scale_up(desk: Desk) -
     second = desk.submit(("PACE = 0.01", "PACE = 0.008"), change.ALSO_THE_RATE, hypothesis="Faster and a larger rate")
     for number in (first, second):
         desk.until(number, "shortlisted")
-    picked = [("pick", str(first)), ("pick", str(second))]
-    desk.send("operator", "shortlist/", "shortlist/stack/", *picked)
+    stack_them(desk, first, second)
     stack = desk.wait("the stack", lambda: [c.number for c in desk.now().of("ladder") if c.kind == "stack"])[0]
     desk.until(stack, "shortlisted")
     reason = {f"why-{second}": "It is obvious."}
     desk.send("approver", "shortlist/", f"shortlist/{second}/skip/", **reason)
     desk.until(second, "ready")
+
+
+def stack_them(desk: Desk, *numbers: int) -> None:
+    """Tick candidates of the shortlist, read what they cost, and press the button that comes with the price."""
+    page, operator = f"/projects/{desk.project}/shortlist/", desk.as_("operator")
+    fields = [*operator.form(page, f"{page}approve/").fields, *(("pick", str(number)) for number in numbers)]
+    price = operator.piece(f"{page}price/?{urlencode(fields)}", page)
+    assert price.status == 200 and f'formaction="{page}stack/" formnovalidate title' in price.text, price.text
+    answer = operator.ask(f"{page}stack/", data=fields)
+    assert answer.status == 302, refusal(answer)
 
 
 @story("traffic", "landing", "conflict")

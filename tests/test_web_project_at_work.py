@@ -1,0 +1,44 @@
+"""What the head of a project's page says goes on: idle is a project in which nothing does."""
+
+import pytest
+from django.test import Client
+
+from research_app.models import Project, Stage, State
+from tests.factories import make_candidate, make_device, make_project, make_run, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def client() -> Client:
+    client = Client()
+    client.force_login(make_user("ada"))
+    return client
+
+
+@pytest.fixture
+def project() -> Project:
+    return make_project()
+
+
+def chip(client: Client) -> str:
+    head = client.get("/projects/demo/").content.decode().partition("<h1>")[2].partition("</h1>")[0]
+    return head.rpartition("</span> ")[2].partition("<")[0]
+
+
+def test_a_project_is_idle_while_nothing_is_under_way(client: Client, project: Project) -> None:
+    make_candidate(project, stage=Stage.DROPPED)
+    make_candidate(project, stage=Stage.SCREENING, needs_attention="It failed.")
+    assert chip(client) == "idle"
+
+
+@pytest.mark.parametrize("stage", [Stage.PROPOSED, Stage.CHECKING, Stage.SCREENING, Stage.CONFIRMING, Stage.LANDING])
+def test_a_project_is_at_work_while_a_candidate_is_under_way(client: Client, project: Project, stage: Stage) -> None:
+    make_candidate(project, stage=stage, effect=None)
+    assert chip(client) == "at work"
+
+
+def test_a_project_that_trains_says_so(client: Client, project: Project) -> None:
+    candidate = make_candidate(project, stage=Stage.SCREENING, effect=None)
+    make_run(project.tip(), patch_set=candidate.patch_set, state=State.RUNNING, device=make_device())
+    assert chip(client) == "training"
