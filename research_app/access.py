@@ -70,6 +70,11 @@ def may_vote(user: AbstractBaseUser | AnonymousUser, project: "Project", gate: "
     return held is not None and any(held.holds(Role(role)) for role in project.gate_policy(gate).roles)
 
 
+def may_widen(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Let one candidate use more than the envelope allows, with a reason. One query."""
+    return _holds(user, Role.APPROVER)
+
+
 def people_with(roles: tuple[Role, ...] | list[Role]) -> QuerySet[User]:
     """Everybody who holds one of these roles, by name. A query set."""
     enough = [role for role in ROLES if any(role.holds(wanted) for wanted in roles)]

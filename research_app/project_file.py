@@ -139,6 +139,7 @@ class Guards(Section):
     peak_memory: Annotated[float, Field(ge=0)] = 0.10
     tokens_per_second: Annotated[float, Field(ge=0)] = 0.10
     parameters: Annotated[float, Field(ge=0)] = 0.10
+    checkpoint: Annotated[float, Field(ge=0)] = 0.25
     flops_per_token: Annotated[float, Field(ge=0)] = 0.10
     source: Annotated[float, Field(ge=0)] = 0.01
 

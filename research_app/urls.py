@@ -131,6 +131,7 @@ urlpatterns = [
     path(f"{CANDIDATE}request-changes/", decide.request_changes, name="request-changes"),
     path(f"{CANDIDATE}undo/", decide.undo, name="undo"),
     path(f"{CANDIDATE}reopen/", decide.reopen, name="reopen"),
+    path(f"{CANDIDATE}widen/", decide.widen, name="widen"),
     path(f"{CANDIDATE}scale-up/", scale_up.scale_up, name="scale-up"),
     path(f"{CANDIDATE}scale-up/stop/", scale_up.stop_scale_up, name="stop-scale-up"),
     path(f"{CANDIDATE}scale-up/climb-on/", scale_up.climb_on, name="climb-on"),

@@ -98,6 +98,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "request-changes": ("post", "reviewer"),
     "undo": ("post", "reviewer"),
     "reopen": ("post", "operator"),
+    "widen": ("post", "approver"),
     "revise": ("post", "operator"),
     "run": ("get", "viewer"),
     "run-log": ("get", "viewer"),

@@ -139,6 +139,15 @@ class Sampling:
         return sum(self.seconds.values())
 
 
+def so_far(process: Process, group: ControlGroup) -> float:
+    """Processor seconds that a run used until now: all, in a control group; else those of the processes that live."""
+    if group.folder:
+        return group.cpu_seconds()
+    seen = Sampling()
+    seen.look(process)
+    return seen.cpu_seconds
+
+
 def settle(process: Process, group: ControlGroup, sampling: Sampling, *, one_process: bool) -> Usage | None:
     """What a run that has ended used, by the best account that was kept of it; None where its launcher was killed."""
     ended = process.ended

@@ -14,18 +14,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from training.account import ControlGroup, Sampling, settle
+from training.account import ControlGroup, Sampling, settle, so_far
+from training.checkpoint import read_header
 from training.failure import Failure, may_pass_by_itself
 from training.launch import filled, hidden_by_sandbox, prepare, program, read_folders, variables
 from training.left_out import is_number
 from training.process import Process, clean_environment, clean_text, says_out_of_memory
 from training.progress import OnPoints, Progress
+from training.said import MEASURED_HERE
 from training.sandbox import Confinement, Level, best_level, confined
 from training.sandbox.confinement import SYSTEM, interpreter
 from training.sandbox.packages import places_of
 from training.sandbox.scratch import use_of
 from training.sandbox.seccomp import NO_PROCESSES
-from training.scorer import NoScore, Scorer, ShouldStop
+from training.scorer import CHECKPOINT_LIMIT, NoScore, Scorer, ShouldStop
 from training.series import CHECKPOINT, SERIES, Outputs, UnsafeOutput
 from training.spec import LARGEST_SCORE, Outcome, RunResult, RunSpec, Scored, SelfReported
 from training.text import TRAIN, Drawn, TextServer
@@ -34,13 +36,6 @@ POLL_SECONDS = 0.2  # between two looks at the run, its limits and whether it sh
 OF_THE_SANDBOX = 2  # processes of bubblewrap's own that hold a run at the level strong
 SOURCE_LIMIT = 16 << 20  # bytes of source kept for scoring
 SCRATCH_EVERY = 1.0  # seconds between two looks at what the run has written, which take time themselves
-
-# No run states these itself.
-MEASURED_HERE = (
-    *("scored_bytes", "probes", "checkpoint_hash", "code_hash", "score_seconds", "findings", "left_out"),
-    *("account", "cpu_seconds", "peak_memory_bytes", "tokens_here", "tokens_said", "text", "text_order"),
-)
-
 
 ASK_FOR_PROCESSES = (
     "It tried to start another process, and runs of this project have one, with threads. Where its code needs more "
@@ -114,6 +109,8 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
         text = stack.enter_context(TextServer(spec.data, spec.seed, spec.drawn)) if spec.served else None
         process = stack.enter_context(_start(spec, confinement, progress, group, text))
         sampling = Sampling()
+        if text is not None:
+            text.cpu = lambda: so_far(process, group)
 
         @cache
         def scorer() -> Scorer:
@@ -149,6 +146,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
                 ending.facts["account"] = str(used.account)
             if text is not None:
                 _add_drawn(ending.facts, text.end())
+            _add_stored(ending.facts, outputs)
         if ending.outcome is Outcome.completed and not cut_short:
             _judge_exit(ending, process, progress, confinement, spec)
         if ending.outcome is Outcome.completed and not cut_short and not progress.unreadable:
@@ -437,11 +435,32 @@ def _add_facts(ending: _Ending, spec: RunSpec, progress: Progress, process: Proc
 def _add_drawn(facts: dict[str, Any], drawn: Drawn) -> None:
     """What was drawn of the training text, as counted here; FLOPs follow at the run's own price for a token."""
     said = facts.get("tokens")
-    facts |= {"tokens": drawn.tokens, "tokens_here": drawn.tokens_here, "text_order": drawn.order, "text": "served"}
+    facts |= {"tokens": drawn.tokens, "tokens_here": drawn.tokens_here, "draws": drawn.draws, "text_order": drawn.order}
+    facts["text"] = "served"
+    if drawn.cpu_before is not None:
+        facts["cpu_seconds_before"] = drawn.cpu_before
+    facts.pop("tokens_per_second", None)
+    if drawn.seconds > 0:
+        facts["tokens_per_second"] = round(drawn.tokens_here / drawn.seconds, 1)
     if is_number(said):
         facts["tokens_said"] = said
         if is_number(flops := facts.get("flops")) and 0 < said < drawn.tokens:
             facts["flops"] = flops * drawn.tokens / said
+
+
+def _add_stored(facts: dict[str, Any], outputs: Outputs) -> None:
+    """How many numbers the checkpoint holds, parameters and buffers alike, and their size, by its header."""
+    try:
+        fd = outputs.open(CHECKPOINT, CHECKPOINT_LIMIT)
+        if fd is None:
+            return
+        with os.fdopen(fd, "rb") as file:
+            stored = read_header(file.fileno())
+    except (UnsafeOutput, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return  # it is no checkpoint: the scorer says why
+    if is_number(said := facts.get("parameters")):
+        facts["parameters_said"] = said
+    facts |= {"parameters": stored.values, "checkpoint_bytes": stored.bytes}
 
 
 def _score(

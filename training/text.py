@@ -14,7 +14,8 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -43,6 +44,9 @@ class Drawn:
 
     tokens: int  # targets: a window of n + 1 bytes has n
     tokens_here: int  # of them in this attempt; others were drawn by the attempts that it resumed
+    draws: int  # requests, of this attempt
+    seconds: float  # from its first draw to its last answer
+    cpu_before: float | None  # processor seconds of the run up to its first draw
     order: str  # a hash of every byte handed out by this attempt, in its order
 
 
@@ -91,13 +95,17 @@ class TextServer:
     """Serves one run from a thread of its own. A context manager: leaving it ends the thread.
 
     `theirs` is the descriptor that the run inherits; close it with `handed_over` once the run has it. `kept` is a file, out of
-    the run's reach, for what an attempt needs to go on where a lost one saved; None: nothing is kept.
+    the run's reach, for what an attempt needs to go on where a lost one saved; None: nothing is kept. `cpu` tells the processor
+    seconds that the run used so far, where that is set.
     Raises OSError, ValueError or KeyError where the text cannot be read.
     """
 
     def __init__(self, data: Path, seed: int, kept: Path | None) -> None:
         self.text, self.kept = Text(data, seed), kept
         self.tokens = self.before = 0
+        self.draws, self.first, self.last = 0, 0.0, 0.0
+        self.cpu: Callable[[], float] | None = None
+        self.cpu_before: float | None = None
         self.order = hashlib.sha256()
         self.states: dict[str, Any] = json.loads(kept.read_text()) if kept is not None and kept.is_file() else {}
         self.may_go_back = bool(self.states)
@@ -127,7 +135,8 @@ class TextServer:
         except OSError:
             logger.debug("the run had closed the socket")
         self.thread.join()
-        return Drawn(self.tokens, self.tokens - self.before, self.order.hexdigest())
+        seconds, order = self.last - self.first, self.order.hexdigest()
+        return Drawn(self.tokens, self.tokens - self.before, self.draws, seconds, self.cpu_before, order)
 
     def _serve(self) -> None:
         try:
@@ -146,9 +155,13 @@ class TextServer:
     def _answer(self, what: bytes, first: int, second: int) -> bytes:
         if what == DRAW:
             self.may_go_back = False
+            if self.cpu is not None and self.cpu_before is None:
+                self.cpu_before = round(self.cpu(), 3)
             windows = self.text.draw(first, second)
             self.tokens += first * max(second - 1, 1)
             self.order.update(windows)
+            self.draws, self.last = self.draws + 1, time.monotonic()
+            self.first = self.first or self.last
             return windows
         if what == MIXTURE:
             if first > MIXTURE_LIMIT:

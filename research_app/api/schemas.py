@@ -142,6 +142,7 @@ class RunOut(Schema):
     train_seconds: float | None
     device_seconds: float = Field(description="Of all its attempts, on all its devices")
     facts: dict[str, float | int | str]
+    said_by_the_run: list[str] = Field(description="Facts that only the run itself knows; the others were measured outside it")
     left_out: list[str] = Field(description="How many of its values were not kept, and by which limit")
 
 

@@ -16,6 +16,7 @@ from research_app.loop.runs import NOTHING, costs_of
 from research_app.models import Candidate, Evidence, PatchSet, Project, Run
 from research_app.models.run import arrays_of
 from research_app.web.curves import View, kept
+from training.said import said_by_run
 
 MOST_POINTS = 1000
 
@@ -124,14 +125,20 @@ def run(row: Run, noise: Noise | None) -> schemas.RunOut:
         finished_at=row.finished_at,
         train_seconds=row.train_seconds,
         device_seconds=round(row.device_seconds, 1),
-        facts={name: value for name, value in row.facts.items() if name in TOLD_FACTS and isinstance(value, int | float | str)},
+        facts=(facts := told_facts(row)),
+        said_by_the_run=[name for name in facts if said_by_run(row.facts, name)],
         left_out=[f"{count} {why}" for why, count in dict(row.facts.get("left_out") or {}).items()],
     )
 
 
+def told_facts(row: Run) -> dict[str, float | int | str]:
+    """The facts of a run that agents see."""
+    return {name: value for name, value in row.facts.items() if name in TOLD_FACTS and isinstance(value, int | float | str)}
+
+
 TOLD_FACTS = frozenset(
     ("parameters", "layers", "width", "heads", "steps", "tokens", "flops", "flops_per_token", "tokens_per_second")
-) | {"peak_memory_bytes", "startup_seconds", "loop_seconds"}
+) | {"peak_memory_bytes", "startup_seconds", "loop_seconds", "cpu_seconds", "account", "checkpoint_bytes"}
 """Facts of a run that agents see: of the model and the training, nothing of the scoring."""
 
 

@@ -26,6 +26,7 @@ from research_app.models import (
     RunLog,
     Series,
     State,
+    Widening,
 )
 from research_app.models.seal import Sealed, altered
 
@@ -119,6 +120,7 @@ TABLES = (
         ("project__slug",),
     ),
     Table(Comment, "comment", **_in_candidate("thread__candidate__")),
+    Table(Widening, "widening", **_in_candidate("candidate__")),
 )
 
 

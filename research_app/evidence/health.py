@@ -36,6 +36,8 @@ Rule = Literal[
     "overspent",
     "implausible",
     "risk flag",
+    "envelope",
+    "costly",
 ]
 
 BUDGET_TOLERANCE = 0.02
@@ -96,12 +98,15 @@ def check(
     lower_is_better: bool = True,
     plausible_gain: float = PLAUSIBLE_GAIN,
     cleared: bool = False,
+    beyond: Sequence[str] = (),
+    costly: Sequence[str] = (),
 ) -> Health:
     """All health rules over the runs of both arms.
 
     `probes` says for each probe (causality, normalisation, determinism) whether it passed; `risk_flags` are sentences
     about risky edits; `plausible_gain` is the largest gain, as a share of the baseline's score, that is believed
-    without a person; `cleared` says that a person has cleared the quarantine.
+    without a person; `cleared` says that a person has cleared the quarantine. `beyond` are sentences about what the candidate
+    used beyond the envelope, `costly` about what it used within it, but so much that a person should judge a gain.
     """
     invalid = [
         *_too_few(baseline, candidate),
@@ -111,9 +116,11 @@ def check(
         *(Finding("probe", f"the {name} probe failed") for name, passed in (probes or {}).items() if not passed),
         *(Finding("protected files", f"the protected file {path} was changed") for path in protected_changed),
         *_overspent(baseline, candidate),
+        *(Finding("envelope", sentence) for sentence in beyond),
     ]
     gain = _gain(baseline, candidate, lower_is_better)
     doubts = _doubts(gain, risk_flags, plausible_gain)
+    doubts += [Finding("costly", f"a gain comes with more work: {sentence}") for sentence in costly if gain and gain > 0]
     if invalid:
         return Health("invalid", (*invalid, *doubts))
     return Health("quarantined" if doubts and not cleared else "healthy", tuple(doubts))

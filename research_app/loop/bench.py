@@ -28,6 +28,7 @@ from research_app.models import BaselineVersion, Candidate, Project
 from research_app.repository import PatchError, RepositoryError, matches
 from research_app.repository.edits import apply_edits
 from training.runner import run_training
+from training.said import SAID, said_by_run
 from training.sandbox import Level, NoSandbox
 from training.sandbox.scratch import remove
 from training.spec import GIB, KIB, Outcome, RunResult, RunSpec, Scored
@@ -160,7 +161,8 @@ class ProjectBench:
         for key, words in FACTS.items():
             before = _number(fmean(found)) if (found := [r.facts[key] for r in bank if key in r.facts]) else "unknown"
             if key in result.facts:
-                facts.append((words, before, _number(result.facts[key])))
+                said = f" ({SAID})" if said_by_run(result.facts, key) else ""
+                facts.append((words + said, before, _number(result.facts[key])))
         outcome, reason = str(result.outcome), result.reason
         if result.outcome == Outcome.timed_out:
             outcome, reason = "ran to its time limit", "It was stopped there without having failed."

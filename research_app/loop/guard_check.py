@@ -1,7 +1,7 @@
 """Guard check: what a candidate makes worse while it improves the score, from the runs of both arms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
 
@@ -10,11 +10,13 @@ from research_app.evidence.guards import Guard, GuardResult, SourceReport, check
 from research_app.loop.arms import Arms
 from research_app.loop.same_minutes import BENT, SameMinutes
 from research_app.models import Project, Run
+from training.said import SAID, said_by_run
 
 GUARD_FACTS = {
     "peak_memory": ("peak_memory_bytes", True),
     "tokens_per_second": ("tokens_per_second", False),
     "parameters": ("parameters", True),
+    "checkpoint": ("checkpoint_bytes", True),
     "flops_per_token": ("flops_per_token", True),
 }
 
@@ -31,7 +33,9 @@ def guards_of(project: Project, arms: Arms, same: SameMinutes) -> list[GuardResu
         values = [positive_facts(arm, fact) for arm in compared]
         if any(len(known) < len(arm) for known, arm in zip(values, compared, strict=True)):
             continue
-        rows.append(not_compared(guard, same.why_not) if bent and same.why_not else check_guard(guard, *values))
+        row = not_compared(guard, same.why_not) if bent and same.why_not else check_guard(guard, *values)
+        said = any(said_by_run(run.facts, fact) for run in (*arms.baseline, *arms.candidate))
+        rows.append(replace(row, note="; ".join(filter(None, (row.note, SAID)))) if said else row)
     return rows
 
 

@@ -25,6 +25,9 @@ class SameMinutes:
     baseline: Sequence[Run] = ()
     candidate: Sequence[Run] = ()
     why_not: str = ""
+    near: Sequence[Run] = ()
+    """The baseline's runs of the same minutes, also where the processor was shared differently: that bends speed, and hardly
+    the processor time that a run takes."""
 
 
 Kinds = Mapping[int, tuple[str, int, str]]
@@ -43,8 +46,8 @@ def of_same_minutes(baseline: Sequence[Run], candidate: Sequence[Run], known: Ki
     shares = share_of_processor(theirs), share_of_processor(mine)
     if shares[0] and shares[1] and not 1 / SHARE_APART <= shares[1] / shares[0] <= SHARE_APART:
         got = f"the candidate's runs got {shares[1]:.0%} of a processor, the baseline's {shares[0]:.0%}"
-        return SameMinutes(why_not=f"not comparable: the machine was busy, {got}")
-    return SameMinutes(theirs, mine)
+        return SameMinutes(why_not=f"not comparable: the machine was busy, {got}", near=theirs)
+    return SameMinutes(theirs, mine, near=theirs)
 
 
 def baseline_beside(candidate: Sequence[Run]) -> list[Run]:

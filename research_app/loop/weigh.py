@@ -9,6 +9,7 @@ from typing import Any
 from research_app.evidence.apart import places_apart
 from research_app.evidence.difference import Difference, Direction, from_estimate, in_words
 from research_app.evidence.digits import Gain, in_sigma, number, p_value
+from research_app.evidence.envelope import Measured
 from research_app.evidence.errors import BadScore, EvidenceError, require_finite
 from research_app.evidence.guards import failed_guards
 from research_app.evidence.health import Health, RunFacts, check
@@ -18,6 +19,7 @@ from research_app.evidence.pooling import NAMED, scatter_apart
 from research_app.evidence.savings import fit_loss_curve, time_saved
 from research_app.ladder import SMALLEST
 from research_app.loop.arms import Arms
+from research_app.loop.envelope_check import beyond, costly, envelope_of
 from research_app.loop.examine import claims_of, with_findings
 from research_app.loop.guard_check import guards_of, positive_facts, sources_of, told_sources
 from research_app.loop.measure import readable
@@ -114,7 +116,8 @@ def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: 
     scores, guards, sources = arms.scores(), guards_of(project, arms, same), sources_of(project, arms)
     for name, read in zip(("baseline", "candidate"), scores, strict=True):
         require_finite(read, name)
-    health = health_of(patch_set, arms)
+    measured = envelope_of(patch_set, arms, same)
+    health = health_of(patch_set, arms, measured)
     return Evidence(
         patch_set=patch_set,
         scale=scale,
@@ -135,6 +138,7 @@ def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: 
             "health": with_findings(health, [*arms.baseline, *arms.candidate]),
             "contradictions": claims_of(candidate, arms.baseline[0], arms.candidate[0], same),
             "guards": [asdict(row) for row in guards],
+            "envelope": [told_quantity(row) for row in measured],
             "sources": told_sources(sources),
             "failed_guards": [asdict(failed) for failed in failed_guards(guards, sources)],
             "tried": tried_since_landing(candidate),
@@ -221,7 +225,12 @@ def told_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def health_of(patch_set: PatchSet, arms: Arms) -> Health:
+def told_quantity(row: Measured) -> dict[str, Any]:
+    """One quantity of the envelope as evidence keeps it."""
+    return {"quantity": row.quantity, "times": row.times, "allowed": row.allowed, "sentence": row.sentence}
+
+
+def health_of(patch_set: PatchSet, arms: Arms, measured: Sequence[Measured]) -> Health:
     """All health rules over both arms."""
     project = patch_set.candidate.project
     probes: dict[str, bool] = {}
@@ -236,6 +245,8 @@ def health_of(patch_set: PatchSet, arms: Arms) -> Health:
         risk_flags=flags,
         lower_is_better=project.sign > 0,
         plausible_gain=project.file.policy.plausible_gain,
+        beyond=beyond(measured),
+        costly=costly(measured),
     )
 
 

@@ -28,6 +28,7 @@ from research_app.models.stack import CheckState, StackCell, StackCheck
 from research_app.models.task_lease import TaskLease
 from research_app.models.token import KeptAnswer, Scope, Token
 from research_app.models.turn import Turn, TurnState
+from research_app.models.widening import Widening
 
 __all__ = [
     "Author",
@@ -94,4 +95,5 @@ __all__ = [
     "Utterance",
     "Verdict",
     "ViewedFile",
+    "Widening",
 ]

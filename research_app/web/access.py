@@ -79,6 +79,18 @@ def reviewer(view: View) -> View:
     return checked
 
 
+def approver(view: View) -> View:
+    """A person who may let a candidate use more than the envelope allows."""
+
+    @researcher
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        _require(access.may_widen(request.user), "You may not widen it. Ask an administrator for the role “approver”.")
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
 def _require(allowed: bool, otherwise: str) -> None:
     if not allowed:
         raise PermissionDenied(otherwise)

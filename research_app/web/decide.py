@@ -1,4 +1,4 @@
-"""Approve, reject, ask for changes, undo, reopen: a researcher's click. The answer is the decision bar as it stands then."""
+"""Approve, reject, ask for changes, undo, reopen, widen: a researcher's click, answered by the decision bar as it is then."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,14 @@ from django.views.decorators.http import require_POST
 from agent.diff import parse_diff
 from research_app.loop import review
 from research_app.loop import revise as revise_step
+from research_app.loop import widen as widen_step
 from research_app.loop.check import CheckFailed
 from research_app.loop.review import ReviewRefused, Seen, StalePage
 from research_app.loop.revise import RevisionRefused
 from research_app.models import Candidate, Gate, StageMoved
 from research_app.repository import RepositoryError
 from research_app.web import live
-from research_app.web.access import get_candidate, get_project, operator, require_vote, reviewer
+from research_app.web.access import approver, get_candidate, get_project, operator, require_vote, reviewer
 from research_app.web.asked import whole
 from research_app.web.candidate import FRAGMENTS, context_of
 
@@ -64,6 +65,21 @@ def undo(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 def reopen(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Bring a discarded candidate back to the gate."""
     return _decide(request, slug, number, review.reopen)
+
+
+@approver
+@require_POST
+def widen(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Let the candidate use more than the envelope allows, and have it judged again."""
+
+    def act(shown: Candidate, user: User, reason: str) -> None:
+        try:
+            times = float(request.POST.get("times", "").replace(",", "."))
+        except ValueError:
+            raise ReviewRefused("How many times what the baseline uses? Write a number, such as 1.8.") from None
+        widen_step.widen(shown, user, times, reason)
+
+    return _decide(request, slug, number, act)
 
 
 @operator

@@ -5,10 +5,11 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from research_app.access import may_operate, may_review, may_vote
+from research_app.access import may_operate, may_review, may_vote, may_widen
 from research_app.loop.review import Seen, blocking, withdrawable
 from research_app.loop.revise import REVISABLE, next_number
 from research_app.loop.votes import Tally, gate_of, may_not_vote, tally
+from research_app.loop.widen import suggested, widenable
 from research_app.models import Candidate, Decision, Gate, Kind, Landing, Stage
 from research_app.models.candidate import REOPENABLE, TO_ANSWER
 from research_app.models.landing import ACTIVE
@@ -31,6 +32,7 @@ def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | 
     why_not = may_not_vote(user, shown, gate) if gate else ""
     closed_by = [] if gate else blocking(shown)
     mine = withdrawable(shown, user)
+    beyond = widenable(shown)
     reopenable = shown.stage in REOPENABLE and shown.evidence is not None
     return {
         "seen": seen,
@@ -48,6 +50,9 @@ def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | 
         "closed_by": closed_by,
         "undo": mine,
         "undo_of": undo_words(mine.decision) if mine else "",
+        "beyond_envelope": beyond,
+        "may_widen": beyond and may_widen(user),
+        "suggested_times": suggested(shown) if beyond else None,
         "may_reopen": reopenable and mine is None and may_operate(user) and not closed_by,
         "may_revise": shown.stage in REVISABLE and shown.kind == Kind.CHANGE and may_operate(user),
         "next_patch_set": next_number(shown) if shown.stage in TO_ANSWER else None,

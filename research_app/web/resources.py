@@ -9,6 +9,7 @@ from research_app.evidence.averages import mean
 from research_app.loop.same_minutes import BENT, of_same_minutes
 from research_app.models import PatchSet, Run
 from research_app.web import figures
+from training.said import said_by_run
 
 MAX_VALUE = 40  # characters of a constant's text
 FACTS = (  # key, words, how it is written
@@ -20,6 +21,9 @@ FACTS = (  # key, words, how it is written
     ("tokens", "tokens seen", figures.quantity),
     ("steps", "steps", figures.quantity),
     ("flops", "training FLOPs", figures.quantity),
+    ("checkpoint_bytes", "checkpoint", figures.size),
+    ("cpu_seconds", "processor time", figures.seconds),
+    ("account", "account kept by", figures.quantity),
     ("peak_memory_bytes", "peak memory", figures.size),
     ("device_peak_memory_bytes", "peak device memory", figures.size),
     ("tokens_per_second", "tokens/s", figures.quantity),
@@ -37,6 +41,7 @@ class Fact:
     change: str
     same: bool
     note: str = ""
+    said: bool = False  # by the runs themselves: nobody else knows it
 
 
 def facts_table(bank: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
@@ -49,14 +54,14 @@ def facts_table(bank: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
         before, after = mean_fact(arms[0], key), mean_fact(arms[1], key)
         if before is None or after is None:
             continue
+        said = any(said_by_run(run.facts, key) for run in (*bank, *mine) if key in run.facts)
         if key in BENT and beside.why_not:
-            table.append(Fact(words, written(before), written(after), "not comparable", True, beside.why_not))
+            table.append(Fact(words, written(before), written(after), "not comparable", True, beside.why_not, said))
             continue
         relative = (after - before) / before if before else 0.0
         same = abs(relative) < 0.0005
-        table.append(
-            Fact(words, written(before), written(after), "same" if same else figures.percent(relative, signed=True), same)
-        )
+        change = "same" if same else figures.percent(relative, signed=True)
+        table.append(Fact(words, written(before), written(after), change, same, said=said))
     return table
 
 

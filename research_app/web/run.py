@@ -1,6 +1,7 @@
 """/projects/<slug>/runs/<id>/ : one training run."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -11,6 +12,7 @@ from research_app.web import figures, findings, live
 from research_app.web.access import get_run, researcher
 from research_app.web.candidate import chart_version
 from research_app.web.resources import FACTS
+from training.said import said_by_run
 
 FRAGMENTS = {
     "run-head": "run/_head.html",
@@ -54,11 +56,21 @@ def log(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     return response
 
 
-def facts_of(shown: Run) -> list[tuple[str, str]]:
-    """Measured facts in words, known ones first and the rest as they came."""
-    measured = {key: value for key, value in shown.facts.items() if key not in SHOWN_APART}
-    known = [(words, _fact(measured.pop(key), written)) for key, words, written in FACTS if key in measured]
-    return known + [(key.replace("_", " "), _fact(value, figures.quantity)) for key, value in sorted(measured.items())]
+@dataclass(frozen=True)
+class Fact:
+    """A fact of a run in words; `said`: only the run itself knows it."""
+
+    words: str
+    value: str
+    said: bool
+
+
+def facts_of(shown: Run) -> list[Fact]:
+    """Facts in words, known ones first and the rest as they came."""
+    rest = {key: value for key, value in shown.facts.items() if key not in SHOWN_APART}
+    known = [(key, words, _fact(rest.pop(key), written)) for key, words, written in FACTS if key in rest]
+    more = [(key, key.replace("_", " "), _fact(value, figures.quantity)) for key, value in sorted(rest.items())]
+    return [Fact(words, value, said_by_run(shown.facts, key)) for key, words, value in (*known, *more)]
 
 
 def _fact(value: object, written: Callable[[float], str]) -> str:

@@ -34,6 +34,8 @@ CHECKS: Mapping[str, str] = {  # rule of evidence/health.py → what holds where
     "overspent": "budget kept",
     "implausible": "gain is plausible",
     "risk flag": "no gain with a risky edit",
+    "envelope": "work within the baseline's envelope",
+    "costly": "no gain bought with much more work",
     DETECTORS: "no detector calls a run invalid",
 }
 GUARD_KEYS = ("metric", "baseline", "candidate", "change", "margin", "status")  # without which nothing can be said of it
@@ -85,6 +87,7 @@ class Health:
         made = {
             PROBES: any(run.facts.get("probes") for run in runs),
             DETECTORS: any("findings" in run.facts for run in runs),
+            **dict.fromkeys(("envelope", "costly"), bool(evidence.numbers.get("envelope"))),
         }
         checks = [
             Check(words, False if rule in failed else True if made.get(rule, True) else None) for rule, words in CHECKS.items()

@@ -143,6 +143,7 @@ KNOWN: Mapping[str, Known] = {
     "request-changes": Known(C, POST, form_on=("candidate",)),
     "undo": Known(C, POST, form_on=("candidate",)),
     "reopen": Known(C, POST, form_on=("candidate",)),
+    "widen": Known(C, POST, form_on=("candidate",)),
     "scale-up": Known(C),
     "stop-scale-up": Known(C, POST, form_on=("scale-up",)),
     "climb-on": Known(C, POST, form_on=("scale-up",)),

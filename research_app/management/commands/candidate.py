@@ -1,4 +1,4 @@
-"""`manage.py candidate submit|revise|show|retry`"""
+"""`manage.py candidate submit|revise|widen|show|retry`"""
 
 import getpass
 import json
@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
@@ -15,7 +16,9 @@ from django.forms.models import model_to_dict
 from agent.proposal import CATEGORIES
 from research_app.loop.check import CheckFailed, submit
 from research_app.loop.reconcile import retry
+from research_app.loop.review import ReviewRefused
 from research_app.loop.revise import RevisionRefused, next_number, revise
+from research_app.loop.widen import widen
 from research_app.management.base import SignoffCommand
 from research_app.management.commands.project import find_project
 from research_app.models import Candidate, Event, Run, StageMoved
@@ -42,6 +45,12 @@ class Command(SignoffCommand):
         )
         revising.add_argument("--message", default="", help="what changed since the last patch set")
         revising.add_argument("--author", default=getpass.getuser())
+        widening = verbs.add_parser("widen", help="let one candidate use more than the envelope allows, and judge it again")
+        widening.add_argument("project")
+        widening.add_argument("number", type=int)
+        widening.add_argument("--times", type=float, required=True, help="times what the baseline uses, such as 1.8")
+        widening.add_argument("--reason", required=True)
+        widening.add_argument("--by", required=True, metavar="USER", help="a person with the role approver")
         for verb, words in (
             ("show", "everything known of a candidate"),
             ("retry", "try again after a machine's trouble"),
@@ -78,6 +87,17 @@ class Command(SignoffCommand):
         except (RevisionRefused, CheckFailed, RepositoryError, StageMoved) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{candidate} gets patch set {next_number(candidate)}; votes given before are void.")
+
+    def widen(self, options: dict[str, Any]) -> None:
+        candidate = self.find(options)
+        try:
+            person = User.objects.get(username=options["by"], is_active=True)
+            widen(candidate, person, options["times"], options["reason"])
+        except User.DoesNotExist:
+            raise CommandError(f"There is no active account {options['by']}; `manage.py person list` shows them.") from None
+        except (ReviewRefused, StageMoved) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{candidate} may use {options['times']:g} times what the baseline uses, and is judged again.")
 
     def find(self, options: dict[str, Any]) -> Candidate:
         project = find_project(options["project"])

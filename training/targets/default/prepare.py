@@ -353,7 +353,7 @@ class ServedText:
 
     def __init__(self, fd: int, data: Path) -> None:
         self.fd = fd
-        self.sources = [s["name"] for s in read_index(data / "train")["sources"]]
+        self.sources = {s["name"]: range(s["bytes"]) for s in read_index(data / "train")["sources"]}  # for their lengths
         self.data_hash = (data / "data_hash").read_text().strip()
         self.mixture: dict[str, float] = {}
         self.tokens = 0  # drawn so far by everybody, as it is told with each answer

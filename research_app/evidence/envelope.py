@@ -1,0 +1,152 @@
+"""The envelope: what a candidate's runs may use beside the baseline's, by figures that no run states itself.
+
+Both arms spend the same counted budget. So processor time (on a GPU device time and energy), memory and, where time is the
+budget, the time of the whole command may differ by what code costs, and no more: work that nobody counted shows here, wherever
+and however it was done. Widths come from measured spread (docs/detectors.md). Beyond them evidence is invalid; a person may
+widen the envelope of one candidate. Below, but costly, a gain is in quarantine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from research_app.evidence.digits import number
+
+RUN_WIDTH = 1.8  # times the baseline's, of one run
+ARM_WIDTH = 1.6  # of the mean of several runs, on which the machine's load averages out
+DOUBT = 1.25  # of that mean: a gain that costs so much more is for a person to judge
+MOST_DRAWS = 1.5  # times as wide at most, where the text was drawn in more and smaller batches: each step has its own cost
+CPU_SLACK = 0.5  # seconds: what starting Python and reading its libraries varies by
+OTHER_MINUTES = 1.25  # times as wide, where no run of the baseline was measured in the same minutes
+ENOUGH = 3  # runs of an arm
+MEMORY_WIDTH, MEMORY_SLACK = 1.5, 128 << 20  # times, and bytes that are nothing beside what PyTorch takes
+WALL_SHARE, WALL_SLACK = 0.05, 2.0  # of a budget of time, and seconds: what a command may take longer in all
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one run used, as measured outside. None: not measured on its machine. `share`: of its budget, what this attempt
+    spent, by count."""
+
+    cpu_seconds: float | None
+    device_seconds: float | None
+    energy: float | None  # joules
+    memory: float | None  # bytes
+    wall_seconds: float | None
+    share: float = 1.0
+    draws: float | None = None  # requests for text
+    startup: float | None = None  # of `cpu_seconds`, what went before the first text was drawn
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One quantity beside the baseline's. `times` the baseline's; beyond `allowed` the arms cannot be compared."""
+
+    quantity: str
+    times: float
+    allowed: float
+    doubtful: float  # from here on a gain needs a person
+    sentence: str
+
+    @property
+    def beyond(self) -> bool:
+        return self.times > self.allowed
+
+
+CPU = "processor time"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A figure that is compared, in the words of a sentence; `widths` of a single run, of several, and of a doubt."""
+
+    words: str
+    of: Callable[[Spent], float | None]
+    written: Callable[[float], str]
+    widths: tuple[float, float, float] = (RUN_WIDTH, ARM_WIDTH, DOUBT)
+    per_work: bool = True
+    slack: float = 0.0
+
+
+def _seconds(value: float) -> str:
+    return f"{number(value)} s"
+
+
+QUANTITIES = (
+    Quantity(CPU, lambda run: run.cpu_seconds, _seconds, slack=CPU_SLACK),
+    Quantity("device time", lambda run: run.device_seconds, _seconds),
+    Quantity("energy of the device", lambda run: run.energy, lambda value: f"{number(value)} J"),
+    Quantity(
+        "peak memory", lambda run: run.memory, lambda value: f"{value / 2**20:,.0f} MiB",
+        widths=(MEMORY_WIDTH, MEMORY_WIDTH, math.inf), per_work=False, slack=MEMORY_SLACK,
+    ),
+)  # fmt: skip
+
+
+def envelope(
+    baseline: Sequence[Spent],
+    candidate: Sequence[Spent],
+    *,
+    same_minutes: bool,
+    widened: float = 1.0,
+    wall_budget: float | None = None,
+) -> list[Measured]:
+    """Every quantity that both arms have, beside what is allowed.
+
+    `same_minutes`: the baseline's runs ran beside the candidate's, under the same load. `widened`: times the baseline's that a
+    person allowed for this candidate. `wall_budget`: seconds, where time is the budget.
+    """
+    found = [_measured(each, baseline, candidate, same_minutes, widened) for each in QUANTITIES]
+    if wall_budget is not None:
+        slack = WALL_SLACK + WALL_SHARE * wall_budget
+        wall = Quantity("time of the whole command", lambda run: run.wall_seconds, _seconds, (1.0, 1.0, math.inf), False, slack)
+        found.append(_measured(wall, baseline, candidate, same_minutes, widened))
+    return [each for each in found if each is not None]
+
+
+def _measured(
+    quantity: Quantity, baseline: Sequence[Spent], candidate: Sequence[Spent], same_minutes: bool, widened: float
+) -> Measured | None:
+    before = _usual_startup(baseline) if quantity.words == CPU else 0.0
+    theirs, mine = (_values(quantity, arm, before) for arm in (baseline, candidate))
+    if not theirs or not mine:
+        return None
+    usual, several = median(theirs), len(mine) >= ENOUGH
+    looser = 1.0 if same_minutes or not quantity.per_work else OTHER_MINUTES
+    extra = quantity.slack / usual
+    smaller = _more_draws(baseline, candidate) if quantity.per_work else 1.0
+    single, mean = (max(width * looser * smaller + extra, widened) for width in quantity.widths[:2])
+    doubtful = max(quantity.widths[2] * looser + extra, widened)
+    times, allowed, whose = max(mine) / usual, single, "in one run"
+    if several and times <= single:
+        times, allowed, whose = fmean(mine) / usual, mean, f"on the mean of {len(mine)} runs"
+    since = " from the first text on" if before else ""
+    beside = "of the same minutes" if same_minutes else "of other minutes"
+    used, theirs_used = quantity.written(times * usual), quantity.written(usual)
+    sentence = (
+        f"{quantity.words}{since} {whose} is {used}, {times:.2f} times the {theirs_used} of the baseline's runs {beside}; "
+        f"{allowed:.2f} times are allowed"
+    )
+    return Measured(quantity.words, times, allowed, doubtful if several else math.inf, sentence)
+
+
+def _usual_startup(baseline: Sequence[Spent]) -> float:
+    """Seconds before the first draw in the baseline's runs: what a candidate does there beyond them counts as its work."""
+    known = [run.startup for run in baseline if run.startup is not None]
+    return median(known) if len(known) == len(baseline) and known else 0.0
+
+
+def _more_draws(baseline: Sequence[Spent], candidate: Sequence[Spent]) -> float:
+    """How many times as often the candidate drew text, within bounds. Whoever draws in pieces to widen the envelope is still in
+    quarantine: that line does not move."""
+    theirs, mine = ([run.draws / run.share for run in arm if run.draws and run.share > 0] for arm in (baseline, candidate))
+    return min(MOST_DRAWS, max(1.0, median(mine) / median(theirs))) if theirs and mine else 1.0
+
+
+def _values(quantity: Quantity, runs: Sequence[Spent], before: float) -> list[float]:
+    """What each run used beyond `before`, per whole budget of counted work."""
+    found = [(quantity.of(run), run.share if quantity.per_work else 1.0) for run in runs]
+    return [(value - before) / share for value, share in found if value is not None and value > before and share > 0]
