@@ -13,6 +13,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from agent.parsing import parse
+
 MILLION = 1_000_000
 LINE = "opus"
 """The line of models that the service's documentation recommends to those who have no reason for another."""
@@ -102,7 +104,7 @@ def models() -> tuple[str, ...]:
     sdk = find_spec("anthropic")  # finds the package without importing it
     assert sdk is not None and sdk.origin is not None
     folder = Path(sdk.origin).parent
-    listed = ast.walk(ast.parse((folder / "types" / "model_param.py").read_text()))
+    listed = ast.walk(parse((folder / "types" / "model_param.py").read_text()))
     names = [node.value for node in listed if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     _, _, behind = (folder / "resources" / "messages" / "messages.py").read_text().partition("\nDEPRECATED_MODELS = ")
     deprecated = ast.literal_eval(behind[: behind.index("\n}") + 2])

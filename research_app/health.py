@@ -346,7 +346,8 @@ def baselines() -> Finding:
     if not found:
         return Finding("baselines", True, "all can be measured")
     said = "; ".join(f"{trouble.project.slug}: {trouble.sentence}" for trouble in found[:MOST_NAMED])
-    return Finding("baselines", False, said, found[0].mend)
+    mends = "; ".join(f"{trouble.project.slug}: {trouble.mend}" for trouble in found[:MOST_NAMED])
+    return Finding("baselines", False, said, mends if len(found) > 1 else found[0].mend)
 
 
 def orchestrator() -> Finding:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -249,5 +250,14 @@ def test_an_edit_of_a_file_that_is_no_text_is_refused_in_the_same_words(world: W
 
 def test_a_pushed_name_that_is_no_text_is_refused_by_its_bytes(world: World) -> None:
     (Path(os.fsdecode(bytes(world.clone.folder) + b"/caf\xe9.py"))).write_text("x = 1\n")
-    with pytest.raises(CommandError, match="is not UTF-8"):
+    with pytest.raises(CommandError, match=re.escape("The path 'caf\\xe9.py' is not UTF-8; rename the file.")):
         by_push(world)
+
+
+def test_a_name_that_is_no_text_in_a_patch_is_refused_by_its_bytes(world: World) -> None:
+    patch = world.folder / "change.patch"
+    name = '"{}/caf\\351.py"'
+    head = f"diff --git {name.format('a')} {name.format('b')}\nnew file mode 100644\n--- /dev/null\n+++ {name.format('b')}\n"
+    patch.write_text(f"{head}@@ -0,0 +1 @@\n+x = 1\n")
+    with pytest.raises(CommandError, match=re.escape("The path 'caf\\xe9.py' is not UTF-8; rename the file.")):
+        call_command("candidate", "submit", "--project", "demo", "--patch", str(patch), "--hypothesis", "x")

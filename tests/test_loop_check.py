@@ -46,6 +46,7 @@ BAD_PATCHES = {
     "escapes the tree": (new_file("../evil.py"), r"\.\."),
     "adds a symlink": (new_file("train2.py", "/etc/passwd\n", "120000"), "symlink|symbolic link|mode|regular"),
     "is over the size limit": (patch((TRAIN.splitlines()[0], "\n".join(f"A{i} = {i}" for i in range(3000)))), "2000|2,000"),
+    "does not compile": (patch(("LEARNING_RATE = 0.01", "return 0.01")), "does not parse: 'return' outside function"),
     "does not parse": (patch(("LEARNING_RATE = 0.01", "LEARNING_RATE = = 0.01")), "does not parse"),
     "changes only comments": (patch(("# How wide it is.", "# How broad it is.")), "comments"),
 }

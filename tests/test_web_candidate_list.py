@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from research_app.models import Candidate, Preferences, Project, Run, SavedView, Stage, State, Verdict
 from tests.factories import make_candidate, make_project, make_run, make_user
@@ -114,6 +115,19 @@ def test_the_first_and_the_last_day_that_there_are_are_days(
 ) -> None:
     with timezone.override(zone):
         assert numbers(text(client, query)) == shown
+
+
+@pytest.mark.parametrize(
+    "wrong", ["until=2026-02-30", "since=0000-01-01", "gain=much", "base=-1", "stage=lost", f"until={PAYLOAD}"]
+)
+def test_what_an_address_says_and_nobody_understands_is_said_to_narrow_nothing(
+    client: Client, three: Project, wrong: str
+) -> None:
+    page = text(client, f"{wrong}&author=claude")
+    assert numbers(page) == [1]
+    name, _, value = wrong.partition("=")
+    assert f"Not understood, so it narrows nothing: <code>{escape(f'{name} = {value}')}</code>" in page
+    assert "Not understood" not in text(client, "until=2026-02-28&gain=0.1&stage=&sort=")
 
 
 def test_an_effect_that_health_hides_matches_no_filter_of_effects(client: Client, project: Project) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
-from agent.parsing import parse
+from agent.parsing import try_to_compile
 from agent.proposal import Edit, Proposal
 from research_app.loop.attention import attempt, gave_up
 from research_app.loop.duplicates import Fingerprint, fingerprint_of, tried_before
@@ -137,7 +137,7 @@ def syntax_problem(path: str, text: str) -> str | None:
     if not path.endswith(".py"):
         return None
     try:
-        parse(text)
+        try_to_compile(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         said = error.msg if isinstance(error, SyntaxError) else str(error)

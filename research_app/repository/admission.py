@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from .change import FileChange, Limits
 from .errors import PatchError
 from .git import run_git
 from .objects import read_blob
-from .paths import path_problem
+from .paths import path_of, path_problem
 
 _KINDS: dict[str, Literal["added", "deleted"]] = {"A": "added", "D": "deleted"}  # any other status modifies
 _MODES = {"100644", "100755"}
 _ABSENT = "000000"
-_UNDECODED = re.compile("[\udc80-\udcff]")  # how Python holds bytes that are not UTF-8
 _STRANGE_MODES = {"120000": "a symbolic link", "160000": "a submodule"}
 
 
@@ -71,9 +69,7 @@ def _changed(repository: Path, base: str, tree: str) -> list[_Entry]:
     for header, path, counts in zip(headers, paths, numbers, strict=True):
         old_mode, new_mode, old_blob, new_blob, status = header[1:].split(" ")
         added, removed, _path = counts.split("\t", 2)
-        if _UNDECODED.search(path):
-            shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            raise PatchError(f"The path {shown!r} is not UTF-8; rename the file.")
+        path_of(path.encode("utf-8", "surrogateescape"))
         if problem := path_problem(path):
             raise PatchError(f"The path {path!r} {problem}.")
         if added == "-":  # git saw a NUL byte

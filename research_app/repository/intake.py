@@ -16,6 +16,7 @@ from pathlib import Path
 from .errors import PatchError
 from .git import Bounds, GitError, run_git
 from .pack import check_pack
+from .paths import path_of
 from .public import NAMESPACE
 from .store import Repository
 
@@ -80,7 +81,7 @@ def read_push(body: bytes) -> Push:
 def take(repository: Repository, commit: str, pack: bytes) -> Pushed:
     """Unpack a pushed commit beside the repository and say how it differs from the baseline that it was made from.
 
-    Raises PatchError where the pack is broken, the commit does not come from the baseline, or a file is not UTF-8 text.
+    Raises PatchError where the pack is broken, the commit does not come from the baseline, or a file or its name is not UTF-8.
     """
     if pack:
         check_pack(pack)
@@ -124,6 +125,8 @@ def _patch(beside: Path, branch: str, base: str, commit: str) -> str:
         raise PatchError(f"The push changes {len(paths):,} files; at most {MOST_FILES} are taken.")
     if (longest := max(map(len, paths), default=0)) > LONGEST_PATH:
         raise PatchError(f"The push has a file name of {longest:,} bytes; at most {LONGEST_PATH:,} are taken.")
+    for path in paths:
+        path_of(path)
     blobs = {blob for head in heads for blob in head.split(b" ")[2:4] if blob.strip(b"0")}
     named = b"".join(blob + b"\n" for blob in sorted(blobs))
     sizes = run_git("cat-file", "--batch-check=%(objectsize)", repository=beside, stdin=named, bounds=LOOKING).stdout.split(

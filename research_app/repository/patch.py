@@ -13,7 +13,7 @@ from .change import Limits
 from .errors import PatchError
 from .git import GitError, run_git
 from .line_ends import Read, fitted
-from .paths import path_problem
+from .paths import path_of, path_problem
 
 _UNDECODED = re.compile("[\udc80-\udcff]")  # how Python holds bytes that are not UTF-8
 
@@ -71,15 +71,16 @@ def _check_headers(repository: Path, data: bytes, strip: str, limits: Limits) ->
         ).stdout
     except GitError as error:
         raise PatchError(_why_not(error.errors)) from None
-    entries = [entry.split("\t", 2) for entry in listing.decode("utf-8", "backslashreplace").split("\0")[:-1]]
+    entries = [entry.split(b"\t", 2) for entry in listing.split(b"\0")[:-1]]
     if not entries:
         raise PatchError("The patch holds no change: give a unified diff, as `git diff` prints it.")
     if len(entries) > limits.max_files:
         raise PatchError(f"The patch names {len(entries)} files; at most {limits.max_files} are taken.")
-    for added, _removed, path in entries:
+    for added, _removed, name in entries:
+        path = path_of(name)
         if problem := path_problem(path):
             raise PatchError(f"The path {path!r} {problem}.")
-        if added == "-":
+        if added == b"-":
             raise PatchError(f"{path} is not UTF-8 text; only text files can be changed. The patch of it is binary.")
     lines = sum(int(added) + int(removed) for added, removed, _path in entries)
     if lines > limits.max_changed_lines:

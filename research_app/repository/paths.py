@@ -8,12 +8,21 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from .change import Change
+from .errors import PatchError
 
 MAX_PATH_BYTES = 400
 MAX_NAME_BYTES = 200
 
 _UNPRINTABLE = {"Cc": "a control character", "Cf": "an invisible format character", "Cs": "half a character"}
 _UNPRINTABLE |= {"Zl": "a line separator", "Zp": "a paragraph separator", "Cn": "an unassigned character"}
+
+
+def path_of(name: bytes) -> str:
+    """A path as text, from git's bytes. Raises PatchError where they are not UTF-8."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise PatchError(f"The path '{name.decode('utf-8', 'backslashreplace')}' is not UTF-8; rename the file.") from None
 
 
 def path_problem(path: str) -> str | None:

@@ -17,7 +17,7 @@ from research_app.models import BaselineVersion, Candidate, Conversation, Event,
 from research_app.models.event import EventQuerySet
 from research_app.web import live
 from research_app.web.access import researcher
-from research_app.web.fields import Day
+from research_app.web.fields import Day, Filters
 
 PAGE_SIZE = 100
 MOST_NAMES = 200  # of people, that the field for who offers
@@ -26,7 +26,7 @@ WHAT = r"baseline |version |run "
 ABOUT = re.compile(rf"(?:(?!{WHAT})(?P<slug>[\w-]+)[/ ])?(?P<what>c-?|{WHAT})?(?P<number>\d{{1,9}})", re.IGNORECASE)
 
 
-class Filters(forms.Form):
+class EventFilters(Filters):
     """What the address may say. A value that makes no sense is left out, never an error page."""
 
     project = forms.ChoiceField(required=False)
@@ -118,7 +118,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     """Events with filters; everything in the address. A constant number of queries, none of which counts the log."""
     projects = list(Project.objects.order_by("slug"))
     kinds = list(Event.objects.order_by("kind").values_list("kind", flat=True).distinct())
-    form = Filters(request.GET, projects, kinds)
+    form = EventFilters(request.GET, projects, kinds)
     events = list(form.found()[: PAGE_SIZE + 1])
     more, events = len(events) > PAGE_SIZE, events[:PAGE_SIZE]
     addresses = addresses_of(events)

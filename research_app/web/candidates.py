@@ -23,7 +23,7 @@ from research_app.web import columns, live
 from research_app.web.access import get_project, researcher
 from research_app.web.columns import DEFAULT_ORDER, ORDERS, SAVED
 from research_app.web.effects import rows
-from research_app.web.fields import Day
+from research_app.web.fields import Day, Filters
 
 PAGE_SIZE = 50
 MOST_CONSTANTS = 200  # to choose from
@@ -47,7 +47,7 @@ AWAY: Mapping[str, str] = {"": "hide archived", "too": "show archived", "only": 
 MORE = ("constant", "effect", "gain", "since", "until", "kind", "base", "archived")  # filters that are folded away
 
 
-class FilterForm(forms.Form):
+class FilterForm(Filters):
     """What the address may say. A value that is not on offer is left out, never an error page."""
 
     q = forms.CharField(required=False, max_length=200, strip=True)
