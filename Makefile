@@ -1,6 +1,7 @@
 # make up      set everything up and start it (PORT=8000, SIGNOFF_HOME=var)
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
 # make test-faults, make test-escape    the long suites: killed processes and every idea trained, attempts to get out
+# make test-cheats                      a corpus of cheats and the honest ideas beside it, from submission to verdict (20 minutes)
 # make test-crash                       kill -9 all through a landing, 20 times around each commit, on both databases (an hour)
 # make bench-policy                     the error rates of the decision policy, simulated, also where somebody tries to move sigma
 # make bench-stacks                     how often the advice of a stack check is wrong, simulated
@@ -15,7 +16,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: screenshots first-hour walk up test test-postgresql test-faults test-crash test-escape bench-policy bench-stacks bench-curves bench-decisions check format doctor
+.PHONY: screenshots first-hour walk up test test-postgresql test-faults test-crash test-escape test-cheats bench-policy bench-stacks bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -84,6 +85,10 @@ test-crash:
 test-escape:
 	$(call install,requirements-dev.txt)
 	$(RUN) -m tests.escape $(ARGS)
+
+test-cheats:
+	$(call install,requirements-dev.txt)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m tests.cheats $(ARGS)
 
 bench-decisions:
 	$(call install,requirements-dev.txt)

@@ -55,7 +55,7 @@ def main() -> None:
     from research_app import set_up
 
     begun = time.monotonic()
-    with set_up.hold_home("a benchmark"):
+    with set_up.hold_home():
         project = decide_and_measure(chosen.aa, chosen.seeds, chosen.seed)
         sys.exit(report(project, time.monotonic() - begun))
 

@@ -54,7 +54,7 @@ def main() -> None:
     from research_app import set_up
 
     begun = time.monotonic()
-    with set_up.hold_home("a benchmark"):
+    with set_up.hold_home():
         project = prepare(chosen.seed)
         for wanted in shared_out(chosen.experiments, chosen.rounds):
             research(project, chosen.proposers.split(","), wanted)

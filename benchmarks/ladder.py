@@ -50,7 +50,7 @@ def main() -> None:
     from research_app import set_up
 
     begun = time.monotonic()
-    with set_up.hold_home("a benchmark"):
+    with set_up.hold_home():
         project = prepare(chosen.seed)
         for name, patch in patches.items():
             enter(project, name, patch)

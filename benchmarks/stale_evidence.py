@@ -43,7 +43,7 @@ def main() -> None:
     from research_app import set_up
 
     begun = time.monotonic()
-    with set_up.hold_home("a benchmark"):
+    with set_up.hold_home():
         set_up.migrate()
         project = prepared(chosen.budget, chosen.seed)
         work_off()
