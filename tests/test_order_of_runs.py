@@ -136,6 +136,19 @@ def test_runs_at_other_budgets_move_up_again_with_the_next_confirmation(project:
     assert {run.priority for run in curves.all()} == {Priority.CONFIRM}, "whoever asked for them"
 
 
+def test_runs_at_other_budgets_go_before_first_runs_while_a_candidate_may_come_to_need_them(
+    project: Project, device: Device
+) -> None:
+    candidate = make_candidate(project, stage=Stage.REPLICATING)
+    screen = waiting(project.tip(), Purpose.SCREEN, candidate.patch_set)
+    ensure_curve(project.tip(), Priority.LIKELY)
+    replication = waiting(project.tip(), Purpose.REPLICATE, candidate.patch_set)
+    rank_curves()
+    begun = order(device)
+    assert begun[0] == replication and begun[-1] == screen
+    assert [run.purpose for run in begun[1:-1]] == [Purpose.CURVE] * len(CURVE_SHARES)
+
+
 def test_reference_runs_for_one_replication_do_not_go_before_a_confirmation(project: Project, device: Device) -> None:
     ensure_bank(project.tip(), 6)
     confirming(project)

@@ -161,8 +161,7 @@ def go_on(
             request_run(project, patch_set.base, patch_set, purpose, seed)
             if purpose == Purpose.CONFIRM:
                 request_run(project, patch_set.base, None, purpose, seed)
-        if purpose == Purpose.CONFIRM:
-            ensure_curve(patch_set.base)
+        ensure_curve(patch_set.base, Priority.CONFIRM if purpose == Purpose.CONFIRM else Priority.LIKELY)
         candidate.move(stage, evidence.reason, lease=lease, evidence=evidence)
 
 

@@ -30,11 +30,11 @@ def let_it_be_judged(run_id: int, stopping: threading.Event) -> bool:
 
 
 def may_be_followed(run: Run) -> bool:
-    """Whether its judgement is due, may ask for another run, and only a first run of somebody else waits meanwhile."""
+    """Whether its judgement is due, may ask for another run, and only what is farther from a decision waits meanwhile."""
     if run.state != State.FINISHED or run.purpose not in LOOKED_AT or run.scale != SMALLEST or run.patch_set is None:
         return False
     head = Run.objects.queued_for(run.queue).first()
-    if head is None or head.priority < Priority.SCREEN:
+    if head is None or head.priority < Priority.LIKELY:
         return False
     unfinished = Run.objects.filter(scale=SMALLEST).exclude(state=State.FINISHED)
     theirs = unfinished.of_baseline().filter(baseline=run.baseline_id, purpose=Purpose.BANK)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from research_app.ladder import SMALLEST
@@ -107,18 +107,21 @@ def ensure_bank(baseline: BaselineVersion, size: int, priority: Priority | None 
         request_run(baseline.project, baseline, None, Purpose.BANK, next(fresh), priority=priority)
 
 
-def ensure_curve(baseline: BaselineVersion) -> None:
+def ensure_curve(baseline: BaselineVersion, priority: Priority = Priority.CONFIRM) -> None:
     """Queue the baseline at other budgets, once per version: what time saved is read off. In a transaction."""
     for share in CURVE_SHARES:
-        request_run(baseline.project, baseline, None, Purpose.CURVE, CURVE_SEED, budget_share=share)
+        request_run(baseline.project, baseline, None, Purpose.CURVE, CURVE_SEED, budget_share=share, priority=priority)
 
 
 def rank_curves() -> None:
-    """Let the baseline's runs at other budgets wait while no confirming candidate waits for them. At most two writes."""
-    waited_for = Candidate.objects.filter(stage=Stage.CONFIRMING, needs_attention="", patch_set__isnull=False)
-    bases, curves = waited_for.values("patch_set__base"), Run.objects.filter(purpose=Purpose.CURVE, state=State.QUEUED)
-    _move_up(curves.filter(baseline__in=bases), Priority.CONFIRM)
-    curves.exclude(baseline__in=bases).exclude(priority=Priority.SPARE).update(priority=Priority.SPARE)
+    """Let the baseline's runs at other budgets go with candidates that need them, or may come to. At most three writes."""
+    curves = Run.objects.filter(purpose=Purpose.CURVE, state=State.QUEUED)
+    for stage, priority in ((Stage.CONFIRMING, Priority.CONFIRM), (Stage.REPLICATING, Priority.LIKELY)):
+        there = Candidate.objects.filter(stage=stage, needs_attention="", patch_set__isnull=False)
+        needed = Q(baseline__in=there.values("patch_set__base"))
+        curves.filter(needed).exclude(priority=priority).update(priority=priority)
+        curves = curves.exclude(needed)
+    curves.exclude(priority=Priority.SPARE).update(priority=Priority.SPARE)
 
 
 def requeue(run: Run, *, until: datetime | None = None, fresh: bool = False, pause: timedelta | None = None) -> bool:

@@ -27,8 +27,9 @@ class Priority(models.IntegerChoices):
     SCALE_UP = 4, "scale-ups that a person approved"
     STACK = 5, "stack checks"
     REPLICATE = 6, "more seeds of what may be real"
-    SCREEN = 7, "first runs of candidates"
-    SPARE = 8, "no candidate waits for it"
+    LIKELY = 7, "what a confirmation will wait for, if one that is replicated comes to it"
+    SCREEN = 8, "first runs of candidates"
+    SPARE = 9, "no candidate waits for it"
 
 
 PRIORITY = {
