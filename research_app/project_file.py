@@ -22,12 +22,12 @@ from agent.prices import Price, default_model
 from agent.prices import price_of as list_price
 from research_app.evidence.policy import Policy
 from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
+from research_app.metric_section import Metric, SeedSection
 from research_app.plain_text import problem_in, strings_in
 from research_app.repository import Signing, matches
 from research_app.section import Section, stored
 from research_app.train_section import Limits, Train
-from training.launch import Launch
-from training.output import compiled, groups_of
+from training.launch import Launch, has_place
 from training.spec import Budget, Scored, SelfReported
 from training.uv_environment import environment_files
 
@@ -48,36 +48,6 @@ class Edit(Section):
     program: str = "program.md"
     max_files: Annotated[int, Field(ge=1)] = 20
     max_changed_lines: Annotated[int, Field(ge=1)] = 2000
-
-
-class Metric(Section):
-    """What is measured, by whom, and which direction is better."""
-
-    name: str = "bits per byte"
-    direction: Literal["lower", "higher"] = "lower"
-    source: Literal["scored", "autoresearch", "nanochat", "pattern"] = "scored"
-    key: str = "val_bpb"
-    pattern: str = ""
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, pattern: str, info: ValidationInfo) -> str:
-        if pattern and not stored(info):
-            compiled(pattern)
-        return pattern
-
-    @model_validator(mode="after")
-    def _pattern_given(self, info: ValidationInfo) -> "Metric":
-        if stored(info):
-            return self
-        if self.source == "pattern" and not self.pattern:
-            raise ValueError('source = "pattern" needs a pattern with a named group for the metric')
-        if self.source == "pattern" and self.key not in (known := groups_of(compiled(self.pattern))):
-            raise ValueError(
-                f"the pattern has no group for the metric: key = {self.key!r}, groups: {', '.join(sorted(known))}. "
-                f"Write (?P<{self.key}>[0-9.]+) where it is printed, or name one of those as key"
-            )
-        return self
 
 
 class BudgetSection(Section):
@@ -273,6 +243,7 @@ class ProjectFile(Section):
     train: Train = Train()
     limits: Limits = Limits()
     edit: Edit = Edit()
+    seed: SeedSection = SeedSection()
     metric: Metric = Metric()
     budget: BudgetSection = BudgetSection()
     baseline: Baseline = Baseline()
@@ -291,6 +262,15 @@ class ProjectFile(Section):
     def _is_a_ladder(cls, ladder: tuple[Rung, ...]) -> tuple[Rung, ...]:
         check_ladder(ladder)
         return ladder
+
+    @model_validator(mode="after")
+    def _seed_is_passed_on(self, info: ValidationInfo) -> "ProjectFile":
+        words = (*self.train.command, *self.train.env.values(), *(word for rung in self.ladder for word in rung.command))
+        if self.seed.how == "argument" and not has_place(words, "seed") and not stored(info):
+            raise ValueError(
+                '[seed] how = "argument", and no word of [train] command or env holds {seed}: write for example "--seed={seed}"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _environment_is_peoples(self, info: ValidationInfo) -> "ProjectFile":
@@ -344,7 +324,7 @@ class ProjectFile(Section):
         """How a run is started; `environment` is that of uv.lock, where the file asks for it."""
         train = self.train
         own = None if train.python in ("worker", "uv") else Path(train.python).expanduser()
-        return Launch(train.directory, environment or own, train.env, train.read, train.writable_tree)
+        return Launch(train.directory, environment or own, train.env, train.read, train.writable_tree, self.seed.place)
 
     def _filled(self, rung: Rung) -> Rung:
         train = self.train

@@ -28,6 +28,33 @@ class CannotLaunch(OSError):
 
 
 @dataclass(frozen=True)
+class SeedPlace:
+    """Where the source has its seed written down: the text that stands there once, and what stands there in a run."""
+
+    file: str  # path in the tree
+    text: str
+    put: str  # with the place {seed}
+
+    def problem(self, source: str | None) -> str:
+        """Why the seed of a run cannot be put into this source; empty where it can."""
+        if source is None:
+            return f"[seed] file names {self.file}, which is not there"
+        if (count := source.count(self.text)) != 1:
+            times = "does not stand" if count == 0 else f"stands {count} times"
+            return f"[seed] text {self.text!r} {times} in {self.file}; it must stand there once, for each run's own seed"
+        return ""
+
+    def write(self, tree: Path, seed: int) -> None:
+        """Write a run's seed into its tree. Raises CannotLaunch."""
+        path = tree / self.file
+        source = path.read_bytes().decode() if path.is_file() else None
+        if problem := self.problem(source):
+            raise CannotLaunch(problem)
+        assert source is not None
+        path.write_bytes(source.replace(self.text, filled(self.put, {"seed": str(seed)})).encode())
+
+
+@dataclass(frozen=True)
 class Launch:
     """What a project file says about starting a run; the defaults are those of the default target."""
 
@@ -36,6 +63,7 @@ class Launch:
     variables: Mapping[str, str] = field(default_factory=dict)  # of the environment, with places
     read: tuple[str, ...] = ()  # folders that it may read: absolute, or "~/…" seen below its own home
     writable_tree: bool = False  # it works in a copy of the tree that is its own
+    seed_place: SeedPlace | None = None  # None: the command or the environment carries the seed
 
 
 def unknown_places(text: str) -> list[str]:
@@ -101,11 +129,15 @@ def read_folders(launch: Launch) -> tuple[Path, ...]:
     return (*dict.fromkeys(found), *(folders_of(launch.python) if launch.python else ()))
 
 
-def prepare(launch: Launch, tree: Path, scratch: Path) -> Path:
-    """Lay out the run's own folder, which is its home; the folder that its command is run in.
+def prepare(launch: Launch, tree: Path, scratch: Path, seed: int) -> Path:
+    """Lay out the run's own folder, which is its home; the folder that its command is run in. Raises CannotLaunch, OSError.
+
+    `tree` was exported for this run alone: where the source has the seed, the run's is written there.
 
     A folder named with `~` is a link at its place below that home: nothing is mounted where the run could write.
     """
+    if launch.seed_place is not None:
+        launch.seed_place.write(tree, seed)
     for name in launch.read:
         if name.startswith("~/"):
             link = _below(scratch, name[2:])

@@ -45,6 +45,22 @@ _NANOCHAT_FINAL = {
 }
 
 
+# What other well-known trainers print, as patterns: the name of a group is that of a series.
+_PATTERNS = {
+    "nanogpt": (
+        r"^step (?P<step>\d+): train loss (?P<train_loss>[^\s,]+), val loss (?P<val_loss>\S+)"
+        r"|^iter (?P<step>\d+): loss (?P<batch_loss>[^\s,]+), time (?P<step_ms>[\d.]+)ms(?:, mfu (?P<mfu_percent>-?[\d.]+)%)?"
+    ),
+    "modded-nanogpt": (
+        r"^step:(?P<step>\d+)/\d+ (?:train_loss:(?P<train_loss>\S+) )?(?:val_loss:(?P<val_loss>\S+) )?"
+        r"train_time:(?P<train_ms>\d+)ms(?: step_avg:(?P<step_ms>[\d.]+)ms)?"
+    ),
+}
+FORMATS = ("autoresearch", "nanochat", *_PATTERNS, "pattern")
+METRICS = {"nanogpt": ("val_loss", "train_loss"), "modded-nanogpt": ("val_loss", "train_loss")}
+"""What a format can print as the metric, where that is known."""
+
+
 class FormatError(ValueError):
     """The description of a project's output is unusable; the message says why."""
 
@@ -53,14 +69,16 @@ class OutputParser:
     """Feed it output as it arrives; it returns points, and keeps the final figures in `final`.
 
     Formats: "autoresearch" (`step 00010 (1.0%) | loss: … | …`, then a line `---` and `name: value` lines), "nanochat" (the same
-    step lines, `Step 00250 | Validation bpb: …`, and closing sentences), and "pattern": a regular expression searched in
-    each line, whose named groups are values; a match with a group `step` is a point, one without it updates the final figures.
+    step lines, `Step 00250 | Validation bpb: …`, and closing sentences), "nanogpt" (`step 250: train loss …, val loss …` and
+    `iter 250: loss …, time …ms, mfu …%`), "modded-nanogpt" (`step:250/1750 val_loss:… train_time:…ms`), and "pattern": a
+    regular expression searched in each line, whose named groups are values; a match with a group `step` is a point, one
+    without it updates the final figures.
     Raises FormatError for an unknown format or a bad pattern.
     """
 
     def __init__(self, scoring: SelfReported) -> None:
-        if scoring.format not in ("autoresearch", "nanochat", "pattern"):
-            raise FormatError(f"output format {scoring.format!r} is unknown; use autoresearch, nanochat or pattern")
+        if scoring.format not in FORMATS:
+            raise FormatError(f"output format {scoring.format!r} is unknown; use one of: {', '.join(FORMATS)}")
         self.format = scoring.format
         self.metric = scoring.metric
         self.final: dict[str, float] = {}
@@ -71,7 +89,8 @@ class OutputParser:
         self.left_out = LeftOut(scoring.metric)
         self._in_summary = False
         self._partial = ""
-        self._pattern = compiled(scoring.pattern) if scoring.format == "pattern" else None
+        own = scoring.pattern if scoring.format == "pattern" else _PATTERNS.get(scoring.format)
+        self._pattern = compiled(own) if own is not None else None
 
     @property
     def score(self) -> float | None:

@@ -208,7 +208,7 @@ def confinement_of(spec: RunSpec, level: Level) -> Confinement:
             *(places_of(corpus_packages(spec.data)) if isinstance(spec.scoring, Scored) else ()),
             *((spec.data / TRAIN,) if spec.served else ()),
         ),
-        loopback=several(spec.device),
+        loopback=several(spec.device) or (level is Level.strong and spec.command[0] == "torchrun"),  # its processes meet there
         threads_only=level is not Level.none and spec.processes == 1 and not several(spec.device),
     )
 
@@ -274,7 +274,7 @@ def _start(
     fds = (text.theirs.fileno(),) if text and text.theirs else ()
     process = Process(
         confined(command_line(spec), replace(confinement, keep_fds=fds)),
-        cwd=prepare(spec.launch, spec.tree, spec.scratch),
+        cwd=prepare(spec.launch, spec.tree, spec.scratch, spec.seed),
         environment=run_environment(spec) | ({"SIGNOFF_TEXT": str(fds[0])} if fds else {}),
         pass_fds=fds,
         memory_limit=spec.memory_limit,

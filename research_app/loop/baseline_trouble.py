@@ -12,10 +12,17 @@ from research_app.models import BaselineVersion, Project, Purpose, Run, State
 from training.spec import Outcome
 
 Kind = Literal["seed", "failed", "stuck", "budget"]
-SEED = (
-    "The code must read the environment variable SIGNOFF_SEED and seed everything random with it (or print the metric with "
-    "more digits): without run-to-run noise no effect can be told from chance."
-)
+WITHOUT_NOISE = "without run-to-run noise no effect can be told from chance."
+DIGITS = "seed everything random with it (or print the metric with more digits)"
+ELSE = 'Or say in the project\'s file how the code gets its seed: [seed] how = "argument" or "patch".'
+SEEDS = {
+    "environment": f"The code must read the environment variable SIGNOFF_SEED and {DIGITS}: {WITHOUT_NOISE} {ELSE}",
+    "argument": f"The code must take the seed that its command gives it and {DIGITS}: {WITHOUT_NOISE}",
+    "patch": f"What [seed] put writes into the source must {DIGITS}: {WITHOUT_NOISE}",
+    "fixed": f'[seed] how = "fixed" works only where the device itself repeats nothing: here it does, and {WITHOUT_NOISE} '
+    'Let the runs have seeds: [seed] how = "environment", "argument" or "patch".',
+}
+"""What to do where runs do not differ, by how the project's file says that they get their seeds."""
 
 BUDGET = (
     "Candidates may spend as much, and are compared all the same. To say what is meant, let the code stop in time, or set "
@@ -135,7 +142,9 @@ def _judged(project: Project, number: int, bank: _Bank, reasons: Mapping[int, st
         which = f"All {bank.completed}" if not bank.unfinished else f"The first {bank.completed}"
         score = digits.number(bank.scores[0], 6)
         cause = f"{which} runs of baseline {number} scored exactly the same, {score}, whatever their seed"
-        return BaselineTrouble(project, number, "seed", cause, SEED, blocking=not lacking and not bank.unfinished)
+        return BaselineTrouble(
+            project, number, "seed", cause, SEEDS[project.file.seed.how], blocking=not lacking and not bank.unfinished
+        )
     if bank.overspent:
         cause = f"{bank.overspent} of {_count(bank.asked)} of baseline {number} spent more than their budget"
         return BaselineTrouble(project, number, "budget", cause, BUDGET, blocking=False)

@@ -120,6 +120,8 @@ def examine(project: Project, base: BaselineVersion, change: Change, but: Candid
     problems = check_paths(change, edit.editable, edit.protected)
     after = repository.texts(change.commit, [file.path for file in change.files])
     problems += [problem for path, text in after.items() if (problem := syntax_problem(path, text))]
+    if (place := project.file.seed.place) and (problem := place.problem(repository.text(change.commit, place.file))):
+        problems.append(f"{problem}.")
     if problems:
         raise CheckFailed("\n".join(problems))
     found = fingerprint_of(project, base, change)

@@ -20,7 +20,7 @@ from training.corpus import build_corpus
 DEFAULT_TARGET = CODE / "training" / "targets" / "default"
 
 
-MEASURED_BY = ("train", "metric", "budget", "data")
+MEASURED_BY = ("train", "seed", "metric", "budget", "data")
 """Tables of the file that runs must share to be compared."""
 
 
@@ -169,6 +169,8 @@ def _check_target(repository: Repository, file: ProjectFile) -> None:
     directory = Path(file.train.directory)
     if not any(Path(name).is_relative_to(directory) for name in names):
         raise ProjectRefused(f"[train] directory is {directory}, and the branch {file.baseline.branch!r} has no such folder.")
+    if (place := file.seed.place) and (problem := place.problem(repository.text(tip, place.file))):
+        raise ProjectRefused(f"{problem}.")
     if not repository.texts(tip, file.edit.editable):
         raise ProjectRefused(
             f"No file of the branch {file.baseline.branch!r} matches the editable paths "

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from research_app.evidence import digits
-from research_app.models import Candidate, Conversation, ConversationState, Event, Run, Stage, State, Verdict
+from research_app.models import Candidate, Conversation, ConversationState, Event, Project, Run, Stage, State, Verdict
 from research_app.models.candidate import DISCARDED, WAITING
 from research_app.models.event import HIDDEN
 from research_app.version import VERSION
@@ -150,6 +150,19 @@ def self_reported_chip(reported: bool) -> SafeString:
     if not reported:
         return SafeString("")
     return chip("warn", "!", "self-reported", "Printed by the candidate's own code, not measured by the trusted scorer.")
+
+
+@register.simple_tag
+def one_seed_chip(project: Project) -> SafeString:
+    """Marks a project whose code takes no seed."""
+    if project.file.seed.how != "fixed":
+        return SafeString("")
+    return chip(
+        "warn",
+        "1",
+        "one seed",
+        "Every run has the same seed: runs differ by what the device does not repeat, and by nothing else.",
+    )
 
 
 @register.simple_tag
