@@ -107,7 +107,10 @@ def test_a_line_without_end_is_not_kept_in_memory() -> None:
 @pytest.mark.parametrize(
     ("scoring", "message"),
     [
-        (SelfReported("csv", "loss"), "output format 'csv' is unknown; use autoresearch, nanochat or pattern"),
+        (
+            SelfReported("csv", "loss"),
+            "output format 'csv' is unknown; use one of: autoresearch, nanochat, nanogpt, modded-nanogpt, pattern",
+        ),
         (SelfReported("pattern", "loss", r"(?P<loss>"), "is not a regular expression"),
         (SelfReported("pattern", "loss", r"loss \d+"), "has no named group"),
     ],
@@ -148,3 +151,33 @@ def test_what_is_no_number_is_never_read_as_its_beginning(printed: str) -> None:
 def test_a_number_of_400_digits_is_told_by_its_beginning() -> None:
     _, parser = parse(SelfReported("autoresearch", "val_bpb"), b"---\nval_bpb: 1" + b"0" * 400 + b"\n", 7)
     assert parser.ran_away and parser.not_finite == f"the run printed val_bpb = 1{'0' * 39}…"
+
+
+NANOGPT = b"""step 0: train loss 4.2874, val loss 4.2823
+iter 0: loss 4.2659, time 32000.11ms, mfu -100.00%
+iter 10: loss 3.1459, time 12.50ms, mfu 1.20%
+step 250: train loss 1.9621, val loss 2.0667
+saving checkpoint to out-shakespeare-char
+"""
+MODDED = b"""step:0/1750 val_loss:10.8258 train_time:0ms step_avg:nanms
+step:1/1750 train_time:142ms step_avg:142.43ms
+step:1750/1750 val_loss:3.2791 train_time:180012ms step_avg:102.86ms
+peak memory allocated: 30000 MiB reserved: 31000 MiB
+"""
+
+
+@pytest.mark.parametrize("piece", [1, 13, 100_000])
+def test_nanogpts_steps_and_iterations_are_points_and_the_last_validation_is_the_score(piece: int) -> None:
+    points, parser = parse(SelfReported("nanogpt", "val_loss"), NANOGPT, piece)
+    assert [point.step for point in points] == [0, 0, 10, 250]
+    assert points[3].values == {"train_loss": 1.9621, "val_loss": 2.0667}
+    assert points[2].values == {"batch_loss": 3.1459, "step_ms": 12.5, "mfu_percent": 1.2}
+    assert parser.score == 2.0667
+
+
+@pytest.mark.parametrize("piece", [1, 13, 100_000])
+def test_modded_nanogpts_steps_are_points_whether_they_validate_or_not(piece: int) -> None:
+    points, parser = parse(SelfReported("modded-nanogpt", "val_loss"), MODDED, piece)
+    assert [point.step for point in points] == [0, 1, 1750]
+    assert points[1].values == {"train_ms": 142.0, "step_ms": 142.43}
+    assert parser.score == 3.2791 and not parser.not_finite
