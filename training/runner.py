@@ -16,6 +16,7 @@ from typing import Any
 
 from training.account import ControlGroup, Sampling, settle, so_far
 from training.checkpoint import read_header
+from training.device_account import DeviceAccount
 from training.failure import Failure, may_pass_by_itself
 from training.launch import filled, hidden_by_sandbox, prepare, program, read_folders, variables
 from training.left_out import is_number
@@ -108,7 +109,14 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
         group = stack.enter_context(ControlGroup())
         text = stack.enter_context(TextServer(spec.data, spec.seed, spec.drawn)) if spec.served else None
         process = stack.enter_context(_start(spec, confinement, progress, group, text))
-        sampling = Sampling()
+        sampling, devices = Sampling(), stack.enter_context(DeviceAccount(spec.device))
+
+        def look() -> None:
+            """What the run uses now, where that is not added up by itself."""
+            devices.look()
+            if not confinement.threads_only:
+                sampling.look(process)
+
         if text is not None:
             text.cpu = lambda: so_far(process, group)
 
@@ -129,7 +137,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
 
         ending = _Ending()
         with ending.during("following it"):
-            _follow(ending, spec, process, progress, should_stop, scorer, sampling, confinement.threads_only)
+            _follow(ending, spec, process, progress, should_stop, scorer, sampling, look)
         cut_short = ending.failed
         with ending.during("ending it"):
             process.kill()
@@ -144,6 +152,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
             if used := settle(process, group, sampling, one_process=confinement.threads_only):
                 ending.facts |= {"cpu_seconds": used.cpu_seconds, "peak_memory_bytes": used.peak_memory_bytes}
                 ending.facts["account"] = str(used.account)
+            ending.facts |= devices.facts()
             if text is not None:
                 _add_drawn(ending.facts, text.end())
             _add_stored(ending.facts, outputs)
@@ -296,14 +305,13 @@ def _follow(
     should_stop: ShouldStop,
     scorer: Callable[[], Scorer],
     sampling: Sampling,
-    one_process: bool,
+    look: Callable[[], None],
 ) -> None:
     """Watch the process until it ends or has to be ended."""
     looked, warm = time.monotonic(), not isinstance(spec.scoring, Scored)
     stepped: float | None = None  # seconds to the first step
     while ending.outcome is Outcome.completed and not process.wait(POLL_SECONDS):
-        if not one_process:
-            sampling.look(process)
+        look()
         try:
             progress.hand_on()
         except UnsafeOutput as error:
