@@ -16,7 +16,7 @@ from statistics import fmean, median
 from research_app.evidence.digits import number
 
 RUN_WIDTH = 1.8  # times the baseline's, of one run
-ARM_WIDTH = 1.5  # of the mean of several runs, on which the machine's load averages out
+ARM_WIDTH = 1.6  # of the mean of several runs, on which the machine's load averages out
 DOUBT = 1.25  # of that mean: a gain that costs so much more is for a person to judge
 MOST_DRAWS = 1.5  # times as wide at most, where the text was drawn in more and smaller batches: each step has its own cost
 CPU_SLACK = 0.5  # seconds: what starting Python and reading its libraries varies by
