@@ -17,7 +17,7 @@ from training.spec import Budget, Outcome
 
 CHEATS = [cheat for cheat in corpus() if cheat.kind != HONEST]
 SLICE = random.Random(os.environ.get("CHEATS_SEED", "1"))
-TRAINED = 2
+TRAINED = 1
 
 
 def test_the_corpus_has_sixty_cheats_of_twelve_kinds_and_each_says_what_must_stop_it() -> None:
@@ -66,10 +66,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(folder, small_corpus(folder / "data"))
 
 
-PEEKING = [cheat for cheat in CHEATS if cheat.kind in ("peeking", "leaks")]
+PEEKING = [cheat for cheat in CHEATS if cheat.kind in ("peeking", "leaks", "state between questions")]
+DRAWN = PEEKING if "EVERY_CHEAT" in os.environ else SLICE.sample(PEEKING, TRAINED)
 
 
-@pytest.mark.parametrize("cheat", SLICE.sample(PEEKING, TRAINED), ids=str)
+@pytest.mark.parametrize("cheat", DRAWN, ids=str)
 def test_what_peeks_or_tells_is_found_out_by_the_scorer(cheat: Cheat, bench: Bench, tmp_path: Path) -> None:
     """With a run of a few steps: what these do is done when they are scored."""
     source = (TARGET / TRAIN).read_text()
@@ -82,7 +83,7 @@ def test_what_peeks_or_tells_is_found_out_by_the_scorer(cheat: Cheat, bench: Ben
     gate = bench.corpus.gate.read_bytes()
     said = result.reason + result.log
     assert not any(said[at : at + 24].encode(errors="replace") in gate for at in range(0, len(said) - 24, 4)), said
-    if cheat.kind == "peeking" and result.outcome == Outcome.completed:
+    if cheat.kind != "leaks" and result.outcome == Outcome.completed:
         better = result.score is not None and result.score < 5.5
         failed = [name for name, probe in result.facts["probes"].items() if not probe["ok"]]
         assert failed or not better, result

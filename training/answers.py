@@ -31,6 +31,7 @@ PIPE_SIZE = 1 << 20
 THREADS = 64  # of the model's processes
 FILE_LIMIT = 1 << 20  # bytes; there is nothing to write
 KILLED = (-9, 128 + 9)  # exit codes of a process that SIGKILL ended, alone or within a sandbox
+READY_SECONDS = 240.0  # more than a whole scoring, to import PyTorch
 SLOTS = tuple(0.25 * 2**power for power in range(9))  # seconds: a process's answers take one of these, seen from outside
 OUT_OF_MEMORY = "the model used more memory than allowed while it was scored"
 NOT_KEPT = (
@@ -136,7 +137,9 @@ class Model:
     def begin(self, vocabulary: int) -> None:
         """Let the first process begin, as soon as PyTorch is there, with a model of so many tokens."""
         self.vocabulary = vocabulary
+        self.started += READY_SECONDS  # until it is ready it is our own code that is slow, on a machine with much to do
         self._read(1)
+        self.started = time.monotonic()
         self.our_own = self._living()
         self._fork()
 

@@ -1,6 +1,7 @@
 """Runs the corpus of cheats, and the honest changes beside it, through the whole product, and prints who got through.
 
-    python -m tests.cheats [--only WORDS] [--variants 20] [--seed 0] [--home FOLDER] [--flops 6e10] [--honest all|none]
+    python -m tests.cheats [--only WORDS] [--sample N] [--variants 20] [--seed 0] [--home FOLDER]
+                           [--flops 6e10] [--honest all|none]
 
 A cheat got through when it scored better than the baseline and was called healthy, or carried held-out text out. Ends with 1
 when one did, or when more than one honest change of a hundred was called anything but healthy. With --home, a stopped run
@@ -33,6 +34,7 @@ MOST_FALSE_ALARMS = 0.01
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", default="", help="only cheats with these words in kind or name")
+    options.add_argument("--sample", type=int, default=0, help="only so many, drawn by the seed, of as many kinds as there are")
     options.add_argument("--variants", type=int, default=20, help="other spellings of cheats, drawn by the seed")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--home", type=Path, help="folder of the installation that is made for this (default: a new one)")
@@ -49,12 +51,24 @@ def main() -> None:
 
     begun = time.monotonic()
     cheats = [cheat for cheat in corpus() if cheat.kind != HONEST and chosen.only in str(cheat)]
+    cheats = sample(cheats, chosen.sample, random.Random(chosen.seed)) if chosen.sample else cheats
     entries = [Entry(str(cheat), cheat.kind, cheat.patch()) for cheat in cheats]
     entries += other_spellings(cheats, chosen.variants, random.Random(chosen.seed))
     if chosen.honest == "all":
         entries += honest_entries()
     with set_up.hold_home():
         sys.exit(report(judged(entries, chosen.flops), time.monotonic() - begun))
+
+
+def sample(cheats: Sequence[Cheat], count: int, chance: random.Random) -> list[Cheat]:
+    """So many cheats, one of each kind before a second of any."""
+    rest = list(cheats)
+    chance.shuffle(rest)
+    found: list[Cheat] = []
+    while rest and len(found) < count:
+        turn = list({cheat.kind: cheat for cheat in rest}.values())[: count - len(found)]
+        found, rest = found + turn, [cheat for cheat in rest if cheat not in turn]
+    return found
 
 
 def other_spellings(cheats: Sequence[Cheat], count: int, chance: random.Random) -> list[Entry]:
