@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.hashers import MD5PasswordHasher
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.test import Client
 from django.utils import timezone
@@ -151,14 +152,22 @@ def test_failures_successes_and_blocks_are_events(door: Door) -> None:
         door.try_password("grace")
     told = [(event.kind, event.actor, event.data["how"]) for event in Event.objects.order_by("sequence")]
     assert told == [
-        ("sign-in failed", "ada", "password"),
+        ("sign-in failed", "somebody unknown", "password"),
         ("signed in", "ada", "password"),
         ("signed in", "eve", "link"),
         ("sign-in failed", "somebody unknown", "link"),
-        *[("sign-in failed", "grace", "password")] * OF_ACCOUNT_AT_ADDRESS,
-        ("sign-in blocked", "grace", "password"),
+        *[("sign-in failed", "somebody unknown", "password")] * OF_ACCOUNT_AT_ADDRESS,
+        ("sign-in blocked", "somebody unknown", "password"),
     ]
     assert {event.data["address"] for event in Event.objects.all()} == {"192.0.2.1"}
+    about = dict(User.objects.values_list("pk", "username")) | {0: "nobody"}
+    assert [about[event.subject_id] for event in Event.objects.order_by("sequence")][:5] == [
+        "ada",
+        "ada",
+        "eve",
+        "nobody",
+        "grace",
+    ]
 
 
 def test_what_was_typed_as_a_name_is_kept_nowhere(door: Door) -> None:

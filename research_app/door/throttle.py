@@ -31,6 +31,7 @@ COOL_OFF = timedelta(minutes=15)
 OF_ACCOUNT_AT_ADDRESS, OF_ADDRESS, OF_ACCOUNT = 8, 30, 60
 LIMITS = {("username", "ip_address"): OF_ACCOUNT_AT_ADDRESS, ("ip_address",): OF_ADDRESS, ("username",): OF_ACCOUNT}
 NOBODY = User(pk=0)  # whom an event is about where the name is unknown
+UNKNOWN = "somebody unknown"
 LINK = ""  # the account of a link that opens nothing
 
 Credentials = Mapping[str, Any] | None
@@ -94,7 +95,7 @@ class Throttle(AxesDatabaseHandler):
             return  # not over the web
         account = key_of_account(request, {"username": user.get_username()})
         AccessAttempt.objects.filter(username=account, ip_address=request.axes_ip_address).delete()
-        _record("signed in", user, request)
+        _record("signed in", user, request, user.get_username())
 
     def user_logged_out(self, sender: Any, request: Any, user: User | None, **more: Any) -> None:
         """Nothing to count."""
@@ -110,8 +111,9 @@ def link_refused(request: HttpRequest) -> None:
     user_login_failed.send(__name__, credentials={"username": LINK}, request=request)
 
 
-def _record(kind: str, person: User, request: Any, **data: Any) -> None:
+def _record(kind: str, person: User, request: Any, actor: str = UNKNOWN, **data: Any) -> None:
+    """Keep an event about an account. Who failed to sign in to it is not known to be its owner."""
     by_link = request.resolver_match is not None and request.resolver_match.url_name == "sign-in-link"
     said = {"how": "link" if by_link else "password", "address": address_of(request) or "", **data}
     with transaction.atomic():
-        Event.objects.record(kind, person, person.get_username() or "somebody unknown", None, **said)
+        Event.objects.record(kind, person, actor, None, **said)
