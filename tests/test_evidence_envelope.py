@@ -68,6 +68,8 @@ def test_what_starting_python_takes_dilutes_nothing() -> None:
 
 def test_smaller_batches_cost_more_and_a_gain_by_them_is_for_a_person_to_judge() -> None:
     theirs = [replace(run, draws=2000) for run in BASELINE]
+    warm_up = of("processor time", envelope(theirs, [replace(RUN, cpu_seconds=21.5, draws=4600)] * 4, same_minutes=True))
+    assert warm_up.times < warm_up.doubtful < of("processor time", envelope(theirs, [RUN] * 4, same_minutes=True)).allowed
     found = of("processor time", envelope(theirs, [replace(RUN, cpu_seconds=28, draws=5000)] * 4, same_minutes=True))
     assert not found.beyond and found.times > found.doubtful
     assert of("processor time", envelope(theirs, [replace(RUN, cpu_seconds=40, draws=10**9)] * 4, same_minutes=True)).beyond

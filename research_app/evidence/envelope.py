@@ -19,6 +19,7 @@ RUN_WIDTH = 1.8  # times the baseline's, of one run
 ARM_WIDTH = 1.6  # of the mean of several runs, on which the machine's load averages out
 DOUBT = 1.25  # of that mean: a gain that costs so much more is for a person to judge
 MOST_DRAWS = 1.5  # times as wide at most, where the text was drawn in more and smaller batches: each step has its own cost
+MOST_DRAWS_IN_DOUBT = 1.2  # the same for a doubt: whoever draws in pieces to be allowed more gains little by it
 CPU_SLACK = 0.5  # seconds: what starting Python and reading its libraries varies by
 OTHER_MINUTES = 1.25  # times as wide, where no run of the baseline was measured in the same minutes
 ENOUGH = 3  # runs of an arm
@@ -119,7 +120,7 @@ def _measured(
     extra = quantity.slack / usual
     smaller = _more_draws(baseline, candidate) if quantity.per_work else 1.0
     single, mean = (max(width * looser * smaller + extra, widened) for width in quantity.widths[:2])
-    doubtful = max(quantity.widths[2] * looser + extra, widened)
+    doubtful = max(quantity.widths[2] * looser * min(smaller, MOST_DRAWS_IN_DOUBT) + extra, widened)
     times, allowed, whose = max(mine) / usual, single, "in one run"
     if several and times <= single:
         times, allowed, whose = fmean(mine) / usual, mean, f"on the mean of {len(mine)} runs"
@@ -140,8 +141,7 @@ def _usual_startup(baseline: Sequence[Spent]) -> float:
 
 
 def _more_draws(baseline: Sequence[Spent], candidate: Sequence[Spent]) -> float:
-    """How many times as often the candidate drew text, within bounds. Whoever draws in pieces to widen the envelope is still in
-    quarantine: that line does not move."""
+    """How many times as often the candidate drew text, within bounds."""
     theirs, mine = ([run.draws / run.share for run in arm if run.draws and run.share > 0] for arm in (baseline, candidate))
     return min(MOST_DRAWS, max(1.0, median(mine) / median(theirs))) if theirs and mine else 1.0
 
