@@ -311,9 +311,10 @@ class Model:
         if code in KILLED:
             unknown = f"the model was killed from outside while it was scored, by whom is not known. {last}"
             raise NoScore(Outcome.no_score, unknown)
-        if code in (BUILD_FAILED, LOAD_FAILED):
+        if code in (BUILD_FAILED, LOAD_FAILED) and last:  # without a word it is the model's own exit code
             raise NoScore(Outcome.no_score, f"the trained model cannot be scored: {last}")
-        raise NoScore(Outcome.no_score, f"the model stopped while it was scored (exit code {code}): {last}")
+        printed = f": {last}" if last else "; it printed nothing"
+        raise NoScore(Outcome.no_score, f"the model stopped while it was scored (exit code {code}){printed}")
 
     def _living(self) -> set[int]:
         """Every process of the scoring that is not dead."""

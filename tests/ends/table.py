@@ -17,9 +17,11 @@ DOCUMENT = Path(CODE) / "docs" / "ends.md"
 BEGIN, FINISH = "<!-- the table: python -m tests.ends -->\n", "<!-- the end of the table -->\n"
 CHAPTERS = {
     "tests.ends.test_runs": "The run's own end",
+    "tests.ends.test_scored": "Its model, when it is scored",
     "tests.ends.test_workers": "Its worker, and people",
     "tests.ends.test_steps": "A step of Signoff's own",
     "tests.ends.test_candidates": "A step of a candidate, a baseline, a queue",
+    "tests.ends.test_verdicts": "A verdict, and what people decide",
 }
 NOT = "–"
 

@@ -100,6 +100,17 @@ def test_processes_that_hold_too_much_together(world: World) -> str:
 
 
 @end(
+    "It has more processes than it may",
+    "five real processes where two are allowed",
+    "processes at once, and its project file allows 2 ([train] processes), so it was killed.",
+)
+def test_a_run_of_too_many_processes(world: World) -> str:
+    world.configure(train={"processes": 2})
+    lines = ("import time", "for _ in range(4):", "    if os.fork() == 0:", "        break", "time.sleep(60)")
+    return world.address(world.run(*lines))
+
+
+@end(
     "It hangs, or is far too slow",
     "a real sleep beyond the wall limit",
     "Still running after its limit of 1 s, so it was killed. It hung, or it is much slower than the "
@@ -132,6 +143,24 @@ def test_a_score_that_ran_away(world: World) -> str:
 
 
 @end(
+    "It prints a number that is too large for any",
+    "a printed 1e305",
+    "Training diverged: the run printed score = 1e305.",
+)
+def test_a_printed_number_too_large_for_any(world: World) -> str:
+    return world.address(world.train(world.queue(('print(f"score={score:.8f}")', 'print("score=1e305")'))))
+
+
+@end(
+    "It prints its metric as something else than a number",
+    "a printed 1.2.3",
+    "The run printed score = 1.2.3, which is no number.",
+)
+def test_a_metric_that_is_no_number(world: World) -> str:
+    return world.address(world.train(world.queue(('print(f"score={score:.8f}")', 'print("score=1.2.3")'))))
+
+
+@end(
     "It never prints its metric",
     "the line is left out",
     "The run ended without printing its metric 'score' (format pattern; final values found: none).",
@@ -153,6 +182,38 @@ def test_a_run_that_floods_its_folder(world: World) -> str:
 )
 def test_series_that_are_no_plain_file(world: World) -> str:
     return world.address(world.run("os.symlink('/etc/hostname', os.environ['SIGNOFF_OUT'] + '/series.jsonl')"))
+
+
+@end(
+    "Its series grow without end",
+    "65 MB really written",
+    "The run's output was refused: series.jsonl … allowed",
+)
+def test_series_that_grow_without_end(world: World) -> str:
+    lines = ("with open(os.environ['SIGNOFF_OUT'] + '/series.jsonl', 'w') as f:", "    f.write(('x' * 999 + '\\n') * 70_000)")
+    return world.address(world.run(*lines, "import time", "time.sleep(5)"))
+
+
+@end(
+    "Its launcher is killed with it",
+    "SIGKILL to the process that watches over the training, from outside",
+    "The run and its launcher were killed from outside, by whom is not known.",
+)
+def test_a_launcher_that_is_killed(world: World) -> str:
+    run = world.queue(
+        (("for step in STEPS:\n"), "import time\nprint('begun', flush=True)\ntime.sleep(60)\nfor step in STEPS:\n")
+    )
+
+    def kill() -> None:
+        world.wait(lambda: bool(trainers()))
+        for process in psutil.Process().children():
+            process.kill()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    run = world.train(run)
+    thread.join()
+    return world.address(run)
 
 
 @end(
