@@ -15,6 +15,7 @@ The runner sets the environment; by hand, `SIGNOFF_DATA=<corpus>/visible python 
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -23,6 +24,7 @@ import resource
 import struct
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,8 +49,30 @@ FLUSH_SECONDS = 0.5
 GROWTH = float(os.environ.get("SIGNOFF_GROWTH", "1"))  # 1 at the smallest rung of the scale ladder
 
 
+class NoCompilerYet(types.ModuleType):
+    """Stands in the place of torch's compiler, whose import takes a tenth of a run, until something really asks for it.
+
+    Optimisers ask it for two things that mean nothing where nothing is compiled; any other question brings the real one.
+    """
+
+    @staticmethod
+    def disable(fn: Callable[..., Any], *_: object, **__: object) -> Callable[..., Any]:
+        return fn
+
+    @staticmethod
+    def graph_break(*_: object, **__: object) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
 def start() -> Run:
     """Seed everything, open the data, and begin a run with the settings of the environment."""
+    if "torch._dynamo" not in sys.modules:
+        torch._dynamo = sys.modules["torch._dynamo"] = NoCompilerYet("torch._dynamo")
     return Run(os.environ)
 
 
