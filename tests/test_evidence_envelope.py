@@ -40,9 +40,11 @@ def test_one_run_among_several_that_works_much_more_is_beyond() -> None:
     assert found.beyond and "in one run" in found.sentence
 
 
-def test_one_run_alone_has_the_wider_width_and_raises_no_doubt() -> None:
-    found = cpu(15 * 1.7)
+def test_one_run_alone_has_wider_widths() -> None:
+    found = cpu(15 * 1.35)
     assert not found.beyond and found.times < found.doubtful
+    found = cpu(15 * 1.6, 15 * 1.6)
+    assert not found.beyond and found.times > found.doubtful, "two runs of twice the steps are not simply believed"
 
 
 def test_several_runs_that_cost_much_more_but_not_too_much_are_a_doubt() -> None:

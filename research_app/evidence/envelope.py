@@ -18,9 +18,11 @@ from research_app.evidence.digits import number
 RUN_WIDTH = 1.8  # times the baseline's, of one run
 ARM_WIDTH = 1.6  # of the mean of several runs, on which the machine's load averages out
 DOUBT = 1.25  # of that mean: a gain that costs so much more is for a person to judge
+DOUBT_OF_FEW = 1.4  # the same of one run or two, whose load nothing averages out
 MOST_DRAWS = 1.5  # times as wide at most, where the text was drawn in more and smaller batches: each step has its own cost
 MOST_DRAWS_IN_DOUBT = 1.2  # the same for a doubt: whoever draws in pieces to be allowed more gains little by it
 CPU_SLACK = 0.5  # seconds: what starting Python and reading its libraries varies by
+KNOWN_SLACK = 0.2  # the same, where what the start took is known and subtracted
 OTHER_MINUTES = 1.25  # times as wide, where no run of the baseline was measured in the same minutes
 ENOUGH = 3  # runs of an arm
 MEMORY_WIDTH, MEMORY_SLACK = 1.5, 128 << 20  # times, and bytes that are nothing beside what PyTorch takes
@@ -117,10 +119,11 @@ def _measured(
         return None
     usual, several = median(theirs), len(mine) >= ENOUGH
     looser = 1.0 if same_minutes or not quantity.per_work else OTHER_MINUTES
-    extra = quantity.slack / usual
+    extra = (KNOWN_SLACK if before else quantity.slack) / usual
     smaller = _more_draws(baseline, candidate) if quantity.per_work else 1.0
     single, mean = (max(width * looser * smaller + extra, widened) for width in quantity.widths[:2])
-    doubtful = max(quantity.widths[2] * looser * min(smaller, MOST_DRAWS_IN_DOUBT) + extra, widened)
+    doubt = quantity.widths[2] if several else quantity.widths[2] * DOUBT_OF_FEW / DOUBT
+    doubtful = max(doubt * looser * min(smaller, MOST_DRAWS_IN_DOUBT) + extra, widened)
     times, allowed, whose = max(mine) / usual, single, "in one run"
     if several and times <= single:
         times, allowed, whose = fmean(mine) / usual, mean, f"on the mean of {len(mine)} runs"
@@ -131,7 +134,7 @@ def _measured(
         f"{quantity.words}{since} {whose} is {used}, {times:.2f} times the {theirs_used} of the baseline's runs {beside}; "
         f"{allowed:.2f} times are allowed"
     )
-    return Measured(quantity.words, times, allowed, doubtful if several else math.inf, sentence)
+    return Measured(quantity.words, times, allowed, doubtful, sentence)
 
 
 def _usual_startup(baseline: Sequence[Spent]) -> float:
