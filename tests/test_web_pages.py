@@ -13,6 +13,7 @@ from django.test import Client
 
 from research_app.health import Finding
 from research_app.home import CODE
+from research_app.version import VERSION
 from tests.factories import make_user
 
 TEMPLATES = sorted((CODE / "templates").rglob("*.html"))
@@ -79,7 +80,7 @@ def test_healthz_says_503_when_something_is_wrong_and_keeps_details_to_itself(mo
     monkeypatch.setattr(health, "examine", lambda *_, **__: [finding])
     response = Client().get("/healthz")
     assert response.status_code == 503
-    assert json.loads(response.content) == {"ok": False, "findings": [{"name": "broker", "ok": False}]}
+    assert json.loads(response.content) == {"ok": False, "version": VERSION, "findings": [{"name": "broker", "ok": False}]}
 
 
 def tokens(theme: str) -> dict[str, str]:
