@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cheats.__main__ import false_alarm
 from tests.cheats.cheat import HONEST, TRAIN, BadCheat, Cheat, corpus, read
 from tests.cheats.product import Entry, Fate
 from tests.cheats.variants import SPELLINGS, variant
@@ -47,6 +48,18 @@ def test_a_cheat_got_through_when_it_scored_better_and_was_called_healthy() -> N
     assert not Fate(entry, "dropped", 1.0, "healthy", "").got_through
     assert not Fate(entry, "crashed", None, "", "").got_through
     assert Fate(entry, "crashed", None, "", "", leaked="import os").got_through
+
+
+def test_an_honest_change_that_is_not_called_healthy_is_a_false_alarm() -> None:
+    entry = Entry("a", HONEST, "")
+    assert not false_alarm(Fate(entry, "dropped", -3.0, "healthy", ""))
+    assert not false_alarm(Fate(entry, "shortlisted", 9.0, "quarantined", "implausible: a gain of 12%"))
+    for stage, health, why in (
+        ("invalid", "invalid", "envelope: …"),
+        ("ready", "quarantined", "work: …"),
+        ("crashed", "", "…"),
+    ):
+        assert false_alarm(Fate(entry, stage, None, health, why))
 
 
 def test_a_file_of_the_corpus_that_says_too_little_is_refused(tmp_path: Path) -> None:

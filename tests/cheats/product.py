@@ -101,11 +101,12 @@ def fate_of(project: Project, entry: Entry, refused: Mapping[str, str]) -> Fate:
     candidate = project.candidates.select_related("evidence", "patch_set").filter(hypothesis=entry.name).latest("pk")
     evidence, noise = candidate.evidence, project.noise()
     leaked = leak_of(candidate)
-    if evidence is None or evidence.effect is None or noise is None:
+    if evidence is None or noise is None:
         return Fate(entry, candidate.stage, None, "", _first(candidate.why), leaked)
     health = evidence.numbers["health"]
-    findings = [f"{each['rule']}: {each['sentence']}" for each in health["findings"]]
-    return Fate(entry, candidate.stage, evidence.effect / noise.sigma, health["state"], _first("; ".join(findings)), leaked)
+    why = "; ".join(f"{each['rule']}: {each['sentence']}" for each in health["findings"])
+    effect = None if evidence.effect is None else evidence.effect / noise.sigma
+    return Fate(entry, candidate.stage, effect, health["state"], _first(why), leaked)
 
 
 def leak_of(candidate: Candidate) -> str:
