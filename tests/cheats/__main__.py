@@ -116,7 +116,10 @@ def report(fates: Sequence[Fate], seconds: float) -> int:
 
 
 def false_alarm(fate: Fate) -> bool:
-    """Whether an honest change was refused, could not be trained or scored, or was called anything but healthy. A gain too large to be believed is asked about anyway."""
+    """Whether an honest change was refused, could not be trained or scored, or was called anything but healthy.
+
+    A gain too large to be believed is asked about anyway.
+    """
     if fate.health == "quarantined":
         return "implausible" not in fate.why
     return fate.health == "invalid" or fate.stage in ("crashed", "invalid", "refused")
