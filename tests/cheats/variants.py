@@ -14,11 +14,14 @@ MODULES = ("torch", "prepare", "math")
 
 def variant(cheat: Cheat, random: random.Random) -> tuple[str, str]:
     """Which spellings were drawn, and train.py in them."""
-    tree = ast.parse(cheat.applied()[TRAIN])
-    drawn = random.sample(sorted(SPELLINGS), random.randint(1, 2))
-    for name in drawn:
-        tree = ast.fix_missing_locations(SPELLINGS[name](tree, random))
-    return ", ".join(drawn), ast.unparse(tree) + "\n"
+    text = cheat.applied()[TRAIN]
+    before = ast.dump(ast.parse(text))
+    while True:
+        tree, drawn = ast.parse(text), random.sample(sorted(SPELLINGS), random.randint(1, 2))
+        for name in drawn:
+            tree = ast.fix_missing_locations(SPELLINGS[name](tree, random))
+        if ast.dump(tree) != before:  # a cheat without a function has no function to execute as text
+            return ", ".join(drawn), ast.unparse(tree) + "\n"
 
 
 def _old_lines() -> set[str]:
