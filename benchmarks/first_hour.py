@@ -203,6 +203,7 @@ def finish_tutorial(signoff: Installation, album: Photographer) -> None:
     album.window.goto("/projects/mine/candidates/1/")
     album.window.get_by_role("button", name="Approve for baseline").wait_for(timeout=900_000)
     album.take("mine", "/projects/mine/candidates/1/")
+    album.take("mine-inbox", "/")
 
 
 def first(home: Path, query: str) -> str | None:
