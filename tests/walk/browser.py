@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.walk.walk import Walk
 
 BROWSER = "browser"  # as a role of the crawl: what it opened
-PATIENCE = 120_000  # milliseconds: the machine may be busy
+PATIENCE = 900_000  # milliseconds: the machine may be busy
 NO_PAGE = ("Download is starting", "net::ERR_ABORTED")
 
 

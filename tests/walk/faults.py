@@ -72,7 +72,7 @@ def not_json(answer: Answer) -> str:
 
 def strays(signoff: Installation) -> list[Fault]:
     """Processes that outlive the installation."""
-    left = alive(carrying("SIGNOFF_HOME", str(signoff.home)))
+    left = alive(carrying("SIGNOFF_HOME", str(signoff.home)), within=60)
     return [Fault("left behind", str(process.pid), " ".join(process.cmdline())) for process in left]
 
 

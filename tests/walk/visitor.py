@@ -14,6 +14,7 @@ from tests.html import Form, Page, read
 
 PULSE = {"HX-Request": "true", "HX-Trigger": "pulse"}
 PART = {"HX-Request": "true"}
+PATIENCE = 900.0  # seconds of the clock: the machine may be busy; what a page costs is measured inside the server
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -96,7 +97,7 @@ class Visitor:
         body = urlencode(data).encode() if data is not None else None
         request = urllib.request.Request(urljoin(self.site, address), body, dict(headers or {}))
         try:
-            response = self.opener.open(request, timeout=60)
+            response = self.opener.open(request, timeout=PATIENCE)
         except urllib.error.HTTPError as error:
             response = error
         with response:
@@ -122,7 +123,7 @@ class Visitor:
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(urljoin(self.site, address), data, dict(headers), method=method)
         try:
-            response = self.opener.open(request, timeout=60)
+            response = self.opener.open(request, timeout=PATIENCE)
         except urllib.error.HTTPError as error:
             response = error
         with response:

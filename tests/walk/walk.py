@@ -26,10 +26,11 @@ from tests.walk.setting import installation, set_up
 from tests.walk.stages import ENDS
 from tests.walk.state import Database, Snapshot
 from tests.walk.stories import STORIES, Story
-from tests.walk.visitor import Answer, Visitor
+from tests.walk.visitor import PATIENCE, Answer, Visitor
 
 FIRST = ("/", "/fleet/", "/audit/", "/turns.json", "/healthz", "/sign-in/", "/settings/tokens/", "/settings/notifications/")
 AT_ONCE = 10  # addresses between two looks at the stages
+SETTINGS = {"SIGNOFF_DEVICES": "cpu:2", "LEASE_SECONDS": "60"}  # leases that survive being held on a busy machine
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Walk:
     def __init__(self, tree: Path, folder: Path, plan: Plan) -> None:
         self.plan, self.folder, self.patience = plan, folder, plan.patience
         self.model, self.hooks = MessagesServer(model()), Webhook()
-        self.signoff: Installation = installation(tree, folder / "home", SIGNOFF_DEVICES="cpu:2")
+        self.signoff: Installation = installation(tree, folder / "home", **SETTINGS)
         self.hold = Hold(self.signoff)
         self.crawl = Crawl(plan.seed, FIRST)
         self.visitors: dict[str, Visitor] = {}
@@ -119,7 +120,7 @@ class Walk:
             self.open_all(stories)
             self.over.set()
             for thread in (*beside, *stories):
-                thread.join(60)
+                thread.join(PATIENCE)
         finally:
             self.over.set()
             self.signoff.end()
