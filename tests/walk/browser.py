@@ -1,6 +1,7 @@
 """A real browser that walks beside: it opens pages as somebody, notes what goes wrong in its windows, and takes pictures."""
 
 import queue
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ class Windows:
             look: Mapping[str, Any] = {"viewport": SIZES[size], "color_scheme": theme}
             context = browser.new_context(base_url=self.walk.signoff.url, **look)
             context.set_default_timeout(PATIENCE)
-            watch(context, self.wrong.extend)
+            watch(context, self.note)
             cookies = [
                 {"name": c.name, "value": c.value or "", "url": self.walk.signoff.url} for c in self.walk.visitors[role].cookies
             ]
@@ -89,12 +90,17 @@ class Windows:
             windows[role, size, theme] = context
         return windows[role, size, theme]
 
+    def note(self, wrong: list[str]) -> None:
+        """Keep what went wrong; a server that has too much to do now and says so is not wrong."""
+        self.wrong += [words for words in wrong if not re.search(r"^503 from|status of 503|Status Error Code 503", words)]
+
     def open(self, window: BrowserContext, wish: Wish, picture: Path | None) -> Response | None:
         """Open a page and wait for its curves; None for what a browser does not show."""
         page = window.new_page()
         self.wrong.clear()
         try:
-            answer = page.goto(wish.target.address)
+            while (answer := page.goto(wish.target.address)) and answer.status == 503 and "retry-after" in answer.headers:
+                page.wait_for_timeout(1000.0 * float(answer.headers["retry-after"]))
             wait_for_curves(page)
             if picture:
                 self.pictures.take(page, picture)

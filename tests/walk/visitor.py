@@ -2,6 +2,7 @@
 
 import http.cookiejar
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -96,13 +97,22 @@ class Visitor:
         """One request, whatever comes of it. Raises OSError where nothing answers."""
         body = urlencode(data).encode() if data is not None else None
         request = urllib.request.Request(urljoin(self.site, address), body, dict(headers or {}))
-        try:
-            response = self.opener.open(request, timeout=PATIENCE)
-        except urllib.error.HTTPError as error:
-            response = error
-        with response:
+        with self.opened(request) as response:
             path = urlsplit(request.full_url)._replace(scheme="", netloc="").geturl()
             return Answer(self.role, path, response.status, dict(response.headers), response.read(), shown_on or path)
+
+    def opened(self, request: urllib.request.Request) -> Any:
+        """The answer; where the server says that it has too much to do now, and when to come again, that of a later try."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                response: Any = self.opener.open(request, timeout=PATIENCE)
+            except urllib.error.HTTPError as error:
+                response = error
+            if response.status != 503 or "Retry-After" not in response.headers or time.monotonic() > deadline:
+                return response
+            response.close()
+            time.sleep(float(response.headers["Retry-After"]))
 
     def piece(self, address: str, page: str) -> Answer:
         """As a script asks for a piece of a page."""
@@ -122,11 +132,7 @@ class Visitor:
         """A call of the API: status and JSON."""
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(urljoin(self.site, address), data, dict(headers), method=method)
-        try:
-            response = self.opener.open(request, timeout=PATIENCE)
-        except urllib.error.HTTPError as error:
-            response = error
-        with response:
+        with self.opened(request) as response:
             return response.status, json.loads(response.read())
 
     def sign_in(self, link: str) -> None:
