@@ -19,12 +19,15 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="the walk of the tests, about a minute")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--limit", type=float, default=Plan.limit, metavar="SECONDS")
-    parser.add_argument("--pictures", type=Path, default=home() / "walk", metavar="FOLDER", help="where pictures go")
+    parser.add_argument(
+        "--pictures", type=Path, metavar="FOLDER", help="where pictures go; default: var/walk, and of a short walk none"
+    )
     parser.add_argument("--documents", action="store_true", help="also renew the pictures in docs/screenshots")
     parser.add_argument("--keep", action="store_true", help="keep the home of the installation, to look at its logs")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="signoff-walk-"))
-    pictures = None if asked.short else fresh(asked.pictures)
+    wanted = asked.pictures or (None if asked.short else home() / "walk")
+    pictures = fresh(wanted) if wanted else None
     walk = Walk(asked.tree.resolve(), folder, Plan(asked.short, asked.seed, limit=asked.limit, pictures=pictures))
     try:
         walk.run()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from tests.walk.crawl import Target
 from tests.walk.faults import Fault
@@ -28,6 +28,7 @@ class Wish:
 
     target: Target
     role: str
+    route: str
     stage: str
     worth: float
 
@@ -59,15 +60,14 @@ class Windows:
 
     def look(self, browser: Browser, windows: dict[tuple[str, str, str], BrowserContext], wish: Wish) -> None:
         """Open one page; what went wrong in it is a fault. Where it is worth a picture, take it in all sizes and themes."""
-        answer = self.open(self.window(browser, windows, wish.role), wish, None)
-        route = route_of(answer)
-        if answer is None or not route or not self.pictures.wants(route, wish.stage, wish.worth):
+        self.open(self.window(browser, windows, wish.role), wish, None)
+        if not self.pictures.wants(wish.route, wish.stage, wish.worth):
             return
         for size in SIZES:
             for theme in THEMES:
                 window = self.window(browser, windows, "approver", size, theme)
-                self.open(window, wish, self.pictures.file(route, wish.stage, size, theme))
-        self.pictures.note(route, wish.stage, wish.worth)
+                self.open(window, wish, self.pictures.file(wish.route, wish.stage, size, theme))
+        self.pictures.note(wish.route, wish.stage, wish.worth)
 
     def window(
         self,
@@ -94,8 +94,8 @@ class Windows:
         """Keep what went wrong; a server that has too much to do now and says so is not wrong."""
         self.wrong += [words for words in wrong if not re.search(r"^503 from|status of 503|Status Error Code 503", words)]
 
-    def open(self, window: BrowserContext, wish: Wish, picture: Path | None) -> Response | None:
-        """Open a page and wait for its curves; None for what a browser does not show."""
+    def open(self, window: BrowserContext, wish: Wish, picture: Path | None) -> None:
+        """Open a page, wait for its curves, and take its picture where one is wanted."""
         page = window.new_page()
         self.wrong.clear()
         try:
@@ -108,21 +108,13 @@ class Windows:
         except Error as error:
             if not any(words in error.message for words in NO_PAGE) and not self.walk.over.is_set():
                 self.wrong.append(error.message)
-            answer = None
         finally:
             page.close()
         told = f"as {wish.role}, found on {wish.target.found_on}"
         self.walk.faults += [Fault("browser", wish.target.address, f"{words}, {told}") for words in dict.fromkeys(self.wrong)]
-        return answer
 
 
 def wait_for_curves(page: Page) -> None:
     """Until the first chart of a page is drawn, where it has one."""
     if page.locator(".chart").count():
         page.locator(".chart .main-svg, .chart-empty").first.wait_for(state="attached")
-
-
-def route_of(answer: Response | None) -> str:
-    """As the probe inside the server names it."""
-    told = (answer.headers.get("x-walk", "") if answer else "").split()
-    return next((part.removeprefix("route=") for part in told if part.startswith("route=")), "")

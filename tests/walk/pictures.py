@@ -30,9 +30,13 @@ class Pictures:
         self.folder = folder
         self.kept: dict[str, float] = {}
 
+    def gain(self, route: str, stage: str, worth: float) -> float:
+        """How many times more a picture is worth than the one that there is; 0 where none are taken."""
+        return 0.0 if self.folder is None else worth / self.kept.get(name_of(route, stage), 0.05)
+
     def wants(self, route: str, stage: str, worth: float) -> bool:
         """Whether a picture is worth more than the one that there is, by half at least."""
-        return self.folder is not None and worth > 1.5 * self.kept.get(name_of(route, stage), 0.0)
+        return self.gain(route, stage, worth) > 1.5
 
     def note(self, route: str, stage: str, worth: float) -> None:
         self.kept[name_of(route, stage)] = worth

@@ -76,7 +76,7 @@ class Walk:
         self.on_purpose: list[str] = []
         self.over, self.commands = threading.Event(), threading.Lock()
         self.catch, self.windows = Catch(self), Windows(self, Pictures(plan.pictures))
-        self.whole: set[str] = set()  # shapes of addresses that a browser can show
+        self.whole: dict[str, str] = {}  # shapes of addresses that a browser can show, and their routes
         self.began = time.monotonic()
 
     # What stories ask for
@@ -173,11 +173,15 @@ class Walk:
         """Hand the browser a page, where it waits for one."""
         if self.windows.wishes.full():
             return
-        shown = self.crawl.due(now, [BROWSER], 1, lambda target: target.how == "page" and target.shape in self.whole)
-        for target, _ in shown:
-            self.crawl.opened(target, BROWSER, now)
-            role = self.crawl.chance.choice(ROLES)
-            self.windows.wishes.put(Wish(target, role, stage_of(target, now), worth(target, now)))
+        due = self.crawl.due(now, [BROWSER], AT_ONCE, lambda target: target.how == "page" and target.shape in self.whole)
+        wishes = [
+            Wish(target, self.crawl.chance.choice(ROLES), self.whole[target.shape], stage_of(target, now), worth(target, now))
+            for target, _ in due
+        ]
+        if wishes:
+            wish = max(wishes, key=lambda each: self.windows.pictures.gain(each.route, each.stage, each.worth))
+            self.crawl.opened(wish.target, BROWSER, now)
+            self.windows.wishes.put(wish)
 
     def cover(self, database: Database, now: Snapshot) -> None:
         """Open the pages of ends that last and that not everybody saw."""
@@ -224,7 +228,7 @@ class Walk:
         if answer.role != ANYBODY:
             self.crawl.learn(answer)
             if answer.status == 200 and answer.kind == "text/html" and is_whole(answer.text):
-                self.whole.add(target.shape)
+                self.whole[target.shape] = answer.route
         if answer.status == 404 and self.is_gone(target, answer.role):
             self.crawl.drop(target)
             return
