@@ -1,13 +1,15 @@
 """What rows may come to hold: each entry changes the whole world to one kind of it. The test takes it back afterwards."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.models import User
-from django.db import models
+from django.db import DatabaseError, models, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -17,6 +19,7 @@ from research_app.models import (
     Candidate,
     Conversation,
     Device,
+    Event,
     Evidence,
     Landing,
     Note,
@@ -129,8 +132,8 @@ DIFFS: Mapping[str, tuple[str, str]] = {
     "diffs are empty": ("", "train.py"),
 }
 WORLDS |= {words: partial(every_diff, body=body, path=path) for words, (body, path) in DIFFS.items()}
-LARGE = ("diffs touch 12,000 constants", "there are 100 series")
-"""Worlds in which every page is opened, and not a part of them: whichever lists all of it is too large."""
+WHOLE = ("diffs touch 12,000 constants", "there are 100 series", "every row that another refers to and may be gone is gone")
+"""Worlds in which every page is opened, and not a part of them."""
 
 
 # What is missing
@@ -199,6 +202,24 @@ def _empty_documents(project: Project) -> None:
         documents = [field for field in model._meta.fields if isinstance(field, models.JSONField)]
         model._default_manager.update(**{field.name: field.get_default() for field in documents})
     Utterance.objects.update(content=[])
+
+
+def forget(project: Project, wanted: Iterable[type[models.Model]]) -> None:
+    """Rows refer to no other row, where they need not: what they referred to was deleted."""
+    for model in wanted:
+        for field in model._meta.fields:
+            if field.many_to_one and field.null:
+                with suppress(DatabaseError), transaction.atomic():  # where a constraint wants one
+                    model._default_manager.update(**{field.name: None})
+
+
+REFERRING = [each for each in apps.get_app_config("research_app").get_models() if each is not Event]  # events are never changed
+WORLDS["every row that another refers to and may be gone is gone"] = partial(forget, wanted=REFERRING)
+WORLDS |= {
+    f"what a {model._meta.verbose_name} refers to and may be gone is gone": partial(forget, wanted=[model])
+    for model in REFERRING
+    if any(field.many_to_one and field.null for field in model._meta.fields)
+}
 
 
 # Documents of an older version: a field that was not there yet, or had no value

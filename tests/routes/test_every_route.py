@@ -55,7 +55,7 @@ def test_every_page_opens_in_a_world_where(name: str, project: Project, askers: 
     hostile.WORLDS[name](project)
     troubles: list[str] = []
     of_this = [route for route in READ if KNOWN[route.name].about != About.NOTHING or route.name in ("inbox", "fleet", "turns")]
-    for route in some(of_this, 16 if name not in hostile.LARGE else len(of_this), name):
+    for route in some(of_this, 16 if name not in hostile.WHOLE else len(of_this), name):
         known = KNOWN[route.name]
         for row in some(rows_of(project, known.about), 1, name, route.name):
             headers = one_of(AS, name, route.name) if known.by == By.SESSION else None
