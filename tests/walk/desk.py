@@ -114,9 +114,10 @@ class Desk:
         """Stop services for a moment."""
         return self.walk.hold(*names)
 
-    def trains(self, number: int) -> bool:
-        """Whether a run of a candidate trains now."""
-        return any((run.slug, run.number, run.state) == (self.project, number, "running") for run in self.now().runs)
+    def attempt(self, number: int) -> int:
+        """Which attempt at a run of a candidate trains now; 0 where none does."""
+        here = [run for run in self.now().runs if (run.slug, run.number, run.state) == (self.project, number, "running")]
+        return max((run.attempts for run in here), default=0)
 
     def kill_worker_of(self, number: int) -> bool:
         """Kill the worker that trains a run of a candidate now, as a machine without memory does; False where none is."""

@@ -209,13 +209,15 @@ def a_gain_that_is_the_same_for_every_seed_is_no_evidence(desk: Desk) -> None:
 
 @story("plain", "stuck")
 def a_change_whose_worker_is_killed_again_and_again(desk: Desk) -> None:
-    number = desk.submit(change.SLOW, hypothesis="Slower steps")
+    number, killed = desk.submit(change.SLOW, hypothesis="Slower steps"), 0
+    desk.until(number, "screening")
     while not desk.candidate(number).stuck:
-        desk.wait("it to train", lambda: desk.candidate(number).stuck or desk.trains(number))
-        time.sleep(2)  # so that there is something to lose
-        assert desk.kill_worker_of(number) or not desk.trains(number), "there is no process to kill"
-        desk.wait("the run to be noticed as lost", lambda: desk.candidate(number).stuck or not desk.trains(number))
         assert desk.candidate(number).stage == "screening", "it trained to its end before its worker was killed"
+        if desk.attempt(number) > killed:
+            time.sleep(2)  # so that there is something to lose
+            killed = desk.attempt(number)
+            assert desk.kill_worker_of(number), "there is no process to kill"
+        time.sleep(0.2)
     desk.seen("stuck")
 
 
