@@ -106,6 +106,16 @@ def test_under_a_budget_of_time_the_whole_command_may_take_little_longer() -> No
     assert [each.beyond for each in measured] == [False, True]
 
 
+@pytest.mark.parametrize(("seconds", "beyond"), [(1.0, False), (12.0, False), (20.0, False), (24.0, True)])
+def test_what_ends_within_its_budget_of_time_is_not_beyond_it_however_much_sooner_the_baseline_ends(
+    seconds: float, beyond: bool
+) -> None:
+    """A fixed number of steps takes 1 s on a quiet machine, and 20 s where others have the cores."""
+    theirs, mine = ([replace(RUN, wall_seconds=each)] for each in (1.0, seconds))
+    found = of("time of the whole command", envelope(theirs, mine, same_minutes=True, wall_budget=20))
+    assert found.beyond == beyond
+
+
 @pytest.mark.parametrize("quantity", ["device_seconds", "energy"])
 def test_on_a_gpu_the_devices_own_figures_are_compared(quantity: str) -> None:
     theirs, mine = ([replace(RUN, cpu_seconds=None, **{quantity: value})] * 3 for value in (100.0, 200.0))

@@ -104,7 +104,9 @@ def envelope(
     """
     found = [_measured(each, baseline, candidate, same_minutes, widened) for each in QUANTITIES]
     if wall_budget is not None:
-        slack = WALL_SLACK + WALL_SHARE * wall_budget
+        usual = [run.wall_seconds for run in baseline if run.wall_seconds is not None]
+        unused = max(0.0, wall_budget - median(usual)) if usual else 0.0  # whoever spends less time leaves it to others
+        slack = WALL_SLACK + WALL_SHARE * wall_budget + unused
         wall = Quantity("time of the whole command", lambda run: run.wall_seconds, _seconds, (1.0, 1.0, math.inf), False, slack)
         found.append(_measured(wall, baseline, candidate, same_minutes, widened))
     return [each for each in found if each is not None]
