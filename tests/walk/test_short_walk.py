@@ -23,7 +23,7 @@ def test_every_stage_is_an_end_that_some_story_reaches() -> None:
 
 @pytest.mark.slow
 def test_every_page_opens_while_the_loop_works(tmp_path: Path) -> None:
-    walk = Walk(CODE, tmp_path, Plan(short=True))
+    walk = Walk(CODE, tmp_path, Plan(short=True, calm=15))
     walk.run()
     if walk.faults:
         pytest.fail(printed(walk, summary(walk)), pytrace=False)
