@@ -69,12 +69,22 @@ def test_what_starting_python_takes_dilutes_nothing() -> None:
 
 
 def test_smaller_batches_cost_more_and_a_gain_by_them_is_for_a_person_to_judge() -> None:
-    theirs = [replace(run, draws=2000) for run in BASELINE]
-    warm_up = of("processor time", envelope(theirs, [replace(RUN, cpu_seconds=21.5, draws=4600)] * 4, same_minutes=True))
+    theirs = [replace(run, draws=2000, tokens=135_000) for run in BASELINE]
+    shorter = replace(RUN, draws=4600, tokens=135_000)
+    warm_up = of("processor time", envelope(theirs, [replace(shorter, cpu_seconds=21.5)] * 4, same_minutes=True))
     assert warm_up.times < warm_up.doubtful < of("processor time", envelope(theirs, [RUN] * 4, same_minutes=True)).allowed
-    found = of("processor time", envelope(theirs, [replace(RUN, cpu_seconds=28, draws=5000)] * 4, same_minutes=True))
+    found = of("processor time", envelope(theirs, [replace(shorter, cpu_seconds=28)] * 4, same_minutes=True))
     assert not found.beyond and found.times > found.doubtful
-    assert of("processor time", envelope(theirs, [replace(RUN, cpu_seconds=40, draws=10**9)] * 4, same_minutes=True)).beyond
+    tiny = replace(shorter, cpu_seconds=40, draws=10**9)
+    assert of("processor time", envelope(theirs, [tiny] * 4, same_minutes=True)).beyond
+
+
+def test_a_smaller_model_makes_more_steps_and_the_same_model_does_not() -> None:
+    theirs = [replace(run, draws=2000, tokens=135_000, parameters=60_000) for run in BASELINE]
+    more = replace(RUN, cpu_seconds=28, draws=5000, tokens=337_000, parameters=60_000)  # its costs were edited, say
+    narrow = replace(more, parameters=24_000)
+    assert of("processor time", envelope(theirs, [more] * 4, same_minutes=True)).beyond
+    assert not of("processor time", envelope(theirs, [narrow] * 4, same_minutes=True)).beyond
 
 
 def test_a_person_can_widen_it() -> None:

@@ -19,7 +19,7 @@ RUN_WIDTH = 1.8  # times the baseline's, of one run
 ARM_WIDTH = 1.6  # of the mean of several runs, on which the machine's load averages out
 DOUBT = 1.25  # of that mean: a gain that costs so much more is for a person to judge
 DOUBT_OF_FEW = 1.4  # the same of one run or two, whose load nothing averages out
-MOST_DRAWS = 1.5  # times as wide at most, where the text was drawn in more and smaller batches: each step has its own cost
+MOST_DRAWS = 1.5  # times as wide at most, where a smaller model or smaller batches made more steps: each has its own cost
 MOST_DRAWS_IN_DOUBT = 1.2  # the same for a doubt: whoever draws in pieces to be allowed more gains little by it
 CPU_SLACK = 0.5  # seconds: what starting Python and reading its libraries varies by
 KNOWN_SLACK = 0.2  # the same, where what the start took is known and subtracted
@@ -41,6 +41,8 @@ class Spent:
     wall_seconds: float | None
     share: float = 1.0
     draws: float | None = None  # requests for text
+    tokens: float | None = None  # what these requests brought
+    parameters: float | None = None  # by the checkpoint's header
     startup: float | None = None  # of `cpu_seconds`, what went before the first text was drawn
 
 
@@ -146,9 +148,18 @@ def _usual_startup(baseline: Sequence[Spent]) -> float:
 
 
 def _more_draws(baseline: Sequence[Spent], candidate: Sequence[Spent]) -> float:
-    """How many times as often the candidate drew text, within bounds."""
-    theirs, mine = ([run.draws / run.share for run in arm if run.draws and run.share > 0] for arm in (baseline, candidate))
-    return min(MOST_DRAWS, max(1.0, median(mine) / median(theirs))) if theirs and mine else 1.0
+    """How many times as many steps the candidate made for the same counted work, as far as their size explains it: with as many
+    tokens a draw and as many parameters as the baseline, more of them are work that was not counted."""
+    more = _times(candidate, baseline, lambda run: run.draws / run.share if run.draws and run.share > 0 else None)
+    shorter = _times(baseline, candidate, lambda run: run.tokens / run.draws if run.tokens and run.draws else None)
+    smaller = _times(baseline, candidate, lambda run: run.parameters)
+    return max(1.0, min(MOST_DRAWS, more, max(shorter, smaller)))
+
+
+def _times(above: Sequence[Spent], below: Sequence[Spent], figure: Callable[[Spent], float | None]) -> float:
+    """The ratio of the medians of two arms; 1 where one has no such figure."""
+    ours, others = ([value for run in arm if (value := figure(run))] for arm in (above, below))
+    return median(ours) / median(others) if ours and others else 1.0
 
 
 def _values(quantity: Quantity, runs: Sequence[Spent], before: float) -> list[float]:

@@ -6,6 +6,7 @@ from research_app.evidence.envelope import Measured, Spent, envelope
 from research_app.loop.arms import Arms
 from research_app.loop.same_minutes import SameMinutes
 from research_app.models import Candidate, PatchSet, Project, Run, Widening
+from training.said import said_by_run
 
 
 def envelope_of(patch_set: PatchSet, arms: Arms, same: SameMinutes) -> list[Measured]:
@@ -45,6 +46,8 @@ def spent_by(project: Project, run: Run) -> Spent:
         wall_seconds=run.train_seconds,
         share=share,
         draws=_number(run, "draws"),
+        tokens=here or tokens,
+        parameters=None if said_by_run(run.facts, "parameters") else _number(run, "parameters"),
         startup=_number(run, "cpu_seconds_before"),
     )
 
