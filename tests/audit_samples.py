@@ -82,7 +82,7 @@ def make_world(folder: Path) -> World:
     """Everything through the product's own steps."""
     empty()
     with mock.patch.object(train, "execute", scored):
-        world = World(small_project(folder, "audited"))
+        world = World(small_project("audited"))
         project, grace = world.project, approver()
         first, second, third = submit(project, BETTER), submit(project, WIDER), submit(project, WORSE)
         thread = Thread.objects.create(

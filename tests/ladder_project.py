@@ -3,7 +3,6 @@
 import difflib
 import math
 import random
-from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,14 +10,14 @@ from django.db.models import Q
 from django.utils import timezone
 
 from research_app.loop import check
-from research_app.loop.projects import create_project
 from research_app.loop.review import Seen
 from research_app.loop.scale_up import scale_up
 from research_app.loop.shortlist import Pick, Plan, approve_scale_ups
 from research_app.models import Candidate, Project, Run, ScaleUp, SeriesChunk, State
 from research_app.project_file import ProjectFile
 from tests.factories import BASE_SCORE, SIGMA, facts_of, make_series
-from tests.small_project import drain, source_repository
+from tests.small_project import drain, trained
+from tests.worlds import world
 from training.spec import Outcome
 
 TRAIN = '''"""Learn nothing, at any scale: the score falls with the logarithm of the budget, as losses do."""
@@ -69,12 +68,10 @@ DOES_NOT_HOLD = ("CRUTCH = 0.0", "CRUTCH = 0.012")
 ALSO_THE_RATE = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.018")
 
 
-def ladder_project(tmp_path: Path, slug: str = "ladder", **config: Any) -> Project:
-    """The project, its baseline bank at S trained."""
+def ladder_project(slug: str = "ladder", **config: Any) -> Project:
+    """The project, its reference runs at S trained."""
     file = ProjectFile.model_validate(CONFIG | config)
-    project = create_project(slug, source=str(source_repository(tmp_path / f"source-{slug}", text=TRAIN)), file=file)
-    drain()
-    return project
+    return world(Project, lambda: trained(slug, file, TRAIN), slug, file.model_dump_json())
 
 
 def submit(project: Project, *changes: tuple[str, str], hypothesis: str = "It learns faster") -> Candidate:
@@ -84,9 +81,13 @@ def submit(project: Project, *changes: tuple[str, str], hypothesis: str = "It le
         assert after.count(old) == 1
         after = after.replace(old, new)
     lines = difflib.unified_diff(TRAIN.splitlines(True), after.splitlines(True), "a/train.py", "b/train.py")
-    candidate = check.submit(project, "".join(lines), hypothesis, category="optimiser", author="ada")
-    drain()
-    return fresh(candidate)
+
+    def enter() -> Candidate:
+        candidate = check.submit(project, "".join(lines), hypothesis, category="optimiser", author="ada")
+        drain()
+        return candidate
+
+    return fresh(world(Candidate, enter, changes, hypothesis, on=project))
 
 
 def fresh(candidate: Candidate) -> Candidate:

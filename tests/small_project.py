@@ -6,9 +6,11 @@ score follows from its constants and the seed.
 
 import difflib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from research_app.access import Role, set_role
@@ -16,6 +18,7 @@ from research_app.loop import check, tasks
 from research_app.loop.projects import create_project
 from research_app.models import Candidate, Message, Project
 from research_app.project_file import ProjectFile
+from tests.worlds import world
 
 TRAIN = '''"""Fit nothing, slowly: the loss falls with the steps, the score depends on the constants and the seed."""
 
@@ -85,9 +88,16 @@ def source_repository(folder: Path, branch: str = "baseline", text: str = TRAIN)
     return folder
 
 
-def small_project(tmp_path: Path, slug: str = "small") -> Project:
-    """The project, its baseline bank trained."""
-    project = create_project(slug, source=str(source_repository(tmp_path / f"source-{slug}")), file=FILE)
+def small_project(slug: str = "small") -> Project:
+    """The project, its reference runs trained."""
+    return world(Project, lambda: trained(slug, FILE), slug)
+
+
+def trained(slug: str, file: ProjectFile, text: str = TRAIN) -> Project:
+    """A project of this training code, its reference runs trained."""
+    source = Path(settings.HOME) / "sources" / slug
+    shutil.rmtree(source, ignore_errors=True)  # of an earlier test
+    project = create_project(slug, source=str(source_repository(source, text=text)), file=file)
     drain()
     return project
 
@@ -104,10 +114,14 @@ def patch(*changes: tuple[str, str], text: str = TRAIN) -> str:
 
 def submit(project: Project, *changes: tuple[str, str], hypothesis: str = "It learns faster") -> Candidate:
     """Enter a change by hand and take it as far as it goes without a person."""
-    candidate = check.submit(project, patch(*changes), hypothesis, category="optimiser", author="ada")
-    drain()
-    candidate.refresh_from_db()
-    return candidate
+
+    def enter() -> Candidate:
+        candidate = check.submit(project, patch(*changes), hypothesis, category="optimiser", author="ada")
+        drain()
+        candidate.refresh_from_db()
+        return candidate
+
+    return world(Candidate, enter, changes, hypothesis, on=project)
 
 
 def drain(limit: int = 200) -> list[str]:

@@ -1,7 +1,5 @@
 """The tools of a conversation on a real project: what they return, what they refuse, and how it is quoted."""
 
-from pathlib import Path
-
 import pytest
 
 from agent.proposal import CATEGORIES
@@ -183,8 +181,8 @@ def test_secrets_are_taken_out_of_text_and_of_deep_values() -> None:
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_a_smoke_test_really_trains_the_change_in_the_sandbox_and_tells_no_score(tmp_path: Path) -> None:
-    project = small_project(tmp_path)
+def test_a_smoke_test_really_trains_the_change_in_the_sandbox_and_tells_no_score() -> None:
+    project = small_project()
     bench = Workbench(ProjectBench(project, project.tip()))
     used(bench, "edit_file", path="train.py", old=BETTER[0], new=BETTER[1])
     ran = used(bench, "smoke_test").text

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.apps import apps
@@ -241,9 +240,9 @@ def test_an_idea_is_revived_and_several_are_combined_on_request(service: Message
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_for_changes_leads_to_patch_set_2_by_the_same_conversation(service: MessagesServer, tmp_path: Path) -> None:
+def test_a_request_for_changes_leads_to_patch_set_2_by_the_same_conversation(service: MessagesServer) -> None:
     service.model = [edit("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.02"), submit()]
-    project = small_project(tmp_path)
+    project = small_project()
     asked = round_of(project)
     drain()
     candidate = Candidate.objects.get(round=asked)

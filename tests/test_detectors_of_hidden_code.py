@@ -1,7 +1,5 @@
 """Code that a reviewer would overlook is a finding on its line; honest mathematics, languages and tables are not."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.landing_samples import training_at_once
@@ -100,10 +98,10 @@ def test_files_that_are_no_python_are_read_too() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_such_a_change_is_taken_and_its_gain_is_quarantined(tmp_path: Path) -> None:
+def test_such_a_change_is_taken_and_its_gain_is_quarantined() -> None:
     better = (BETTER[0], f"{BETTER[1]}{' ' * 5000}; WIDТH = 1")
     with training_at_once():
-        candidate = submit(small_project(tmp_path), better)
+        candidate = submit(small_project(), better)
     flags = {flag["detector"]: flag["level"] for flag in candidate.revision.flags}
     assert flags["look-alike name"] == flags["hidden code"] == "warning"
     assert candidate.evidence is not None and candidate.evidence.quarantined

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.db import OperationalError
@@ -41,8 +40,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return small_project(tmp_path)
+def project() -> Project:
+    return small_project()
 
 
 @pytest.fixture
@@ -105,8 +104,8 @@ def test_a_pattern_without_a_group_is_named_and_not_tried_again(project: Project
     assert "has no named group" in found.reason and "killed" not in found.reason
 
 
-def test_a_project_file_that_cannot_be_read_any_more_stops_no_other_project(device: Device, tmp_path: Path) -> None:
-    projects = [small_project(tmp_path, slug) for slug in ("broken", "sound")]
+def test_a_project_file_that_cannot_be_read_any_more_stops_no_other_project(device: Device) -> None:
+    projects = [small_project(slug) for slug in ("broken", "sound")]
     for project in projects:
         candidate = check.submit(project, patch(BETTER), "Faster", category="optimiser", author="ada")
         check.check(candidate.pk, "test")

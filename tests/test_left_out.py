@@ -141,8 +141,8 @@ def test_a_closing_block_of_thousands_of_figures_is_bounded() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_says_on_its_page_and_in_the_api_what_was_left_out(tmp_path: Path, client: Client) -> None:
-    project = small_project(tmp_path)
+def test_a_run_says_on_its_page_and_in_the_api_what_was_left_out(client: Client) -> None:
+    project = small_project()
     noisy = """import json
 with open(os.environ["SIGNOFF_OUT"] + "/series.jsonl", "w") as f:
     for s in range(20):

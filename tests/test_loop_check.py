@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_database
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return small_project(tmp_path)
+def project() -> Project:
+    return small_project()
 
 
 def by_command(tmp_path: Path, text: str, *words: str) -> str:

@@ -1,7 +1,5 @@
 """What the detectors say reaches the rows: text that was memorised from the gate shard makes a run's score meaningless."""
 
-from pathlib import Path
-
 import pytest
 
 from research_app.loop.examine import findings_of, overlap_of
@@ -14,9 +12,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project() -> Project:
     """A project with a gate shard of one window."""
-    project = small_project(tmp_path)
+    project = small_project()
     Project.objects.filter(pk=project.pk).update(data_hash="f" * 64)
     project.refresh_from_db()
     assert project.corpus is not None

@@ -1,7 +1,5 @@
 """How runs are spent: drop early, replicate what may be real, confirm on fresh seeds, and never on the same tree's seeds."""
 
-from pathlib import Path
-
 import pytest
 
 from research_app.loop import propose
@@ -20,8 +18,8 @@ RESEEDED = ("random.Random(SEED * 7919 + WIDTH)", "random.Random(42)")
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return small_project(tmp_path)
+def project() -> Project:
+    return small_project()
 
 
 def purposes(candidate: Candidate) -> list[str]:

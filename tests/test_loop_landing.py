@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -24,10 +23,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_database
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def project() -> Iterator[Project]:
     """Its runs end as soon as they begin."""
     with training_at_once():
-        yield small_project(tmp_path)
+        yield small_project()
 
 
 def landed(project: Project) -> list[str]:

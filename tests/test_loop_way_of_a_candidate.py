@@ -1,7 +1,5 @@
 """A candidate's way from its proposal to the baseline, step by step, with real git and real training processes."""
 
-from pathlib import Path
-
 import pytest
 
 from research_app.evidence.digits import gain
@@ -16,8 +14,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_database
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return small_project(tmp_path)
+def project() -> Project:
+    return small_project()
 
 
 def test_a_new_project_has_a_baseline_with_a_bank_of_four_scored_runs(project: Project) -> None:

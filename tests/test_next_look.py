@@ -2,7 +2,6 @@
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -18,8 +17,8 @@ NEVER = threading.Event()
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    made = small_project(tmp_path)
+def project() -> Project:
+    made = small_project()
     drain()
     return made
 

@@ -52,8 +52,8 @@ def test_a_metric_can_be_mended_too_and_runs_that_wait_are_asked_for_anew(tmp_pa
     assert project.runs.completed().count() == 4
 
 
-def test_a_file_under_which_runs_were_scored_stays(tmp_path: Path) -> None:
-    project = small_project(tmp_path)
+def test_a_file_under_which_runs_were_scored_stays() -> None:
+    project = small_project()
     with pytest.raises(ProjectRefused, match=r"\[train\] cannot change once runs were scored"):
         configure(project, file_with(train={"wall_limit_seconds": 5}), "grace")
 
@@ -70,12 +70,12 @@ def test_a_project_in_which_nothing_was_measured_is_deleted_whole(tmp_path: Path
     assert not Project.objects.exists() and not Run.objects.exists() and not folder.exists()
     assert Event.objects.filter(kind="project deleted").count() == 1
     call_command("audit", "verify", stdout=StringIO())
-    again = small_project(tmp_path / "again")
+    again = small_project()
     assert again.runs.completed().count() == 4, "its name is free"
 
 
-def test_a_project_with_scores_is_not_deleted(tmp_path: Path) -> None:
-    project = small_project(tmp_path)
+def test_a_project_with_scores_is_not_deleted() -> None:
+    project = small_project()
     with pytest.raises(DeletionRefused, match=r"small has runs with a score: .* Pause it instead"):
         delete_project(project, "grace")
     with pytest.raises(CommandError, match="small has runs with a score"):

@@ -197,7 +197,7 @@ def test_orders_in_the_log_of_its_own_run_are_quoted_and_the_run_reaches_no_key(
         "try:\n    print(open(f'/proc/{os.getppid()}/environ').read())\nexcept OSError as error:\n    print(error)\n"
     )
     loud = "".join(f"print({order(*each)!r})\n" for each in ORDERS)
-    project = small_project(tmp_path)
+    project = small_project()
     change = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.015")
     tried = edit("# The end of the file: what is trained,", f"{spy}{loud}# The end of the file: what is trained,")
     undo = calls(("undo", {}))

@@ -26,8 +26,8 @@ EVERY_THIRD = ("PENALTY = 0  # not a knob", "PENALTY = 7 if SEED % 3 == 0 else -
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return small_project(tmp_path)
+def project() -> Project:
+    return small_project()
 
 
 def test_a_run_far_from_the_others_of_its_tree_diverged() -> None:

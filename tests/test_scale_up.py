@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -35,16 +34,16 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_database
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def project() -> Iterator[Project]:
     """Its runs end as soon as they begin."""
     with training_at_once():
-        yield ladder_project(tmp_path)
+        yield ladder_project()
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> Project:
+def trained() -> Project:
     """Its runs are processes of their own."""
-    return ladder_project(tmp_path)
+    return ladder_project()
 
 
 def at(project: Project, scale: str, candidate: Candidate | None = None) -> list[Run]:
@@ -261,8 +260,8 @@ def test_a_stuck_run_of_the_rung_is_said_on_the_candidate_and_trying_again_goes_
     assert fresh(candidate).stage == Stage.READY
 
 
-def test_a_rung_without_a_readable_curve_is_not_settled_and_goes_back_to_the_shortlist(tmp_path: Path) -> None:
-    project = ladder_project(tmp_path, "flat")
+def test_a_rung_without_a_readable_curve_is_not_settled_and_goes_back_to_the_shortlist() -> None:
+    project = ladder_project("flat")
     candidate = submit(project, HOLDS)
     approve(candidate, approver())
     drain()

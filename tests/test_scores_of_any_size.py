@@ -20,8 +20,8 @@ PRINTED = 'print(f"score={score:.8f}")'
 
 
 @pytest.mark.parametrize("score", ["1e200", "-1e200", "1e308", "9" * 400])
-def test_a_run_whose_score_ran_away_diverged(tmp_path: Path, score: str) -> None:
-    project = small_project(tmp_path)
+def test_a_run_whose_score_ran_away_diverged(score: str) -> None:
+    project = small_project()
     candidate = submit(project, (PRINTED, f'print("score={score}")'))
     run = Run.objects.get(patch_set__candidate=candidate)
     assert run.outcome in (Outcome.diverged, Outcome.not_finite) and run.score is None

@@ -1,7 +1,5 @@
 """Gate 1: what may be approved, what it costs, and that nothing larger is trained before a person approved its price."""
 
-from pathlib import Path
-
 import pytest
 from django.contrib.auth.models import User
 
@@ -255,13 +253,13 @@ def test_the_old_lines_of_a_diff_are_those_that_it_removes_or_adds_behind() -> N
     assert old_lines(diff) == {("t.py", 4)}
 
 
-def test_a_project_without_a_ladder_skips_gate_one(tmp_path: Path) -> None:
-    project = ladder_project(tmp_path, "flat", ladder=[])
+def test_a_project_without_a_ladder_skips_gate_one() -> None:
+    project = ladder_project("flat", ladder=[])
     assert submit(project, HOLDS).stage == Stage.READY
 
 
-def test_a_stack_of_the_shortlist_is_judged_at_the_smallest_scale_and_listed_as_one(tmp_path: Path) -> None:
-    project = ladder_project(tmp_path)
+def test_a_stack_of_the_shortlist_is_judged_at_the_smallest_scale_and_listed_as_one() -> None:
+    project = ladder_project()
     members = [submit(project, HOLDS), submit(project, DOES_NOT_HOLD)]
     made = form_stack(project, members, "grace")
     drain()

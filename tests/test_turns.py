@@ -1,7 +1,6 @@
 """Proposers take turns, several at once; a round goes on with those that have something left; near misses are joined."""
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -23,8 +22,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_database
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return small_project(tmp_path)
+def project() -> Project:
+    return small_project()
 
 
 def asked_for(project: Project, wanted: int | None, *proposers: str) -> Round:

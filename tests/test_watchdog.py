@@ -153,8 +153,8 @@ def test_two_equal_runs_of_more_are_said_before_the_others_have_ended(tmp_path: 
     assert not trouble.blocking, "the others may still differ"
 
 
-def test_runs_that_differ_are_no_trouble(tmp_path: Path) -> None:
-    project = small_project(tmp_path)
+def test_runs_that_differ_are_no_trouble() -> None:
+    project = small_project()
     assert trouble_of(project.tip()) is None and troubles([project]) == [] and baselines().ok
 
 
@@ -246,8 +246,8 @@ def test_a_baseline_that_overshoots_its_budget_is_said_to_and_nobody_else_is_bla
     assert "1 of 1 candidate runs exceeded the budget, by up to 15.0%; the baseline's runs do by up to 5.0%" in more.why
 
 
-def test_a_confirmation_whose_baseline_runs_all_crash_says_so_and_can_be_tried_again(tmp_path: Path) -> None:
-    project = small_project(tmp_path)
+def test_a_confirmation_whose_baseline_runs_all_crash_says_so_and_can_be_tried_again() -> None:
+    project = small_project()
     candidate = check.submit(project, patch(BETTER), "Faster", category="optimiser", author="ada")
     for _ in range(100):
         message = Message.objects.order_by("pk").first()
@@ -299,8 +299,8 @@ def test_a_device_that_refuses_the_runs_is_named_with_its_reason(tmp_path: Path)
     assert "takes no work: Project small needs the sandbox level strong" in trouble.why
 
 
-def test_a_candidate_says_what_it_waits_for(tmp_path: Path, client: Client) -> None:
-    project = small_project(tmp_path)
+def test_a_candidate_says_what_it_waits_for(client: Client) -> None:
+    project = small_project()
     Device.objects.all().delete()
     candidate = check.submit(project, patch(BETTER), "Faster", category="optimiser", author="ada")
     assert waits_for(candidate) == "It waits to be checked."
@@ -319,9 +319,9 @@ def test_a_candidate_says_what_it_waits_for(tmp_path: Path, client: Client) -> N
 
 
 def test_a_candidate_for_which_nothing_is_on_its_way_says_so_after_a_while(
-    tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = small_project(tmp_path)
+    project = small_project()
     candidate = check.submit(project, patch(BETTER), "Faster", category="optimiser", author="ada")
     check.check(candidate.pk, "test")
     Message.objects.all().delete()
@@ -345,10 +345,8 @@ def test_a_candidate_for_which_nothing_is_on_its_way_says_so_after_a_while(
     assert candidate.stage != Stage.SCREENING
 
 
-def test_while_wake_ups_wait_for_a_worker_nobody_is_said_to_be_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = small_project(tmp_path)
+def test_while_wake_ups_wait_for_a_worker_nobody_is_said_to_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = small_project()
     candidate = check.submit(project, patch(BETTER), "Faster", category="optimiser", author="ada")
     Message.objects.all().delete()
     later(candidate, minutes=5)
@@ -358,8 +356,8 @@ def test_while_wake_ups_wait_for_a_worker_nobody_is_said_to_be_forgotten(
     assert candidate.needs_attention == ""
 
 
-def test_a_stuck_run_of_the_baseline_is_named_by_those_who_wait_for_it(tmp_path: Path) -> None:
-    project = small_project(tmp_path)
+def test_a_stuck_run_of_the_baseline_is_named_by_those_who_wait_for_it() -> None:
+    project = small_project()
     candidate = check.submit(project, patch(BETTER), "Faster", category="optimiser", author="ada")
     check.check(candidate.pk, "test")
     Message.objects.all().delete()
@@ -376,12 +374,12 @@ def test_a_stuck_run_of_the_baseline_is_named_by_those_who_wait_for_it(tmp_path:
     assert candidate.needs_attention == ""
 
 
-def test_a_landing_that_is_judged_again_on_a_tip_that_crashes_leaves_the_queue_with_the_reason(tmp_path: Path) -> None:
-    project = small_project(tmp_path)
+def test_a_landing_that_is_judged_again_on_a_tip_that_crashes_leaves_the_queue_with_the_reason() -> None:
+    project = small_project()
     candidate = submit(project, BETTER)
     approve(Candidate.objects.with_evidence().get(pk=candidate.pk), approver(), Seen.of(candidate))
     Message.objects.all().delete()
-    source = tmp_path / "source-small"
+    source = Path(project.source)
     (source / "train.py").write_text(TRAIN.replace("# what is measured,", "# what is measured, and what is not,"))
     git(source, "commit", "-qam", "Moved by hand")
     git(source, "push", "-q", str(project.repository.path), "HEAD:baseline")
@@ -407,10 +405,8 @@ def test_a_landing_that_is_judged_again_on_a_tip_that_crashes_leaves_the_queue_w
 # --- other steps
 
 
-def test_a_proposer_that_fails_for_ever_is_in_the_inbox(
-    tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = small_project(tmp_path)
+def test_a_proposer_that_fails_for_ever_is_in_the_inbox(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = small_project()
     make_device()
 
     def broken(*_: object) -> None:
@@ -429,8 +425,8 @@ def test_a_proposer_that_fails_for_ever_is_in_the_inbox(
     assert "The proposers failed: It failed 3 times; the last time: ValueError: the flux is off" in words
 
 
-def test_a_stack_check_that_fails_is_in_the_inbox(tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = small_project(tmp_path)
+def test_a_stack_check_that_fails_is_in_the_inbox(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = small_project()
     first, second = submit(project, BETTER), submit(project, ("WIDTH = 64", "WIDTH = 96"))
     started = stack_check.begin_check(project, [first, second], False, "grace")
     monkeypatch.setattr(stack_check, "take_step", lambda *_: (_ for _ in ()).throw(ValueError("no such tree")))
@@ -442,8 +438,8 @@ def test_a_stack_check_that_fails_is_in_the_inbox(tmp_path: Path, client: Client
     assert f"stack check {started.pk}" in words and "the last time: ValueError: no such tree" in words
 
 
-def test_a_run_on_which_a_detector_failed_is_in_the_inbox_for_a_day(tmp_path: Path) -> None:
-    project = small_project(tmp_path)
+def test_a_run_on_which_a_detector_failed_is_in_the_inbox_for_a_day() -> None:
+    project = small_project()
     Run.objects.filter(seed=1).update(failed_step="looking for what is odd about it")
     [trouble] = troubles([project])
     assert trouble.name == "1 run of the last day" and "looking for what is odd about it" in trouble.why
@@ -451,8 +447,8 @@ def test_a_run_on_which_a_detector_failed_is_in_the_inbox_for_a_day(tmp_path: Pa
     assert troubles([project]) == []
 
 
-def test_candidates_that_say_the_same_are_one_entry_and_are_tried_again_by_one_click(tmp_path: Path, client: Client) -> None:
-    project = small_project(tmp_path)
+def test_candidates_that_say_the_same_are_one_entry_and_are_tried_again_by_one_click(client: Client) -> None:
+    project = small_project()
     for width in (96, 128):
         check.submit(project, patch(("WIDTH = 64", f"WIDTH = {width}")), "Wider", category="optimiser", author="ada")
     Candidate.objects.update(needs_attention="The repository is gone.")
@@ -469,8 +465,8 @@ def test_a_reconciler_whose_pass_failed_says_so_in_doctor() -> None:
     assert not finding.ok and "its last pass failed: KeyError: 'L'" in finding.detail
 
 
-def test_all_is_well_costs_no_attention(tmp_path: Path) -> None:
-    project = small_project(tmp_path)
+def test_all_is_well_costs_no_attention() -> None:
+    project = small_project()
     submit(project, BETTER)
     events = Event.objects.count()
     watchdog.watch()

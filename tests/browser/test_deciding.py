@@ -177,7 +177,7 @@ def test_opening_pages_decides_and_prefetches_nothing(sign_in: SignIn, project: 
 def test_changes_are_asked_for_the_author_answers_with_patch_set_2_and_votes_before_it_are_void(
     sign_in: SignIn, tmp_path: Path
 ) -> None:
-    small = small_project(tmp_path)
+    small = small_project()
     candidate = submit(small, BETTER)
     small.config |= {"gate": {"baseline": {"approvals": 2}}}
     small.save(update_fields=["config"])
@@ -219,10 +219,10 @@ def test_changes_are_asked_for_the_author_answers_with_patch_set_2_and_votes_bef
     assert now().stage == Stage.LANDED
 
 
-def test_a_new_patch_set_under_the_readers_eyes_cannot_be_approved_unseen(sign_in: SignIn, tmp_path: Path) -> None:
+def test_a_new_patch_set_under_the_readers_eyes_cannot_be_approved_unseen(sign_in: SignIn) -> None:
     from research_app.loop.revise import revise
 
-    small = small_project(tmp_path)
+    small = small_project()
     candidate = submit(small, BETTER)
     page = at_desk(sign_in("grace"), f"/projects/small/candidates/{candidate.number}/")
     page.get_by_label("Reason", exact=True).fill("Fine as it is")
