@@ -42,3 +42,9 @@ def test_a_project_that_trains_says_so(client: Client, project: Project) -> None
     candidate = make_candidate(project, stage=Stage.SCREENING, effect=None)
     make_run(project.tip(), patch_set=candidate.patch_set, state=State.RUNNING, device=make_device())
     assert chip(client) == "training"
+
+
+def test_the_inbox_says_the_same_of_a_project(client: Client, project: Project) -> None:
+    make_candidate(project, stage=Stage.SCREENING, effect=None)
+    card = client.get("/").content.decode().partition('href="/projects/demo/"')[2]
+    assert "at work</span>" in card and "idle</span>" not in card
