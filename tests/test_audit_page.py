@@ -141,3 +141,10 @@ def test_the_page_never_counts_the_log(ada: Client) -> None:
         page = ada.get("/audit/?project=demo&kind=vote").content.decode()
     assert "events in all" in page
     assert not [each["sql"] for each in queries if "COUNT(" in each["sql"] and "research_app_event" in each["sql"]]
+
+
+def test_values_of_an_event_read_as_a_person_writes_them(ada: Client) -> None:
+    project = make_project("demo")
+    record("stack formed", project, project, candidates=["C-1", "C-3"], rungs=[{"rung": "M", "runs": 3}], late=True)
+    page = ada.get("/audit/").content.decode()
+    assert "candidates: C-1, C-3 · rungs: (rung M, runs 3) · late: yes" in page

@@ -192,8 +192,21 @@ def _pairs(data: dict[str, Any]) -> Iterator[str]:
 
 
 def _brief(value: Any) -> str:
-    text = digits.number(value, 4) if isinstance(value, float) else str(value)
+    text = _plain(value)
     return text if len(text) <= 200 else f"{text[:200]} …"
+
+
+def _plain(value: Any) -> str:
+    """A value of JSON as a person writes it: lists with commas, objects as key and value."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return digits.number(value, 4)
+    if isinstance(value, list):
+        return ", ".join(f"({_plain(each)})" if isinstance(each, dict) else _plain(each) for each in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_plain(each)}" for key, each in value.items())
+    return "none" if value is None else str(value)
 
 
 @register.simple_tag(takes_context=True)

@@ -56,7 +56,7 @@ def funnel_of(project: Project) -> Sequence[Step]:
     ended = project.runs.filter(patch_set__isnull=False, state=State.FINISHED)
     ran = ended.aggregate(
         screened=Count(whose, distinct=True),
-        replicated=Count(whose, distinct=True, filter=~Q(purpose=Purpose.SCREEN) & ~Q(purpose=Purpose.CONFIRM)),
+        replicated=Count(whose, distinct=True, filter=~Q(purpose=Purpose.SCREEN)),  # a large effect goes to fresh seeds at once
         confirmed=Count(whose, distinct=True, filter=Q(purpose=Purpose.CONFIRM)),
         scaled=Count(whose, distinct=True, filter=~Q(scale=SMALLEST)),
     )
