@@ -1,5 +1,6 @@
 # make up      set everything up and start it (PORT=8000, SIGNOFF_HOME=var)
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
+# make test EVERY_CASE=yes    also the cases of which a commit runs only some (a marker `one_in`)
 # make test-faults, make test-escape    the long suites: killed processes and every idea trained, attempts to get out
 # make test-cheats                      a corpus of cheats and the honest ideas beside it, from submission to verdict (20 minutes)
 # make test-crash                       kill -9 all through a landing, 20 times around each commit, on both databases (an hour)
@@ -74,7 +75,7 @@ test-postgresql:
 
 test-faults:
 	$(call install,requirements-dev.txt)
-	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME FAULT_SEEDS=$${FAULT_SEEDS:-10} EVERY_IDEA=yes EVERY_LOOK=yes APPROVALS=50 \
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME EVERY_CASE=yes FAULT_SEEDS=$${FAULT_SEEDS:-10} EVERY_IDEA=yes EVERY_LOOK=yes APPROVALS=50 \
 	    $(RUN) -m pytest tests/faults tests/test_playbook.py tests/test_landing_queue.py tests/browser/test_accessibility.py $(ARGS)
 
 test-crash:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,35 @@ from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from research_app import broker
+from research_app.home import CODE
 from research_app.models import append_only
 from tests.kept_tables import keep, lay_out
 from tests.settings import remove_home
 
 # Processes that tests start read the settings of the product; the home is the tests' own.
 os.environ["DJANGO_SETTINGS_MODULE"] = "research_app.settings"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of cases that are many of a kind, run one in so many, others at every commit; all of them with EVERY_CASE=yes."""
+    if os.environ.get("EVERY_CASE") or len({item.path for item in items}) == 1:  # who names one file wants all of it
+        return
+    turn = commit()
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        marker = item.get_closest_marker("one_in")
+        of = marker.args[0] if marker else 1
+        (left if zlib.crc32(f"{turn} {item.nodeid}".encode()) % of else kept).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
+def commit() -> str:
+    """The commit that is checked out; "" outside git."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CODE, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def pytest_unconfigure() -> None:

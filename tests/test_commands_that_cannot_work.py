@@ -47,6 +47,7 @@ def said(installation: Installation, command: str, **environment: str) -> str:
     return told
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("command", NEED_TABLES)
 def test_before_the_first_start_a_command_says_what_to_do(tmp_path: Path, command: str) -> None:
     told = said(Installation(tmp_path / "home"), command)
@@ -70,6 +71,7 @@ def test_an_agent_without_a_token_is_told_where_to_get_one(tmp_path: Path) -> No
     assert "Set SIGNOFF_TOKEN" in said(Installation(tmp_path), "mcp")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("command", [*NEED_TABLES, *OTHERS])
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").touch()
@@ -118,6 +120,7 @@ def later(set_up: Installation, tmp_path: Path) -> Installation:
     return Installation(tmp_path)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("command", [*NEED_TABLES, "up"])
 def test_a_database_of_a_later_version_is_left_alone(later: Installation, command: str) -> None:
     told = said(later, command)
@@ -211,6 +214,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("name", "value", "sentence"), WRONG, ids=[f"{name}={value}" for name, value, _ in WRONG])
 def test_a_wrong_variable_is_named_with_its_value_and_what_is_allowed(
     tmp_path: Path, name: str, value: str, sentence: str

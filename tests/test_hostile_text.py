@@ -101,6 +101,7 @@ READERS: dict[str, Callable[[str], object]] = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("what", PIECES)
 @pytest.mark.parametrize("reader", READERS)
 def test_no_reader_takes_longer_than_the_length_of_a_text_allows(reader: str, what: str) -> None:

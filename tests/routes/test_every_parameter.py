@@ -17,7 +17,7 @@ from tests.routes.known import KNOWN, By, Known
 from tests.routes.rows import Row, address, rows_of, variants
 from tests.routes.urlconf import Route, every_route
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_in(3)]
 ROUTES = [route for route in every_route() if route.name in KNOWN]  # the others fail in test_every_route.py
 READ = [route for route in ROUTES if "GET" in KNOWN[route.name].methods]
 SENT = [route for route in ROUTES if "POST" in KNOWN[route.name].methods]
