@@ -17,7 +17,6 @@ from research_app.models import Candidate, Project, Run, ScaleUp, SeriesChunk, S
 from research_app.project_file import ProjectFile
 from tests.factories import BASE_SCORE, SIGMA, facts_of, make_series
 from tests.small_project import drain, trained
-from tests.worlds import world
 from training.spec import Outcome
 
 TRAIN = '''"""Learn nothing, at any scale: the score falls with the logarithm of the budget, as losses do."""
@@ -71,7 +70,7 @@ ALSO_THE_RATE = ("LEARNING_RATE = 0.01", "LEARNING_RATE = 0.018")
 def ladder_project(slug: str = "ladder", **config: Any) -> Project:
     """The project, its reference runs at S trained."""
     file = ProjectFile.model_validate(CONFIG | config)
-    return world(Project, lambda: trained(slug, file, TRAIN), slug, file.model_dump_json())
+    return trained(slug, file, TRAIN)
 
 
 def submit(project: Project, *changes: tuple[str, str], hypothesis: str = "It learns faster") -> Candidate:
@@ -81,13 +80,9 @@ def submit(project: Project, *changes: tuple[str, str], hypothesis: str = "It le
         assert after.count(old) == 1
         after = after.replace(old, new)
     lines = difflib.unified_diff(TRAIN.splitlines(True), after.splitlines(True), "a/train.py", "b/train.py")
-
-    def enter() -> Candidate:
-        candidate = check.submit(project, "".join(lines), hypothesis, category="optimiser", author="ada")
-        drain()
-        return candidate
-
-    return fresh(world(Candidate, enter, changes, hypothesis, on=project))
+    candidate = check.submit(project, "".join(lines), hypothesis, category="optimiser", author="ada")
+    drain()
+    return fresh(candidate)
 
 
 def fresh(candidate: Candidate) -> Candidate:

@@ -18,7 +18,6 @@ from research_app.loop import check, tasks
 from research_app.loop.projects import create_project
 from research_app.models import Candidate, Message, Project
 from research_app.project_file import ProjectFile
-from tests.worlds import world
 
 TRAIN = '''"""Fit nothing, slowly: the loss falls with the steps, the score depends on the constants and the seed."""
 
@@ -90,7 +89,7 @@ def source_repository(folder: Path, branch: str = "baseline", text: str = TRAIN)
 
 def small_project(slug: str = "small") -> Project:
     """The project, its reference runs trained."""
-    return world(Project, lambda: trained(slug, FILE), slug)
+    return trained(slug, FILE)
 
 
 def trained(slug: str, file: ProjectFile, text: str = TRAIN) -> Project:
@@ -114,14 +113,10 @@ def patch(*changes: tuple[str, str], text: str = TRAIN) -> str:
 
 def submit(project: Project, *changes: tuple[str, str], hypothesis: str = "It learns faster") -> Candidate:
     """Enter a change by hand and take it as far as it goes without a person."""
-
-    def enter() -> Candidate:
-        candidate = check.submit(project, patch(*changes), hypothesis, category="optimiser", author="ada")
-        drain()
-        candidate.refresh_from_db()
-        return candidate
-
-    return world(Candidate, enter, changes, hypothesis, on=project)
+    candidate = check.submit(project, patch(*changes), hypothesis, category="optimiser", author="ada")
+    drain()
+    candidate.refresh_from_db()
+    return candidate
 
 
 def drain(limit: int = 200) -> list[str]:

@@ -78,7 +78,7 @@ def test_git_sees_a_clean_environment_and_our_settings_only(monkeypatch: pytest.
 def test_nothing_else_in_the_application_runs_git() -> None:
     allowed = {ROOM / "repository" / "git.py", ROOM / "repository" / "objects.py"}
     assert [str(path) for path in ROOM.rglob("*.py") if path not in allowed and _runs_git(path.read_text())] == []
-    assert all(_runs_git(path.read_text()) for path in allowed)
+    assert any(_runs_git(path.read_text()) for path in allowed)
 
 
 def _runs_git(source: str) -> bool:

@@ -51,7 +51,7 @@ def test_a_bank_of_an_hour_ago_says_nothing_of_speed(project: Project, candidate
     mine = [run(project, seed, SLOW + seed, ago=2, candidate=candidate) for seed in (1, 2)]
     row = speed_row(project, bank, mine)
     assert (row.status, row.change) == ("not comparable", None)
-    assert row.note == "not comparable: no run of the baseline within 10 minutes on the same kind of device"
+    assert row.note.startswith("not comparable: no run of the baseline within 10 minutes on the same kind of device")
     others = {each.metric: each.status for each in guards_of(project, Arms(bank, mine), of_same_minutes([], mine))}
     assert others["peak_memory"] == "within", "what the load does not bend is compared as ever"
 
@@ -84,7 +84,7 @@ def test_a_processor_that_was_shared_differently_is_named(project: Project, cand
     bank = [run(project, 11, FAST, ago=4, cpu_seconds=59.0)]
     mine = [run(project, 1, SLOW, ago=2, candidate=candidate, cpu_seconds=30.0)]
     said = "not comparable: the machine was busy, the candidate's runs got 50% of a processor, the baseline's 98%"
-    assert speed_row(project, bank, mine).note == said
+    assert speed_row(project, bank, mine).note.startswith(said)
 
 
 def test_a_claim_of_speed_is_held_against_the_runs_beside_it_alone(project: Project, candidate: Candidate) -> None:

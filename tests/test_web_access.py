@@ -34,6 +34,9 @@ TABLE: dict[str, tuple[str, str]] = {
     "delivery": ("get", "viewer"),
     "unsubscribe": ("get", "anybody"),  # whoever has a signed link; this one is not
     "tokens": ("get", "viewer"),
+    "docs-index": ("get", "viewer"),
+    "docs": ("get", "viewer"),
+    "first-steps": ("post", "viewer"),
     "revoke-token": ("post", "viewer"),
     "keys": ("post", "viewer"),
     "project": ("get", "viewer"),
@@ -125,6 +128,7 @@ WITHOUT_OBJECT = {
     "candidate-lines",
     "candidate-line",
     "candidate-viewed",
+    "docs",
 }
 """Addresses of things that these tests do not make: who may is answered with 404."""
 CHANGES = {name for name, (method, _) in TABLE.items() if method == "post"}

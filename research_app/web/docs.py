@@ -76,7 +76,8 @@ def document(name: str, written: float) -> Document:
     for token in tokens:
         for child in token.children or ():
             mend_link(name, child)
-    html = mark_safe(markdown.renderer.render(tokens, markdown.options, {}))  # every text of it escaped by the renderer
+    html = markdown.renderer.render(tokens, markdown.options, {}).replace("<pre>", '<pre tabindex="0">')  # keys scroll it
+    html = mark_safe(html)  # every text of it escaped by the renderer
     return Document(name, title or name, html)
 
 

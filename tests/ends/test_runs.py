@@ -94,7 +94,7 @@ def test_a_run_that_wants_too_much_memory(world: World) -> str:
     "Used more than 0.25 GiB of memory, so it was killed.",
 )
 def test_processes_that_hold_too_much_together(world: World) -> str:
-    world.configure(train={"memory_limit_mb": 256})
+    world.configure(train={"memory_limit_mb": 256, "processes": 8})
     lines = ("import time", "for _ in range(4):", "    if os.fork() == 0:", "        break", "block = os.urandom(1 << 20) * 90")
     return world.address(world.run(*lines, "time.sleep(60)"))
 
