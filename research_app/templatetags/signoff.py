@@ -51,7 +51,7 @@ OUTCOMES = {Outcome.completed: ("good", "✓"), Outcome.cancelled: ("mute", "∅
 
 
 def chip(tone: str, sign: str, words: object, title: str = "") -> SafeString:
-    hint = format_html(' title="{}"', title) if title else ""
+    hint = format_html(' title="{}"', beginning(spelled(title), 1000)) if title else ""
     mark = format_html('<span aria-hidden="true">{}</span> ', sign) if sign else ""
     return format_html('<span class="chip {}"{}>{}{}</span>', tone, hint, mark, words)
 
