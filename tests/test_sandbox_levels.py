@@ -131,7 +131,9 @@ for name in ('pygments', 'click', 'numpy'):
 raise SystemExit(1)
 """
     tree = bench.script(source, f"reads-{level}")
-    result = run_training(bench.spec(tree, level=level, data=folder / "visible", served=False), lambda points: None, lambda: None)
+    result = run_training(
+        bench.spec(tree, level=level, data=folder / "visible", served=False), lambda points: None, lambda: None
+    )
     lines = dict(line.split() for line in result.log.splitlines())
     assert lines["numpy"] == "True"
     assert {lines["pygments"], lines["click"]} <= {"FileNotFoundError", "PermissionError"}

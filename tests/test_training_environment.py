@@ -175,7 +175,7 @@ def test_files_of_the_worker_are_not_inherited(bench: Bench) -> None:
     kept = os.open(ROOT / "pyproject.toml", os.O_RDONLY)
     os.set_inheritable(kept, True)
     try:
-        result = bench.run_script("import os; print('open', sorted(os.listdir('/proc/self/fd'))[:-1])")
+        result = bench.run_script("import os; print('open', sorted(os.listdir('/proc/self/fd'))[:-1])", served=False)
     finally:
         os.close(kept)
     assert "open ['0', '1', '2']" in result.log
