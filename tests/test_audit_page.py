@@ -147,4 +147,5 @@ def test_values_of_an_event_read_as_a_person_writes_them(ada: Client) -> None:
     project = make_project("demo")
     record("stack formed", project, project, candidates=["C-1", "C-3"], rungs=[{"rung": "M", "runs": 3}], late=True)
     page = ada.get("/audit/").content.decode()
-    assert "candidates: C-1, C-3 · rungs: (rung M, runs 3) · late: yes" in page
+    for words in ("candidates: C-1, C-3", "rungs: (rung M, runs 3)", "late: yes"):
+        assert words in page
