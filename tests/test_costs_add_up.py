@@ -184,7 +184,7 @@ def test_candidates_are_sorted_by_what_they_cost(project: Project, client: Clien
     client.force_login(make_user("ada"))
     for sort, order in (("dearest", [dear, cheap, nothing]), ("cheapest", [cheap, dear, nothing])):
         shown = client.get(f"/projects/{project.slug}/candidates/?sort={sort}&columns=spent").content.decode()
-        places = [shown.index(f'id="c-{candidate.number}"') for candidate in order]
+        places = [shown.index(f'id="c-{candidate.pk}"') for candidate in order]
         assert places == sorted(places), sort
 
 
