@@ -20,9 +20,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.command import run_environment
 from training.corpus import CorpusInfo, build_corpus
 from training.process import clean_environment
-from training.runner import run_environment, run_training
+from training.runner import run_training
 from training.sandbox import Confinement, Level, best_level, confined
 from training.spec import GIB, Budget, Outcome, RunSpec, Scored
 from training.targets import BUDGET_FLOPS, DEFAULT

@@ -13,7 +13,7 @@ from research_app.models import Device, Project, Run
 from research_app.services import trainer
 from tests.factories import make_project
 from tests.training_samples import Bench, small_corpus
-from training.runner import command_line, run_environment
+from training.command import command_line, run_environment
 from training.sandbox import Confinement, Level, best_level, confined
 from training.sandbox.confinement import CannotConfine
 from training.spec import Outcome
