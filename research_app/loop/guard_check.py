@@ -30,18 +30,22 @@ def guards_of(project: Project, arms: Arms, same: SameMinutes) -> list[GuardResu
     for metric, (fact, lower) in GUARD_FACTS.items():
         guard, bent = Guard(metric, margins[metric], lower), fact in BENT
         compared = (same.baseline, same.candidate) if bent and not same.why_not else (arms.baseline, arms.candidate)
-        values = [positive_facts(arm, fact) for arm in compared]
+        said = any(said_by_run(run.facts, fact) for run in (*arms.baseline, *arms.candidate))
+        values = [positive_facts(arm, fact, as_said=said) for arm in compared]
         if any(len(known) < len(arm) for known, arm in zip(values, compared, strict=True)):
             continue
         row = not_compared(guard, same.why_not) if bent and same.why_not else check_guard(guard, *values)
-        said = any(said_by_run(run.facts, fact) for run in (*arms.baseline, *arms.candidate))
         rows.append(replace(row, note="; ".join(filter(None, (row.note, SAID)))) if said else row)
     return rows
 
 
-def positive_facts(runs: Sequence[Run], fact: str) -> list[float]:
-    """The values of a fact, of the runs that have a positive number there: what a run says of itself may be anything."""
-    values = [run.facts.get(fact) for run in runs]
+def positive_facts(runs: Sequence[Run], fact: str, *, as_said: bool = False) -> list[float]:
+    """The values of a fact, of the runs that have a positive number there: what a run says of itself may be anything.
+
+    `as_said`: what each run says, also where it was measured: a checkpoint's header counts buffers too, and runs from before it
+    was read do not, so that both together would compare two different things.
+    """
+    values = [run.facts.get(f"{fact}_said", run.facts.get(fact)) if as_said else run.facts.get(fact) for run in runs]
     return [float(value) for value in values if isinstance(value, int | float) and 0 < value <= LARGEST_SCORE]
 
 
