@@ -35,13 +35,13 @@ class DeletionRefused(Exception):
 
 def delete_project(project: Project, actor: str) -> None:
     """Remove a project with its repository. Raises DeletionRefused where something was measured, voted, landed or paid for."""
-    if why := kept_for(project):
-        raise DeletionRefused(f"{project.slug} {why}: that is part of what happened here and stays. Pause it instead.")
-    with transaction.atomic():  # workers that train for it notice, and stop
-        cancel(project.runs.all(), f"The project was deleted by {actor}.")
+    with transaction.atomic():
+        refuse_if_kept(project)
+        cancel(project.runs.all(), f"The project was deleted by {actor}.")  # workers that train for it notice, and stop
     rows = rows_of(project)
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
+        refuse_if_kept(project)  # a run may have ended, or somebody voted, in the meantime
         keys = [key for found in rows for key in keys_of(found)] + [key_of(Project, project.pk)]
         for start in range(0, len(keys), CHUNK):
             more = {UNSEALED: keys[start : start + CHUNK]}
@@ -52,6 +52,12 @@ def delete_project(project: Project, actor: str) -> None:
         freed = f"{project.slug[:30]}-deleted-{project.pk}"
         Project.objects.filter(pk=project.pk).update(slug=freed, deleted_at=timezone.now())
     shutil.rmtree(project.folder, ignore_errors=True)
+
+
+def refuse_if_kept(project: Project) -> None:
+    """Raises DeletionRefused where something would be lost."""
+    if why := kept_for(project):
+        raise DeletionRefused(f"{project.slug} {why}: that is part of what happened here and stays. Pause it instead.")
 
 
 def kept_for(project: Project) -> str:
