@@ -1,6 +1,7 @@
 """What all tests share: the database with its audit triggers, and a real broker."""
 
 import os
+import shutil
 import subprocess
 import zlib
 from collections.abc import Iterator
@@ -77,6 +78,12 @@ def _django_db_helper(_django_db_helper: None) -> Iterator[None]:
     yield
     if not connection.in_atomic_block:  # otherwise a rollback empties them
         append_only.remove(connection)
+
+
+@pytest.fixture
+def no_earlier_repositories() -> None:
+    """Remove the repositories of tests before this one: their rows are gone, and to `audit verify` they are what was deleted."""
+    shutil.rmtree(Path(settings.HOME) / "projects", ignore_errors=True)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.both_databases, pytest.mark.django_db]
 def world(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Made once: its tests take back what they do."""
     with django_db_blocker.unblock():
-        append_only.install(connection)
+        empty()
         try:
             yield make_world(tmp_path_factory.mktemp("audit"))
         finally:

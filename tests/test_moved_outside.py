@@ -18,7 +18,11 @@ from tests.factories import make_user
 from tests.landing_samples import approved, fresh, knob, knobs_project, landed, take_over, training_at_once
 from tests.small_project import approver, drain, git
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.both_databases,
+    pytest.mark.usefixtures("no_earlier_repositories"),
+]
 
 
 @pytest.fixture
@@ -141,9 +145,6 @@ def test_forged_trailers_are_named_and_are_no_landing(project: Project) -> None:
 
 
 def test_the_audit_names_the_commit_until_a_person_has_taken_it_over(project: Project) -> None:
-    for folder in project.folder.parent.iterdir():
-        if folder != project.folder:
-            shutil.rmtree(folder)  # of tests before this one, with landings that this database does not know
     commit = push_by_hand(project)
     notice_moved_branches()
     assert [(fault.kind, fault.where) for fault in verify().faults] == [(Kind.COMMIT_BY_HAND, f"knobs commit {commit[:12]}")]

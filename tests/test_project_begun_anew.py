@@ -10,12 +10,17 @@ from django.core.management import CommandError, call_command
 from research_app.loop import check
 from research_app.loop.delete_project import DeletionRefused, delete_project
 from research_app.loop.projects import ProjectRefused, configure, create_project
+from research_app.loop.runs import cancel
 from research_app.models import Event, Message, Project, Run, State
 from research_app.project_file import ProjectFile
 from tests.small_project import BETTER, FILE, drain, patch, small_project, source_repository
 from training.spec import Outcome
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.both_databases,
+    pytest.mark.usefixtures("no_earlier_repositories"),
+]
 
 
 def file_with(**tables: dict[str, Any]) -> ProjectFile:
@@ -81,3 +86,18 @@ def test_a_project_with_scores_is_not_deleted() -> None:
     with pytest.raises(CommandError, match="small has runs with a score"):
         call_command("project", "delete", "small")
     assert Project.objects.filter(slug="small").exists() and project.folder.exists()
+
+
+def test_a_score_that_comes_while_a_project_is_deleted_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = wrong_project(tmp_path)
+
+    def and_one_ends(runs: Any, why: str) -> Any:
+        found = cancel(runs, why)
+        Run.objects.filter(pk=project.runs.values("pk")[:1]).update(score=1.0)
+        return found
+
+    monkeypatch.setattr("research_app.loop.delete_project.cancel", and_one_ends)
+    with pytest.raises(DeletionRefused, match="has runs with a score"):
+        delete_project(project, "grace")
+    assert Run.objects.filter(project=project, score=1.0).count() == 1
+    assert Project.objects.filter(slug="small", deleted_at=None).exists() and project.folder.exists()
