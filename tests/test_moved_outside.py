@@ -1,6 +1,5 @@
 """A baseline branch that somebody moves outside Signoff waits for a person; nothing lands over it, no agent proposes on it."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
