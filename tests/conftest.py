@@ -82,7 +82,7 @@ def _django_db_helper(_django_db_helper: None) -> Iterator[None]:
 
 @pytest.fixture
 def no_earlier_repositories() -> None:
-    """Remove the repositories of tests before this one: their rows are gone, and to `audit verify` they are what was deleted."""
+    """Remove the repositories of tests before this one: their rows are gone, and `audit verify` would miss them."""
     shutil.rmtree(Path(settings.HOME) / "projects", ignore_errors=True)
 
 

@@ -128,7 +128,7 @@ def test_a_killed_training_worker_comes_back_and_leaves_no_training_behind(signo
 def test_ctrl_c_leaves_no_process_and_gives_training_back(signoff: Installation) -> None:
     since = psutil.Process(signoff.services["train.cpu.0"]).create_time()  # not what a killed worker left
     begun = "CAST(strftime('%s', started_at) AS INTEGER)"
-    just_now = f"{begun} >= CAST(strftime('%s', 'now') AS INTEGER) - 1"  # an older one may end by itself before the signal comes
+    just_now = f"{begun} >= CAST(strftime('%s', 'now') AS INTEGER) - 1"  # an older one may end before the signal comes
     trains = f"research_app_run WHERE state = 'running' AND {begun} >= {int(since)} AND {just_now}"
     wait_until(lambda: number(signoff, f"SELECT count(*) FROM {trains}") > 0, 60)
     run = number(signoff, "SELECT id FROM research_app_run WHERE state = 'running' ORDER BY started_at DESC LIMIT 1")
