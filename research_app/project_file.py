@@ -20,6 +20,7 @@ from pydantic import (
 
 from agent.prices import Price, default_model
 from agent.prices import price_of as list_price
+from research_app.budget_section import BudgetSection
 from research_app.evidence.policy import Policy
 from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
 from research_app.metric_section import Metric, SeedSection
@@ -48,13 +49,6 @@ class Edit(Section):
     program: str = "program.md"
     max_files: Annotated[int, Field(ge=1)] = 20
     max_changed_lines: Annotated[int, Field(ge=1)] = 2000
-
-
-class BudgetSection(Section):
-    """How much one run may use."""
-
-    kind: Literal["train_flops", "tokens", "wall_seconds"] = "train_flops"
-    amount: Annotated[float, Field(gt=0)] = 3.2e11
 
 
 class LandingSection(Section):
@@ -273,6 +267,21 @@ class ProjectFile(Section):
         return self
 
     @model_validator(mode="after")
+    def _budget_is_known_where_it_is_put(self, info: ValidationInfo) -> "ProjectFile":
+        if not self.budget.own or stored(info):
+            return self
+        words = (*self.train.command, *self.train.env.values(), *(word for rung in self.ladder for word in rung.command))
+        if not self.budget.amount and has_place(words, "budget"):
+            raise ValueError('{budget} stands in [train] command or env, and [budget] kind = "own" has no amount: write one')
+        for rung in self.ladder[1:]:
+            if not rung.command and not rung.settings:
+                raise ValueError(
+                    f'with [budget] kind = "own" the rung {rung.name} would train just what {SMALLEST} does: give it a command '
+                    "or settings with a larger budget"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _environment_is_peoples(self, info: ValidationInfo) -> "ProjectFile":
         if self.train.python == "uv" and not stored(info):
             for path in environment_files(self.train.directory):
@@ -347,7 +356,11 @@ class ProjectFile(Section):
 
     def run_budget(self, share: float = 1.0, scale: str = SMALLEST) -> Budget:
         """The budget of a run at one rung as the runner takes it, or a share of it."""
-        return Budget(self.budget.kind, self.budget.amount * self.rung(scale).budget * share)
+        return self.budget.of(self.rung(scale).budget * share)
+
+    def curve(self, scale: str) -> tuple[float, ...]:
+        """The shares of its budget at which the baseline is run on a rung too; none where the code keeps its budget itself."""
+        return () if self.budget.own else self.rung(scale).curve
 
     def scoring(self, shard: Path, hidden: Path | None = None) -> Scored | SelfReported:
         """How a run is scored; the shards are the held-out text of a scored project, `hidden` for confirming runs alone."""

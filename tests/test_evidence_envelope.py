@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 
-from research_app.evidence.envelope import ARM_WIDTH, DOUBT, OTHER_MINUTES, RUN_WIDTH, Measured, Spent, envelope
+from research_app.evidence.envelope import ARM_WIDTH, DOUBT, OTHER_MINUTES, RUN_WIDTH, Measured, Spent, TimeBudget, envelope
 from research_app.evidence.health import RunFacts, check
 
 MIB = 1 << 20
@@ -20,9 +20,9 @@ def of(quantity: str, measured: list[Measured]) -> Measured:
     return next(each for each in measured if each.quantity == quantity)
 
 
-def cpu(*seconds: float, same_minutes: bool = True, **more: float) -> Measured:
+def cpu(*seconds: float, same_minutes: bool = True, widened: float = 1.0) -> Measured:
     mine = [replace(RUN, cpu_seconds=each) for each in seconds]
-    return of("processor time", envelope(BASELINE, mine, same_minutes=same_minutes, **more))
+    return of("processor time", envelope(BASELINE, mine, same_minutes=same_minutes, widened=widened))
 
 
 def test_runs_like_the_baselines_are_within() -> None:
@@ -112,7 +112,9 @@ def test_tables_that_fill_memory_are_beyond() -> None:
 
 def test_under_a_budget_of_time_the_whole_command_may_take_little_longer() -> None:
     mine = [replace(RUN, wall_seconds=seconds) for seconds in (16.5, 22.0)]
-    measured = [of("time of the whole command", envelope(BASELINE, [one], same_minutes=True, wall_budget=12)) for one in mine]
+    measured = [
+        of("time of the whole command", envelope(BASELINE, [one], same_minutes=True, time=TimeBudget(12))) for one in mine
+    ]
     assert [each.beyond for each in measured] == [False, True]
 
 
@@ -122,7 +124,7 @@ def test_what_ends_within_its_budget_of_time_is_not_beyond_it_however_much_soone
 ) -> None:
     """A fixed number of steps takes 1 s on a quiet machine, and 20 s where others have the cores."""
     theirs, mine = ([replace(RUN, wall_seconds=each)] for each in (1.0, seconds))
-    found = of("time of the whole command", envelope(theirs, mine, same_minutes=True, wall_budget=20))
+    found = of("time of the whole command", envelope(theirs, mine, same_minutes=True, time=TimeBudget(20)))
     assert found.beyond == beyond
 
 

@@ -12,8 +12,13 @@ from training.failure import Failure
 from training.launch import Launch
 from training.sandbox.confinement import Level
 
-BudgetKind = Literal["train_flops", "tokens", "wall_seconds"]
-BUDGET_KINDS: tuple[BudgetKind, ...] = ("train_flops", "tokens", "wall_seconds")
+BudgetKind = Literal["train_flops", "tokens", "wall_seconds", "own"]
+BUDGET_KINDS: tuple[BudgetKind, ...] = ("train_flops", "tokens", "wall_seconds", "own")
+Counted = Literal["seconds", "steps", "tokens"]
+Quantity = Literal["train_flops", "tokens", "wall_seconds", "steps"]
+
+BUDGET_SPREAD = 1.1
+"""Times what the baseline's runs exceed a budget by, which its candidates may: runs differ a little from each other."""
 
 LARGEST_SCORE = 1e100
 """A run whose score lies beyond this diverged, whatever it printed: no metric is that large, and no statistic survives it."""
@@ -37,16 +42,41 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Budget:
-    """How much training a run may spend: FLOPs, tokens or seconds."""
+    """How much training a run may spend: FLOPs, tokens or seconds; or what its code allows itself (`own`)."""
 
     kind: BudgetKind
-    amount: float
+    amount: float  # of an own budget also 0: only the code knows it
+    counts: Counted = "seconds"  # what an own budget counts
+    tolerance: float = 0.02  # by which share a run may miss it, beyond what the baseline's runs miss theirs by
 
     def __post_init__(self) -> None:
         if self.kind not in BUDGET_KINDS:
             raise ValueError(f"budget kind {self.kind!r} is unknown; use one of {', '.join(BUDGET_KINDS)}")
-        if not 0 < self.amount < float("inf"):
+        if not 0 <= self.amount < float("inf") or (self.amount == 0 and self.kind != "own"):
             raise ValueError(f"budget amount {self.amount!r} must be a positive, finite number")
+
+    @property
+    def quantity(self) -> Quantity:
+        """What is counted."""
+        if self.kind != "own":
+            return self.kind
+        return "wall_seconds" if self.counts == "seconds" else self.counts
+
+    @property
+    def unit(self) -> str:
+        """What it is counted in."""
+        return {"train_flops": "FLOPs", "wall_seconds": "seconds"}.get(self.quantity, self.quantity)
+
+    @property
+    def is_time(self) -> bool:
+        """Whether code that is slower trains less."""
+        return self.quantity == "wall_seconds"
+
+    def allowed(self, usual: float) -> float:
+        """By which share a run may exceed it, where the baseline's runs do so by `usual`."""
+        if self.kind == "own":
+            return max(usual, 0.0) + self.tolerance
+        return max(self.tolerance, BUDGET_SPREAD * usual)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from django.conf import settings
 
 from agent.proposal import Tried
 from research_app.api import schemas
-from research_app.evidence.digits import number
 from research_app.evidence.documents import part_of, rows_of, words_of
 from research_app.evidence.noise import Noise
 from research_app.loop.disclosure import effect_told, finding_told, interval_told, score_told
@@ -31,7 +30,7 @@ def project(row: Project) -> schemas.ProjectOut:
         better=file.metric.direction,
         self_reported=row.self_reported,
         sigma=noise.sigma if noise else None,
-        budget=f"{number(file.budget.amount, 6)} {file.budget.kind}",
+        budget=file.budget.words,
         editable=list(file.edit.editable),
         protected=list(file.edit.protected),
         baseline=tip.number,

@@ -47,6 +47,16 @@ class Spent:
 
 
 @dataclass(frozen=True)
+class TimeBudget:
+    """A budget of time: seconds, and the share of it that a command may take longer in all. `spread`: times the baseline's
+    median that the longest of its own runs took, where nobody but the code holds them to the budget."""
+
+    seconds: float
+    share: float = WALL_SHARE
+    spread: float = 1.0
+
+
+@dataclass(frozen=True)
 class Measured:
     """One quantity beside the baseline's. `times` the baseline's; beyond `allowed` the arms cannot be compared."""
 
@@ -97,19 +107,19 @@ def envelope(
     *,
     same_minutes: bool,
     widened: float = 1.0,
-    wall_budget: float | None = None,
+    time: TimeBudget | None = None,
 ) -> list[Measured]:
     """Every quantity that both arms have, beside what is allowed.
 
     `same_minutes`: the baseline's runs ran beside the candidate's, under the same load. `widened`: times the baseline's that a
-    person allowed for this candidate. `wall_budget`: seconds, where time is the budget.
+    person allowed for this candidate. `time`: where that is the budget.
     """
     found = [_measured(each, baseline, candidate, same_minutes, widened) for each in QUANTITIES]
-    if wall_budget is not None:
+    if time is not None:
         usual = [run.wall_seconds for run in baseline if run.wall_seconds is not None]
-        unused = max(0.0, wall_budget - median(usual)) if usual else 0.0  # whoever spends less time leaves it to others
-        slack = WALL_SLACK + WALL_SHARE * wall_budget + unused
-        wall = Quantity("time of the whole command", lambda run: run.wall_seconds, _seconds, (1.0, 1.0, math.inf), False, slack)
+        unused = max(0.0, time.seconds - median(usual)) if usual else 0.0  # whoever spends less time leaves it to others
+        slack, widths = WALL_SLACK + time.share * time.seconds + unused, (time.spread, time.spread, math.inf)
+        wall = Quantity("time of the whole command", lambda run: run.wall_seconds, _seconds, widths, False, slack)
         found.append(_measured(wall, baseline, candidate, same_minutes, widened))
     return [each for each in found if each is not None]
 

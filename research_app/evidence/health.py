@@ -100,6 +100,7 @@ def check(
     cleared: bool = False,
     beyond: Sequence[str] = (),
     costly: Sequence[str] = (),
+    own_tolerance: float | None = None,
 ) -> Health:
     """All health rules over the runs of both arms.
 
@@ -107,6 +108,7 @@ def check(
     about risky edits; `plausible_gain` is the largest gain, as a share of the baseline's score, that is believed
     without a person; `cleared` says that a person has cleared the quarantine. `beyond` are sentences about what the candidate
     used beyond the envelope, `costly` about what it used within it, but so much that a person should judge a gain.
+    `own_tolerance`: the code keeps its budget itself, and a candidate may miss it by so much more than the baseline does.
     """
     invalid = [
         *_too_few(baseline, candidate),
@@ -115,7 +117,7 @@ def check(
         *_bad_scores(baseline, candidate),
         *(Finding("probe", f"the {name} probe failed") for name, passed in (probes or {}).items() if not passed),
         *(Finding("protected files", f"the protected file {path} was changed") for path in protected_changed),
-        *_overspent(baseline, candidate),
+        *_overspent(baseline, candidate, own_tolerance),
         *(Finding("envelope", sentence) for sentence in beyond),
     ]
     gain = _gain(baseline, candidate, lower_is_better)
@@ -185,15 +187,25 @@ def _bad_scores(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> 
     return findings
 
 
-def _overspent(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> list[Finding]:
-    """A candidate may exceed the budget by BUDGET_TOLERANCE, or by what the baseline's own runs exceed it by."""
+def _overspent(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts], own_tolerance: float | None) -> list[Finding]:
+    """A candidate may exceed the budget by BUDGET_TOLERANCE, or by what the baseline's own runs exceed it by.
+
+    One that the code keeps itself, it may exceed by what the baseline's runs do and the tolerance on top.
+    """
     usual = max((run.spent / run.budget - 1 for run in baseline), default=0.0)
     allowed = max(BUDGET_TOLERANCE, BUDGET_SPREAD * usual)
+    if own_tolerance is not None:
+        allowed = max(usual, 0.0) + own_tolerance
     over = [run.spent / run.budget - 1 for run in candidate if run.spent > run.budget * (1 + allowed)]
     if not over:
         return []
-    sentence = f"{len(over)} of {len(candidate)} candidate runs exceeded the budget, by up to {share(max(over), 1)}"
-    beside = f"; the baseline's runs do by up to {share(usual, 1)}" if usual > BUDGET_TOLERANCE else ""
+    whose = "the budget" if own_tolerance is None else "the budget that the code keeps itself"
+    sentence = f"{len(over)} of {len(candidate)} candidate runs exceeded {whose}, by up to {share(max(over), 1)}"
+    if own_tolerance is not None:
+        theirs, more = share(max(usual, 0.0), 1), share(own_tolerance, 1)
+        beside = f"; the baseline's runs do by up to {theirs}, and {more} more is tolerated"
+    else:
+        beside = f"; the baseline's runs do by up to {share(usual, 1)}" if usual > BUDGET_TOLERANCE else ""
     return [Finding("overspent", sentence + beside)]
 
 

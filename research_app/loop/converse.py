@@ -25,7 +25,6 @@ from agent.proposal import Context, Edit, Proposal
 from agent.quote import Redactor, quoted
 from agent.tools import Workbench
 from research_app import environment
-from research_app.evidence.digits import number
 from research_app.loop import propose
 from research_app.loop.bench import ProjectBench
 from research_app.loop.check import CheckFailed
@@ -221,7 +220,7 @@ def facts_of(project: Project) -> Facts:
         project=project.slug,
         metric=f"{file.metric.name}, {file.metric.direction} is better"
         + (", printed by the code itself" if project.self_reported else ", measured from outside"),
-        budget=f"{number(file.budget.amount, 6)} {file.budget.kind.replace('_', ' ')} a run",
+        budget=f"{file.budget.words.replace('_', ' ')} a run",
         editable=file.edit.editable,
         protected=file.edit.protected,
         notes=[note.text for note in notes],

@@ -1,8 +1,9 @@
 """Envelope check: what the runs of both arms used, by the runner's own account, and whether that can be compared."""
 
 from collections.abc import Sequence
+from statistics import median
 
-from research_app.evidence.envelope import Measured, Spent, envelope
+from research_app.evidence.envelope import Measured, Spent, TimeBudget, envelope
 from research_app.loop.arms import Arms
 from research_app.loop.same_minutes import SameMinutes
 from research_app.models import Candidate, PatchSet, Project, Run, Widening
@@ -13,14 +14,24 @@ def envelope_of(patch_set: PatchSet, arms: Arms, same: SameMinutes) -> list[Meas
     """Every measured quantity of the candidate's runs beside the baseline's, those of the same minutes where there are any
     (one query)."""
     project = patch_set.candidate.project
-    budget = project.file.run_budget(arms.candidate[0].budget_share, arms.candidate[0].scale)
     return envelope(
         [spent_by(project, run) for run in (same.near or arms.baseline)],
         [spent_by(project, run) for run in arms.candidate],
         same_minutes=bool(same.near),
         widened=widened_to(patch_set.candidate),
-        wall_budget=budget.amount if budget.kind == "wall_seconds" else None,
+        time=time_budget(project, arms, same.near or arms.baseline),
     )
+
+
+def time_budget(project: Project, arms: Arms, baseline: Sequence[Run]) -> TimeBudget | None:
+    """The budget of the arms, where that is a time; of one that the code keeps itself, what the baseline's commands took."""
+    budget = project.file.run_budget(arms.candidate[0].budget_share, arms.candidate[0].scale)
+    if not budget.is_time:
+        return None
+    if budget.kind != "own":
+        return TimeBudget(budget.amount)
+    took = [run.train_seconds for run in baseline if run.train_seconds]
+    return TimeBudget(median(took), budget.tolerance, max(took) / median(took)) if took else None
 
 
 def widened_to(candidate: Candidate) -> float:
@@ -32,7 +43,7 @@ def widened_to(candidate: Candidate) -> float:
 def spent_by(project: Project, run: Run) -> Spent:
     """What one run used, and which part of its budget it used it for: a resumed attempt did not train what others had."""
     budget = project.file.run_budget(run.budget_share, run.scale)
-    name = {"train_flops": "flops", "tokens": "tokens"}.get(budget.kind)
+    name = {"train_flops": "flops", "tokens": "tokens"}.get(budget.kind)  # of an own budget every run is a whole one
     counted = _number(run, name) if name else None
     share = counted / budget.amount if counted else 1.0
     here, tokens = _number(run, "tokens_here"), _number(run, "tokens")

@@ -1,11 +1,13 @@
 """Points: what a run logs while it trains goes into the database in batches, under the run's lease."""
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
 
+from research_app.loop.budget_check import usual_of_own
 from research_app.models import Event, Lease, LeaseLost, Run, SeriesChunk
 from research_app.models.lease import DATABASE_AWAY
 from training.spec import Point
@@ -24,6 +26,8 @@ class PointWriter:
         self.lease = lease
         self.run = run
         self.budget = run.project.file.run_budget(run.budget_share, run.scale)
+        self.usual = usual_of_own(run.project, run) if self.budget.kind == "own" else None
+        self.began = time.monotonic()
         self.resumed = resumed
         self.sequence = 0
         self.unwritten: list[Point] = []
@@ -63,8 +67,16 @@ class PointWriter:
 
     def progress(self, point: Point) -> float:
         """Share of the budget used at this point, from the quantity that the budget counts."""
+        if self.budget.kind == "own":
+            return self.progress_of_own(point)
         key = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}[self.budget.kind]
         return min(1.0, max(0.0, point.values.get(key, 0.0) / self.budget.amount))
+
+    def progress_of_own(self, point: Point) -> float:
+        """The same beside what the baseline's runs come to; 0 while there are none."""
+        said = {"steps": point.step + 1.0, "tokens": point.values.get("tokens", 0.0)}
+        used = said.get(self.budget.counts, time.monotonic() - self.began)
+        return min(1.0, max(0.0, used / self.usual)) if self.usual else 0.0
 
 
 def device_of(run: Run) -> str:

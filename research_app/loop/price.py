@@ -114,7 +114,8 @@ def shared_shares(base: BaselineVersion, rung: Rung, seeds: int) -> list[float]:
     Two queries.
     """
     known = set(base.runs.of_baseline(rung.name).values_list("budget_share", flat=True))
-    return [1.0] * len(missing_bank(base, rung.name, seeds)) + [share for share in rung.curve if share not in known]
+    curve = base.project.file.curve(rung.name)
+    return [1.0] * len(missing_bank(base, rung.name, seeds)) + [share for share in curve if share not in known]
 
 
 @dataclass(frozen=True)

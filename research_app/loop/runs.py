@@ -108,7 +108,12 @@ def ensure_bank(baseline: BaselineVersion, size: int, priority: Priority | None 
 
 
 def ensure_curve(baseline: BaselineVersion, priority: Priority = Priority.CONFIRM) -> None:
-    """Queue the baseline at other budgets, once per version: what time saved is read off. In a transaction."""
+    """Queue the baseline at other budgets, once per version: what time saved is read off. In a transaction.
+
+    None where the code keeps its budget itself: it would train the same again.
+    """
+    if baseline.project.file.budget.own:
+        return
     for share in CURVE_SHARES:
         request_run(baseline.project, baseline, None, Purpose.CURVE, CURVE_SEED, budget_share=share, priority=priority)
 

@@ -88,7 +88,7 @@ def queue_rung(step: ScaleUp) -> None:
         request_run(project, base, step.patch_set, Purpose.SCALE_UP, seed, scale=step.rung)
     for seed in missing_bank(base, step.rung, len(step.seeds)):
         request_run(project, base, None, Purpose.SCALE_UP, seed, scale=step.rung)
-    for share in project.file.rung(step.rung).curve:
+    for share in project.file.curve(step.rung):
         request_run(project, base, None, Purpose.SCALE_UP, CURVE_SEED, budget_share=share, scale=step.rung)
 
 
@@ -376,7 +376,7 @@ def report_stuck(step: ScaleUp) -> bool:
 def scale_up_waits(step: ScaleUp, patience: timedelta) -> bool:
     """Whether its rung lacks runs, or all have ended and nobody concluded it for a while (three queries)."""
     mine, theirs, curve = arms_of(step)
-    lacking = len(mine) < len(step.seeds) or len(curve) < len(step.project.file.rung(step.rung).curve)
+    lacking = len(mine) < len(step.seeds) or len(curve) < len(step.project.file.curve(step.rung))
     lacking = lacking or bool(missing_bank(step.patch_set.base, step.rung, len(step.seeds)))
     if lacking:
         return True

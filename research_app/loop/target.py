@@ -85,7 +85,9 @@ def target_price(project: Project, version: BaselineVersion) -> Price:
 
 
 def measure_target(version: BaselineVersion, actor: str) -> None:
-    """Queue a version's runs at smaller budgets, once; a second click does nothing."""
+    """Queue a version's runs at smaller budgets, once; a second click does nothing, nor any where the code keeps its budget."""
+    if version.project.file.budget.own:
+        return
     with transaction.atomic():
         for share in SHARES:
             for seed in SEEDS:

@@ -19,9 +19,10 @@ from research_app.evidence.pooling import NAMED, scatter_apart
 from research_app.evidence.savings import fit_loss_curve, time_saved
 from research_app.ladder import SMALLEST
 from research_app.loop.arms import Arms
+from research_app.loop.budget_check import OWN_BUDGET, budgets_of
 from research_app.loop.envelope_check import beyond, costly, envelope_of
 from research_app.loop.examine import claims_of, with_findings
-from research_app.loop.guard_check import guards_of, positive_facts, sources_of, told_sources
+from research_app.loop.guard_check import guards_of, sources_of, told_sources
 from research_app.loop.measure import readable
 from research_app.loop.same_minutes import baseline_beside, of_same_minutes
 from research_app.models import Candidate, Evidence, PatchSet, Project, Purpose, Run, Stage, Verdict
@@ -99,6 +100,8 @@ def savings(patch_set: PatchSet, arms: Arms, noise: Noise, scale: str = SMALLEST
     project = patch_set.candidate.project
     rows = patch_set.base.runs.scored().of_baseline(scale)
     rows = rows.exclude(purpose=Purpose.TARGET)  # far smaller budgets, where the loss is no line in their logarithm
+    if project.file.budget.own:
+        return {"sentence": OWN_BUDGET}
     points = list(rows.values_list("budget_share", "score"))
     shares, scores = [share for share, _ in points], [float(score or 0.0) for _, score in points]
     try:
@@ -238,27 +241,27 @@ def health_of(patch_set: PatchSet, arms: Arms, measured: Sequence[Measured]) -> 
         for name, told in dict(run.facts.get("probes") or {}).items():
             probes[name] = probes.get(name, True) and bool(told.get("ok"))
     flags = [flag["sentence"] for flag in patch_set.flags if flag["level"] != "info"]
+    baseline, candidate = budgets_of(project, arms)
     return check(
-        [facts_of(project, run) for run in arms.baseline],
-        [facts_of(project, run) for run in arms.candidate],
+        [facts_of(project, run, *spent) for run, spent in zip(arms.baseline, baseline, strict=True)],
+        [facts_of(project, run, *spent) for run, spent in zip(arms.candidate, candidate, strict=True)],
         probes=probes,
         risk_flags=flags,
         lower_is_better=project.sign > 0,
         plausible_gain=project.file.policy.plausible_gain,
         beyond=beyond(measured),
         costly=costly(measured),
+        own_tolerance=project.file.budget.tolerance if project.file.budget.own else None,
     )
 
 
-def facts_of(project: Project, run: Run) -> RunFacts:
-    """One run as the health rules see it. What the run itself reports of its spending counts where it reports it."""
+def facts_of(project: Project, run: Run, budget: float, spent: float) -> RunFacts:
+    """One run as the health rules see it."""
     outcomes = {Outcome.completed: "finished", Outcome.not_finite: "nan", Outcome.diverged: "nan"}
-    budget = project.file.run_budget(run.budget_share, run.scale).amount
-    spent = {"train_flops": "flops", "tokens": "tokens"}.get(project.file.budget.kind, "")
     return RunFacts(
         data_hash=str(run.facts.get("data_hash", "")),
         budget=budget,
-        spent=next(iter(positive_facts([run], spent)), 0.0),
+        spent=spent,
         device_kind=project.file.rung(run.scale).place,
         scorer_hash=str(run.facts.get("scorer_hash", "")),
         outcome=outcomes.get(Outcome(run.outcome), "crashed"),  # type: ignore[arg-type]

@@ -62,7 +62,8 @@ def baseline(request: HttpRequest, slug: str) -> HttpResponse:
     """The history of the baseline. A constant number of queries."""
     project = get_project(request, slug)
     listed = versions(project)
-    price = target_price(project, listed[0].version) if listed and listed[0].version.number else None
+    can_measure = listed and listed[0].version.number and not project.file.budget.own
+    price = target_price(project, listed[0].version) if can_measure else None
     context = {"project": project, "versions": listed, "repository": project.folder / "repository.git", "price": price}
     context["seconds"] = price.hours * 3600 if price and price.hours is not None else None
     context["may_operate"] = may_operate(request.user)

@@ -17,6 +17,7 @@ from research_app.evidence import digits
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.savings import LossCurve, first_reach, fit_loss_curve, time_to_target
 from research_app.ladder import SMALLEST
+from research_app.loop.budget_check import OWN_BUDGET
 from research_app.models import Project, Purpose, Stage, Verdict
 from research_app.models.run import arrays_of
 from research_app.strict_json import StrictJsonResponse
@@ -27,7 +28,12 @@ from research_app.web.kept import kept, version_of
 MAX_PLAIN = 1000  # experiments of one kind that are drawn one by one; above, the best and the worst of each bucket
 MEASURES = {"score": "score", "saved": "time saved", "target": "time to target"}
 LOSS = "val_loss"  # what time to target is read off
-SPENT = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}  # by budget: how far a run has come
+SPENT = {
+    "train_flops": "flops",
+    "tokens": "tokens",
+    "wall_seconds": "seconds",
+    "steps": "step",
+}  # by budget: how far a run has come
 READ_AT_ONCE = 200  # runs whose curves are held in memory together
 REMEMBERED = 20_000  # runs whose time to target is kept in this process
 BROKEN = (Stage.CRASHED, Stage.INVALID, Stage.CONFLICT)
@@ -137,6 +143,8 @@ def by_time_saved(project: Project, points: Sequence[Point]) -> Measured:
     note = "Of its own baseline's time, at equal loss; outside the budgets that the baseline was run at, extrapolated."
     if not fitted:
         note = "The baseline was not run at other budgets yet: they come with the first confirmation."
+    if project.file.budget.own:
+        note = OWN_BUDGET
     zero = dict.fromkeys(fitted, (0.0, None, 0))
     return Measured("time saved at equal loss", False, valued, bands(project, points, zero), note, _percent)
 
@@ -183,10 +191,10 @@ def by_time_to_target(project: Project, points: Sequence[Point]) -> Measured:
         by_arm.setdefault((base, candidate), []).append(pk)
     first = project.baseline_versions.order_by("number").values_list("pk", flat=True).first()
     budget = project.file.run_budget()
-    timed = budget.kind == "wall_seconds"
-    axis, unit = SPENT[budget.kind], 1.0 if timed else budget.amount / 100
+    timed, axis = budget.is_time, SPENT[budget.quantity]
+    unit = 1.0 if timed or not budget.amount else budget.amount / 100
     ends = [curve[1][-1] for curve in loss_over(axis, by_arm.get((first or 0, None), [])).values() if curve]
-    title = "seconds to the target" if timed else "% of the budget to the target"
+    title = f"{budget.unit} to the target" if unit == 1.0 else "% of the budget to the target"
     if not ends:
         return Measured(title, True, points, [], "The first baseline has no run yet that logged its validation loss.")
     target, paths = float(np.mean(ends)), loss_over(axis, [pk for runs in by_arm.values() for pk in runs])

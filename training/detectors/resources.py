@@ -7,12 +7,13 @@ cpu_seconds, peak_memory_bytes) and against the baseline's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from research_app.evidence.digits import number
+from training import own_budget
 from training.detectors.record import (
     MEMORY,
     SPEED,
@@ -24,11 +25,10 @@ from training.detectors.record import (
     Level,
     RunRecord,
 )
+from training.own_budget import reference
 from training.spec import GIB, Budget
 
 SIZES = ((GIB, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-BUDGET_SPREAD = 1.1  # times what the baseline overspends: its runs differ a little from each other
-BUDGET_TOLERANCE = 0.02  # the last step may end a little over; health says the same (research_app/evidence/health.py)
 COLLAPSE = 0.4  # of the run's own best half: a busy machine costs a run up to half of its speed
 TAIL = 10.0  # times the median step, in one step of a hundred
 FEWEST = 16  # points
@@ -43,7 +43,6 @@ BUDGET_FACTS = {  # the second name is the one that karpathy/autoresearch prints
     "tokens": ("tokens",),
     "wall_seconds": ("loop_seconds", "training_seconds"),
 }
-BUDGET_UNITS = {"train_flops": "FLOPs", "tokens": "tokens", "wall_seconds": "seconds"}
 
 # FLOPs per second of dense 16-bit matrix products, from the makers' data sheets; the first name that fits counts.
 # 8-bit products reach twice as much, which `device_peak_flops` allows for.
@@ -144,29 +143,39 @@ def memory_peak(run: RunRecord, circumstances: Circumstances) -> Iterator[Findin
 def budget_overrun(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
     """More than is tolerated over the budget, by the run's facts or by its own curve, whichever is more: invalid.
 
-    Tolerated is BUDGET_TOLERANCE, or what the baseline's own runs overspend where that is more: a target that does not stop
-    in time does so in both arms. A run of the baseline that overspends is information.
+    Tolerated is what Budget.allowed says beside what the baseline's own runs overspend: a target that does not stop in time
+    does so in both arms. A run of the baseline that overspends is information.
     """
     budget = circumstances.budget
     if budget is None:
         return
-    spent, curve = spent_by(run, budget)
     others = () if circumstances.of_baseline else circumstances.baseline
-    usual = max((spent_by(other, budget)[0] / budget.amount - 1 for other in others), default=0.0)
-    if spent <= budget.amount * (1 + max(BUDGET_TOLERANCE, BUDGET_SPREAD * usual)):
+    spent, theirs, curve = _spent(run, others, budget)
+    amount = reference(budget.amount, theirs)
+    if spent is None or amount is None:
         return
-    over = curve.steps[curve.values > budget.amount]
+    usual = max((other / amount - 1 for other in theirs if other is not None), default=0.0)
+    if spent <= amount * (1 + budget.allowed(usual)):
+        return
+    over = curve.steps[curve.values > amount]
     where = (curve.name, int(over[0]), int(over[-1])) if len(over) else (None, None, None)
-    unit = BUDGET_UNITS[budget.kind]
-    sentence = (
-        f"Spent {number(spent, 4)} {unit} of a budget of {number(budget.amount, 4)}, {spent / budget.amount - 1:.1%} too many."
-    )
+    unit, whose = budget.unit, "of a budget of" if budget.amount else "where the baseline's runs spend"
+    sentence = f"Spent {number(spent, 4)} {unit} {whose} {number(amount, 4)}, {spent / amount - 1:.1%} too many."
     if circumstances.of_baseline:
         yield Finding("budget overrun", "info", f"{sentence} Candidates may spend as much.", *where)
         return
-    if usual > BUDGET_TOLERANCE:
+    if usual > (0.0 if budget.kind == "own" else budget.tolerance):
         sentence += f" The baseline's runs spend up to {usual:.1%} too many."
     yield Finding("budget overrun", "invalid", sentence, *where)
+
+
+def _spent(run: RunRecord, others: Sequence[RunRecord], budget: Budget) -> tuple[float | None, list[float | None], Curve]:
+    """What a run and others spent, and the curve that it is read off."""
+    if budget.kind == "own":
+        mine, *theirs = own_budget.spent([(each.facts, each.train_seconds) for each in (run, *others)], budget.counts)
+        return mine, theirs, Curve("", np.empty(0, np.int64), np.empty(0))
+    spent, curve = spent_by(run, budget)
+    return spent, [spent_by(other, budget)[0] for other in others], curve
 
 
 def spent_by(run: RunRecord, budget: Budget) -> tuple[float, Curve]:
@@ -217,7 +226,7 @@ def hidden_work(run: RunRecord, circumstances: Circumstances) -> Iterator[Findin
     twice what the baseline itself uses; HIDDEN_WORK times that is the limit. Under a wall-clock budget nothing can be hidden
     but before the first step and after the last.
     """
-    if circumstances.budget is not None and circumstances.budget.kind == "wall_seconds":
+    if circumstances.budget is not None and circumstances.budget.is_time:
         yield from _outside_the_loop(run, circumstances)
         return
     measured = _seconds(run)
@@ -278,11 +287,11 @@ def _step_times(run: RunRecord) -> Curve:
 
 def _level_of_speed(budget: Budget | None) -> Level:
     """Speed decides how much is trained only where time is the budget."""
-    return "warning" if budget is not None and budget.kind == "wall_seconds" else "info"
+    return "warning" if budget is not None and budget.is_time else "info"
 
 
 def _cost(budget: Budget | None) -> str:
-    return "; time is the budget, so it trained less" if budget is not None and budget.kind == "wall_seconds" else ""
+    return "; time is the budget, so it trained less" if budget is not None and budget.is_time else ""
 
 
 def _baseline(circumstances: Circumstances, number: Callable[[RunRecord], float | None]) -> float | None:
