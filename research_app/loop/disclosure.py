@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from research_app.evidence.noise import Noise
-from research_app.models import Candidate, Comment, Decision, Run
+from research_app.models import Candidate, Comment, Decision, Run, Stage
 from training.scorer import rounded_for_agents
 
 PERSON = "a researcher"
@@ -54,6 +54,16 @@ def interval_told(candidate: Candidate, noise: Noise | None) -> tuple[float | No
         return None, None
     half = math.ceil((interval[1] - interval[0]) / noise.sigma) * noise.sigma / 2
     return middle - half, middle + half
+
+
+TOLD_WHY = (Stage.REJECTED, Stage.CHANGES, Stage.CRASHED, Stage.INVALID, Stage.CONFLICT)
+"""Stages whose reason agents are told: a person's words, or what broke. Others hold finer figures than agents may know."""
+
+
+def why_told(candidate: Candidate) -> str:
+    """Why a candidate is at its stage, where no figure is in it: of what was dropped, that it changes nothing that runs."""
+    dropped = candidate.evidence.numbers if candidate.evidence and candidate.stage == Stage.DROPPED else {}
+    return candidate.why if candidate.stage in TOLD_WHY or "no_op" in dropped else ""
 
 
 def score_told(run: Run, noise: Noise | None) -> float | None:

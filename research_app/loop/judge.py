@@ -22,6 +22,7 @@ from research_app.loop.arms import Arms
 from research_app.loop.attention import ask, attempt, gave_up
 from research_app.loop.diverged import mark_diverged, settle_baseline
 from research_app.loop.doubt import doubt_by_aa
+from research_app.loop.no_op import Repeated, repeated, weigh_repeated
 from research_app.loop.noise_record import record_noise
 from research_app.loop.rejudge import judged_again, landing_waiting_for, still_good
 from research_app.loop.runs import ensure_bank, ensure_curve, request_run
@@ -114,6 +115,10 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     if bank is None or noise is None:
         wait_for_baseline(patch_set, lease)
         return
+    seen = repeated(patch_set, runs, noise)
+    if seen and (seen.proven or len(runs) < policy.n_max):
+        judge_repeated(patch_set, seen, noise, lease)
+        return
     arms = Arms(bank, runs)
     decisions = decide_looks(policy, noise, arms, candidate.project.sign > 0)
     evidence = weigh(patch_set, arms, noise, decisions[-1], looks_of(policy, decisions))
@@ -131,6 +136,18 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     else:
         stage = {"drop": Stage.DROPPED, "inconclusive": Stage.INCONCLUSIVE, "invalid": Stage.INVALID}[step]
         conclude(candidate, lease, to_person(candidate, stage, evidence), evidence.reason, evidence, None)
+
+
+def judge_repeated(patch_set: PatchSet, seen: Repeated, noise: Noise, lease: Lease) -> None:
+    """What repeats the baseline's own runs is dropped as a no-op, or has another seed where that may be chance."""
+    candidate, policy = patch_set.candidate, patch_set.candidate.project.file.decision_policy()
+    evidence = weigh_repeated(patch_set, seen, noise)
+    if evidence.verdict == Verdict.MORE_RUNS_NEEDED:
+        seeds, bank = [max(run.seed for run in seen.arms.candidate) + 1], policy.bank_for(len(seen.arms.candidate) + 1)
+        go_on(candidate, lease, Stage.REPLICATING, evidence, Purpose.REPLICATE, seeds, bank)
+        return
+    stage = Stage.INVALID if evidence.verdict == Verdict.INVALID else Stage.DROPPED
+    conclude(candidate, lease, to_person(candidate, stage, evidence), evidence.reason, evidence, None)
 
 
 def wait_for_baseline(patch_set: PatchSet, lease: Lease) -> None:

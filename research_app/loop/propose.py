@@ -23,7 +23,7 @@ from agent.same import propose_nothing
 from agent.steering import arms_of, drawn_category, drawn_mode
 from research_app.loop.attention import UNKNOWN
 from research_app.loop.baseline_trouble import troubles_of_newest
-from research_app.loop.disclosure import effect_told, interval_told
+from research_app.loop.disclosure import effect_told, interval_told, why_told
 from research_app.loop.near_misses import AUTHOR as COMBINE
 from research_app.loop.near_misses import joined, next_combination
 from research_app.models import (
@@ -81,10 +81,6 @@ UNCLAIMED = timedelta(seconds=10)
 """A turn that nobody took for so long was opened by a worker that died."""
 MEASURED = (Stage.PROPOSED, Stage.CHECKING, Stage.SCREENING, Stage.REPLICATING, Stage.CONFIRMING)
 """Stages in which nothing is decided yet."""
-
-
-TOLD_WHY = (Stage.REJECTED, Stage.CHANGES, Stage.CRASHED, Stage.INVALID, Stage.CONFLICT)
-"""Stages whose reason agents are told: a person's words, or what broke. Others hold finer figures than agents may know."""
 
 
 TAKEN_BACK = "taken_back"
@@ -415,7 +411,7 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
                 category=row.category,
                 low=low,
                 high=high,
-                why=row.why if row.stage in TOLD_WHY else "",
+                why=why_told(row),
             )
         )
     return tuple(found)

@@ -162,6 +162,7 @@ class Card:
     settle: str
     old_policy: str
     confirmed: bool
+    no_op: bool
     on_hidden_text: bool
     measured: str
     guards: Sequence[GuardRow]
@@ -189,6 +190,7 @@ def card_of(evidence: Evidence, earlier: Evidence | None, project: Project, mine
         settle=words_of(numbers, "settle"),
         old_policy=policy_note(evidence, project),
         confirmed=bool(confirmation),
+        no_op=bool(part_of(numbers, "no_op")),
         on_hidden_text=any(run.get("hidden") is not None for run in rows_of(numbers, "candidate")),
         measured=digits.gain(confirmation["effect"], confirmation.get("standard_error")) if confirmation else "",
         guards=[] if hides else guard_rows(numbers),

@@ -57,6 +57,17 @@ def refused(world: World, edit: tuple[str, str, str], proposed: tuple[str, str, 
     return world.address(candidate)
 
 
+@end(
+    "It changes nothing that runs",
+    "a real change of a constant that is overridden further down",
+    "It changes nothing that runs: with seed 1 it printed what the baseline printed, to the last digit (the score and 20 "
+    "points of 1 curve; times, speeds and memory are not compared). … dropped",
+)
+def test_a_change_that_does_not_reach_the_training(world: World) -> str:
+    world.measure_baseline()
+    return world.address(judged(world, ("WIDTH = 64", "WIDTH = 128\nWIDTH = 64")))
+
+
 @end("It is worse", "a real change, ten times too fast", "worse … dropped")
 def test_a_candidate_that_is_worse(world: World) -> str:
     world.measure_baseline()
