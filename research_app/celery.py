@@ -15,7 +15,7 @@ from research_app.environment import BadEnvironment
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
 
-QUEUES = ("orchestrate", "agent", "notify", "push", "train.cpu", "train.cuda", "scale_up")
+QUEUES = ("orchestrate", "agent", "notify", "push", "train.cpu", "train.cuda", "train.mps", "scale_up")
 """What waits for the outside (a model, a mail server, a webhook, a remote) never shares a queue with what judges and lands."""
 
 app = Celery("research_app")

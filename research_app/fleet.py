@@ -1,6 +1,7 @@
 """The devices of this machine, found without PyTorch: importing that takes seconds and, on a GPU, memory."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from research_app import environment
+from training.devices import KINDS, MASK
+from training.nvml import Gpu, gpus_of_nvml, seen_through
 
-KINDS = ("cpu", "cuda")
+APPLE = "Apple GPU"
 MOST_WORKERS_A_CORE = 4  # more than one a core is for trying things out
 _PART = re.compile(r"([^\s:*]+)\s*(?:([:*])\s*([0-9]+))?")
 MEMORY_PER_CPU_WORKER = 1024**3  # bytes; a training process of the default target takes about half of that
@@ -25,9 +28,14 @@ class LocalDevice:
     """One core or GPU of this machine, or several GPUs together, with a training worker of its own."""
 
     kind: str
-    index: int
+    label: str  # the device's own number on this machine, or what stands for it in names
     description: str
-    count: int = 1  # several are one worker for runs that need so many at once
+    masks: tuple[str, ...] = ()  # of GPUs: what CUDA_VISIBLE_DEVICES names them by; several are one worker for large runs
+
+    @property
+    def count(self) -> int:
+        """How many devices its worker trains one run on."""
+        return max(1, len(self.masks))
 
     @property
     def queue(self) -> str:
@@ -37,12 +45,12 @@ class LocalDevice:
     @property
     def worker(self) -> str:
         """Name of its worker on this machine."""
-        return f"{self.queue}.{self.index}"
+        return f"{self.queue}.{self.label}"
 
     @property
     def numbers(self) -> str:
-        """For SIGNOFF_DEVICE: cuda:3, or cuda:4,5,6,7."""
-        return f"{self.kind}:{','.join(str(self.index + i) for i in range(self.count))}"
+        """For SIGNOFF_DEVICE: cpu:0, cuda:3, cuda:4,5,6,7 or cuda:MIG-…"""
+        return f"{self.kind}:{','.join(self.masks or (self.label,))}"
 
 
 def local_devices() -> list[LocalDevice]:
@@ -52,7 +60,7 @@ def local_devices() -> list[LocalDevice]:
     two with a core, `cuda*8` for one worker with eight GPUs, which takes the runs of rungs that need so many. A kind alone
     means all of it that is left. Raises UnknownDevice.
     """
-    found = {"cuda": gpus(), "cpu": [cpu_model()] * cpu_workers()}
+    found = {"cuda": gpus(), "cpu": cpus(), "mps": apple_gpus()}
     parts = [part.strip().lower() for part in environment.text("SIGNOFF_DEVICES").split(",")]
     devices: list[LocalDevice] = []
     for part in filter(None, parts):
@@ -60,35 +68,56 @@ def local_devices() -> list[LocalDevice]:
     if devices:
         return devices
     kind = "cuda" if found["cuda"] else "cpu"
-    return [LocalDevice(kind, index, description) for index, description in enumerate(found[kind])]
+    return [_alone(kind, gpu) for gpu in found[kind]]
 
 
-def own_device() -> tuple[str, list[int]]:
-    """Kind and numbers of the device of this worker, from `SIGNOFF_DEVICE`: cpu:0, or cuda:0,1,2,3 for several GPUs.
+def own_device() -> tuple[str, list[str]]:
+    """Kind of this worker's device and what it is called on this machine, from `SIGNOFF_DEVICE`.
 
-    Raises BadEnvironment.
+    cpu:0, cuda:0,1,2,3 for several GPUs, or cuda:GPU-… and cuda:MIG-… by UUID. Raises BadEnvironment, also where
+    `CUDA_VISIBLE_DEVICES` hides the device.
     """
-    given = environment.text("SIGNOFF_DEVICE", "cpu:0").lower()
-    match = re.fullmatch(r"(cpu|cuda)(?::([0-9]{1,4}(?:,[0-9]{1,4})*))?", given)
-    numbers = [int(number) for number in match[2].split(",")] if match and match[2] else [0]
-    if not match or len(set(numbers)) < len(numbers):
-        raise environment.refused("SIGNOFF_DEVICE", "write cpu:0, cuda:3, or cuda:4,5,6,7 for a worker with several GPUs.")
-    return match[1], numbers
+    given = environment.text("SIGNOFF_DEVICE", "cpu:0")
+    kind, _, rest = given.partition(":")
+    kind, masks = kind.lower(), rest.split(",") if rest else ["0"]
+    well_formed = all(MASK.fullmatch(mask) and (mask.isdigit() or kind == "cuda") for mask in masks)
+    if kind not in KINDS or given.endswith(":") or not well_formed or len(set(masks)) < len(masks):
+        raise environment.refused(
+            "SIGNOFF_DEVICE",
+            "write cpu:0, cuda:3, or cuda:4,5,6,7 for a worker with several GPUs, or the UUID of a GPU or slice.",
+        )
+    _require_visible(kind, masks)
+    return kind, masks
 
 
-def name_of(kind: str, index: int) -> str:
+def _require_visible(kind: str, masks: Sequence[str]) -> None:
+    mask = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if kind != "cuda" or mask is None or all(name in mask.split(",") for name in masks):
+        return
+    seen = gpus()
+    known = {name for gpu in seen for name in (gpu.mask, gpu.label, gpu.uuid)}
+    if hidden := [name for name in masks if name not in known]:
+        left = ", ".join(f"cuda:{gpu.mask}" for gpu in seen) or "no GPU"
+        raise environment.refused(
+            "SIGNOFF_DEVICE",
+            f"CUDA_VISIBLE_DEVICES={mask} hides {hidden[0]} and leaves {left}. GPUs are called here by their own number.",
+        )
+
+
+def name_of(kind: str, mask: str) -> str:
     """What a device of this machine is called; empty where it is not known."""
-    names = gpus() if kind == "cuda" else [cpu_model()] * (index + 1)
-    return names[index] if index < len(names) else ""
+    if kind == "cuda":
+        return next((gpu.name for gpu in gpus() if mask in (gpu.mask, gpu.uuid)), "")
+    return APPLE if kind == "mps" else cpu_model()
 
 
-def _asked_for(part: str, found: Mapping[str, Sequence[str]], taken: Mapping[str, int]) -> list[LocalDevice]:
+def _asked_for(part: str, found: Mapping[str, Sequence[Gpu]], taken: Mapping[str, int]) -> list[LocalDevice]:
     """The devices of one part of SIGNOFF_DEVICES, after those that parts before it took."""
     match = _PART.fullmatch(part)
     kind, sign, number = match.groups("") if match else ("", "", "")
     if kind not in KINDS or len(number) > 4:
-        raise _unknown(part, f"Kinds are {' and '.join(KINDS)}, with how many of them after a colon.")
-    if sign == "*" and (kind == "cpu" or int(number) < 2):
+        raise _unknown(part, f"Kinds are {', '.join(KINDS[:-1])} and {KINDS[-1]}, with how many of them after a colon.")
+    if sign == "*" and (kind != "cuda" or int(number) < 2):
         raise _unknown(part, "A star joins two or more GPUs for one worker.")
     here, before = found[kind], taken[kind]
     count = int(number) if sign else len(here) - before
@@ -96,13 +125,31 @@ def _asked_for(part: str, found: Mapping[str, Sequence[str]], taken: Mapping[str
         raise _unknown(
             part, f"The number is how many, not which: {kind}:1 is one worker. CUDA_VISIBLE_DEVICES chooses among GPUs."
         )
-    most = len(here) if kind == "cuda" else MOST_WORKERS_A_CORE * len(here)
+    most = MOST_WORKERS_A_CORE * len(here) if kind == "cpu" else len(here)
     if count < 1 or before + count > most:
-        shows = f"{len(here)} CUDA device{'s'[: len(here) != 1]}" if kind == "cuda" else f"room for {most} CPU workers at most"
-        raise UnknownDevice(f"SIGNOFF_DEVICES asks for {before + max(count, 1)} of the kind {kind}; this machine has {shows}.")
+        raise UnknownDevice(
+            f"SIGNOFF_DEVICES asks for {before + max(count, 1)} of the kind {kind}; this machine has {_what_there_is(kind, most)}."
+        )
     if sign == "*":
-        return [LocalDevice(kind, before, f"{count} × {here[before]}", count)]
-    return [LocalDevice(kind, index, here[min(index, len(here) - 1)]) for index in range(before, before + count)]
+        return [_together(here[before : before + count])]
+    more = [Gpu(str(number), str(number), here[0].name) for number in range(len(here), most)]  # workers that share cores
+    return [_alone(kind, gpu) for gpu in [*here, *more][before : before + count]]
+
+
+def _what_there_is(kind: str, most: int) -> str:
+    if kind == "cuda":
+        return f"{most} CUDA device{'s'[: most != 1]}"
+    return f"room for {most} CPU workers at most" if kind == "cpu" else f"{most or 'no'} GPU of Apple's (MPS)"
+
+
+def _alone(kind: str, gpu: Gpu) -> LocalDevice:
+    return LocalDevice(kind, gpu.label, gpu.name, (gpu.mask,) if kind == "cuda" else ())
+
+
+def _together(chosen: Sequence[Gpu]) -> LocalDevice:
+    if any(gpu.is_slice for gpu in chosen):
+        raise UnknownDevice("SIGNOFF_DEVICES joins slices of GPUs (MIG), and CUDA shows a process one slice at most.")
+    return LocalDevice("cuda", chosen[0].label, f"{len(chosen)} × {chosen[0].name}", tuple(gpu.mask for gpu in chosen))
 
 
 def _unknown(part: str, why: str) -> UnknownDevice:
@@ -128,6 +175,17 @@ def cpu_workers() -> int:
     return max(1, min(cores(), memory // MEMORY_PER_CPU_WORKER))
 
 
+def cpus() -> list[Gpu]:
+    """A place for each CPU worker that this machine carries."""
+    return [Gpu(str(number), str(number), cpu_model()) for number in range(cpu_workers())]
+
+
+def apple_gpus() -> list[Gpu]:
+    """The GPU of a Mac with a processor of Apple's, which PyTorch calls mps; there is one."""
+    is_one = platform.system() == "Darwin" and platform.machine() == "arm64"
+    return [Gpu("0", "0", APPLE)] if is_one else []
+
+
 def cpu_model() -> str:
     """What the processor calls itself."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -137,37 +195,31 @@ def cpu_model() -> str:
     return os.uname().machine
 
 
-def gpus() -> list[str]:
-    """Names of the NVIDIA GPUs that PyTorch will see, in its order."""
-    return visible(gpus_of_driver() or gpus_of_nvidia_smi())
+def gpus() -> list[Gpu]:
+    """The NVIDIA GPUs, or slices of them, that CUDA will show here: those that `CUDA_VISIBLE_DEVICES` leaves."""
+    mask = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return seen_through(mask, gpus_of_nvml() or gpus_of_driver() or gpus_of_nvidia_smi())
 
 
-def visible(names: list[str]) -> list[str]:
-    """Those of a machine's GPUs that `CUDA_VISIBLE_DEVICES` leaves."""
-    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if asked is None:
-        return names
-    chosen = [item.strip() for item in asked.split(",") if item.strip() not in ("", "-1")]
-    return [names[int(item)] if item.isdigit() and int(item) < len(names) else item for item in chosen][: len(names)]
-
-
-def gpus_of_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
-    """What the kernel driver lists; instant, and in a container only what it was given."""
-    names = []
-    for path in sorted(folder.glob("*/information")):
+def gpus_of_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[Gpu]:
+    """What the kernel driver lists, where its library cannot be asked; in a container only what it was given."""
+    found = []
+    for number, path in enumerate(sorted(folder.glob("*/information"))):
         fields = dict(line.partition(":")[::2] for line in path.read_text().splitlines())
-        names.append(fields.get("Model", "NVIDIA GPU").strip())
-    return names
+        name, uuid = (fields.get(key, "").strip() for key in ("Model", "GPU UUID"))
+        found.append(Gpu(str(number), str(number), name or "NVIDIA GPU", uuid))
+    return found
 
 
-def gpus_of_nvidia_smi() -> list[str]:
+def gpus_of_nvidia_smi() -> list[Gpu]:
     """For machines that hide the driver's folder, such as WSL."""
     if not (tool := shutil.which("nvidia-smi")):
         return []
     try:
         listed = subprocess.run(
-            [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=15, check=True
+            [tool, "--query-gpu=name,uuid", "--format=csv,noheader"], capture_output=True, text=True, timeout=15, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return []  # the tool without a driver: no device
-    return [line.strip() for line in listed.stdout.splitlines() if line.strip()]
+    lines = [line.rpartition(",") for line in listed.stdout.splitlines() if line.strip()]
+    return [Gpu(str(i), str(i), name.strip(), uuid.strip()) for i, (name, _, uuid) in enumerate(lines)]

@@ -225,7 +225,7 @@ def devices() -> Finding:
         found = local_devices()
     except UnknownDevice as error:
         return Finding("devices", False, str(error), "Correct SIGNOFF_DEVICES")
-    return Finding("devices", True, "; ".join(f"{device.kind} {device.index}: {device.description}" for device in found))
+    return Finding("devices", True, "; ".join(f"{device.kind} {device.label}: {device.description}" for device in found))
 
 
 def reconciler() -> Finding:

@@ -25,9 +25,9 @@ class Rung(BaseModel):
     seeds: Annotated[int, Field(ge=2, le=64)] = 4
     settings: dict[str, str | int | float] = {}
     command: AnyCommand = ()
-    device: Literal["", "cpu", "cuda"] = ""
+    device: Literal["", "cpu", "cuda", "mps"] = ""
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
-    queue: Literal["", "train.cpu", "train.cuda", "scale_up"] = ""
+    queue: Literal["", "train.cpu", "train.cuda", "train.mps", "scale_up"] = ""
     wall_limit_seconds: Annotated[float, Field(ge=0, le=60 * 24 * 3600)] = 0
     memory_limit_mb: Annotated[int, Field(ge=0)] = 0
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
@@ -53,7 +53,7 @@ class Rung(BaseModel):
 
     @model_validator(mode="after")
     def _devices_fit(self) -> "Rung":
-        if self.devices > 1 and self.queue in ("train.cpu", "train.cuda"):
+        if self.devices > 1 and self.queue.startswith("train."):
             raise ValueError(f'{self.devices} devices need queue = "scale_up": workers of {self.queue} have one each')
         return self
 

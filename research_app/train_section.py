@@ -26,7 +26,7 @@ class Train(Section):
     env: dict[str, str] = {}
     read: tuple[str, ...] = ()
     writable_tree: bool = False
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
     wall_limit_seconds: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] = 180
     memory_limit_mb: Annotated[int, Field(ge=64)] = 4096
     log_limit_kb: Annotated[int, Field(ge=4, le=16 * 1024)] = 256

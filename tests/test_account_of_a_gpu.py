@@ -1,8 +1,7 @@
-"""Device time and energy of a leased GPU come from the driver, here a simulated one."""
+"""Device time, energy and memory of a leased GPU come from the driver, here a simulated one."""
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import pytest
@@ -10,60 +9,31 @@ import pytest
 from research_app.evidence.envelope import envelope
 from research_app.loop.envelope_check import spent_by
 from tests.factories import make_project, make_run
-from training.device_account import DeviceAccount, indices
+from tests.nvml_samples import GIB, Driver
+from training.device_account import DeviceAccount
 
 
-class Driver:
-    """NVML as far as it is called: devices with a load and a power, on a clock of their own."""
-
-    def __init__(self, load: int = 80, watts: float = 300.0, energy: bool = True) -> None:
-        self.load, self.watts, self.energy = load, watts, energy
-        self.seconds, self.opened, self.closed = 0.0, [], 0  # type: ignore[var-annotated]
-
-    def nvmlInit_v2(self) -> int:
-        return 0
-
-    def nvmlShutdown(self) -> int:
-        self.closed += 1
-        return 0
-
-    def nvmlDeviceGetHandleByIndex_v2(self, number: ctypes.c_uint, handle: Any) -> int:
-        self.opened.append(number.value)
-        handle._obj.value = number.value + 1
-        return 0
-
-    def nvmlDeviceGetUtilizationRates(self, _: Any, busy: Any) -> int:
-        busy._obj.gpu = self.load
-        return 0
-
-    def nvmlDeviceGetMemoryInfo(self, _: Any, memory: Any) -> int:
-        memory._obj.used = 5 << 30
-        return 0
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, _: Any, energy: Any) -> int:
-        energy._obj.value = int(self.seconds * self.watts * 1000)
-        return 0 if self.energy else 3  # not supported
-
-
-def facts_of(driver: Driver, device: str = "cuda:0", seconds: int = 50) -> dict[str, float | int]:
+def facts_of(driver: Driver, device: str = "cuda:0", seconds: int = 50, pids: tuple[int, ...] = ()) -> dict[str, float | int]:
+    driver.seconds = 0.0
     with DeviceAccount(device, lambda name: driver) as account:
         start = account.looked
         for tick in range(1, seconds + 1):
             driver.seconds = float(tick)
-            account.look(start + tick)
+            account.look(pids, start + tick)
         return account.facts()
 
 
 def test_busy_time_energy_and_memory_are_the_devices_own() -> None:
     assert facts_of(Driver()) == {
-        "device_busy_seconds": 40.0, "device_memory_bytes": 5 << 30, "device_energy_joules": 15_000.0
+        "device_busy_seconds": 40.0, "device_memory_bytes": 5 * GIB, "device_energy_joules": 15_000.0
     }  # fmt: skip
 
 
 def test_all_devices_of_a_run_are_added_up_and_the_library_is_let_go() -> None:
     driver = Driver()
-    assert facts_of(driver, "cuda:0,1")["device_busy_seconds"] == 80.0
-    assert (driver.opened, driver.closed) == ([0, 1], 1)
+    found = facts_of(driver, "cuda:0,1")
+    assert (found["device_busy_seconds"], found["device_memory_bytes"]) == (80.0, 10 * GIB)
+    assert (driver.opened, driver.closed) == (["0", "1"], 1)
 
 
 def test_a_device_that_does_not_count_energy_has_no_figure_for_it() -> None:
@@ -80,10 +50,34 @@ def test_without_a_driver_or_on_a_cpu_nothing_is_said() -> None:
     assert facts_of(Driver(), "cpu") == {}
 
 
-def test_the_workers_own_choice_of_devices_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert indices("cuda:0,2") == [0, 2]
+def test_the_devices_are_those_of_the_lease_whatever_the_workers_own_mask_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
-    assert indices("cuda:0,2") == [4, 7]
+    driver = Driver()
+    facts_of(driver, "cuda:4,7")
+    assert driver.opened == ["4", "7"]
+
+
+def test_a_device_named_by_its_uuid_is_found() -> None:
+    driver = Driver()
+    assert facts_of(driver, f"cuda:{driver.devices[3].uuid}")["device_busy_seconds"] == 40.0
+
+
+def test_what_others_held_of_the_device_before_is_not_the_runs() -> None:
+    driver = Driver(used=2 * GIB)
+    driver.devices[0].used = 30 * GIB
+    assert facts_of(driver)["device_memory_bytes"] == 2 * GIB
+
+
+def test_where_the_driver_tells_processes_apart_only_the_runs_own_are_counted() -> None:
+    driver = Driver()
+    driver.devices[0].processes = {10: 3 * GIB, 11: GIB, 99: 60 * GIB}
+    assert facts_of(driver, pids=(10, 11, 12))["device_memory_bytes"] == 4 * GIB
+
+
+def test_more_processes_than_there_is_room_for_are_asked_for_again() -> None:
+    driver = Driver()
+    driver.devices[0].processes = dict.fromkeys(range(1, 301), 1 << 20)
+    assert facts_of(driver, pids=tuple(range(1, 301)))["device_memory_bytes"] == 300 << 20
 
 
 @pytest.mark.django_db

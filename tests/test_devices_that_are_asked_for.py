@@ -3,11 +3,12 @@
 import pytest
 
 from research_app import environment, fleet
+from tests.nvml_samples import some_gpus
 
 
 @pytest.fixture(autouse=True)
 def eight_gpus_and_two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet, "gpus", lambda: [f"GPU {i}" for i in range(8)])
+    monkeypatch.setattr(fleet, "gpus", lambda: some_gpus(8))
     monkeypatch.setattr(fleet, "cpu_workers", lambda: 2)
     monkeypatch.delenv("SIGNOFF_DEVICES", raising=False)
 
@@ -52,9 +53,9 @@ def test_this_works(monkeypatch: pytest.MonkeyPatch, asked: str, workers: list[s
             "cuda:0,cuda:1",
             "holds 'cuda:0'. The number is how many, not which: cuda:1 is one worker. CUDA_VISIBLE_DEVICES chooses",
         ),
-        ("cuda:4,5", "holds '5'. Kinds are cpu and cuda"),
-        ("mps", "holds 'mps'. Kinds are cpu and cuda"),
-        ("tpu:1", "holds 'tpu:1'. Kinds are cpu and cuda"),
+        ("cuda:4,5", "holds '5'. Kinds are cpu, cuda and mps"),
+        ("mps", "asks for 1 of the kind mps; this machine has no GPU of Apple's (MPS)."),
+        ("tpu:1", "holds 'tpu:1'. Kinds are cpu, cuda and mps"),
         ("cpu:many", "holds 'cpu:many'"),
         ("cpu:", "holds 'cpu:'"),
         ("cpu:-1", "holds 'cpu:-1'"),
@@ -87,14 +88,21 @@ def test_gpus_that_there_are_not_are_refused_too(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     ("given", "device"),
-    [("cpu:0", ("cpu", [0])), ("cpu", ("cpu", [0])), ("CUDA:3", ("cuda", [3])), ("cuda:4,5,6,7", ("cuda", [4, 5, 6, 7]))],
+    [
+        ("cpu:0", ("cpu", ["0"])),
+        ("cpu", ("cpu", ["0"])),
+        ("CUDA:3", ("cuda", ["3"])),
+        ("cuda:4,5,6,7", ("cuda", ["4", "5", "6", "7"])),
+        ("cuda:MIG-GPU-5f0a11aa/1/0", ("cuda", ["MIG-GPU-5f0a11aa/1/0"])),
+        ("mps", ("mps", ["0"])),
+    ],
 )
-def test_a_worker_knows_its_device(monkeypatch: pytest.MonkeyPatch, given: str, device: tuple[str, list[int]]) -> None:
+def test_a_worker_knows_its_device(monkeypatch: pytest.MonkeyPatch, given: str, device: tuple[str, list[str]]) -> None:
     monkeypatch.setenv("SIGNOFF_DEVICE", given)
     assert fleet.own_device() == device
 
 
-@pytest.mark.parametrize("given", ["tpu:0", "cuda:x", "cuda:1,1", "cuda:,", "mps", "cuda:-1", "cuda:99999"])
+@pytest.mark.parametrize("given", ["tpu:0", "cuda:x", "cuda:1,1", "cuda:,", "cuda:", "cpu:GPU-5f0a", "cuda:-1", "cuda:99999"])
 def test_a_workers_device_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("SIGNOFF_DEVICE", given)
     with pytest.raises(environment.BadEnvironment, match=f"SIGNOFF_DEVICE is '{given}': write cpu:0, cuda:3"):

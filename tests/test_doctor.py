@@ -134,7 +134,7 @@ def test_no_git_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None
 
 
 def test_the_check_advises_postgresql_where_many_devices_would_write_to_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
-    many = [LocalDevice("cpu", index, "a core") for index in range(9)]
+    many = [LocalDevice("cpu", str(index), "a core") for index in range(9)]
     monkeypatch.setattr(checks, "local_devices", lambda: many)
     assert [message.id for message in checks.sqlite_with_many_devices(None)] == ["signoff.I001"]
     monkeypatch.setattr(checks, "local_devices", lambda: many[:8])

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from research_app import fleet
+from tests.nvml_samples import some_gpus
+from training.nvml import Gpu, seen_through
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +18,7 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet, "gpus", lambda: ["NVIDIA H200", "NVIDIA H200"])
+    monkeypatch.setattr(fleet, "gpus", lambda: some_gpus(2))
 
 
 def names() -> list[str]:
@@ -51,16 +53,15 @@ def test_what_is_not_there_is_refused(asked: str, monkeypatch: pytest.MonkeyPatc
     ("visible", "seen"),
     [(None, ["A", "B"]), ("1", ["B"]), ("", []), ("-1", []), ("GPU-5f0a", ["GPU-5f0a"]), ("1,0", ["B", "A"])],
 )
-def test_gpus_hidden_by_cuda_visible_devices_are_not_counted(
-    visible: str | None, seen: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert fleet.visible(["A", "B"]) == seen
+def test_gpus_hidden_by_cuda_visible_devices_are_not_counted(visible: str | None, seen: list[str]) -> None:
+    assert [gpu.name for gpu in seen_through(visible, [Gpu("0", "0", "A"), Gpu("1", "1", "B")])] == seen
 
 
 def test_the_drivers_list_names_each_gpu(tmp_path: Path) -> None:
     for bus in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / bus).mkdir()
-        (tmp_path / bus / "information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 44\n")
-    assert fleet.gpus_of_driver(tmp_path) == ["NVIDIA H200", "NVIDIA H200"]
+        (tmp_path / bus / "information").write_text(f"Model: \t\t NVIDIA H200\nIRQ: \t\t 44\nGPU UUID: \t GPU-{bus}\n")
+    found = fleet.gpus_of_driver(tmp_path)
+    assert [(gpu.mask, gpu.name, gpu.uuid) for gpu in found] == [
+        ("0", "NVIDIA H200", "GPU-0000:01:00.0"), ("1", "NVIDIA H200", "GPU-0000:02:00.0")
+    ]  # fmt: skip

@@ -12,6 +12,7 @@ from research_app import fleet
 from research_app.models import Device, Project, Run
 from research_app.services import trainer
 from tests.factories import make_project
+from tests.nvml_samples import some_gpus
 from tests.training_samples import Bench, small_corpus
 from training.command import command_line, run_environment
 from training.sandbox import Confinement, Level, best_level, confined
@@ -107,13 +108,13 @@ def test_a_worker_with_too_few_devices_leaves_a_large_run_to_one_that_has_them()
     assert Run.claim_next("scale_up", weak) is None and "level strong" in weak.refusal
     lease = Run.claim_next("scale_up", large)
     assert lease is not None and lease.pk == run.pk
-    assert large.torch_names(4) == "cuda:0,1,2,3"
+    assert large.leased(4) == "cuda:0,1,2,3"
     assert list(Device.objects.serving("scale_up").values_list("name", flat=True)) == [small.name, weak.name, large.name]
     assert not Device.objects.serving("train.cuda").exists()
 
 
 def test_several_gpus_together_are_one_worker_of_the_queue_for_large_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet, "gpus", lambda: ["NVIDIA H200"] * 6)
+    monkeypatch.setattr(fleet, "gpus", lambda: some_gpus(6))
     monkeypatch.setenv("SIGNOFF_DEVICES", "cuda:2,cuda*4,cpu:1")
     devices = fleet.local_devices()
     assert [device.worker for device in devices] == ["train.cuda.0", "train.cuda.1", "scale_up.2", "train.cpu.0"]

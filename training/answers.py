@@ -17,6 +17,7 @@ from typing import NoReturn, Self
 import numpy as np
 import psutil
 
+from training.devices import seen_as, visibility
 from training.logits import BUILD_FAILED, LOAD_FAILED, WARM
 from training.process import Process, clean_environment, says_out_of_memory
 from training.sandbox import Confinement, Level, confined
@@ -86,7 +87,7 @@ class Model:
             os.set_blocking(replies, False)
             _widen(replies)
         self.open = {self.control, *(fd for line in self.lines for fd in (line.requests, line.replies))}
-        words = (str(home / "tree"), str(checkpoint), device, *_filters(device), *map(str, theirs))
+        words = (str(home / "tree"), str(checkpoint), seen_as(device), *_filters(device), *map(str, theirs))
         confinement = Confinement(
             level=level,
             readable=(home, LOGITS),
@@ -103,7 +104,7 @@ class Model:
             self.process = Process(
                 confined([sys.executable, "-I", "-B", str(LOGITS), *words], confinement),
                 cwd=home,
-                environment=clean_environment(home, CUBLAS_WORKSPACE_CONFIG=":4096:8", **settings),
+                environment=clean_environment(home, CUBLAS_WORKSPACE_CONFIG=":4096:8", **visibility(device), **settings),
                 memory_limit=memory_limit,
                 heap_limit=memory_limit if device == "cpu" else 0,
                 stdin=stdin,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from training.devices import one_of, seen_as, several, visibility
 from training.launch import filled, program, read_folders, variables
 from training.process import clean_environment
 from training.sandbox import Confinement, Level
@@ -24,12 +25,7 @@ def places(spec: RunSpec) -> dict[str, str]:
     amount = spec.budget.amount
     whole = f"{amount:.0f}" if amount >= 1 and amount == int(amount) else repr(amount)
     own = {"out": str(spec.scratch), "data": str(spec.data)}
-    return {**own, "seed": str(spec.seed), "device": own_device(spec), "budget": whole}
-
-
-def own_device(spec: RunSpec) -> str:
-    """The device as the run calls it; of several, its launcher gives each process one."""
-    return spec.device.partition(":")[0] if several(spec.device) else spec.device
+    return {**own, "seed": str(spec.seed), "device": seen_as(spec.device), "budget": whole}
 
 
 def confinement_of(spec: RunSpec, level: Level) -> Confinement:
@@ -70,22 +66,11 @@ def run_environment(spec: RunSpec) -> dict[str, str]:
         SIGNOFF_BUDGET=repr(spec.budget.amount),
         SIGNOFF_DATA=str(spec.data),
         SIGNOFF_OUT=str(spec.scratch),
-        SIGNOFF_DEVICE=own_device(spec),
+        SIGNOFF_DEVICE=seen_as(spec.device),
         SIGNOFF_SCALE=spec.scale,
         **({"SIGNOFF_CHECKPOINT_SECONDS": f"{spec.checkpoint_seconds:g}"} if spec.checkpoint_seconds else {}),
         CUBLAS_WORKSPACE_CONFIG=":4096:8",
-        **({} if spec.device == "cpu" else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
-        **({"CUDA_VISIBLE_DEVICES": spec.device.partition(":")[2]} if several(spec.device) else {}),
+        **visibility(spec.device),
         **spec.settings,
         **variables(spec.launch, places(spec)),
     )
-
-
-def several(device: str) -> bool:
-    """Whether a run gets more than one device: then its own launcher starts a process for each."""
-    return "," in device
-
-
-def one_of(device: str) -> str:
-    """The first of a run's devices, as PyTorch calls it."""
-    return "cpu" if device.startswith("cpu") else device.partition(",")[0]

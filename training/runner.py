@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 
 from training.account import ControlGroup, Sampling, settle, so_far
-from training.command import command_line, confinement_of, one_of, run_environment
+from training.command import command_line, confinement_of, run_environment
 from training.device_account import DeviceAccount
+from training.devices import kind_of, one_of
 from training.ending import Ending, judge_exit, last_lines, too_late
 from training.facts import add_drawn, add_facts, add_stored
 from training.failure import may_pass_by_itself
@@ -101,8 +102,8 @@ class _Run:
         self.progress = stack.enter_context(Progress(spec.scoring, self.outputs, on_points))
         self.group = stack.enter_context(ControlGroup())
         self.text = stack.enter_context(TextServer(spec.data, spec.seed, spec.drawn)) if spec.served else None
+        self.devices = stack.enter_context(DeviceAccount(spec.device))  # knows what others hold before the run begins
         self.process = stack.enter_context(self._started())
-        self.devices = stack.enter_context(DeviceAccount(spec.device))
         if self.text is not None:
             self.text.cpu = lambda: so_far(self.process, self.group)
 
@@ -115,7 +116,7 @@ class _Run:
             environment=run_environment(spec) | ({"SIGNOFF_TEXT": str(fds[0])} if fds else {}),
             pass_fds=fds,
             memory_limit=spec.memory_limit,
-            heap_limit=spec.memory_limit if one_of(spec.device) == "cpu" else 0,  # CUDA reserves far more than it uses
+            heap_limit=spec.memory_limit if kind_of(spec.device) == "cpu" else 0,  # CUDA reserves far more than it uses
             log_limit=spec.log_limit,
             on_output=self.progress.printed,
             group=self.group.folder,
@@ -171,7 +172,7 @@ class _Run:
 
     def _look(self) -> None:
         """Note what the run uses now, where that is not added up by itself."""
-        self.devices.look()
+        self.devices.look(self.process.pids() if self.devices.handles else ())
         if not self.confinement.threads_only:
             self.sampling.look(self.process)
 

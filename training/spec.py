@@ -105,7 +105,7 @@ class RunSpec:
     scratch: Path  # the run's own writable folder: series, checkpoint and log go here
     command: tuple[str, ...]  # "python" as first word means the worker's interpreter
     seed: int
-    device: str  # "cpu", "cuda:0", or for several devices "cuda:0,1,2,3"
+    device: str  # as it is leased, see training/devices.py: "cpu", "cuda:4", or for several "cuda:4,5,6,7"
     budget: Budget
     wall_limit: float  # seconds from process start, hard
     data: Path  # folder with the train (and watch) shards

@@ -140,7 +140,7 @@ class ProjectBench:
             scratch=place / "scratch",
             command=file.train.command,
             seed=SMOKE_SEED,
-            device="cpu" if file.train.device == "cpu" else "cuda:0",
+            device=file.train.device if file.train.device != "cuda" else f"cuda:{gpus()[0].mask}",
             budget=file.run_budget(SMOKE_SHARE),
             wall_limit=min(file.agents.smoke_seconds, file.wall_seconds),
             data=visible,

@@ -141,19 +141,20 @@ def check_stack(check_id: int) -> None:
 
 
 def this_device() -> Device:
-    """The device of this worker: `SIGNOFF_DEVICE` (for example cpu:0, or cuda:0,1,2,3 for runs on several) on this host.
+    """The device of this worker: `SIGNOFF_DEVICE` (for example cpu:0, cuda:MIG-…, or cuda:0,1,2,3 for runs on several) on this host.
 
     `SIGNOFF_QUEUE` is the queue that it serves where that is not train.<kind>.
     """
-    kind, numbers = own_device()
-    sandbox, number, count = found(), numbers[0], len(numbers)
+    kind, masks = own_device()
+    sandbox, count, name = found(), len(masks), name_of(kind, masks[0])
     return Device.report(
-        f"{socket.gethostname()}/{kind}.{number}" + (f"-{numbers[-1]}" if count > 1 else ""),
+        f"{socket.gethostname()}/{kind}.{masks[0]}" + (f"-{masks[-1]}" if count > 1 else ""),
         kind,
-        number,
+        int(masks[0]) if masks[0].isdigit() else 0,
         count=count,
+        mask=",".join(masks),
         queue=os.environ.get("SIGNOFF_QUEUE", ""),
-        description=name_of(kind, number) if count == 1 else f"{count} × {name_of(kind, number)}",
+        description=name if count == 1 else f"{count} × {name}",
         sandbox_level=sandbox.level,
         sandbox_advice=" ".join([*sandbox.reasons, sandbox.fix]).strip(),
     )

@@ -207,7 +207,7 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         scratch=scratch,
         command=rung.command,
         seed=run.seed,
-        device=device.torch_name if run.devices == 1 else device.torch_names(run.devices),
+        device=device.leased(run.devices),
         budget=file.run_budget(run.budget_share, run.scale),
         wall_limit=rung.wall_limit_seconds,
         data=corpus / "visible" if project.corpus else scratch,

@@ -29,6 +29,7 @@ class Device(models.Model):
     kind = models.CharField(max_length=20, help_text="cpu or cuda")
     index = models.PositiveSmallIntegerField(default=0)
     count = models.PositiveSmallIntegerField(default=1, help_text="Accelerators that its worker trains one run on")
+    mask = models.TextField(blank=True, help_text="What CUDA_VISIBLE_DEVICES names its accelerators by, with commas")
     queue = models.CharField(max_length=60, blank=True, help_text="What its worker takes runs from; empty: train.<kind>")
     description = models.CharField(max_length=200, blank=True)
     sandbox_level = models.CharField(max_length=10, default="none")
@@ -66,11 +67,7 @@ class Device(models.Model):
         """True while its worker reports."""
         return self.seen_at > timezone.now() - SEEN_WITHIN
 
-    def torch_names(self, count: int) -> str:
-        """What PyTorch calls the first `count` of its accelerators: cuda:0,1,2,3."""
-        return f"{self.kind}:{','.join(str(self.index + i) for i in range(count))}"
-
-    @property
-    def torch_name(self) -> str:
-        """What PyTorch calls it."""
-        return "cpu" if self.kind == "cpu" else f"{self.kind}:{self.index}"
+    def leased(self, count: int = 1) -> str:
+        """The first `count` of its accelerators as a run leases them, see training/devices.py: cpu, cuda:4, cuda:4,5."""
+        masks = self.mask.split(",") if self.mask else [str(self.index + number) for number in range(self.count)]
+        return self.kind if self.kind != "cuda" and count == 1 else f"{self.kind}:{','.join(masks[:count])}"
