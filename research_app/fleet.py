@@ -84,7 +84,7 @@ def own_device() -> tuple[str, list[str]]:
     if kind not in KINDS or given.endswith(":") or not well_formed or len(set(masks)) < len(masks):
         raise environment.refused(
             "SIGNOFF_DEVICE",
-            "write cpu:0, cuda:3, or cuda:4,5,6,7 for a worker with several GPUs, or the UUID of a GPU or slice.",
+            "write cpu:0, cuda:3, cuda:4,5,6,7 for a worker with several GPUs, or cuda:UUID for a GPU or slice.",
         )
     _require_visible(kind, masks)
     return kind, masks
@@ -127,8 +127,9 @@ def _asked_for(part: str, found: Mapping[str, Sequence[Gpu]], taken: Mapping[str
         )
     most = MOST_WORKERS_A_CORE * len(here) if kind == "cpu" else len(here)
     if count < 1 or before + count > most:
+        there_is = _what_there_is(kind, most)
         raise UnknownDevice(
-            f"SIGNOFF_DEVICES asks for {before + max(count, 1)} of the kind {kind}; this machine has {_what_there_is(kind, most)}."
+            f"SIGNOFF_DEVICES asks for {before + max(count, 1)} of the kind {kind}; this machine has {there_is}."
         )
     if sign == "*":
         return [_together(here[before : before + count])]

@@ -54,9 +54,10 @@ class Driver:
 
     def nvmlDeviceGetHandleByUUID(self, uuid: ctypes.c_char_p, handle: Any) -> int:
         asked = (uuid.value or b"").decode()
-        for device in [*self.devices, *(part for device in self.devices for part in device.slices)]:
-            if device.uuid == asked:
-                return self._give(device, handle, asked)
+        for whole in self.devices:
+            for device in (whole, *whole.slices):
+                if device.uuid == asked:
+                    return self._give(device, handle, asked)
         return MISSING
 
     def nvmlDeviceGetMigMode(self, handle: Any, current: Any, pending: Any) -> int:

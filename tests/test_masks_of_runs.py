@@ -13,6 +13,7 @@ from research_app.models import Device
 from research_app.services import trainer
 from tests.nvml_samples import Driver, Simulated, some_gpus
 from tests.training_samples import Bench, small_corpus
+from training import devices
 from training.command import command_line, run_environment
 from training.nvml import Gpu, gpus_of_nvml, seen_through
 from training.spec import Outcome
@@ -31,6 +32,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SIGNOFF_DEVICES", "SIGNOFF_DEVICE", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(devices, "DRIVER", Path("/"))  # this machine has a driver
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_a_workers_device_that_the_operator_hides_is_refused(monkeypatch: pytest
     monkeypatch.setattr(fleet, "gpus_of_nvml", lambda: gpus_of_nvml(lambda name: driver))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
     monkeypatch.setenv("SIGNOFF_DEVICE", given)
-    with pytest.raises(environment.BadEnvironment, match="CUDA_VISIBLE_DEVICES=4,5,6,7 hides .* and leaves cuda:4, cuda:5"):
+    with pytest.raises(environment.BadEnvironment, match=r"CUDA_VISIBLE_DEVICES=4,5,6,7 hides .* and leaves cuda:4, cuda:5"):
         fleet.own_device()
     monkeypatch.setenv("SIGNOFF_DEVICE", "cuda:4,7")
     assert fleet.own_device() == ("cuda", ["4", "7"])

@@ -1,8 +1,8 @@
 """The account of a run's GPUs: how long they were busy, what energy they took and what memory it held, by the driver (NVML).
 
 A lease gives a device to one run, so that what the device did meanwhile is what the run did. Memory is that of the run's own
-processes where the driver tells processes apart, else what was added since the run began. Where the driver is missing, or a device
-does not know a figure, that is not in the facts.
+processes where the driver tells processes apart, else what was added since the run began. Where the driver is missing, or a
+device does not know a figure, that is not in the facts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The NVIDIA driver's own library (NVML), as far as it is asked here: which GPUs there are, and what they and processes use.
 
-Nothing is installed for it: the driver brings the library. A number is the GPU's place in the order of the PCI buses, the one that
-nvidia-smi shows and that CUDA counts by with CUDA_DEVICE_ORDER=PCI_BUS_ID.
+Nothing is installed for it: the driver brings the library. A number is the GPU's place in the order of the PCI buses, the one
+that nvidia-smi shows and that CUDA counts by with CUDA_DEVICE_ORDER=PCI_BUS_ID.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def check_stack(check_id: int) -> None:
 
 
 def this_device() -> Device:
-    """The device of this worker: `SIGNOFF_DEVICE` (for example cpu:0, cuda:MIG-…, or cuda:0,1,2,3 for runs on several) on this host.
+    """The device of this worker on this host: `SIGNOFF_DEVICE`, for example cpu:0, cuda:MIG-…, or cuda:0,1,2,3 for large runs.
 
     `SIGNOFF_QUEUE` is the queue that it serves where that is not train.<kind>.
     """
