@@ -16,6 +16,8 @@ from research_app.models import (
     ExternalMove,
     Landing,
     Project,
+    Push,
+    PushState,
     Round,
     Run,
     StackCheck,
@@ -48,7 +50,7 @@ class Trouble:
 
 
 def troubles(projects: Iterable[Project], baselines: Mapping[int, BaselineTrouble] | None = None) -> list[Trouble]:
-    """Everything in some projects that needs a person to mend it. Fourteen queries, however many there are.
+    """Everything in some projects that needs a person to mend it. Fifteen queries, however many there are.
 
     `baselines`: what `troubles_of_newest` says of them, where it was asked already; three queries less.
     """
@@ -62,6 +64,7 @@ def troubles(projects: Iterable[Project], baselines: Mapping[int, BaselineTroubl
         *of_queues(by_pk),
         *of_moves(by_pk),
         *of_landings(by_pk),
+        *of_pushes(by_pk),
         *of_failed_steps(by_pk),
         *of_proposers(by_pk),
         *of_stack_checks(by_pk),
@@ -156,6 +159,22 @@ def of_landings(projects: Mapping[int, Project]) -> list[Trouble]:
             landing.trouble,
         )
         for landing in held[:MOST]
+    ]
+
+
+def of_pushes(projects: Mapping[int, Project]) -> list[Trouble]:
+    """Landings that did not reach their remote: the newest of each project stands for those before it (one query)."""
+    failed = Push.objects.filter(project__in=projects, failures__gt=0).exclude(state=PushState.PUSHED)
+    newest = {push.project_id: push for push in failed.select_related("version").order_by("version__number")}
+    return [
+        Trouble(
+            projects[pk],
+            f"push of baseline {push.version.number}",
+            f"{projects[pk].get_absolute_url()}landings/",
+            push.reason,
+            hint=f"The landing stands. It is tried again at {push.next_at:%H:%M} UTC, or by “Push now”.",
+        )
+        for pk, push in newest.items()
     ]
 
 

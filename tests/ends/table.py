@@ -22,6 +22,7 @@ CHAPTERS = {
     "tests.ends.test_steps": "A step of Signoff's own",
     "tests.ends.test_candidates": "A step of a candidate, a baseline, a queue",
     "tests.ends.test_verdicts": "A verdict, and what people decide",
+    "tests.ends.test_later": "After the gates, and beside the loop",
 }
 NOT = "–"
 
