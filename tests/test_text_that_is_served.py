@@ -52,6 +52,15 @@ def test_the_windows_are_those_that_the_target_draws_by_hand(bench: Bench, prepa
     assert drawn.tokens == drawn.tokens_here == (4 + 3 + 512) * 128 + 64
 
 
+def test_a_mixture_that_changes_at_every_draw_owes_nobody_a_window(bench: Bench, prepare: Any) -> None:
+    by_hand = prepare.TrainText(bench.corpus.visible, 7)
+    with TextServer(bench.corpus.visible, 7, None) as server:
+        served = client(prepare, server, bench)
+        for size in range(1, 40):
+            mixture = {"verse": 1.0, "prose": size / 7, "code": 0.1 if size % 3 else 0.0}
+            assert (served.draw(size, mixture, 65) == by_hand.draw(size, mixture, 65)).all()
+
+
 def test_what_another_process_draws_is_counted_and_told_to_all(bench: Bench, prepare: Any) -> None:
     with TextServer(bench.corpus.visible, 7, None) as server:
         served = client(prepare, server, bench)

@@ -29,6 +29,7 @@ REFUSED = (1 << 64) - 1
 DRAW, MIXTURE, KEEP, BACK = b"draw", b"mix ", b"keep", b"back"
 MIXTURE_LIMIT = 1 << 16  # bytes
 WINDOWS_LIMIT = 1 << 26  # bytes of one answer
+AHEAD = 256  # windows whose sources are planned at once, at most: planned one by one, each would find the caches cold
 KEPT = 2  # states: a run can be lost between keeping one and noting that it did
 
 logger = logging.getLogger(__name__)
@@ -50,16 +51,49 @@ class Drawn:
     order: str  # a hash of every byte handed out by this attempt, in its order
 
 
+class Turns:
+    """Which source the next window comes from. They take turns by weight, so that the share of each is exact, not drawn."""
+
+    def __init__(self, owed: dict[str, float], shares: Mapping[str, float] | None = None) -> None:
+        self.shares = dict(shares or {})
+        self.planned: list[str] = []
+        self.taken = 0  # of those planned
+        self.before, self.after = owed, dict(owed)  # windows owed to each source before and after what is planned
+
+    def take(self) -> str:
+        """The next one."""
+        if self.taken == len(self.planned):
+            ahead = min(max(2 * len(self.planned), 8), AHEAD)  # little while the mixture changes often
+            self.before, self.taken = dict(self.after), 0
+            self.planned = [self._next(self.after) for _ in range(ahead)]
+        self.taken += 1
+        return self.planned[self.taken - 1]
+
+    def owed(self) -> dict[str, float]:
+        """Windows owed to each source now; the same to the last bit as if nothing had been planned."""
+        owed = dict(self.before)
+        for _ in range(self.taken):
+            self._next(owed)
+        return owed
+
+    def _next(self, owed: dict[str, float]) -> str:
+        for name, share in self.shares.items():
+            owed[name] += share
+        name = max(self.shares, key=owed.__getitem__)
+        owed[name] -= 1.0
+        return name
+
+
 class Text:
     """The training text, source by source, and the random windows drawn from it, as `prepare.TrainText` draws them by hand."""
 
     def __init__(self, data: Path, seed: int) -> None:
         index = json.loads((data / TRAIN).with_suffix(".json").read_text())
         text = np.memmap(data / TRAIN, dtype=np.uint8, mode="r")
-        self.sources = {s["name"]: text[s["start"] : s["start"] + s["bytes"]] for s in index["sources"]}
+        view = memoryview(text)  # its slices cost a tenth of an array's
+        self.sources = {s["name"]: view[s["start"] : s["start"] + s["bytes"]] for s in index["sources"]}
         self.random = np.random.default_rng(seed)
-        self.owed = dict.fromkeys(self.sources, 0.0)
-        self.shares: dict[str, float] = {}
+        self.turns = Turns(dict.fromkeys(self.sources, 0.0))
 
     def mix(self, mixture: Mapping[str, Any]) -> None:
         """Draw by these weights from now on. Raises Refused."""
@@ -69,25 +103,22 @@ class Text:
         if len(weights) < len(mixture) or not 0 < sum(weights) < 1e300:
             raise Refused("the mixture weights must be positive numbers")
         total = sum(weights)
-        self.shares = {name: weight / total for name, weight in mixture.items()}
+        self.turns = Turns(self.turns.owed(), {name: weight / total for name, weight in mixture.items()})
 
     def draw(self, size: int, length: int) -> bytes:
         """`size` windows of `length` bytes. The sources take turns by weight: the share of each is exact. Raises Refused."""
-        if not self.shares:
+        if not self.turns.shares:
             raise Refused("no mixture was named")
         if not (size and length) or size * length > WINDOWS_LIMIT:
             raise Refused(f"{size} windows of {length} bytes are none, or more than {WINDOWS_LIMIT} bytes at once")
-        owed, windows = self.owed, []
+        windows = []
         for _ in range(size):
-            for name, share in self.shares.items():
-                owed[name] += share
-            name = max(self.shares, key=owed.__getitem__)
-            owed[name] -= 1.0
+            name = self.turns.take()
             source = self.sources[name]
             if length > len(source):
                 raise Refused(f"a window of {length} bytes is longer than the source {name}, which has {len(source)}")
             start = int(self.random.integers(len(source) - length + 1))
-            windows.append(source[start : start + length].tobytes())
+            windows.append(source[start : start + length])
         return b"".join(windows)
 
 
@@ -178,7 +209,7 @@ class TextServer:
     def _keep(self, step: int) -> None:
         if self.kept is None:
             return
-        state = {"tokens": self.tokens, "owed": self.text.owed, "random": self.text.random.bit_generator.state}
+        state = {"tokens": self.tokens, "owed": self.text.turns.owed(), "random": self.text.random.bit_generator.state}
         self.states.pop(str(step), None)
         self.states = {**dict(list(self.states.items())[1 - KEPT :]), str(step): json.loads(json.dumps(state))}
         partial = self.kept.with_suffix(".partial")
@@ -191,7 +222,7 @@ class TextServer:
             raise Refused(f"nothing is kept of step {step}")
         self.may_go_back = False
         self.tokens = self.before = state["tokens"]
-        self.text.owed = dict(state["owed"])
+        self.text.turns = Turns(dict(state["owed"]), self.text.turns.shares)
         self.text.random.bit_generator.state = state["random"]
 
     def _receive(self, size: int) -> bytes:
