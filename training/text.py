@@ -90,7 +90,7 @@ class Text:
     def __init__(self, data: Path, seed: int) -> None:
         index = json.loads((data / TRAIN).with_suffix(".json").read_text())
         text = np.memmap(data / TRAIN, dtype=np.uint8, mode="r")
-        view = memoryview(text)  # its slices cost a tenth of an array's
+        view = text.data  # a memoryview: its slices cost a tenth of an array's
         self.sources = {s["name"]: view[s["start"] : s["start"] + s["bytes"]] for s in index["sources"]}
         self.random = np.random.default_rng(seed)
         self.turns = Turns(dict.fromkeys(self.sources, 0.0))
