@@ -15,6 +15,8 @@ from research_app.models import (
     ConversationState,
     Decision,
     Gate,
+    ImportedHistory,
+    ImportedResult,
     LandingState,
     Project,
     Review,
@@ -76,6 +78,7 @@ def make_everything(slug: str = "demo") -> Project:
     check.candidates.set([landed, shown])
     program = {"project": project, "base": project.tip(), "model": "claude-sonnet-4-5", "category": "schedule"}
     Conversation.objects.create(**program, state=ConversationState.FAILED, failure=Failure.GAVE_UP, reason="Nothing helps.")
+    make_imported(project)
     SavedView.objects.create(user=grace, project=project, name="What is solid", query="verdict=solid", shared=True)
     return project
 
@@ -99,6 +102,19 @@ def make_trouble(project: Project) -> None:
     crashed = make_candidate(project, edits=[("train.py", "WIDTH = 96", "WIDTH = 9600")], stage=Stage.CRASHED, effect=None)
     make_run(project.tip(), patch_set=crashed.patch_set, outcome=Outcome.crashed, reason="Killed: it wanted 40 GB of memory.")
     make_device("box/train.cpu.1", sandbox_level="basic", refusal="Project demo needs the sandbox level strong.")
+
+
+def make_imported(project: Project) -> ImportedHistory:
+    """What another loop reported: a baseline, a keep and a discard."""
+    history = ImportedHistory.objects.create(
+        project=project, name="exp/april", file="results.tsv", file_digest="a" * 64, metric="val_bpb", rows_digest="",
+        imported_by="ada",
+    )  # fmt: skip
+    for number, (outcome, score) in enumerate((("baseline", 0.99), ("keep", 0.98), ("discard", 0.985)), 1):
+        ImportedResult.objects.create(history=history, number=number, outcome=outcome, reported=score, description="Wider")
+    history.rows_digest = history.digest_of_rows()
+    history.save()
+    return history
 
 
 def make_work(project: Project) -> None:

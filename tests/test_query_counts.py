@@ -15,6 +15,7 @@ from research_app.models import (
     Candidate,
     Event,
     Evidence,
+    ImportedResult,
     Landing,
     LandingState,
     PatchSet,
@@ -126,6 +127,13 @@ def grow_the_rest(project: Project, candidates: list[Candidate]) -> None:
         for c in candidates
         if c.stage == Stage.DROPPED
     )
+    history = project.imported_histories.latest("pk")
+    last = history.results.count()
+    ImportedResult.objects.bulk_create(
+        ImportedResult(history=history, number=last + n, outcome=("keep", "discard")[n % 2], reported=1 - n / 1e6,
+                       description=f"Change {n}", diff="x" * 100, candidate=candidates[n % len(candidates)])
+        for n in range(1, len(candidates) + 1)
+    )  # fmt: skip
     vote = make_vote(project.candidates.get(number=2), User.objects.get(username="grace"))
     fields = {f.name: getattr(vote, f.name) for f in Review._meta.fields if f.name not in ("id", "candidate", "patch_set")}
     Review.objects.filter(pk=vote.pk).delete()

@@ -65,6 +65,11 @@ TABLE: dict[str, tuple[str, str]] = {
     "bulk": ("post", "operator"),
     "history": ("get", "viewer"),
     "try-again": ("post", "operator"),
+    "imports": ("get", "viewer"),
+    "imported": ("get", "viewer"),
+    "imported-progress": ("get", "viewer"),
+    "imported-result": ("get", "viewer"),
+    "rejudge-imported": ("post", "operator"),
     "program": ("get", "viewer"),
     "conversations": ("get", "viewer"),
     "conversation": ("get", "viewer"),
@@ -108,6 +113,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "run-curves": ("get", "viewer"),
 }
 WITHOUT_OBJECT = {
+    "imported",
+    "imported-progress",
+    "imported-result",
+    "rejudge-imported",
     "moved",
     "adopt-move",
     "conversation",

@@ -15,6 +15,7 @@ from research_app.models import (
     Event,
     Evidence,
     ExternalMove,
+    ImportedHistory,
     Landing,
     LandingState,
     Note,
@@ -121,6 +122,13 @@ TABLES = (
     ),
     Table(Comment, "comment", **_in_candidate("thread__candidate__")),
     Table(Widening, "widening", **_in_candidate("candidate__")),
+    Table(
+        ImportedHistory,
+        "imported history",
+        "project_id",
+        lambda row: f"{row['project__slug']} {row['name']}",
+        ("project__slug",),
+    ),
 )
 
 
@@ -131,6 +139,7 @@ def check_rows(report: Report, index: Index) -> None:
         _check_table(report, index, table, born)
         report.progress(f"{report.checked[table.words]:,} × {table.words}")
     _check_curves(report, index)
+    _check_imported(report)
 
 
 def _check_table(report: Report, index: Index, table: Table, born: set[int]) -> None:
@@ -194,6 +203,15 @@ def _check_curves(report: Report, index: Index) -> None:
             )
             report.fault(Kind.ROW_ALTERED, f"curves of run {entry.pk}", sentence, entry.event)
         report.checked["curves"] += 1
+
+
+def _check_imported(report: Report) -> None:
+    """The results of each imported history, under the digest that its own row has, for which an event vouches."""
+    for history in ImportedHistory.objects.select_related("project").order_by("pk"):
+        report.checked["results of imported histories"] += history.results.count()
+        if history.digest_of_rows() != history.rows_digest:
+            where = f"imported history {history.pk} ({history.project.slug} {history.name})"
+            report.fault(Kind.ROW_ALTERED, where, "Its results are not those that were imported.")
 
 
 def said_by(sequence: int) -> str:

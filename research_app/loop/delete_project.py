@@ -13,6 +13,8 @@ from research_app.models import (
     Comment,
     Event,
     ExternalMove,
+    ImportedHistory,
+    ImportedResult,
     Note,
     PatchSet,
     ProgramVersion,
@@ -75,6 +77,8 @@ def rows_of(project: Project) -> list[QuerySet[Model]]:
     """Everything that hangs on a project in which nothing was decided, in an order in which it can be removed."""
     candidates = project.candidates.all()
     return [
+        ImportedResult.objects.filter(history__project=project),
+        ImportedHistory.objects.filter(project=project),
         Run.objects.filter(project=project),
         project.stack_checks.all(),
         Comment.objects.filter(thread__candidate__in=candidates),

@@ -9,6 +9,7 @@ from research_app.models.device import Device
 from research_app.models.event import Event
 from research_app.models.evidence import Evidence, Verdict
 from research_app.models.external_move import ExternalMove, MoveState
+from research_app.models.imported import ImportedHistory, ImportedResult, ReportedOutcome
 from research_app.models.landing import Landing, LandingState
 from research_app.models.lease import Lease, LeaseLost
 from research_app.models.note import Note
@@ -48,6 +49,8 @@ __all__ = [
     "Evidence",
     "ExternalMove",
     "Gate",
+    "ImportedHistory",
+    "ImportedResult",
     "KeptAnswer",
     "Kind",
     "Landing",
@@ -69,6 +72,7 @@ __all__ = [
     "Purpose",
     "Push",
     "PushState",
+    "ReportedOutcome",
     "Review",
     "Round",
     "Run",

@@ -43,6 +43,7 @@ def every_address(project: Project) -> Iterator[tuple[str, str]]:
 # Which rows a key in an address is of, by what stands before it.
 KEYS: Mapping[str, Callable[[Project], QuerySet[Any]]] = {
     "baseline/moved/": lambda project: project.external_moves.all(),
+    "imported/": lambda project: project.imported_histories.all(),
     "runs/": lambda project: project.runs.filter(score__isnull=False),
     "stacks/": lambda project: project.stack_checks.all(),
     "views/": lambda project: project.saved_views.all(),
@@ -59,6 +60,8 @@ def sample(project: Project, name: str, route: str) -> Any:
     """An argument for one address; None where the project has nothing of the kind. Raises NoSample."""
     if name == "slug":
         return project.slug
+    if name == "number" and "imported/" in route:
+        return 1  # histories have a first row
     if name == "number":
         shown = shown_candidate(project)
         return project.tip().number if "baseline/" in route else shown.number if shown else None

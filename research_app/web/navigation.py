@@ -34,6 +34,7 @@ OF_PROJECT = (
 MORE_OF_PROJECT = (
     Place("Compare", "compare"),
     Place("Stacks", "stacks", "", ("stack",)),
+    Place("Imported", "imports", within=("imported", "imported-result")),
     Place("Program", "program"),
     Place("Agents", "conversations", within=("conversation",)),
     Place("Scoreboard", "scoreboard"),

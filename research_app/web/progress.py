@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from django.db.models import Count, Max
@@ -72,6 +72,18 @@ class Point:
         stage = f"duplicate of C-{self.duplicate_of}" if self.duplicate_of else Stage(self.stage).label
         about = f"{stage}" + (f", n = {self.n}" if self.n else "")
         return {"x": self.number, "y": self.value, "words": self.title, "about": about, "told": self.told}
+
+
+class Placed(Protocol):
+    """What stands at a number and has a value there, if it has one."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def value(self) -> float | None: ...
+
+
+Dots = TypeVar("Dots", bound=Placed)
 
 
 @dataclass(frozen=True)
@@ -256,12 +268,12 @@ def drawn(points: Sequence[Point], lower_is_better: bool) -> dict[str, Any]:
     }
 
 
-def thinned(points: Sequence[Point]) -> list[Point]:
+def thinned(points: Sequence[Dots]) -> list[Dots]:
     """All of them up to MAX_PLAIN; above, the lowest and the highest value of each bucket of numbers."""
     if len(points) <= MAX_PLAIN:
         return list(points)
     width = curves.bucket_width(points[-1].number, MAX_PLAIN // 2 - 1)
-    buckets: dict[int, list[Point]] = {}
+    buckets: dict[int, list[Dots]] = {}
     for point in points:
         buckets.setdefault(int(point.number // width), []).append(point)
     kept = {id(pick(part, key=lambda p: p.value or 0.0)) for part in buckets.values() for pick in (min, max)}

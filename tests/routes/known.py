@@ -26,6 +26,8 @@ class About(StrEnum):
     VIEW = "saved view"
     TOKEN = "token"
     DELIVERY = "message to a person"
+    HISTORY = "imported history"
+    IMPORTED = "row of an imported history"
     MOVE = "move of the branch outside Signoff"
 
 
@@ -108,6 +110,11 @@ KNOWN: Mapping[str, Known] = {
     "forget-view": Known(About.VIEW, POST),
     "bulk": Known(P, POST, form_on=("candidates",)),
     "history": Known(P, also=("show=tree", "show=landings")),
+    "imports": Known(P),
+    "imported": Known(About.HISTORY),
+    "imported-progress": Known(About.HISTORY),
+    "imported-result": Known(About.IMPORTED),
+    "rejudge-imported": Known(About.IMPORTED, POST, form_on=("imported-result",)),
     "program": Known(P, BOTH, also=("version=1",), form_on=("program",)),
     "add-note": Known(P, POST, form_on=("program",)),
     "withdraw-note": Known(About.NOTE, POST),

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from research_app.models import Candidate, Delivery, Project, StackCheck, Thread, Token
+from research_app.models import Candidate, Delivery, ImportedResult, Project, StackCheck, Thread, Token
 from tests.routes.known import About, Known
 from tests.routes.urlconf import Route
 
@@ -84,6 +84,13 @@ def _deliveries(project: Project) -> Found:
     return [({"pk": pk}, {}, f"message {pk}") for pk in mine.values_list("pk", flat=True)]
 
 
+def _imported(project: Project) -> Found:
+    found = (
+        ImportedResult.objects.filter(history__project=project).order_by("pk").values_list("history_id", "number", "outcome")
+    )
+    return [({"slug": project.slug, "pk": pk, "number": n}, {}, f"row {n}, {outcome}") for pk, n, outcome in found]
+
+
 ROWS: Mapping[About, Callable[[Project], Found]] = {
     About.NOTHING: lambda project: [({}, {}, "")],
     About.PROJECT: lambda project: [({"slug": project.slug}, {}, project.slug)],
@@ -96,6 +103,8 @@ ROWS: Mapping[About, Callable[[Project], Found]] = {
     About.STACK_MEMBER: _members,
     About.CONVERSATION: _of("conversations"),
     About.NOTE: _of("notes"),
+    About.HISTORY: _of("imported_histories"),
+    About.IMPORTED: _imported,
     About.MOVE: _of("external_moves"),
     About.VIEW: _of("saved_views"),
     About.TOKEN: _tokens,

@@ -18,6 +18,8 @@ from research_app.models import (
     ConversationState,
     Delivery,
     ExternalMove,
+    ImportedHistory,
+    ImportedResult,
     Kind,
     Landing,
     LandingState,
@@ -31,6 +33,7 @@ from research_app.models import (
     Purpose,
     Push,
     PushState,
+    ReportedOutcome,
     SavedView,
     ScaleUp,
     ScaleUpState,
@@ -76,6 +79,7 @@ def make_world() -> Project:
     check_stacks(project)
     tell_people(project)
     move_outside(project, grace)
+    import_histories(project)
     project.refresh_from_db()
     return project
 
@@ -254,3 +258,27 @@ def check_stacks(project: Project) -> None:
         for row in range(4):
             cell = StackCell.objects.create(check_of=check, row=row, on=[members[0].number], commit=project.tip().commit)
             make_run(project.tip(), seed=1, purpose=Purpose.STACK, cell=cell)
+
+
+def import_histories(project: Project) -> None:
+    """A history with rows of every outcome, with and without diffs, one that is judged again; and one of a single row."""
+    shown = project.candidates.filter(patch_set__isnull=False).select_related("patch_set").order_by("number").first()
+    whole = ImportedHistory.objects.create(
+        project=project, name="exp/<b>march", file="results.tsv", file_digest="a" * 64, source="../autoresearch",
+        branch="exp/march", tip="b" * 40, metric="val_bpb", rows_digest="c" * 64, imported_by="ada",
+    )  # fmt: skip
+    assert shown and shown.patch_set
+    outcomes = [ReportedOutcome.BASELINE, *([ReportedOutcome.DISCARD] * 9), ReportedOutcome.KEEP, ReportedOutcome.CRASH]
+    for number, outcome in enumerate(outcomes, 1):
+        with_diff = outcome == ReportedOutcome.KEEP
+        ImportedResult.objects.create(
+            history=whole, number=number, outcome=outcome, description=f"seed {number}", extra={"memory_gb": "44.0"},
+            reported=None if outcome == ReportedOutcome.CRASH else 0.99 - 0.0001 * number, commit=f"{number:07}", author="Karl",
+            message="As the commit says", at=timezone.now(), diff=shown.patch_set.diff if with_diff else "", added=1, removed=1,
+            why_no_diff="" if with_diff else "The table names no commit.", contradictions=["It says so."] if with_diff else [],
+            candidate=shown if with_diff else None,
+        )  # fmt: skip
+    bare = ImportedHistory.objects.create(
+        project=project, name="alone", file="r.tsv", file_digest="", metric="loss", rows_digest="", imported_by="ada"
+    )
+    ImportedResult.objects.create(history=bare, number=1, outcome=ReportedOutcome.DISCARD)

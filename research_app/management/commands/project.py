@@ -1,4 +1,4 @@
-"""`manage.py project create|list|pause|resume|retry|moved|adopt`"""
+"""`manage.py project create|list|pause|resume|retry|moved|adopt|import|rejudge`"""
 
 import getpass
 from argparse import ArgumentParser
@@ -14,6 +14,7 @@ from research_app.loop.projects import ProjectRefused, configure, create_project
 from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, registered, resume
 from research_app.loop.reconcile import retry_bank
 from research_app.management.base import SignoffCommand
+from research_app.management.history_verbs import add_history_verbs, bring_in, judge_again
 from research_app.models import ExternalMove, Project, Round
 from research_app.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError
@@ -64,11 +65,13 @@ class Command(SignoffCommand):
         take.add_argument("name")
         take.add_argument("commit", help="the tip, as `moved` prints it: so that nothing else is taken over")
         take.add_argument("--reason", required=True, help="why it may be the baseline although it was not judged here")
+        add_history_verbs(verbs)
         stop = verbs.add_parser("stop-rounds", help="close the open rounds of a project")
         stop.add_argument("name")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        getattr(self, options["verb"].replace("-", "_"))(options)
+        verb = options["verb"].replace("-", "_")
+        getattr(self, "import_" if verb == "import" else verb)(options)
 
     def create(self, options: dict[str, Any]) -> None:
         proposers = [name for name in (options["propose"] or "").split(",") if name]
@@ -154,6 +157,12 @@ class Command(SignoffCommand):
             return notice(project, project.repository.tip())
         except RepositoryError as error:
             raise CommandError(str(error)) from error
+
+    def import_(self, options: dict[str, Any]) -> None:
+        self.stdout.write(bring_in(find_project(options["name"]), options))
+
+    def rejudge(self, options: dict[str, Any]) -> None:
+        self.stdout.write(judge_again(find_project(options["name"]), options))
 
     def stop_rounds(self, options: dict[str, Any]) -> None:
         for asked in Round.objects.filter(project=find_project(options["name"]), closed_at=None):

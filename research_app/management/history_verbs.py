@@ -1,0 +1,67 @@
+"""The verbs of `manage.py project` for histories: import and rejudge (docs/histories.md)."""
+
+import getpass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from agent.proposal import CATEGORIES
+from research_app.histories.bring_in import Imported, ImportRefused, import_history
+from research_app.histories.rejudge import RejudgeRefused, rejudge
+from research_app.histories.results_table import TableRefused
+from research_app.loop.check import CheckFailed
+from research_app.models import ImportedResult, Project
+from research_app.repository import RepositoryError
+
+
+def add_history_verbs(verbs: Any) -> None:
+    """The parsers of the verbs."""
+    bring = verbs.add_parser("import", help="take in what another loop reported, to be looked at beside the project's own")
+    bring.add_argument("name")
+    bring.add_argument("--results", type=Path, required=True, metavar="FILE.tsv", help="its results table")
+    bring.add_argument("--repo", default="", metavar="PATH_OR_URL", help="the repository beside it; default: results alone")
+    bring.add_argument("--branch", default="", help="the branch that the loop worked on; default: the project's own")
+    bring.add_argument("--as", dest="called", default="", metavar="NAME", help="what to call it; default: branch or file")
+    bring.add_argument("--score", default="", metavar="COLUMN", help="the column with the score; default: the metric's key")
+    bring.add_argument("--direction", choices=("lower", "higher"), default="", help="which is better; default: as the project")
+    again = verbs.add_parser("rejudge", help="judge an imported change with runs of this project")
+    again.add_argument("name")
+    again.add_argument("history", help="what the history is called")
+    again.add_argument("row", type=int, help="its row, as its page numbers them")
+    again.add_argument("--category", choices=CATEGORIES, default="architecture")
+
+
+def bring_in(project: Project, options: dict[str, Any]) -> str:
+    """Import a history; what was done, in words. Raises CommandError."""
+    names = {"repository": "repo", "branch": "branch", "name": "called", "metric": "score", "direction": "direction"}
+    words = {name: options[option] for name, option in names.items()}
+    try:
+        done = import_history(project, options["results"], actor=f"command line ({getpass.getuser()})", **words)
+    except (ImportRefused, TableRefused, RepositoryError) as error:
+        raise CommandError(str(error)) from error
+    return f"{imported_words(done)}\n{settings.SITE_URL}{done.history.get_absolute_url()}"
+
+
+def judge_again(project: Project, options: dict[str, Any]) -> str:
+    """Submit one row of a history as a candidate; its name. Raises CommandError."""
+    rows = ImportedResult.objects.select_related("history__project", "candidate")
+    result = rows.filter(history__project=project, history__name=options["history"], number=options["row"]).first()
+    if result is None:
+        names = ", ".join(project.imported_histories.values_list("name", flat=True)) or "none yet"
+        raise CommandError(f"{project.slug} has no row {options['row']} of {options['history']}; its histories: {names}.")
+    try:
+        return str(rejudge(result, author=getpass.getuser(), category=options["category"]))
+    except (RejudgeRefused, CheckFailed, RepositoryError) as error:
+        raise CommandError(str(error)) from error
+
+
+def imported_words(done: Imported) -> str:
+    """What an import did, for the terminal."""
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in done.counts.items())
+    if not done.added and not done.filled:
+        return f"{done.history.name} holds this table already: {counts}. Nothing was added."
+    where = f"{done.diffs} with their diff" if done.history.source else "no diffs: no repository was named (--repo)"
+    more = f"; {done.filled} earlier rows got what the repository says" if done.filled else ""
+    return f"{done.history.name}: {done.added} rows added{more}. Now {counts}; {where}. Scores are as reported."
