@@ -1,5 +1,6 @@
 """What is measured, and where a run's seed goes: the tables [metric] and [seed] of the project file."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
@@ -7,7 +8,14 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from research_app.command_words import require_places
 from research_app.section import Section, stored
 from training.launch import SeedPlace, has_place
+from training.named_facts import named_fact
 from training.output import METRICS, compiled, groups_of
+from training.run_files import FILES
+from training.spec import SelfReported
+
+Source = Literal[
+    "scored", "autoresearch", "nanochat", "nanogpt", "modded-nanogpt", "pattern", "jsonl", "csv", "tensorboard", "wandb"
+]  # fmt: skip
 
 
 class Metric(Section):
@@ -15,9 +23,12 @@ class Metric(Section):
 
     name: str = "bits per byte"
     direction: Literal["lower", "higher"] = "lower"
-    source: Literal["scored", "autoresearch", "nanochat", "nanogpt", "modded-nanogpt", "pattern"] = "scored"
+    source: Source = "scored"
     key: str = "val_bpb"
     pattern: str = ""
+    file: str = ""
+    step: str = ""
+    facts: dict[str, str] = {}
 
     @field_validator("pattern")
     @classmethod
@@ -25,6 +36,36 @@ class Metric(Section):
         if pattern and not stored(info):
             compiled(pattern)
         return pattern
+
+    @field_validator("file")
+    @classmethod
+    def _below_the_output(cls, file: str) -> str:
+        if file.startswith(("/", "~")) or ".." in Path(file).parts or "\\" in file:
+            raise ValueError('write a path below the output folder of a run, for example "logs/*.jsonl"; * stands for one name')
+        return file
+
+    @field_validator("facts")
+    @classmethod
+    def _facts_are_known(cls, facts: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for name, text in facts.items():
+            if not stored(info):
+                named_fact(name, text)
+        return facts
+
+    @model_validator(mode="after")
+    def _file_is_read(self, info: ValidationInfo) -> "Metric":
+        if stored(info):
+            return self
+        for name in ("file", "step"):
+            if getattr(self, name) and self.source not in FILES:
+                raise ValueError(f'{name} belongs to source = {", ".join(FILES)} (files), not to "{self.source}"')
+        if self.facts and self.source == "scored":
+            raise ValueError('facts are figures that code says of itself: source = "scored" has them from prepare.py')
+        return self
+
+    def self_reported(self, directory: str) -> SelfReported:
+        """How the runner finds the metric in what a run prints or writes, which works in this folder of its tree."""
+        return SelfReported(self.source, self.key, self.pattern, self.file, directory, self.step, self.facts)
 
     @model_validator(mode="after")
     def _pattern_given(self, info: ValidationInfo) -> "Metric":

@@ -366,7 +366,7 @@ class ProjectFile(Section):
         """How a run is scored; the shards are the held-out text of a scored project, `hidden` for confirming runs alone."""
         if self.metric.source == "scored":
             return Scored(shard, hidden)
-        return SelfReported(self.metric.source, self.metric.key, self.metric.pattern)
+        return self.metric.self_reported(self.train.directory)
 
 
 def read_project_file(text: str, name: str = "project file") -> ProjectFile:

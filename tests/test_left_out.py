@@ -13,7 +13,7 @@ from research_app.models import Run
 from research_app.project_file import ProjectFileError, read_project_file
 from tests.factories import make_user
 from tests.small_project import FILE, drain, patch, small_project
-from training import series
+from training import lines as lines_of_files
 from training.left_out import MOST_SERIES, LeftOut
 from training.output import FormatError, OutputParser, compiled, groups_of
 from training.series import SERIES, Outputs, SeriesReader
@@ -95,7 +95,7 @@ def test_a_point_of_a_thousand_series_with_long_names_costs_the_run_nothing(tmp_
 def test_a_line_that_is_too_long_is_counted_wherever_what_is_read_of_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(series, "LINE_LIMIT", 50)
+    monkeypatch.setattr(lines_of_files, "LINE_LIMIT", 50)
     whole = os.read
     monkeypatch.setattr(os, "read", lambda fd, size: whole(fd, min(size, most)))
     point, long = '{"step": 1, "x": 1}', "x" * 51

@@ -21,6 +21,7 @@ def add_facts(facts: dict[str, Any], spec: RunSpec, progress: Progress, train_se
         facts.update(progress.parser.final)
         if progress.parser.last_step >= 0:
             facts["steps"] = progress.parser.last_step + 1
+        facts.update(progress.parser.named.facts())
     else:
         facts.update(progress.reader.facts)
         loop_seconds = facts.get("loop_seconds")

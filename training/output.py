@@ -9,18 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from training.left_out import LONG_LINES, NO_POINT, LeftOut, is_number, printable
+from training.left_out import LONG_LINES
+from training.readings import Readings, number_in
 from training.spec import Point, SelfReported
 
 LINE_LIMIT = 1 << 14  # characters; the rest of a longer line is left out
-LAST_STEP = 2**53
-
-# A number, perhaps with its unit; thousands may stand apart. What goes on otherwise (`1,05`, `1_0.3`, `0x1f`) is none.
-_NUMBER = re.compile(
-    r"[-+]?(?:(?:\d{1,3}(?:[,_]\d{3})++|\d++)(?:\.\d*+)?|\.\d++)(?:e[-+]?\d++)?(?![\d_]|[.,]\d|x[\da-f])|[-+]?(?:nan|inf(?:inity)?)\b",
-    re.IGNORECASE,
-)
-_SHOWN = 40  # characters of a printed value in a sentence
 _STEP_LINE = re.compile(r"^\s*step:?\s+(\d+)(?:/\d+)?\s*+(?:\([^)]*\))?\s*+\|(.*)$", re.IGNORECASE)
 _FIELD = re.compile(r"([^:|]{1,60}):(.*)", re.DOTALL)  # of a part without spaces at its ends
 _FINAL_FIELD = re.compile(r"^([A-Za-z][\w ]{0,60}?):\s+(\S+)$")
@@ -65,7 +58,7 @@ class FormatError(ValueError):
     """The description of a project's output is unusable; the message says why."""
 
 
-class OutputParser:
+class OutputParser(Readings):
     """Feed it output as it arrives; it returns points, and keeps the final figures in `final`.
 
     Formats: "autoresearch" (`step 00010 (1.0%) | loss: … | …`, then a line `---` and `name: value` lines), "nanochat" (the same
@@ -79,23 +72,11 @@ class OutputParser:
     def __init__(self, scoring: SelfReported) -> None:
         if scoring.format not in FORMATS:
             raise FormatError(f"output format {scoring.format!r} is unknown; use one of: {', '.join(FORMATS)}")
-        self.format = scoring.format
-        self.metric = scoring.metric
-        self.final: dict[str, float] = {}
-        self.not_finite = ""  # the first loss or metric that was not finite, in words
-        self.ran_away = False  # that one was a number, but too large for any
-        self.no_number = ""  # what stood for the metric, last, where that was no number
-        self.last_step = -1
-        self.left_out = LeftOut(scoring.metric)
+        super().__init__(scoring)
         self._in_summary = False
         self._partial = ""
         own = scoring.pattern if scoring.format == "pattern" else _PATTERNS.get(scoring.format)
         self._pattern = compiled(own) if own is not None else None
-
-    @property
-    def score(self) -> float | None:
-        """The final metric, None when it was not printed or was not finite."""
-        return self.final.get(self.metric)
 
     def feed(self, chunk: bytes) -> list[Point]:
         """The points in what was printed since the last call. Progress lines may end in a carriage return."""
@@ -113,55 +94,34 @@ class OutputParser:
     def _line(self, line: str) -> Iterator[Point]:
         if self._pattern is not None:
             for match in self._pattern.finditer(line):
-                yield from self._values(_joined(match.groupdict()))
+                yield from self.values(_joined(match.groupdict()))
         elif line.strip() == "---":
             self._in_summary = True
         elif found := _STEP_LINE.match(line):
             fields = [field for part in found[2].split("|") if (field := _FIELD.fullmatch(part.strip()))]
-            named = {_SERIES.get(field[1].rstrip().lower(), ""): field[2].lstrip() for field in fields}
-            yield from self._values({"step": found[1], **named})
+            printed = {field[1].rstrip(): field[2].lstrip() for field in fields}
+            self._name(printed)
+            yield from self.values({"step": found[1], **_in_series(printed)})
         elif found := _FINAL_FIELD.match(line.strip()):
             name = _NANOCHAT_FINAL.get(found[1]) if self.format == "nanochat" else found[1]
             if name and (self._in_summary or self.format == "nanochat"):
-                yield from self._values({name: found[2]})
+                self._name({found[1]: found[2]} if name != found[1] else {})
+                yield from self.values({name: found[2]})
 
-    def _values(self, fields: dict[str, str | None]) -> Iterator[Point]:
-        """One line's values: a point when they have a step, otherwise final figures."""
-        values: dict[str, float] = {}
-        for name, text in fields.items():
-            value = _number(text) if name else None
-            if name == self.metric:
-                self.no_number = _shown(text) if value is None else ""
-            if value is None:
-                continue
-            values[name] = value
-            if not is_number(value) and not self.not_finite and ("loss" in name or name == self.metric):
-                self.not_finite = f"the run printed {name} = {_shown(text)}"
-                self.ran_away = bool(re.search(r"\d", str(text)))
-        step = values.pop("step", None)
-        values = self.left_out.values(values)
-        if step is None:
-            self.final.update(values)
-        elif not step < LAST_STEP:
-            self.left_out.count(NO_POINT)
-        elif step >= 0:
-            self.last_step = int(step)
-            if self.metric in values:  # the last one printed stands unless a closing line says otherwise
-                self.final[self.metric] = values[self.metric]
-            if values:
-                yield Point(self.last_step, values)
+    def _name(self, printed: dict[str, str]) -> None:
+        """Let figures be named as they are printed, too, where that is not what their series are called."""
+        self.named.take(
+            {
+                name: value
+                for name, text in printed.items()
+                if name in self.named.wanted and _SERIES.get(name.lower()) != name and (value := number_in(text)) is not None
+            }
+        )
 
 
-def _number(text: str | None) -> float | None:
-    """The number at the start of a text such as `512ms` or `1,050,000`, infinite where no float holds it; None for none."""
-    found = _NUMBER.match(text) if text else None
-    return float(found[0].replace(",", "").replace("_", "")) if found else None
-
-
-def _shown(text: str | None) -> str:
-    """A printed value for a sentence: its beginning, on one line."""
-    shown = printable(str(text)[:_SHOWN])
-    return f"{shown}…" if len(str(text)) > _SHOWN else shown
+def _in_series(printed: dict[str, str]) -> dict[str, str]:
+    """The fields of a step line that are kept, under the names of their series."""
+    return {_SERIES[name.lower()]: text for name, text in printed.items() if name.lower() in _SERIES}
 
 
 _GROUP = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P<([A-Za-z_]\w*)>")

@@ -12,6 +12,8 @@ from training.failure import Failure, StepFailed, during
 from training.left_out import LOG_BYTES
 from training.output import OutputParser
 from training.process import BoundedLog
+from training.readings import Readings
+from training.run_files import FILES, FileReadings
 from training.series import Outputs, SeriesReader, UnsafeOutput
 from training.spec import Point, Scored, SelfReported
 
@@ -20,11 +22,16 @@ POINTS_SECONDS = 1.0  # at least this long between two calls of `on_points`
 OnPoints = Callable[[Sequence[Point]], None]
 
 
+def readings_of(scoring: SelfReported, outputs: Outputs) -> Readings:
+    """What reads the values of a run: those that it prints, or those of its files. Raises FormatError."""
+    return FileReadings(scoring, outputs) if scoring.format in FILES else OutputParser(scoring)
+
+
 class Progress:
     """Reads what a run logs as it grows. `alive` once there was any point. A context manager."""
 
     def __init__(self, scoring: Scored | SelfReported, outputs: Outputs, on_points: OnPoints) -> None:
-        self.parser = OutputParser(scoring) if isinstance(scoring, SelfReported) else None
+        self.parser = readings_of(scoring, outputs) if isinstance(scoring, SelfReported) else None
         self.reader = SeriesReader(outputs)
         self.on_points = on_points
         self.waiting: list[Point] = []
@@ -38,6 +45,8 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         self.reader.close()
+        if isinstance(self.parser, FileReadings):
+            self.parser.close()
 
     def printed(self, chunk: bytes) -> None:
         """Take what the run printed. Raises StepFailed, once."""
@@ -58,7 +67,7 @@ class Progress:
         """Hand on the rest. Raises UnsafeOutput, StepFailed."""
         last = self._read(last=True)
         if self.parser is not None and not self.unreadable:
-            with during("reading what it printed"):
+            with during("reading what it printed", UnsafeOutput):
                 self.waiting += self.parser.finish()
         self._hand_on(last)
 
@@ -83,7 +92,11 @@ class Progress:
 
     def _read(self, *, last: bool = False) -> list[Point]:
         with during("reading its series", UnsafeOutput):
-            return self.reader.finish() if last else self.reader.read()
+            points = self.reader.finish() if last else self.reader.read()
+        if self.parser is not None and not self.unreadable and not last:
+            with during("reading its files", UnsafeOutput):
+                points += self.parser.read()
+        return points
 
     def _hand_on(self, read: list[Point]) -> None:
         points, self.waiting = [*self.waiting, *read], []

@@ -239,7 +239,7 @@ class _Run:
     def _score(self, should_stop: ShouldStop) -> None:
         """Score it; one whose score ran away diverged."""
         if isinstance(self.spec.scoring, SelfReported):
-            self._read_score(self.spec.scoring)
+            self._read_score()
         else:
             self._measure_score(self.spec.scoring, should_stop)
         for score in (self.ending.score, self.ending.hidden_score):
@@ -248,19 +248,12 @@ class _Run:
                 self.ending.drop_scores()
                 return
 
-    def _read_score(self, scoring: SelfReported) -> None:
+    def _read_score(self) -> None:
         parser, ending = self.progress.parser, self.ending
         assert parser is not None
         ending.score = parser.score
-        if ending.score is None and parser.no_number:
-            ending.fail(Outcome.no_score, f"The run printed {scoring.metric} = {parser.no_number}, which is no number.")
-        elif ending.score is None:
-            printed = ", ".join(parser.final) or "none"
-            ending.fail(
-                Outcome.no_score,
-                f"The run ended without printing its metric {scoring.metric!r} (format {scoring.format}; "
-                f"final values found: {printed}).",
-            )
+        if ending.score is None:
+            ending.fail(Outcome.no_score, parser.why_no_score())
 
     def _measure_score(self, scoring: Scored, should_stop: ShouldStop) -> None:
         ending, started = self.ending, time.monotonic()

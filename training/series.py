@@ -5,19 +5,28 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from training.left_out import FACT_LIMIT, LINE_LIMIT, LONG_POINTS, NO_POINT, LeftOut, printable
+from training.left_out import FACT_LIMIT, NO_POINT, LeftOut, printable
+from training.lines import Lines
 from training.spec import Point
 
 SERIES = "series.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 SERIES_LIMIT = 64 << 20  # bytes
+MOST_ENTRIES = 20_000  # files and folders below an output folder, where one is looked for
+MOST_DEEP = 8  # folders
 
 
 class UnsafeOutput(Exception):
     """An output of a run is not what it must be: a plain file of its own, within its size."""
+
+
+class Damaged(UnsafeOutput):
+    """A file of a run that is damaged, or of another format; the message names it and the place."""
 
 
 class Outputs:
@@ -41,9 +50,13 @@ class Outputs:
                 continue
 
     def open(self, name: str, limit: int) -> int | None:
-        """A read-only descriptor of a regular file of at most `limit` bytes; None when there is none. Raises UnsafeOutput."""
+        """A read-only descriptor of a regular file of at most `limit` bytes; None when there is none. Raises UnsafeOutput.
+
+        `name` may lie in folders below this one; a link on the way is refused as one at its end is.
+        """
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
+            with self._folder_of(name) as folder:
+                fd = os.open(name.rpartition("/")[2], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         except FileNotFoundError:
             return None
         except OSError as error:  # ELOOP for a link, ENXIO for a socket
@@ -58,6 +71,39 @@ class Outputs:
             raise UnsafeOutput(f"{name} has {found.st_size} bytes, more than the {limit} allowed")
         return fd
 
+    def files(self, most: int = MOST_ENTRIES) -> Iterator[str]:
+        """The names of what lies below, links and pipes among them, in order; at most MOST_DEEP folders deep.
+
+        Raises UnsafeOutput where there is more than `most`. What cannot be read is passed over.
+        """
+        waiting, seen = [""], 0
+        while waiting:
+            place = waiting.pop()
+            try:
+                with self._folder_of(f"{place}x") as folder:
+                    entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in os.scandir(folder))
+            except OSError:
+                continue
+            seen += len(entries)
+            if seen > most:
+                raise UnsafeOutput(f"there are more than {most:,} files below its output folder")
+            yield from (f"{place}{name}" for name, is_folder in entries if not is_folder)
+            if place.count("/") < MOST_DEEP:
+                waiting += [f"{place}{name}/" for name, is_folder in reversed(entries) if is_folder]
+
+    @contextmanager
+    def _folder_of(self, name: str) -> Iterator[int]:
+        """The folder that a name lies in, no link followed on the way. Raises OSError."""
+        folder, opened = self.folder, []
+        try:
+            for part in name.split("/")[:-1]:
+                folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                opened.append(folder)
+            yield folder
+        finally:
+            for fd in opened:
+                os.close(fd)
+
 
 class SeriesReader:
     """Follows `series.jsonl`: one JSON object per line, either a point, the facts of the run, or why it stopped itself."""
@@ -66,11 +112,10 @@ class SeriesReader:
         self.outputs = outputs
         self.fd: int | None = None
         self.read_bytes = 0
-        self.partial = b""
-        self.skipping = False  # within a line that is too long
         self.facts: dict[str, float | int | str] = {}
         self.not_finite = ""  # why the run stopped itself, when a number was no longer finite
         self.left_out = LeftOut()
+        self.lines = Lines(self.left_out)
 
     def close(self) -> None:
         if self.fd is not None:
@@ -87,27 +132,13 @@ class SeriesReader:
             self.read_bytes += len(chunk)
             if self.read_bytes > SERIES_LIMIT:
                 raise UnsafeOutput(f"{SERIES} grew beyond the {SERIES_LIMIT} bytes allowed; log fewer points")
-            points += [point for line in self._lines(chunk) if (point := self._parse(line)) is not None]
+            points += [point for line in self.lines.feed(chunk) if (point := self._parse(line)) is not None]
         return points
-
-    def _lines(self, chunk: bytes) -> list[bytes]:
-        """The lines that end in this chunk, without those that are too long, wherever the chunks begin and end."""
-        *lines, self.partial = (self.partial + chunk).split(b"\n")
-        if self.skipping:
-            self.skipping = not lines
-            lines, self.partial = lines[1:], b"" if self.skipping else self.partial
-        if len(self.partial) > LINE_LIMIT:
-            self.left_out.count(LONG_POINTS)
-            self.partial, self.skipping = b"", True
-        short = [line for line in lines if len(line) <= LINE_LIMIT]
-        if len(short) < len(lines):
-            self.left_out.count(LONG_POINTS, len(lines) - len(short))
-        return short
 
     def finish(self) -> list[Point]:
         """The points that are left, a last line without an end among them. Raises UnsafeOutput."""
         points = self.read()
-        last, self.partial = self.partial, b""
+        last = self.lines.rest()
         if last.strip() and (point := self._parse(last)) is not None:
             points.append(point)
         return points

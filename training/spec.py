@@ -89,11 +89,15 @@ class Scored:
 
 @dataclass(frozen=True)
 class SelfReported:
-    """The score is what the project's own code printed."""
+    """The score is what the project's own code printed, or wrote into a file below its output folder."""
 
-    format: str  # "autoresearch", "nanochat" or "pattern"
+    format: str  # see training/output.py and training/run_files.py
     metric: str  # name of the final number, for example "val_bpb"
-    pattern: str = ""  # for format "pattern": a regular expression with named groups, see training/output.py
+    pattern: str = ""  # for format "pattern": a regular expression with named groups
+    file: str = ""  # for formats of files: which one, below the output folder; * stands for what is not known before
+    directory: str = "."  # for formats of files: where in its copy of the tree the run works
+    step: str = ""  # for formats of files: the name of the step; empty: the usual ones
+    facts: Mapping[str, str] = field(default_factory=dict)  # figures that are facts, see training/named_facts.py
 
 
 @dataclass(frozen=True)

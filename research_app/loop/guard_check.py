@@ -18,7 +18,10 @@ GUARD_FACTS = {
     "parameters": ("parameters", True),
     "checkpoint": ("checkpoint_bytes", True),
     "flops_per_token": ("flops_per_token", True),
+    "device_memory": ("device_memory_said", True),
 }
+MARGIN_OF = {"device_memory": "peak_memory"}
+"""Guards that share another one's margin."""
 
 
 def guards_of(project: Project, arms: Arms, same: SameMinutes) -> list[GuardResult]:
@@ -28,7 +31,7 @@ def guards_of(project: Project, arms: Arms, same: SameMinutes) -> list[GuardResu
     """
     margins, rows = project.file.guards.model_dump(), []
     for metric, (fact, lower) in GUARD_FACTS.items():
-        guard, bent = Guard(metric, margins[metric], lower), fact in BENT
+        guard, bent = Guard(metric, margins[MARGIN_OF.get(metric, metric)], lower), fact in BENT
         compared = (same.baseline, same.candidate) if bent and not same.why_not else (arms.baseline, arms.candidate)
         said = any(said_by_run(run.facts, fact) for run in (*arms.baseline, *arms.candidate))
         values = [positive_facts(arm, fact, as_said=said) for arm in compared]
