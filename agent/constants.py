@@ -16,13 +16,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
+from agent.coefficients import calculated_in_loops, part_of
 from agent.offsets import NEWLINE, Offsets
 from agent.parsing import BOM, parse
 from agent.proposal import Edit
 
 Value: TypeAlias = bool | int | float | str
+Form: TypeAlias = Literal["python", "yaml", "toml", "option"]
 
 MAX_ELEMENTS = 32  # a longer literal is a table, not a set of knobs
 NOT_DECIMAL = re.compile(r"-?0[xXoObB]")  # masks and permissions, not quantities
@@ -40,11 +42,26 @@ class Constant:
     end: int
     comment: str = ""  # on the literal's own line, then on the first line of its statement
     compared_with: tuple[str, ...] = ()  # for a string: the literals that the code compares it with, sorted
+    choices: tuple[Value, ...] = ()  # all values that it may have, where the code names them
+    form: Form = "python"
+    key: str = ""  # how an override would call it, where that is not the label
+    part_of: str = ""  # why it is left alone unless it is asked for: it is part of an algorithm or of a machine
 
     @property
     def name(self) -> str:
         """Identifies the constant within the project, across baselines."""
         return f"{self.path}:{self.label}"
+
+    def written(self, value: Value) -> str:
+        """A value as source text of its file, in the style of the literal that it replaces."""
+        text = written(value, self.literal)
+        if self.form == "python":
+            return text
+        if isinstance(value, bool):
+            return text.upper() if self.literal.isupper() else text.lower() if self.literal.islower() else text
+        if isinstance(value, str):
+            return value if self.literal[:1] not in "'\"" else text
+        return _with_point(text) if self.form == "yaml" and "e" in text.lower() and "." in self.literal else text
 
     @property
     def variable(self) -> str:
@@ -57,42 +74,50 @@ def find_constants(path: str, text: str) -> list[Constant]:
 
     Raises SyntaxError when the text is not Python, or nested too deeply to be parsed.
     """
-    shift = len(BOM) if text.startswith(BOM) else 0
-    try:
-        tree = parse(text)
-        source = _Source(text[shift:])
-    except (ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
-        raise SyntaxError(f"{path} cannot be parsed: {error}") from error
-    compared = _string_comparisons(tree)
+    tree, source = source_of(path, text)
+    compared, looped = _string_comparisons(tree), calculated_in_loops(tree)
     found = []
     for owner, assignment, target, value in _assignments(tree):
-        for suffix, node, literal_value in _literals(value):
-            start, end = source.span(node)
-            if NOT_DECIMAL.match(source.text[start:end]):
-                continue
-            comments = source.comments.get(node.end_lineno or 0, ""), source.comments.get(assignment.lineno, "")
-            constant = Constant(
-                path=path,
-                label=f"{owner}{target}{suffix}",
-                value=literal_value,
-                literal=source.text[start:end],
-                start=start + shift,
-                end=end + shift,
-                comment=" ".join(dict.fromkeys(filter(None, comments))),
-                compared_with=tuple(sorted(compared[target])) if isinstance(literal_value, str) else (),
-            )
-            found.append(constant)
+        for suffix, node, literal_value, around in _literals(value):
+            label = f"{owner}{target}{suffix}"
+            words = tuple(sorted(compared[target])) if isinstance(literal_value, str) else ()
+            part = part_of(label, snake(label), literal_value, around, looped)
+            constant = source.constant(path, label, literal_value, node, assignment.lineno, compared_with=words, part_of=part)
+            if not NOT_DECIMAL.match(constant.literal):
+                found.append(constant)
     return found
 
 
-class _Source:
+def source_of(path: str, text: str) -> tuple[ast.Module, Source]:
+    """The syntax tree of a Python file and its text. Raises SyntaxError where it is none, or nested too deeply."""
+    try:
+        return parse(text), Source(text)
+    except (ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
+        raise SyntaxError(f"{path} cannot be parsed: {error}") from error
+
+
+def snake(label: str) -> str:
+    """The words of a label in lower case: "GPTConfig.nLayer" is "gpt_config_n_layer"."""
+    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", label).lower()).strip("_")
+
+
+class Source:
     """A text with what the syntax tree leaves out: character offsets and comments by line number."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self._offsets = Offsets(text)
-        tokens = tokenize.generate_tokens(io.StringIO(text, newline=None).readline)
+        self._shift = len(BOM) if text.startswith(BOM) else 0
+        self.text = text[self._shift :]
+        self._offsets = Offsets(self.text)
+        tokens = tokenize.generate_tokens(io.StringIO(self.text, newline=None).readline)
         self.comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+
+    def constant(self, path: str, label: str, value: Value, node: ast.expr, line: int, **more: Any) -> Constant:
+        """The constant of a literal within the statement that begins on `line`."""
+        start, end = self.span(node)
+        comments = self.comments.get(node.end_lineno or 0, ""), self.comments.get(line, "")
+        comment = " ".join(dict.fromkeys(filter(None, comments)))
+        literal = self.text[start:end]
+        return Constant(path, label, value, literal, start + self._shift, end + self._shift, comment, **more)
 
     def span(self, node: ast.expr) -> tuple[int, int]:
         """Character offsets of a node; the syntax tree counts columns in UTF-8 bytes."""
@@ -141,22 +166,25 @@ def _names_that_change(tree: ast.Module) -> set[str]:
     return names
 
 
-def _literals(node: ast.expr, suffix: str = "") -> Iterator[tuple[str, ast.expr, Value]]:
-    """(suffix of the label, node, value) of a literal, or of every element of a tuple, list or dictionary."""
+def _literals(
+    node: ast.expr, suffix: str = "", around: tuple[ast.expr, ...] = ()
+) -> Iterator[tuple[str, ast.expr, Value, tuple[ast.expr, ...]]]:
+    """(suffix of the label, node, value, what it stands in) of a literal, or of each element of a tuple, list or dictionary."""
+    within = (*around, node)
     if isinstance(node, ast.Tuple | ast.List) and len(node.elts) <= MAX_ELEMENTS:
         for index, element in enumerate(node.elts):
-            yield from _literals(element, f"{suffix}[{index}]")
+            yield from _literals(element, f"{suffix}[{index}]", within)
     elif isinstance(node, ast.Dict) and len(node.keys) <= MAX_ELEMENTS:
         keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
         if len(set(keys)) == len(node.keys):  # no computed, unpacked or repeated key
             for name, element in zip(keys, node.values, strict=True):
                 label = json.dumps(name, ensure_ascii=False) if isinstance(name, str) else repr(name)
-                yield from _literals(element, f"{suffix}[{label}]")
-    elif (value := _value(node)) is not None and (not suffix or not isinstance(value, str)):
-        yield suffix, node, value
+                yield from _literals(element, f"{suffix}[{label}]", within)
+    elif (value := literal_of(node)) is not None and (not suffix or not isinstance(value, str)):
+        yield suffix, node, value, around
 
 
-def _value(node: ast.expr) -> Value | None:
+def literal_of(node: ast.expr) -> Value | None:
     """The value of a literal that can be changed and written back in its own style; None for anything else."""
     match node:
         case ast.Constant(value=bool() | int() | str() as value):
@@ -225,15 +253,37 @@ def written(value: Value, literal: str) -> str:
     return f"{int(whole):_}.{fraction or 0}" if "_" in literal else f"{whole}.{fraction or 0}"
 
 
+def _with_point(text: str) -> str:
+    """A number with an exponent as YAML 1.1 knows it: with a point, and with a sign in the exponent."""
+    mantissa, mark, exponent = re.fullmatch(r"([^eE]+)([eE])(.+)", text).groups()  # type: ignore[union-attr]
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}{mark}{exponent if exponent[0] in '+-' else '+' + exponent}"
+
+
 def edits_for(files: Mapping[str, str], changes: Sequence[tuple[Constant, Value]]) -> tuple[Edit, ...]:
     """The exact replacements that set each constant to its new value, one per place in the text."""
     edits: list[Edit] = []
     for path in sorted({constant.path for constant, _ in changes}):
         here = sorted(((c, v) for c, v in changes if c.path == path), key=lambda change: change[0].start)
+        if here[0][0].start < 0:
+            edits.append(_with_lines(path, files.get(path, ""), here))
+            continue
         apart = [_replacement(path, files[path], [change]) for change in here]
         together = _replacement(path, files[path], here)
         edits += apart if _applied(files[path], apart) == _applied(files[path], [together]) else [together]
     return tuple(edits)
+
+
+def _with_lines(path: str, old: str, changes: Sequence[tuple[Constant, Value]]) -> Edit:
+    """The file anew, with new lines at its end for values that it does not hold yet; it is made if need be."""
+    new, shift = old, 0
+    for constant, value in changes:
+        text = constant.written(value)
+        if constant.start < 0:
+            new += ("" if not new or new.endswith("\n") else "\n") + f"{constant.label}={text}\n"
+        else:
+            new = new[: constant.start + shift] + text + new[constant.end + shift :]
+            shift += len(text) - (constant.end - constant.start)
+    return Edit(path=path, old=old, new=new)
 
 
 def _applied(text: str, edits: Sequence[Edit]) -> str | None:
@@ -260,7 +310,7 @@ def _replacement(path: str, text: str, changes: Sequence[tuple[Constant, Value]]
         before = not before
     start, new, copied = starts[first], "", starts[first]
     for constant, value in changes:
-        new += text[copied : constant.start] + written(value, constant.literal)
+        new += text[copied : constant.start] + constant.written(value)
         copied = constant.end
     return Edit(path=path, old=text[start : ends[last]], new=new + text[copied : ends[last]])
 

@@ -19,13 +19,17 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from agent.constants import Constant, Value, edits_for, find_constants, written
-from agent.ladder import FORMS, ladder, snake
+from agent.constants import Constant, Value, edits_for, snake
+from agent.knob_sources import Survey, survey
+from agent.ladder import FORMS, ladder
+from agent.launched import UNKNOWN, Launched
 from agent.proposal import JSON, Context, NothingToPropose, Proposal, Tried
 from agent.title import title_of
 from research_app.evidence.digits import gain, spread
 
 PAIRS = 0.25  # share of the proposals that move two constants
+DEAD_AFTER = 2  # moves of a knob that changed nothing that runs
+NAMED = 5  # of what is left out, in a sentence
 ASKS = 12  # suggestions that may repeat an earlier move before any untried one is taken instead
 ROLES = ("constant", "also")  # the study's own parameters: which variable moves, and which one with it
 
@@ -76,7 +80,7 @@ class Knob:
         return self.values.index(self.constant.value)
 
     def shown(self, place: int) -> str:
-        return written(self.values[place], self.constant.literal)
+        return self.constant.written(self.values[place])
 
 
 class KnobsProposer:
@@ -89,8 +93,9 @@ class KnobsProposer:
 
         Raises NothingToPropose: there is no constant, a `# knob:` comment cannot be used, or every move was tried.
         """
-        knobs = find_knobs(context.files)
+        knobs = find_knobs(context.files, context.launched)
         baseline = _digest(context.files)
+        knobs = _without_dead(knobs, context.history, baseline)
         past = [(earlier, move) for earlier in context.history if (move := _move(knobs, earlier))]
         tried = {move for earlier, move in past if earlier.details.get("baseline", baseline) == baseline}
         chance = random.Random(f"knobs {context.attempt}")
@@ -105,26 +110,45 @@ class KnobsProposer:
         return _proposal(knobs, move, past, baseline, context)
 
 
-def find_knobs(files: Mapping[str, str]) -> dict[str, Knob]:
-    """Name to knob, in the order of files and lines. Raises NothingToPropose when there is none."""
-    knobs, unreadable = {}, []
-    for path in sorted(path for path in files if path.endswith(".py")):
-        try:
-            constants = find_constants(path, files[path])
-        except SyntaxError as error:
-            unreadable.append(f"{path} is not valid Python ({error.msg}).")
-            continue
-        for constant in constants:
-            if values := ladder(constant):
-                knobs[constant.name] = Knob(constant, values)
+def find_knobs(files: Mapping[str, str], launched: Launched = UNKNOWN) -> dict[str, Knob]:
+    """Name to knob, in the order of files and lines. Raises NothingToPropose when there is none, BadKnobComment."""
+    seen = survey(files, launched)
+    knobs = {constant.name: Knob(constant, values) for constant in seen.constants if (values := ladder(constant))}
     if not knobs:
+        problems = [*seen.unreadable, *_left_out(seen)]
         raise NothingToPropose(
             "There is no constant to move in the editable files. "
-            + "".join(f"{problem} " for problem in unreadable)
+            + "".join(f"{problem} " for problem in problems)
             + "Write hyperparameters as plain literals at module level (LEARNING_RATE = 6e-4), make such a file "
             "editable, or choose another proposer."
         )
     return knobs
+
+
+def _left_out(seen: Survey) -> list[str]:
+    """What was found and is no knob, with the reason, the first few by name."""
+    shown = [f"{each.constant.name} ({each.why})" for each in seen.left_out[:NAMED]]
+    if not shown:
+        return []
+    more = len(seen.left_out) - len(shown)
+    return [f"Left out: {', '.join(shown)}{f' and {more} more' if more else ''}."]
+
+
+def _without_dead(knobs: dict[str, Knob], history: Iterable[Tried], baseline: str) -> dict[str, Knob]:
+    """The knobs without those that, whenever they moved alone on this baseline, and twice at least, changed nothing that runs.
+
+    Raises NothingToPropose where none is left.
+    """
+    moves: dict[str, list[bool]] = {}
+    for earlier in history:
+        moved = _mapping(earlier, "knobs")
+        if len(moved) == 1 and earlier.outcome == "evaluated" and earlier.details.get("baseline", baseline) == baseline:
+            moves.setdefault(next(iter(moved)), []).append(earlier.no_op)
+    dead = {name for name, ended in moves.items() if len(ended) >= DEAD_AFTER and all(ended)}
+    alive = {name: knob for name, knob in knobs.items() if name not in dead}
+    if not alive:
+        raise NothingToPropose(f"Every knob changed nothing that runs when it was moved ({', '.join(sorted(dead)[:NAMED])}).")
+    return alive
 
 
 def _digest(files: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
-from agent.constants import Constant, Value
+from agent.constants import Constant, Value, snake
 from agent.proposal import NothingToPropose
 
 REACH = 4  # a ladder goes from the current value divided by this to the value times this
@@ -36,9 +36,10 @@ def _words(*patterns: str) -> re.Pattern[str]:
 
 # Changing these measures something else, spends another budget, or does nothing to the score.
 NOT_KNOBS = _words(
-    "seed|eval|val|valid|validation|test|log|logging|print|report|save|checkpoint|wandb|verbose|debug|interval|every",
+    "seed|evals?|val|valid|validation|test|log|logging|print|report|save|checkpoint|init_from|resume|metrics?|wandb|verbose|debug|interval|every",
     "port|version|vocab|mode|device|dtype|backend|world|rank|path|dir|name|eos|bos|pad|ignore",
-    "budget|timeout|seconds|minutes|hours|epochs?|(max|num|n|total)_(steps?|iters?|iterations?)",
+    r"target_(\w+_)?(flops|tokens|ratio)",
+    "budget|timeout|seconds|minutes|hours|epochs?|(max|num|n|total)_((scheduled|extension|train|training|opt|update)_)?(steps?|iters?|iterations?)",
 )
 MIXTURE = _words("mix|mixture|weights|shares|sources")  # the keys are names of data, such as "validation"
 BELOW_ONE = _words(r"dropout|drop|betas?\d?|b[12]|momentum|ema|prob|probability|p|frac|fraction|ratio|share|smoothing")
@@ -49,11 +50,6 @@ COUNTS_STEPS = _words("steps?|iters?|iterations?|warmup")
 
 class BadKnobComment(NothingToPropose):
     """A `# knob:` comment that cannot be understood; the message names the line and the accepted forms."""
-
-
-def snake(label: str) -> str:
-    """The words of a label in lower case: "GPTConfig.nLayer" is "gpt_config_n_layer"."""
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", label).lower()).strip("_")
 
 
 def ladder(constant: Constant) -> tuple[Value, ...]:
@@ -68,10 +64,10 @@ def ladder(constant: Constant) -> tuple[Value, ...]:
     variable = constant.label.partition("[")[0]
     if directive:
         values = _allowed(constant, directive["rule"].strip())
-    elif NOT_KNOBS.search(snake(variable if MIXTURE.search(snake(variable)) else constant.label)):
+    elif NOT_KNOBS.search(snake(variable if MIXTURE.search(snake(variable)) else constant.label)) or constant.part_of:
         return ()
     else:
-        values = _around(constant)
+        values = constant.choices or _around(constant)
     # Not a set of the values themselves: True and 1 are equal.
     distinct = list({(type(value), value): value for value in (*values, constant.value)}.values())
     distinct.sort()

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from agent.launched import UNKNOWN, Launched
 from agent.title import require_title
 from research_app.evidence.digits import Gain
 
@@ -90,6 +91,7 @@ class Tried:
     high: float | None = None
     why: str = ""
     title: str = ""
+    no_op: bool = False  # its runs were those of the baseline, to the last digit
 
     @property
     def gain(self) -> str:
@@ -113,6 +115,7 @@ class Context:
     one tree, None before calibration; `attempt` differs for every proposal of the project and is the only source of
     randomness: the same context gives the same proposal. `others` says in one sentence each what other proposers are
     working on at this moment. `category` and `mode` (one of `MODES`) are what is wanted next; empty leaves the choice.
+    `launched` is how a run is started, and which knobs the project file wants.
     """
 
     files: Mapping[str, str]
@@ -123,6 +126,7 @@ class Context:
     others: tuple[str, ...] = ()
     category: str = ""
     mode: str = ""
+    launched: Launched = UNKNOWN
 
 
 class Proposer(Protocol):

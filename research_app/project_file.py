@@ -22,11 +22,12 @@ from agent.prices import Price, default_model
 from agent.prices import price_of as list_price
 from research_app.budget_section import BudgetSection
 from research_app.evidence.policy import Policy
+from research_app.knobs_section import KnobsSection
 from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
 from research_app.metric_section import Metric, SeedSection
 from research_app.plain_text import problem_in, strings_in
 from research_app.repository import Signing, matches
-from research_app.section import Section, stored
+from research_app.section import Section, keys_of, stored
 from research_app.train_section import Limits, Train
 from training.launch import Launch, has_place
 from training.spec import Budget, Scored, SelfReported
@@ -248,6 +249,7 @@ class ProjectFile(Section):
     gate: Gates = Gates()
     landing: LandingSection = LandingSection()
     agents: Agents = Agents()
+    knobs: KnobsSection = KnobsSection()
     ladder: tuple[Rung, ...] = ()
     scale_up: ScaleUpSection = ScaleUpSection()
 
@@ -390,7 +392,7 @@ def _mistake(problem: Any, text: str, name: str) -> str:
     dotted = ".".join(keys) or "file"
     where = f"{name}, line {_line_of(keys, text)}"
     if problem["type"] == "extra_forbidden":
-        return f"{where}: {dotted} is not a known key; known here: {', '.join(_table_at(keys).model_fields)}"
+        return f"{where}: {dotted} is not a known key; known here: {', '.join(keys_of(_table_at(keys)))}"
     said = problem["msg"].removeprefix("Value error, ")
     given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
     return f"{where}: {dotted}: {said}{given}"

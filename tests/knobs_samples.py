@@ -63,7 +63,8 @@ def applied(files: Mapping[str, str], proposal: Proposal) -> dict[str, str]:
             assert first >= 0, f"{edit.old!r} is not in {edit.path}"
             assert text.find(edit.old, first + 1) < 0, f"{edit.old!r} is in {edit.path} more than once"
         after[edit.path] = after[edit.path].replace(edit.old, edit.new)
-        ast.parse(after[edit.path].removeprefix("\ufeff"))
+        if edit.path.endswith(".py"):
+            ast.parse(after[edit.path].removeprefix("\ufeff"))
     return after
 
 

@@ -22,6 +22,7 @@ from research_app.ladder import SMALLEST
 from research_app.loop.check import CheckFailed, build, examine
 from research_app.loop.disclosure import reasons_for, speaker
 from research_app.loop.examine import flags_of
+from research_app.loop.launched import command_in
 from research_app.loop.propose import tried
 from research_app.loop.train import environment_for
 from research_app.models import BaselineVersion, Candidate, Project
@@ -125,7 +126,7 @@ class ProjectBench:
             write_over(place / "tree", texts)
             (place / "scratch").mkdir()
             result = run_training(self._spec(place), lambda points: None, lambda: None)
-        except (NoSandbox, OSError, RepositoryError) as problem:
+        except (NoSandbox, OSError, RepositoryError, ValueError) as problem:
             raise Refused(f"This machine cannot train it now: {problem}") from None
         finally:
             remove(place)
@@ -138,7 +139,7 @@ class ProjectBench:
             run=0,
             tree=place / "tree",
             scratch=place / "scratch",
-            command=file.train.command,
+            command=command_in(place / "tree", file.train.command, file),
             seed=SMOKE_SEED,
             device=file.train.device if file.train.device != "cuda" else f"cuda:{gpus()[0].mask}",
             budget=file.run_budget(SMOKE_SHARE),

@@ -11,6 +11,7 @@ from agent.proposal import Edit, Proposal
 from research_app.loop.attention import attempt, gave_up
 from research_app.loop.duplicates import Fingerprint, fingerprint_of, tried_before
 from research_app.loop.examine import flags_of
+from research_app.loop.launched import problem_of_options
 from research_app.loop.propose import enter
 from research_app.loop.runs import request_run
 from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, PatchSet, Project, Purpose, Stage
@@ -122,6 +123,8 @@ def examine(project: Project, base: BaselineVersion, change: Change, but: Candid
     problems += [problem for path, text in after.items() if (problem := syntax_problem(path, text))]
     if (place := project.file.seed.place) and (problem := place.problem(repository.text(change.commit, place.file))):
         problems.append(f"{problem}.")
+    if problem := problem_of_options(project, change):
+        problems.append(problem)
     if problems:
         raise CheckFailed("\n".join(problems))
     found = fingerprint_of(project, base, change)

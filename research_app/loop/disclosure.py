@@ -62,8 +62,13 @@ TOLD_WHY = (Stage.REJECTED, Stage.CHANGES, Stage.CRASHED, Stage.INVALID, Stage.C
 
 def why_told(candidate: Candidate) -> str:
     """Why a candidate is at its stage, where no figure is in it: of what was dropped, that it changes nothing that runs."""
-    dropped = candidate.evidence.numbers if candidate.evidence and candidate.stage == Stage.DROPPED else {}
-    return candidate.why if candidate.stage in TOLD_WHY or "no_op" in dropped else ""
+    return candidate.why if candidate.stage in TOLD_WHY or is_no_op(candidate) else ""
+
+
+def is_no_op(candidate: Candidate) -> bool:
+    """Whether it was dropped because its runs were those of the baseline, to the last digit."""
+    seen = candidate.evidence.numbers.get("no_op") if candidate.evidence and candidate.stage == Stage.DROPPED else None
+    return bool(seen)
 
 
 def score_told(run: Run, noise: Noise | None) -> float | None:

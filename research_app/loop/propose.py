@@ -23,7 +23,8 @@ from agent.same import propose_nothing
 from agent.steering import arms_of, drawn_category, drawn_mode
 from research_app.loop.attention import UNKNOWN
 from research_app.loop.baseline_trouble import troubles_of_newest
-from research_app.loop.disclosure import effect_told, interval_told, why_told
+from research_app.loop.disclosure import effect_told, interval_told, is_no_op, why_told
+from research_app.loop.launched import launched_of
 from research_app.loop.near_misses import AUTHOR as COMBINE
 from research_app.loop.near_misses import joined, next_combination
 from research_app.models import (
@@ -380,6 +381,7 @@ def context_of(project: Project, base: BaselineVersion, turn: Turn | None = None
         others=others_at_work(project, turn),
         category=turn.category if turn else "",
         mode=turn.mode if turn else "",
+        launched=launched_of(project, base),
     )
 
 
@@ -412,6 +414,7 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
                 low=low,
                 high=high,
                 why=why_told(row),
+                no_op=is_no_op(row),
             )
         )
     return tuple(found)

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from research_app.loop import attempts
+from research_app.loop.launched import command_in
 from research_app.loop.measure import readable
 from research_app.loop.next_look import let_it_be_judged
 from research_app.loop.points import PointWriter, device_of
@@ -149,6 +150,7 @@ def execute(run: Run, lease: Lease, device: Device, lost: Lost) -> RunResult:
         find_text(project, run.purpose == Purpose.CONFIRM)
     with during("exporting its code"):
         project.repository.export(run.commit, tree)
+        spec = replace(spec, command=command_in(tree, tuple(spec.command), project.file))
     if project.file.train.python == "uv":
         with during("making the environment of its uv.lock"):
             spec = replace(spec, launch=project.file.launch(environment_for(project, tree)))
