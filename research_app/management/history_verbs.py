@@ -1,4 +1,4 @@
-"""The verbs of `manage.py project` for histories: import and rejudge (docs/histories.md)."""
+"""The verbs of `manage.py project` for histories: import, rejudge and export (docs/histories.md)."""
 
 import getpass
 from pathlib import Path
@@ -9,6 +9,7 @@ from django.core.management.base import CommandError
 
 from agent.proposal import CATEGORIES
 from research_app.histories.bring_in import Imported, ImportRefused, import_history
+from research_app.histories.formats import FORMATS, ExportRefused, export_project
 from research_app.histories.rejudge import RejudgeRefused, rejudge
 from research_app.histories.results_table import TableRefused
 from research_app.loop.check import CheckFailed
@@ -31,6 +32,19 @@ def add_history_verbs(verbs: Any) -> None:
     again.add_argument("history", help="what the history is called")
     again.add_argument("row", type=int, help="its row, as its page numbers them")
     again.add_argument("--category", choices=CATEGORIES, default="architecture")
+    out = verbs.add_parser("export", help="write candidates, runs and their curves for other tools")
+    out.add_argument("name")
+    out.add_argument("--format", dest="kind", choices=tuple(FORMATS), required=True)
+    out.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a folder that is empty, or not there yet")
+
+
+def export(project: Project, options: dict[str, Any]) -> str:
+    """Export a project; what was written, in words. Raises CommandError."""
+    try:
+        written = export_project(project, options["kind"], options["out"], f"command line ({getpass.getuser()})")
+    except (ExportRefused, OSError) as error:
+        raise CommandError(str(error)) from error
+    return f"{options['out']}: {', '.join(f'{count:,} {what}' for what, count in written.items())}. Hidden scores stay here."
 
 
 def bring_in(project: Project, options: dict[str, Any]) -> str:

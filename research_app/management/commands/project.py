@@ -1,4 +1,4 @@
-"""`manage.py project create|list|pause|resume|retry|moved|adopt|import|rejudge`"""
+"""`manage.py project create|list|pause|resume|retry|moved|adopt|import|rejudge|export`"""
 
 import getpass
 from argparse import ArgumentParser
@@ -14,7 +14,7 @@ from research_app.loop.projects import ProjectRefused, configure, create_project
 from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, registered, resume
 from research_app.loop.reconcile import retry_bank
 from research_app.management.base import SignoffCommand
-from research_app.management.history_verbs import add_history_verbs, bring_in, judge_again
+from research_app.management.history_verbs import add_history_verbs, bring_in, export, judge_again
 from research_app.models import ExternalMove, Project, Round
 from research_app.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError
@@ -160,6 +160,9 @@ class Command(SignoffCommand):
 
     def import_(self, options: dict[str, Any]) -> None:
         self.stdout.write(bring_in(find_project(options["name"]), options))
+
+    def export(self, options: dict[str, Any]) -> None:
+        self.stdout.write(export(find_project(options["name"]), options))
 
     def rejudge(self, options: dict[str, Any]) -> None:
         self.stdout.write(judge_again(find_project(options["name"]), options))
