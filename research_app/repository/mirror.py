@@ -33,14 +33,18 @@ def built_at(path: Path, branch: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fetch_branch(repository: Path, source: str, branch: str) -> None:
-    """Fetch one branch of `source`, a folder or an address, with its history. Raises RepositoryError."""
+def fetch_branch(repository: Path, source: str, branch: str, *, depth: int = 0) -> None:
+    """Fetch one branch of `source`, a folder or an address, with its history or the newest `depth` commits of it.
+
+    Raises RepositoryError.
+    """
     address, shown = address_of(source), shown_without_secrets(source)
     try:
         _check_branch(heads(repository, address), shown, branch)
         ref = branch_ref(branch)
         run_git(
             "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow",
+            *([f"--depth={depth}"] if depth else []),
             "--end-of-options", address, f"{ref}:{ref}",
             repository=repository, timeout=FETCH_SECONDS,
         )  # fmt: skip
@@ -92,3 +96,21 @@ def _why_not(errors: str, shown: str) -> str:
 def shown_without_secrets(text: str) -> str:
     """A text as a person may see it: addresses in it without user and password."""
     return re.sub(r"//[^/@\s]*@", "//", text)
+
+
+def default_branch(source: str) -> str:
+    """The branch that a repository shows first. Raises RepositoryError."""
+    address, shown = address_of(source), shown_without_secrets(source)
+    with tempfile.TemporaryDirectory(prefix=".signoff-look-") as folder:
+        run_git("init", "--bare", "--quiet", "--template=", "--", folder)
+        try:
+            listing = run_git(
+                "ls-remote", "--symref", "--end-of-options", address, "HEAD", repository=Path(folder), timeout=60.0
+            )
+            found = re.search(r"^ref: refs/heads/(\S+)\tHEAD$", listing.stdout.decode("utf-8", "replace"), re.MULTILINE)
+            branches = [found[1]] if found else list(heads(Path(folder), address))
+        except GitError as error:
+            raise RepositoryError(_why_not(error.errors, shown)) from None
+    if not branches:
+        raise RepositoryError(f"The repository {shown} is empty: commit something first.")
+    return branches[0]

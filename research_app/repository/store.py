@@ -51,13 +51,13 @@ class Repository:
         return cls(path, branch)
 
     @classmethod
-    def mirror(cls, path: Path, source: str, branch: str) -> Repository:
-        """Copy `branch`, with its history, of the repository at `source`, a folder or an address.
+    def mirror(cls, path: Path, source: str, branch: str, *, depth: int = 0) -> Repository:
+        """Copy `branch`, with its history or the newest `depth` commits, of the repository at `source`, a folder or an address.
 
         Raises RepositoryError that says why not: no repository there, no such branch (naming those there are), empty.
         """
         with built_at(path, branch) as new:
-            fetch_branch(new, source, branch)
+            fetch_branch(new, source, branch, depth=depth)
         return cls(path, branch)
 
     # Reading

@@ -18,6 +18,8 @@ from research_app.management.history_verbs import add_history_verbs, bring_in, e
 from research_app.models import ExternalMove, Project, Round
 from research_app.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError
+from research_app.survey.draft import NothingTrains
+from research_app.survey.look import inspect
 from training.corpus import CorpusError
 
 
@@ -46,6 +48,10 @@ class Command(SignoffCommand):
             metavar="NAMES",
             help=f"keep proposing with these proposers ({', '.join(PROPOSERS)}), comma-separated",
         )
+        look = verbs.add_parser("inspect", help="look at a repository and write a project file that says what was seen")
+        look.add_argument("repo", metavar="PATH_OR_URL")
+        look.add_argument("--branch", default="", help="default: the branch that the repository shows first")
+        look.add_argument("--out", type=Path, metavar="FILE.toml", help="write it there instead of printing it")
         configure_ = verbs.add_parser(
             "configure", help="change what may be edited, the policy or the margins; all of it while nothing is scored"
         )
@@ -88,6 +94,22 @@ class Command(SignoffCommand):
             open_round(project, proposers, None, "command line")
         runs = project.file.baseline.runs
         self.stdout.write(f"Project {project.slug}: {runs} baseline runs are queued, baseline {project.tip().commit[:12]}.")
+
+    def inspect(self, options: dict[str, Any]) -> None:
+        try:
+            text = inspect(options["repo"], options["branch"])
+            if options["out"] is None:
+                self.stdout.write(text, ending="")
+                return
+            with options["out"].open("x", encoding="utf-8") as file:
+                file.write(text)
+        except (RepositoryError, NothingTrains) as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"The project file cannot be written: {error}") from error
+        self.stdout.write(
+            f"Wrote {options['out']}. Look through it, then: project try {options['out']} --repo {options['repo']}"
+        )
 
     def configure(self, options: dict[str, Any]) -> None:
         project = find_project(options["name"])

@@ -1,0 +1,74 @@
+"""Which script trains: by its name, its place and what it does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from research_app.survey.sources import Module, Sources, imports_of
+
+ASIDE = re.compile(
+    r"(^|/)(tests?|docs?|examples?|records?|archive|old|legacy|third_party|vendor|notebooks?|evals?)/", re.IGNORECASE
+)
+LOOP = re.compile(
+    r"\.backward\(|optimizer\w*\.step\(|optimizers?\b.*\.step\(|Trainer\(|\.fit\(|jax\.value_and_grad|train_step\("
+)
+NOT_PRETRAINING = re.compile(r"(sft|rlhf|_rl\b|dpo|chat|finetun|sample|eval|bench|tok|tokenizer|prepare|export)", re.IGNORECASE)
+TRAINS = {"train": 4.0, "main_train": 4.0, "pretrain": 4.0, "main": 1.0, "run": 1.0}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The script, how it is started, and what else might have been meant."""
+
+    module: Module
+    command: tuple[str, ...]
+    others: tuple[str, ...]
+    root: str = "."  # the folder that it is run in
+
+
+def entry_of(sources: Sources) -> Entry | None:
+    """The script that trains; None where none looks like it."""
+    own = [module for module in sources.modules.values() if not ASIDE.search(module.path)]
+    scored = sorted(((likeness(module), -module.path.count("/"), module.path) for module in own), reverse=True)
+    likely = [path for score, _, path in scored if score > 0]
+    if not likely:
+        return None
+    best = likely[0]
+    module = sources.modules[best]
+    root = root_of(sources, module)
+    relative = str(PurePosixPath(best).relative_to(root)) if root != "." else best
+    if "/" in relative and package_beside(sources, module, root):
+        command: tuple[str, ...] = ("python", "-m", relative.removesuffix(".py").replace("/", "."))
+    else:
+        command = ("python", relative)
+    return Entry(module, command, tuple(likely[1:6]), root)
+
+
+def likeness(module: Module) -> float:
+    """How much a file looks like the script that trains a model from nothing."""
+    name = PurePosixPath(module.path).stem.lower()
+    score = 0.0
+    score += TRAINS.get(name, 3.0 if "train" in name else 0.0)
+    score += 3.0 if LOOP.search(module.text) else 0.0
+    score += 1.0 if "__main__" in module.text or "argparse" in module.text or "hydra.main" in module.text else 0.0
+    score -= 3.0 if NOT_PRETRAINING.search(name) else 0.0
+    score -= module.path.count("/") * 0.5
+    return score - 2.0  # what only prepares, samples or evaluates stays below
+
+
+def root_of(sources: Sources, module: Module) -> str:
+    """The folder that a script of a monorepo is run in: the one of its pyproject.toml or lock, else the repository's."""
+    for parent in PurePosixPath(module.path).parents:
+        if any(str(parent / name) in sources.files for name in ("pyproject.toml", "uv.lock", "requirements.txt", "setup.py")):
+            return str(parent)
+    return "."
+
+
+def package_beside(sources: Sources, module: Module, root: str) -> bool:
+    """Whether a script in a folder imports what lies in the folder that it is run in: then `python -m` finds both."""
+    prefix = "" if root == "." else f"{root}/"
+    tops = {name.partition(".")[0] for name in imports_of(module)}
+    return any(name.startswith(tuple(f"{prefix}{top}/" for top in tops)) or name in {f"{prefix}{top}.py" for top in tops}
+               for name in sources.modules)  # fmt: skip

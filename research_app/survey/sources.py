@@ -1,0 +1,168 @@
+"""The files of one commit, Python ones parsed: what every part of the survey looks at."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from research_app.repository import Repository
+
+LARGEST = 2 << 20  # bytes of a file that is looked at
+MOST_FILES = 2000
+LONGEST = 400  # characters of a text that is matched
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where something was seen: `train.py line 12`."""
+
+    path: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path} line {self.line}" if self.line else self.path
+
+
+@dataclass(frozen=True)
+class Module:
+    """One Python file that could be parsed."""
+
+    path: str
+    text: str
+    tree: ast.Module
+
+    def seen(self, node: ast.AST) -> Seen:
+        return Seen(self.path, getattr(node, "lineno", 0))
+
+    def calls(self) -> Iterator[tuple[str, ast.Call]]:
+        """Every call, by the dotted name that is called: `torch.manual_seed`."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call) and (name := dotted(node.func)):
+                yield name, node
+
+    def source_of(self, node: ast.AST) -> str:
+        return ast.get_source_segment(self.text, node) or ""
+
+
+@dataclass
+class Sources:
+    """All files of a commit by name; `texts` those of a size to be looked at. `folder`: where they are, on this machine."""
+
+    files: tuple[str, ...]
+    texts: Mapping[str, str]
+    folder: Path | None = None
+    modules: dict[str, Module] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for path, text in self.texts.items():
+            if path.endswith(".py") and (tree := parsed(text)) is not None:
+                self.modules[path] = Module(path, text, tree)
+
+    @classmethod
+    def of(cls, repository: Repository, commit: str, folder: Path | None = None) -> Sources:
+        files = repository.files(commit)
+        wanted = sorted(
+            (name for name in files if name.endswith((".py", ".toml", ".yaml", ".yml", ".sh", ".txt", ".md", ".lock", ".cfg"))),
+            key=lambda name: (name.count("/"), name),
+        )[:MOST_FILES]
+        texts = repository.texts(commit, [re.sub(r"([*?])", r"?", name) for name in wanted if not name.endswith(".lock")])
+        return cls(files, {name: text for name, text in texts.items() if len(text) <= LARGEST}, folder)
+
+    def imported(self, module: Module, root: str = "") -> list[Module]:
+        """The module and what it imports of the same repository, and so on, nearest first."""
+        found, waiting = [module], [module]
+        while waiting:
+            current = waiting.pop(0)
+            for name in imports_of(current):
+                for path in self._paths_of(name, current, root):
+                    if (other := self.modules.get(path)) and other not in found:
+                        found.append(other)
+                        waiting.append(other)
+        return found
+
+    def _paths_of(self, name: str, importing: Module, root: str) -> Iterator[str]:
+        beside = str(PurePosixPath(importing.path).parent)
+        for folder in dict.fromkeys((beside, root or ".", ".")):
+            path = PurePosixPath(folder) / name.replace(".", "/")
+            yield str(path.with_suffix(".py")) if "." not in path.name else f"{path}.py"
+            yield str(path / "__init__.py")
+
+
+def parsed(text: str) -> ast.Module | None:
+    """The syntax tree of a file of others; None where it has none."""
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def imports_of(module: Module) -> list[str]:
+    """The names of the modules that a module imports, in order."""
+    names: list[str] = []
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            names += [alias.name for alias in node.names]
+    return list(dict.fromkeys(names))
+
+
+def dotted(node: ast.expr) -> str:
+    """`a.b.c` for such an expression, else empty."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def constant(node: ast.expr | None) -> object:
+    """The value of a literal, with products and negative numbers; None for anything else."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if (
+        isinstance(node, ast.UnaryOp)
+        and isinstance(node.op, ast.USub)
+        and isinstance(value := constant(node.operand), int | float)
+    ):
+        return -value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        left, right = constant(node.left), constant(node.right)
+        if isinstance(left, int | float) and isinstance(right, int | float):
+            return left * right
+    return None
+
+
+def constants_of(module: Module) -> dict[str, tuple[object, ast.stmt]]:
+    """The names that a module gives literals at its top level, dataclass fields among them, with the statements."""
+    found: dict[str, tuple[object, ast.stmt]] = {}
+    bodies = [module.tree.body, *(node.body for node in module.tree.body if isinstance(node, ast.ClassDef))]
+    for statement in (statement for body in bodies for statement in body):
+        target, value = None, None
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target, value = statement.targets[0], statement.value
+        elif isinstance(statement, ast.AnnAssign):
+            target, value = statement.target, statement.value
+        if isinstance(target, ast.Name) and (known := constant(value)) is not None:
+            found.setdefault(target.id, (known, statement))
+    return found
+
+
+def shape_of(node: ast.expr) -> str | None:
+    """The text of a string or f-string with a NUL for every value in it; None for other expressions."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value[:LONGEST]
+    if isinstance(node, ast.JoinedStr):
+        parts = [part.value if isinstance(part, ast.Constant) else "\0" for part in node.values]
+        return "".join(map(str, parts))[:LONGEST]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and (shape := shape_of(node.left)) is not None:
+        return re.sub(r"%[-+0 #]*\d*(?:\.\d+)?[a-zA-Z]", "\0", shape)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        shape = shape_of(node.func.value)
+        return None if shape is None else re.sub(r"\{[^{}]*\}", "\0", shape)
+    return None
