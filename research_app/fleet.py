@@ -5,15 +5,18 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from django.conf import settings
 
 from research_app import environment
 from training.devices import KINDS, MASK
 from training.nvml import Gpu, gpus_of_nvml, seen_through
 
 APPLE = "Apple GPU"
+TOGETHER = "scale_up"  # the queue of runs that need several devices at once
 MOST_WORKERS_A_CORE = 4  # more than one a core is for trying things out
 _PART = re.compile(r"([^\s:*]+)\s*(?:([:*])\s*([0-9]+))?")
 MEMORY_PER_CPU_WORKER = 1024**3  # bytes; a training process of the default target takes about half of that
@@ -25,50 +28,54 @@ class UnknownDevice(ValueError):
 
 @dataclass(frozen=True)
 class LocalDevice:
-    """One core or GPU of this machine, or several GPUs together, with a training worker of its own."""
+    """A training worker of this machine: of one core, or of the pool of GPUs, from which it takes what each run needs."""
 
     kind: str
     label: str  # the device's own number on this machine, or what stands for it in names
     description: str
-    masks: tuple[str, ...] = ()  # of GPUs: what CUDA_VISIBLE_DEVICES names them by; several are one worker for large runs
+    pool: tuple[str, ...] = ()  # of GPUs: all that this machine lends, as CUDA_VISIBLE_DEVICES names them
 
     @property
-    def count(self) -> int:
-        """How many devices its worker trains one run on."""
-        return max(1, len(self.masks))
-
-    @property
-    def queue(self) -> str:
-        """The queue that its worker serves, and the worker's name without its number."""
-        return f"train.{self.kind}" if self.count == 1 else "scale_up"
+    def queues(self) -> str:
+        """The queues that its worker serves: that of runs on one device, and in a pool that of runs on several."""
+        return f"train.{self.kind},{TOGETHER}" if len(self.pool) > 1 else f"train.{self.kind}"
 
     @property
     def worker(self) -> str:
         """Name of its worker on this machine."""
-        return f"{self.queue}.{self.label}"
+        return f"train.{self.kind}.{self.label}"
 
     @property
     def numbers(self) -> str:
         """For SIGNOFF_DEVICE: cpu:0, cuda:3, cuda:4,5,6,7 or cuda:MIG-…"""
-        return f"{self.kind}:{','.join(self.masks or (self.label,))}"
+        return f"{self.kind}:{','.join(self.pool or (self.label,))}"
 
 
 def local_devices() -> list[LocalDevice]:
-    """The devices to train on: every GPU, or where there is none as many single-threaded workers as cores.
+    """The workers that train here: one for every GPU, or where there is none as many single-threaded ones as cores.
 
-    `SIGNOFF_DEVICES` in the environment says otherwise: `SIGNOFF_DEVICES=cuda:4,cpu:2` for four workers with one GPU each and
-    two with a core, `cuda*8` for one worker with eight GPUs, which takes the runs of rungs that need so many. A kind alone
-    means all of it that is left. Raises UnknownDevice.
+    `SIGNOFF_DEVICES` in the environment says otherwise: `SIGNOFF_DEVICES=cuda:4,cpu:2` for a pool of four GPUs and two workers
+    with a core. A pool lends its GPUs one by one or several together; `cuda*8` asks for one of at least eight. A kind alone
+    means all of it that is left. Raises UnknownDevice, BadEnvironment.
     """
     found = {"cuda": gpus(), "cpu": cpus(), "mps": apple_gpus()}
-    parts = [part.strip().lower() for part in environment.text("SIGNOFF_DEVICES").split(",")]
-    devices: list[LocalDevice] = []
-    for part in filter(None, parts):
-        devices += _asked_for(part, found, {kind: sum(d.count for d in devices if d.kind == kind) for kind in KINDS})
-    if devices:
-        return devices
-    kind = "cuda" if found["cuda"] else "cpu"
-    return [_alone(kind, gpu) for gpu in found[kind]]
+    given = environment.text("SIGNOFF_DEVICES").lower().split(",")
+    parts = [_read(part.strip()) for part in given if part.strip()]
+    asked = dict.fromkeys((kind for kind, _, _ in parts), 0)
+    together = 0
+    for kind, sign, number in sorted(parts, key=lambda part: part[1] == "*"):  # a star speaks of the same GPUs
+        count = _count_of(kind, sign, number, len(found[kind]), asked[kind])
+        together = max(together, count if sign == "*" else 0)
+        asked[kind] = max(asked[kind], count) if sign == "*" else asked[kind] + count
+    if not asked:
+        kind = "cuda" if found["cuda"] else "cpu"
+        asked = {kind: len(found[kind])}
+    return [worker for kind, count in asked.items() for worker in _workers(kind, count, found[kind], together)]
+
+
+def runs_per_gpu() -> int:
+    """How many runs may share one GPU, where their project files say what memory they take: `SIGNOFF_RUNS_PER_GPU`."""
+    return int(settings.RUNS_PER_GPU)
 
 
 def own_device() -> tuple[str, list[str]]:
@@ -104,37 +111,39 @@ def _require_visible(kind: str, masks: Sequence[str]) -> None:
         )
 
 
-def name_of(kind: str, mask: str) -> str:
-    """What a device of this machine is called; empty where it is not known."""
-    if kind == "cuda":
-        return next((gpu.name for gpu in gpus() if mask in (gpu.mask, gpu.uuid)), "")
-    return APPLE if kind == "mps" else cpu_model()
+def known_of(kind: str, masks: Sequence[str]) -> list[Gpu]:
+    """What is known of some devices of this machine."""
+    if kind != "cuda":
+        return [Gpu(mask, mask, APPLE if kind == "mps" else cpu_model()) for mask in masks]
+    seen = {name: gpu for gpu in gpus() for name in (gpu.uuid, gpu.label, gpu.mask)}
+    return [replace(seen[mask], mask=mask) if mask in seen else Gpu(mask, mask, "") for mask in masks]
 
 
-def _asked_for(part: str, found: Mapping[str, Sequence[Gpu]], taken: Mapping[str, int]) -> list[LocalDevice]:
-    """The devices of one part of SIGNOFF_DEVICES, after those that parts before it took."""
+def _read(part: str) -> tuple[str, str, str]:
+    """Kind, sign and number of one part of SIGNOFF_DEVICES. Raises UnknownDevice."""
     match = _PART.fullmatch(part)
     kind, sign, number = match.groups("") if match else ("", "", "")
     if kind not in KINDS or len(number) > 4:
         raise _unknown(part, f"Kinds are {', '.join(KINDS[:-1])} and {KINDS[-1]}, with how many of them after a colon.")
     if sign == "*" and (kind != "cuda" or int(number) < 2):
-        raise _unknown(part, "A star joins two or more GPUs for one worker.")
-    here, before = found[kind], taken[kind]
-    count = int(number) if sign else len(here) - before
-    if sign and count < 1:
+        raise _unknown(part, "A star joins two or more GPUs for one run.")
+    if sign and int(number) < 1:
         raise _unknown(
             part, f"The number is how many, not which: {kind}:1 is one worker. CUDA_VISIBLE_DEVICES chooses among GPUs."
         )
-    most = MOST_WORKERS_A_CORE * len(here) if kind == "cpu" else len(here)
-    if count < 1 or before + count > most:
-        there_is = _what_there_is(kind, most)
+    return kind, sign, number
+
+
+def _count_of(kind: str, sign: str, number: str, here: int, before: int) -> int:
+    """How many devices a part of SIGNOFF_DEVICES asks for, after those that parts before it took. Raises UnknownDevice."""
+    most = MOST_WORKERS_A_CORE * here if kind == "cpu" else here
+    count = int(number) if sign else here - before
+    whole = max(before, count) if sign == "*" else before + max(count, 1)
+    if whole > most:
         raise UnknownDevice(
-            f"SIGNOFF_DEVICES asks for {before + max(count, 1)} of the kind {kind}; this machine has {there_is}."
+            f"SIGNOFF_DEVICES asks for {whole} of the kind {kind}; this machine has {_what_there_is(kind, most)}."
         )
-    if sign == "*":
-        return [_together(here[before : before + count])]
-    more = [Gpu(str(number), str(number), here[0].name) for number in range(len(here), most)]  # workers that share cores
-    return [_alone(kind, gpu) for gpu in [*here, *more][before : before + count]]
+    return count
 
 
 def _what_there_is(kind: str, most: int) -> str:
@@ -143,20 +152,23 @@ def _what_there_is(kind: str, most: int) -> str:
     return f"room for {most} CPU workers at most" if kind == "cpu" else f"{most or 'no'} GPU of Apple's (MPS)"
 
 
-def _alone(kind: str, gpu: Gpu) -> LocalDevice:
-    return LocalDevice(kind, gpu.label, gpu.name, (gpu.mask,) if kind == "cuda" else ())
-
-
-def _together(chosen: Sequence[Gpu]) -> LocalDevice:
-    if any(gpu.is_slice for gpu in chosen):
+def _workers(kind: str, count: int, here: Sequence[Gpu], together: int) -> list[LocalDevice]:
+    """As many workers of a kind; of a pool of GPUs each may take any of these, and several together."""
+    if kind != "cuda":
+        labels = [str(number) for number in range(count)]
+        return [LocalDevice(kind, label, here[min(int(label), len(here) - 1)].name) for label in labels]
+    chosen = here[:count]
+    if together and any(gpu.is_slice for gpu in chosen):
         raise UnknownDevice("SIGNOFF_DEVICES joins slices of GPUs (MIG), and CUDA shows a process one slice at most.")
-    return LocalDevice("cuda", chosen[0].label, f"{len(chosen)} × {chosen[0].name}", tuple(gpu.mask for gpu in chosen))
+    pool = tuple(gpu.mask for gpu in chosen)
+    turns = [""] + [f"-{turn}" for turn in range(2, runs_per_gpu() + 1)]
+    return [LocalDevice(kind, gpu.label + turn, gpu.name, pool) for turn in turns for gpu in chosen]
 
 
 def _unknown(part: str, why: str) -> UnknownDevice:
     return UnknownDevice(
         f"SIGNOFF_DEVICES holds {part!r}. {why} Write for example SIGNOFF_DEVICES=cuda:4,cpu:2 for four GPUs and two cores, or "
-        "cuda*8 for one worker with eight GPUs."
+        "cuda*8 for eight GPUs that one run may have together."
     )
 
 

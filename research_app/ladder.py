@@ -26,7 +26,7 @@ class Rung(BaseModel):
     settings: dict[str, str | int | float] = {}
     command: AnyCommand = ()
     device: Literal["", "cpu", "cuda", "mps"] = ""
-    devices: Annotated[int, Field(ge=1, le=1024)] = 1
+    devices: Annotated[int, Field(ge=0, le=1024)] = 0
     queue: Literal["", "train.cpu", "train.cuda", "train.mps", "scale_up"] = ""
     wall_limit_seconds: Annotated[float, Field(ge=0, le=60 * 24 * 3600)] = 0
     memory_limit_mb: Annotated[int, Field(ge=0)] = 0

@@ -318,7 +318,7 @@ class ProjectFile(Section):
 
         A command of another kind (`torchrun`, `uv`, a shell) and several devices start processes as a matter of course.
         """
-        plain = rung.devices == 1 and rung.command[0] in ("python", "python3")
+        plain = rung.devices == 1 and rung.command[0] in ("python", "python3") and not self.train.launcher
         return self.train.processes or (1 if plain else MANY)
 
     @property
@@ -335,16 +335,19 @@ class ProjectFile(Section):
         """How a run is started; `environment` is that of uv.lock, where the file asks for it."""
         train = self.train
         own = None if train.python in ("worker", "uv") else Path(train.python).expanduser()
-        return Launch(train.directory, environment or own, train.env, train.read, train.writable_tree, self.seed.place)
+        return Launch(
+            train.directory, environment or own, train.env, train.read, train.writable_tree, self.seed.place, train.launcher
+        )
 
     def _filled(self, rung: Rung) -> Rung:
         train = self.train
-        device = rung.device or train.device
+        device, devices = rung.device or train.device, rung.devices or train.devices
         return rung.model_copy(
             update={
                 "command": rung.command or train.command,
                 "device": device,
-                "queue": rung.queue or (f"train.{device}" if rung.devices == 1 else "scale_up"),
+                "devices": devices,
+                "queue": rung.queue or (f"train.{device}" if devices == 1 else "scale_up"),
                 "wall_limit_seconds": rung.wall_limit_seconds or self.wall_seconds * max(1.0, rung.budget),
                 "memory_limit_mb": rung.memory_limit_mb or self.memory_mb,
             }

@@ -73,15 +73,13 @@ def web(listener: socket.socket) -> Service:
 
 
 def trainer(device: LocalDevice) -> Service:
-    """The worker of one device."""
+    """A worker that trains: on a core of its own, or on what it leases of a pool of GPUs."""
     environment = {"SIGNOFF_DEVICE": device.numbers}
-    if device.count > 1:
-        environment["SIGNOFF_QUEUE"] = device.queue
     cpu = device.kind == "cpu"
     return Service(
         device.worker,
-        f"worker: trains on {device.description}",
-        worker(device.queue, device.worker),
+        f"worker: trains on {device.description}" + (f", or on up to {len(device.pool)}" if len(device.pool) > 1 else ""),
+        worker(device.queues, device.worker),
         environment | ONE_THREAD if cpu else environment,
         nice=BELOW_PAGES if cpu else 0,
     )

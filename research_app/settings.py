@@ -137,6 +137,7 @@ STORAGES = {
 
 # How long a worker may be silent before its work is given to another. It reports four times as often.
 LEASE_SECONDS = environment.number("LEASE_SECONDS", 20, 1, 86_400, "seconds")
+RUNS_PER_GPU = environment.whole("SIGNOFF_RUNS_PER_GPU", 1, 1, 16, "2")
 
 CELERY_BROKER_URL = broker_url()
 

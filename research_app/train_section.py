@@ -23,10 +23,12 @@ class Train(Section):
     directory: str = "."
     python: str = "worker"
     command: Command = ("python", "train.py")
+    launcher: Literal["", "torchrun"] = ""
     env: dict[str, str] = {}
     read: tuple[str, ...] = ()
     writable_tree: bool = False
     device: Literal["cpu", "cuda", "mps"] = "cpu"
+    devices: Annotated[int, Field(ge=1, le=1024)] = 1
     wall_limit_seconds: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] = 180
     memory_limit_mb: Annotated[int, Field(ge=64)] = 4096
     log_limit_kb: Annotated[int, Field(ge=4, le=16 * 1024)] = 256
@@ -86,4 +88,5 @@ class Limits(Section):
     wall_seconds: Annotated[float, Field(gt=0, le=60 * 24 * 3600)] | None = None
     first_step_seconds: Annotated[float, Field(ge=0, le=24 * 3600)] = 0
     host_memory_gb: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    device_memory_gb: Annotated[float, Field(gt=0, le=100_000)] | None = None
     files_gb: Annotated[float, Field(gt=0, le=100_000)] = 16

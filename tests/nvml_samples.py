@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
+import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from training.nvml import TOO_SMALL, UNKNOWN, Gpu
+import pytest
+
+from training.nvml import LIBRARY, TOO_SMALL, UNKNOWN, Gpu
 
 GIB = 1 << 30
 MISSING, NOT_SUPPORTED = 6, 3  # NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED
@@ -117,3 +122,13 @@ class Driver:
 def some_gpus(count: int, name: str = "NVIDIA H200") -> list[Gpu]:
     """What a machine with so many GPUs is found to have."""
     return [Gpu(str(i), str(i), name, f"GPU-{i:08x}", 141 * GIB) for i in range(count)]
+
+
+def simulated_library(folder: Path, gpus: int = 8) -> dict[str, str]:
+    """Build the simulated driver's library into a folder; the variables with which other processes find it."""
+    if not (compiler := shutil.which("cc")):
+        pytest.skip("no C compiler here, which the simulated driver is built with")
+    folder.mkdir(parents=True, exist_ok=True)
+    source = Path(__file__).with_name("simulated_nvml.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(folder / LIBRARY), str(source)], check=True)
+    return {"LD_LIBRARY_PATH": str(folder), "SIMULATED_GPUS": str(gpus)}

@@ -203,6 +203,7 @@ WRONG = [
     ("LEASE_SECONDS", "soon", "LEASE_SECONDS is 'soon': give a number of seconds from 1 to"),
     ("LEASE_SECONDS", "nan", "LEASE_SECONDS is 'nan': give a number of seconds"),
     ("LEASE_SECONDS", "-5", "LEASE_SECONDS is '-5': give a number of seconds"),
+    ("SIGNOFF_RUNS_PER_GPU", "0", "SIGNOFF_RUNS_PER_GPU is '0': give a whole number from 1 to 16"),
     ("EMAIL_PORT", "smtp", "EMAIL_PORT is 'smtp': give a whole number from 1 to 65,535"),
     ("EMAIL_FROM", "Signoff", "EMAIL_FROM is 'Signoff': write an e-mail address"),
     ("EMAIL_USE_TLS", "starttls", "EMAIL_USE_TLS is 'starttls': write EMAIL_USE_TLS=1 to switch it on"),

@@ -33,9 +33,14 @@ ALL = [f"train.cuda.{i}" for i in range(8)]
         ("cuda", ALL),
         ("Cuda:2,CPU:1", ["train.cuda.0", "train.cuda.1", "train.cpu.0"]),
         ("cuda:1,cuda:1", ["train.cuda.0", "train.cuda.1"]),
-        ("cuda*8", ["scale_up.0"]),
-        ("cuda * 4,cuda", ["scale_up.0", *ALL[4:]]),
-        ("cuda:4,cuda*4", [*ALL[:4], "scale_up.4"]),
+        ("cuda:8", ALL),
+        ("cuda*8", ALL),
+        ("cuda:8,cuda*8", ALL),
+        ("cuda*8,cuda:8", ALL),
+        ("cuda * 4,cuda", ALL),
+        ("cuda:4,cuda*4", ALL[:4]),
+        ("cuda:2,cuda*4", ALL[:4]),
+        ("cuda:6,cuda*4,cpu:1", [*ALL[:6], "train.cpu.0"]),
     ],
 )
 def test_this_works(monkeypatch: pytest.MonkeyPatch, asked: str, workers: list[str]) -> None:
@@ -43,6 +48,9 @@ def test_this_works(monkeypatch: pytest.MonkeyPatch, asked: str, workers: list[s
     found = fleet.local_devices()
     assert [device.worker for device in found] == workers
     assert len({device.worker for device in found}) == len(found), "two workers of one name would take each other's place"
+    pools = {device.pool for device in found if device.kind == "cuda"}
+    assert len(pools) <= 1, "all GPUs of a machine are one pool"
+    assert all(len(pool) == sum(worker.startswith("train.cuda") for worker in workers) for pool in pools)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_without_a_gpu_there_is_one_worker_for_each_core_that_we_may_use() -> No
 def test_with_gpus_there_is_one_worker_for_each_gpu_and_none_for_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     two_gpus(monkeypatch)
     assert names() == ["train.cuda.0", "train.cuda.1"]
-    assert {device.queue for device in fleet.local_devices()} == {"train.cuda"}
+    assert {device.queues for device in fleet.local_devices()} == {"train.cuda,scale_up"}, "one by one, or both together"
 
 
 def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:

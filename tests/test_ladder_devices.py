@@ -10,6 +10,8 @@ import pytest
 
 from research_app import fleet
 from research_app.models import Device, Project, Run
+from research_app.models.device import leased
+from research_app.models.pool import DevicePool
 from research_app.services import trainer
 from tests.factories import make_project
 from tests.nvml_samples import some_gpus
@@ -101,27 +103,35 @@ def test_a_worker_with_too_few_devices_leaves_a_large_run_to_one_that_has_them()
         "commit": tip.commit,
     }
     run = Run.objects.create(**common, scale="L", seed=1, devices=4)
-    small = Device.report("box/cuda.0", "cuda", 0, sandbox_level="strong", queue="scale_up")
-    weak = Device.report("box/cuda.0-3", "cuda", 0, sandbox_level="basic", queue="scale_up", count=4)
-    large = Device.report("rack/cuda.0-3", "cuda", 0, sandbox_level="strong", queue="scale_up", count=4)
-    assert Run.claim_next("scale_up", small) is None and "needs 4 devices at once, this worker has 1" in small.refusal
-    assert Run.claim_next("scale_up", weak) is None and "level strong" in weak.refusal
-    lease = Run.claim_next("scale_up", large)
+    small = DevicePool.of("scale_up", Device.report("box/cuda.0", "cuda", 0, sandbox_level="strong", queue="scale_up"))
+    weak, large = (
+        DevicePool(
+            tuple(Device.report_all(host, "cuda", some_gpus(4), count=4, sandbox_level=level)), ("train.cuda", "scale_up")
+        )
+        for host, level in (("box-2", "basic"), ("rack", "strong"))
+    )
+    assert small.claim() is None and "needs 4 devices at once, this worker has 1" in small.devices[0].refusal
+    assert weak.claim() is None and all("level strong" in device.refusal for device in weak.devices)
+    lease = large.claim()
     assert lease is not None and lease.pk == run.pk
-    assert large.leased(4) == "cuda:0,1,2,3"
-    assert list(Device.objects.serving("scale_up").values_list("name", flat=True)) == [small.name, weak.name, large.name]
-    assert not Device.objects.serving("train.cuda").exists()
+    begun = Run.objects.get(pk=run.pk)
+    assert leased(begun.leased_devices) == "cuda:0,1,2,3" and begun.device == large.devices[0]
+    names = ["box/cuda.0", *(f"box-2/cuda.{i}" for i in range(4)), *(f"rack/cuda.{i}" for i in range(4))]
+    assert sorted(Device.objects.serving("scale_up").values_list("name", flat=True)) == sorted(names)
+    assert all(device.serves("scale_up") for device in Device.objects.all())
+    assert Device.objects.serving("train.cuda").count() == 8
+    assert set(Device.objects.busy()) == set(large.devices)
 
 
-def test_several_gpus_together_are_one_worker_of_the_queue_for_large_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_of_a_machine_are_one_pool_whose_workers_take_runs_of_both_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "gpus", lambda: some_gpus(6))
     monkeypatch.setenv("SIGNOFF_DEVICES", "cuda:2,cuda*4,cpu:1")
     devices = fleet.local_devices()
-    assert [device.worker for device in devices] == ["train.cuda.0", "train.cuda.1", "scale_up.2", "train.cpu.0"]
-    environments = [trainer(device).environment for device in devices]
-    assert environments[2]["SIGNOFF_DEVICE"] == "cuda:2,3,4,5" and environments[2]["SIGNOFF_QUEUE"] == "scale_up"
-    assert environments[1]["SIGNOFF_DEVICE"] == "cuda:1" and "SIGNOFF_QUEUE" not in environments[1]
-    for asked in ("cuda:4,cuda*4", "cuda*1", "cpu*2", "cuda*many"):
+    assert [device.worker for device in devices] == [*(f"train.cuda.{i}" for i in range(4)), "train.cpu.0"]
+    pooled = trainer(devices[0])
+    assert pooled.environment["SIGNOFF_DEVICE"] == "cuda:0,1,2,3" and "train.cuda,scale_up" in pooled.command
+    assert "train.cpu" in trainer(devices[4]).command
+    for asked in ("cuda:4,cuda*7", "cuda*1", "cpu*2", "cuda*many"):
         monkeypatch.setenv("SIGNOFF_DEVICES", asked)
         with pytest.raises(fleet.UnknownDevice, match="SIGNOFF_DEVICES"):
             fleet.local_devices()

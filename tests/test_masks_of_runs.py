@@ -10,6 +10,7 @@ import pytest
 
 from research_app import environment, fleet
 from research_app.models import Device
+from research_app.models.device import leased
 from research_app.services import trainer
 from tests.nvml_samples import Driver, Simulated, some_gpus
 from tests.training_samples import Bench, small_corpus
@@ -79,15 +80,15 @@ def test_no_variable_of_the_project_file_can_take_the_mask_away() -> None:
 @pytest.mark.parametrize(
     ("operator", "names", "masks"),
     [
-        (None, [f"train.cuda.{i}" for i in range(8)], [f"cuda:{i}" for i in range(8)]),
-        ("4,5,6,7", [f"train.cuda.{i}" for i in (4, 5, 6, 7)], ["cuda:4", "cuda:5", "cuda:6", "cuda:7"]),
-        (" 6 , 2 ", ["train.cuda.6", "train.cuda.2"], ["cuda:6", "cuda:2"]),
-        ("0,-1,1", ["train.cuda.0"], ["cuda:0"]),
-        ("3,12,4", ["train.cuda.3"], ["cuda:3"]),
-        ("3,3", ["train.cuda.3"], ["cuda:3"]),
-        ("GPU-00000002", ["train.cuda.2"], ["cuda:GPU-00000002-0000-4000-8000-000000000000"]),
-        ("GPU-0000000", [f"train.cpu.{i}" for i in range(2)], ["cpu:0", "cpu:1"]),  # means no single one
-        ("", [f"train.cpu.{i}" for i in range(2)], ["cpu:0", "cpu:1"]),
+        (None, [f"train.cuda.{i}" for i in range(8)], [str(i) for i in range(8)]),
+        ("4,5,6,7", [f"train.cuda.{i}" for i in (4, 5, 6, 7)], ["4", "5", "6", "7"]),
+        (" 6 , 2 ", ["train.cuda.6", "train.cuda.2"], ["6", "2"]),
+        ("0,-1,1", ["train.cuda.0"], ["0"]),
+        ("3,12,4", ["train.cuda.3"], ["3"]),
+        ("3,3", ["train.cuda.3"], ["3"]),
+        ("GPU-00000002", ["train.cuda.2"], ["GPU-00000002-0000-4000-8000-000000000000"]),
+        ("GPU-0000000", [f"train.cpu.{i}" for i in range(2)], ["0", "1"]),  # means no single one
+        ("", [f"train.cpu.{i}" for i in range(2)], ["0", "1"]),
     ],
 )
 def test_an_operators_own_mask_says_which_devices_there_are_and_by_which_name(
@@ -100,7 +101,10 @@ def test_an_operators_own_mask_says_which_devices_there_are_and_by_which_name(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", operator)
     found = fleet.local_devices()
     assert [device.worker for device in found] == names
-    assert [trainer(device).environment["SIGNOFF_DEVICE"] for device in found] == masks
+    kind = found[0].kind
+    assert {trainer(device).environment["SIGNOFF_DEVICE"] for device in found} == (
+        {f"cuda:{','.join(masks)}"} if kind == "cuda" else {f"cpu:{mask}" for mask in masks}
+    ), "a worker may take any GPU of the pool, and one core of its own"
 
 
 def test_a_gpu_that_is_divided_is_lent_slice_by_slice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +113,11 @@ def test_a_gpu_that_is_divided_is_lent_slice_by_slice(monkeypatch: pytest.Monkey
     monkeypatch.setattr(fleet, "gpus_of_nvml", lambda: gpus_of_nvml(lambda name: driver))
     found = fleet.local_devices()
     assert [device.worker for device in found] == ["train.cuda.0", "train.cuda.1.0", "train.cuda.1.1"]
-    assert [device.numbers for device in found] == ["cuda:0", f"cuda:{SLICES[0]}", f"cuda:{SLICES[1]}"]
+    assert {device.numbers for device in found} == {f"cuda:0,{SLICES[0]},{SLICES[1]}"}
+    monkeypatch.setenv("SIGNOFF_DEVICES", "cuda*3")
+    with pytest.raises(fleet.UnknownDevice, match=r"joins slices of GPUs \(MIG\)"):
+        fleet.local_devices()
+    monkeypatch.delenv("SIGNOFF_DEVICES")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", SLICES[1])
     assert [device.worker for device in fleet.local_devices()] == ["train.cuda.1.1"]
 
@@ -132,13 +140,14 @@ def test_a_workers_device_that_the_operator_hides_is_refused(monkeypatch: pytest
 
 
 @pytest.mark.django_db
-def test_the_row_of_a_worker_says_what_its_runs_are_masked_to() -> None:
-    four = Device.report("box/cuda.4-7", "cuda", 4, count=4, mask="4,5,6,7")
-    assert (four.leased(), four.leased(2), four.leased(4)) == ("cuda:4", "cuda:4,5", "cuda:4,5,6,7")
-    assert Device.report("box/cuda.0", "cuda", 0, mask=SLICES[0]).leased() == f"cuda:{SLICES[0]}"
-    assert Device.report("old/cuda.3", "cuda", 3).leased() == "cuda:3"
-    assert Device.report("box/cpu.3", "cpu", 3).leased() == "cpu"
-    assert Device.report("mac/mps.0", "mps", 0, mask="0").leased() == "mps"
+def test_the_rows_of_a_host_say_what_its_runs_are_masked_to() -> None:
+    four = Device.report_all("box", "cuda", some_gpus(8)[4:], count=4)
+    assert (leased(four[:1]), leased(four[:2]), leased(four)) == ("cuda:4", "cuda:4,5", "cuda:4,5,6,7")
+    assert [device.name for device in four] == ["box/cuda.4", "box/cuda.5", "box/cuda.6", "box/cuda.7"]
+    assert leased([Device(name="box/cuda.0", kind="cuda", mask=SLICES[0])]) == f"cuda:{SLICES[0]}"
+    assert leased([Device(name="old/cuda.3", kind="cuda", index=3)]) == "cuda:3"
+    assert leased([Device(name="box/cpu.3", kind="cpu", index=3)]) == "cpu"
+    assert leased([Device(name="mac/mps.0", kind="mps")]) == "mps"
 
 
 def test_the_scorer_sees_the_first_leased_device_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

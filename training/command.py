@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from training.devices import one_of, seen_as, several, visibility
+from training.devices import masks_of, one_of, seen_as, several, visibility
 from training.launch import filled, program, read_folders, variables
 from training.process import clean_environment
 from training.sandbox import Confinement, Level
@@ -17,7 +17,7 @@ from training.text import TRAIN
 def command_line(spec: RunSpec) -> list[str]:
     """The command with its interpreter and what its places stand for; the sandbox wraps this. Raises CannotLaunch."""
     values = places(spec)
-    return [filled(word, values) for word in program(spec.command, spec.launch)]
+    return [filled(word, values) for word in program(spec.command, spec.launch, max(1, len(masks_of(spec.device))))]
 
 
 def places(spec: RunSpec) -> dict[str, str]:
@@ -43,7 +43,8 @@ def confinement_of(spec: RunSpec, level: Level) -> Confinement:
             *(places_of(corpus_packages(spec.data)) if isinstance(spec.scoring, Scored) else ()),
             *((spec.data / TRAIN,) if spec.served else ()),
         ),
-        loopback=several(spec.device) or (level is Level.strong and spec.command[0] == "torchrun"),  # its processes meet there
+        loopback=several(spec.device)
+        or (level is Level.strong and "torchrun" in (spec.command[0], spec.launch.launcher)),  # its processes meet there
         threads_only=level is not Level.none and spec.processes == 1 and not several(spec.device),
     )
 

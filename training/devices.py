@@ -45,5 +45,5 @@ def seen_as(device: str) -> str:
 def visibility(device: str) -> dict[str, str]:
     """The variables that show a process the leased GPUs and no other; beside GPUs, a run on a CPU is shown none."""
     if kind_of(device) != "cuda":
-        return {"CUDA_VISIBLE_DEVICES": ""} if DRIVER.exists() else {}
+        return {"CUDA_VISIBLE_DEVICES": ""} if DRIVER.exists() or several(device) else {}
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(masks_of(device) or ["0"])}

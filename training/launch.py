@@ -64,6 +64,7 @@ class Launch:
     read: tuple[str, ...] = ()  # folders that it may read: absolute, or "~/…" seen below its own home
     writable_tree: bool = False  # it works in a copy of the tree that is its own
     seed_place: SeedPlace | None = None  # None: the command or the environment carries the seed
+    launcher: str = ""  # "torchrun" of the same interpreter starts a process for each device
 
 
 def unknown_places(text: str) -> list[str]:
@@ -81,8 +82,11 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda found: f"{{{found[1]}}}" if found[1] else values.get(found[2], found[0]), text)
 
 
-def program(command: Sequence[str], launch: Launch) -> list[str]:
-    """The command with its interpreter in place of `python`, `torchrun` and `uv run`. Raises CannotLaunch."""
+def program(command: Sequence[str], launch: Launch, devices: int = 1) -> list[str]:
+    """The command with its interpreter in place of `python`, `torchrun` and `uv run`. Raises CannotLaunch.
+
+    With a launcher, that starts it, in a process for each of the `devices`.
+    """
     first, *rest = command
     if first == "uv" and rest[:1] == ["run"] and launch.python is not None:
         first, *rest = rest[1:] or ["python"]
@@ -91,6 +95,9 @@ def program(command: Sequence[str], launch: Launch) -> list[str]:
     python = sys.executable if launch.python is None else str(interpreter_of(launch.python))
     if first == "torchrun":  # a script beside the interpreter, which need not be on the path
         return [python, "-m", "torch.distributed.run", *rest]
+    if launch.launcher == "torchrun":
+        words = rest if first in ("python", "python3") else [first, *rest]
+        return [python, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={devices}", *words]
     return [python if first in ("python", "python3") else first, *rest]
 
 

@@ -189,8 +189,7 @@ def wake_devices() -> None:
     old = timezone.now() - PATIENCE
     waiting = Run.objects.filter(state=State.QUEUED, created_at__lt=old).values_list("queue").annotate(Count("pk"))
     for queue, count in waiting:
-        busy = Run.objects.filter(state=State.RUNNING, device__isnull=False).values("device")
-        idle = Device.objects.online().serving(queue).exclude(pk__in=busy).count()
+        idle = Device.objects.online().serving(queue).exclude(pk__in=Device.objects.busy().values("pk")).count()
         for pk in Run.objects.queued_for(queue).values_list("pk", flat=True)[: min(idle, count)]:
             Message.objects.wake("train", pk, queue)
 

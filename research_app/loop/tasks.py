@@ -12,7 +12,7 @@ from celery import shared_task, signals
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error, connection, models
 
-from research_app.fleet import name_of, own_device
+from research_app.fleet import known_of, own_device, runs_per_gpu
 from research_app.loop import check as check_step
 from research_app.loop import converse as converse_step
 from research_app.loop import judge as judge_step
@@ -38,6 +38,8 @@ from research_app.models import (
     Run,
     StackCheck,
 )
+from research_app.models.device import TOGETHER
+from research_app.models.pool import DevicePool
 from training.sandbox.probe import found
 
 MOST_PUSHES = 3  # at once in one worker
@@ -90,9 +92,11 @@ def check(candidate_id: int) -> None:
 
 @wakes(Run)
 def train(run_id: int) -> None:
-    """The message says that work waits; the device takes what is most valuable now, which may be another run."""
+    """The message says that work waits; the worker takes what is most valuable now, which may be another run."""
     queue = Run.objects.values_list("queue", flat=True).get(pk=run_id)
-    train_step.train_next(queue, this_device())
+    pool = this_pool(queue)
+    if train_step.train_from(pool):
+        train_step.wake_waiting(pool)
 
 
 @wakes(PatchSet)
@@ -140,24 +144,27 @@ def check_stack(check_id: int) -> None:
     stack_check_step.check_stack(check_id, worker())
 
 
-def this_device() -> Device:
-    """The device of this worker on this host: `SIGNOFF_DEVICE`, for example cpu:0, cuda:MIG-…, or cuda:0,1,2,3 for large runs.
+def this_pool(queue: str = "") -> DevicePool:
+    """The devices that this worker may take, seen now: `SIGNOFF_DEVICE`, for example cpu:0, cuda:0,1,2,3 or cuda:MIG-…
 
-    `SIGNOFF_QUEUE` is the queue that it serves where that is not train.<kind>.
+    Of several it takes what each run needs. `SIGNOFF_QUEUE` is what it serves where that is not train.<kind>, and for several
+    devices also that of runs that need several; a `queue` that a message came from is served in any case.
     """
     kind, masks = own_device()
-    sandbox, count, name = found(), len(masks), name_of(kind, masks[0])
-    return Device.report(
-        f"{socket.gethostname()}/{kind}.{masks[0]}" + (f"-{masks[-1]}" if count > 1 else ""),
+    known, sandbox = known_of(kind, masks), found()
+    together = sum(1 for gpu in known if not gpu.is_slice) or 1
+    own = os.environ.get("SIGNOFF_QUEUE", "")
+    rows = Device.report_all(
+        socket.gethostname(),
         kind,
-        int(masks[0]) if masks[0].isdigit() else 0,
-        count=count,
-        mask=",".join(masks),
-        queue=os.environ.get("SIGNOFF_QUEUE", ""),
-        description=name if count == 1 else f"{count} × {name}",
+        known,
+        count=together,
+        queue=own,
         sandbox_level=sandbox.level,
         sandbox_advice=" ".join([*sandbox.reasons, sandbox.fix]).strip(),
     )
+    queues = (own,) if own else (f"train.{kind}", *((TOGETHER,) if together > 1 else ()))
+    return DevicePool(tuple(rows), tuple(dict.fromkeys((*queues, *filter(None, (queue,))))), runs_per_gpu())
 
 
 @signals.worker_ready.connect
@@ -169,13 +176,13 @@ def _report_device(**_: Any) -> None:
     def report() -> None:
         while not train_step.stopping.wait(REPORT_EVERY):
             try:
-                this_device()
+                this_pool()
             except Error:  # the database is away for a moment; the next report tells
                 logger.warning("This worker could not report its device", exc_info=True)
             finally:
                 connection.close()
 
-    this_device()
+    this_pool()
     threading.Thread(target=report, name="device-report", daemon=True).start()
 
 

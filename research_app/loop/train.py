@@ -7,12 +7,15 @@ not, and a person reads what stands in the way. Whatever the run produced is kep
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
+from research_app.fleet import runs_per_gpu
 from research_app.loop import attempts
 from research_app.loop.launched import command_in
 from research_app.loop.measure import readable
@@ -21,9 +24,12 @@ from research_app.loop.points import PointWriter, device_of
 from research_app.loop.record import keep, patiently, record
 from research_app.loop.runs import fail, requeue
 from research_app.models import Device, Lease, LeaseLost, Message, Project, Purpose, Round, Run
+from research_app.models.device import leased
 from research_app.models.lease import DATABASE_AWAY, MAX_ATTEMPTS, Lost, pause_after
+from research_app.models.pool import DevicePool, memory_of
 from research_app.models.run import sandbox_for
 from research_app.repository import TroubleError
+from training.device_lock import DeviceLocks
 from training.failure import Failure, StepFailed, during, may_pass_by_itself
 from training.runner import run_training
 from training.sandbox import Level, NoSandbox
@@ -40,8 +46,13 @@ MAY_PASS = (*DATABASE_AWAY, TroubleError, NoSandbox)
 
 
 def train_next(queue: str, device: Device) -> bool:
-    """Train one run of this queue on this device; False when none was waiting."""
-    lease = Run.claim_next(queue, device)
+    """Train one run of this queue on this device alone; False when none was waiting."""
+    return train_from(DevicePool.of(queue, device))
+
+
+def train_from(pool: DevicePool) -> bool:
+    """Train the run that is to begin next on these devices, with as many as it needs; False when none can begin."""
+    lease = pool.claim()
     if lease is None:
         return False
     run = Run.objects.select_related("project", "patch_set__candidate__project", "baseline", "cell", "device").get(pk=lease.pk)
@@ -49,7 +60,7 @@ def train_next(queue: str, device: Device) -> bool:
         if run.attempts > MAX_ATTEMPTS:
             give_up(run, lease)
         else:
-            attempt(run, lease, device)
+            attempt(run, lease)
     except LeaseLost as lost:
         logger.info("%s is no longer this worker's: %s", run, lost)
     except DATABASE_AWAY:
@@ -60,13 +71,13 @@ def train_next(queue: str, device: Device) -> bool:
     return True
 
 
-def attempt(run: Run, lease: Lease, device: Device) -> None:
+def attempt(run: Run, lease: Lease) -> None:
     """Train a run and write what came of it, or what stands in the way. Raises LeaseLost, DATABASE_AWAY."""
     result = None
     with lease.heartbeat() as lost:
         try:
             wake_proposers(run.project)
-            result = execute(run, lease, device, lost)
+            result = execute(run, lease, lost)
             if result.failure is None:
                 record(run, lease, result, lost)
                 return
@@ -75,10 +86,10 @@ def attempt(run: Run, lease: Lease, device: Device) -> None:
             give_back(run, lease, lost.why)
             raise
         except StepFailed as failed:
-            logger.exception("%s could not be executed on %s", run, device)
+            logger.exception("%s could not be executed on %s", run, run.device)
             failure = failure_of(failed)
         except Exception as error:
-            logger.exception("%s could not be handled on %s", run, device)
+            logger.exception("%s could not be handled on %s", run, run.device)
             failure = Failure.of("handling it", error, isinstance(error, MAY_PASS) or may_pass_by_itself(error))
     if lost.is_set():
         give_back(run, lease, lost.why)
@@ -135,7 +146,7 @@ def tidy_up(lease: Lease) -> None:
         logger.exception("The folder of run %s is left as it is", lease.pk)
 
 
-def execute(run: Run, lease: Lease, device: Device, lost: Lost) -> RunResult:
+def execute(run: Run, lease: Lease, lost: Lost) -> RunResult:
     """Export the tree, train it, and stream its points into the database. Raises LeaseLost, StepFailed.
 
     Where an earlier attempt on this machine saved its state, training goes on from there.
@@ -145,7 +156,7 @@ def execute(run: Run, lease: Lease, device: Device, lost: Lost) -> RunResult:
     with during("making its folder"):
         scratch.mkdir(parents=True)
     with during("reading the project's file"):
-        spec = spec_of(run, device, tree, scratch)
+        spec = spec_of(run, run.leased_devices, tree, scratch)
     with during("finding its text"):
         find_text(project, run.purpose == Purpose.CONFIRM)
     with during("exporting its code"):
@@ -162,8 +173,11 @@ def execute(run: Run, lease: Lease, device: Device, lost: Lost) -> RunResult:
             return lost.why or "The run was cancelled or given to another worker."
         return "The worker is stopping." if stopping.is_set() else None
 
-    with during("starting it"):
-        result = run_training(spec, writer, should_stop)
+    with ExitStack() as stack:
+        with during("waiting for its devices"):
+            stack.enter_context(locks_of(run, spec, lambda: should_stop() is not None))
+        with during("starting it"):
+            result = run_training(spec, writer, should_stop)
     if result.outcome == Outcome.cancelled and stopping.is_set() and not lost.is_set():
         give_back_unfinished(run, lease, result)
     if lost.is_set() or writer.lost:
@@ -174,6 +188,12 @@ def execute(run: Run, lease: Lease, device: Device, lost: Lost) -> RunResult:
     except StepFailed as failed:
         return replace(result, failure=result.failure or failure_of(failed))
     return result
+
+
+def locks_of(run: Run, spec: RunSpec, stop: Callable[[], bool]) -> DeviceLocks:
+    """What keeps other runs of this machine from the devices of this one until nothing of it is left."""
+    together = runs_per_gpu() > 1 and memory_of(run) > 0
+    return DeviceLocks(Path(settings.HOME) / "devices", spec.device, together=together, stop=stop)
 
 
 def give_back_unfinished(run: Run, lease: Lease, result: RunResult) -> None:
@@ -197,7 +217,7 @@ def find_text(project: Project, hidden: bool) -> None:
         raise FileNotFoundError(f"the project's text is not on this machine: {', '.join(missing)}")
 
 
-def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
+def spec_of(run: Run, devices: Sequence[Device], tree: Path, scratch: Path) -> RunSpec:
     """All that the runner needs, from the project file and the row."""
     project, file = run.project, run.project.file
     rung = file.rung(run.scale)
@@ -209,7 +229,7 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         scratch=scratch,
         command=rung.command,
         seed=run.seed,
-        device=device.leased(run.devices),
+        device=leased(devices),
         budget=file.run_budget(run.budget_share, run.scale),
         wall_limit=rung.wall_limit_seconds,
         data=corpus / "visible" if project.corpus else scratch,
@@ -220,7 +240,7 @@ def spec_of(run: Run, device: Device, tree: Path, scratch: Path) -> RunSpec:
         served=file.data.served and file.metric.source == "scored",
         drawn=scratch.parent / attempts.DRAWN,
         minimum_level=Level(sandbox_for(run)),
-        level=Level.none if run.devices > 1 and device.sandbox_level != Level.strong else None,
+        level=Level.none if run.devices > 1 and devices[0].sandbox_level != Level.strong else None,
         scale=rung.name,
         settings=rung.environment,
         checkpoint_seconds=rung.checkpoint_seconds,
@@ -241,6 +261,18 @@ def give_up(run: Run, lease: Lease) -> None:
     said = run.last_error or "nothing is known of why"
     why = f"Training was interrupted {MAX_ATTEMPTS} times (seed {run.seed}); the last time: {said.rstrip('.')}. "
     fail(run, lease, why + "Look at the worker's log and at `manage.py doctor`, then choose “Try again”.", "training it")
+
+
+def wake_waiting(pool: DevicePool) -> None:
+    """A run has ended, so devices of a pool are free: ask for the runs that wait, of which more than one may begin now."""
+    if pool.is_single:
+        return
+    try:
+        free = len(pool.devices) - len({pk for _, pks in pool.held() for pk in pks})
+        for pk, queue in Run.objects.queued_for(*pool.queues).values_list("pk", "queue")[:free]:
+            Message.objects.wake("train", pk, queue)
+    except DATABASE_AWAY:  # the reconciler wakes them too
+        logger.warning("The runs that wait for a device could not be woken", exc_info=True)
 
 
 def wake_proposers(project: Project) -> None:

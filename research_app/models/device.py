@@ -1,5 +1,6 @@
 """The fleet: what trains."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Self
 
@@ -7,9 +8,14 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from training.nvml import Gpu
 from training.sandbox.confinement import Level
 
 SEEN_WITHIN = timedelta(seconds=30)
+
+
+TOGETHER = "scale_up"
+"""The queue of runs that need several devices at once."""
 
 
 class DeviceQuerySet(models.QuerySet["Device"]):
@@ -19,17 +25,27 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 
     def serving(self, queue: str) -> Self:
         """Devices whose worker takes runs from this queue."""
-        return self.filter(Q(queue=queue) | Q(queue="", kind=queue.removeprefix("train.")))
+        served = Q(queue=queue) | Q(queue="", kind=queue.removeprefix("train."))
+        return self.filter(served | Q(queue="", count__gt=1) if queue == TOGETHER else served)
+
+    def busy(self) -> Self:
+        """Devices that a run has now."""
+        from research_app.models.run import Run
+
+        running = Run.objects.filter(state="running")
+        further = Run.further_devices.through.objects.filter(run__in=running).values("device")
+        return self.filter(Q(pk__in=running.filter(device__isnull=False).values("device")) | Q(pk__in=further))
 
 
 class Device(models.Model):
-    """One core group or GPU with the worker that trains on it."""
+    """One core or GPU, or a slice of one, that runs are trained on."""
 
-    name = models.CharField(max_length=200, unique=True, help_text="Host and queue, for example box/train.cpu.0")
-    kind = models.CharField(max_length=20, help_text="cpu or cuda")
+    name = models.CharField(max_length=200, unique=True, help_text="Host and device, for example box/cuda.3")
+    kind = models.CharField(max_length=20, help_text="cpu, cuda or mps")
     index = models.PositiveSmallIntegerField(default=0)
-    count = models.PositiveSmallIntegerField(default=1, help_text="Accelerators that its worker trains one run on")
-    mask = models.TextField(blank=True, help_text="What CUDA_VISIBLE_DEVICES names its accelerators by, with commas")
+    count = models.PositiveSmallIntegerField(default=1, help_text="How many, itself among them, one run may have together")
+    mask = models.CharField(max_length=100, blank=True, help_text="What CUDA_VISIBLE_DEVICES names it by")
+    memory_bytes = models.PositiveBigIntegerField(default=0, help_text="Its own memory; 0: not known")
     queue = models.CharField(max_length=60, blank=True, help_text="What its worker takes runs from; empty: train.<kind>")
     description = models.CharField(max_length=200, blank=True)
     sandbox_level = models.CharField(max_length=10, default="none")
@@ -48,9 +64,28 @@ class Device(models.Model):
         told = {"kind": kind, "index": index, "seen_at": timezone.now(), **known}
         return cls.objects.update_or_create(name=name, defaults=told)[0]
 
+    @classmethod
+    def report_all(cls, host: str, kind: str, known: Sequence[Gpu], **common: str | int) -> list["Device"]:
+        """The rows of a host's devices, seen now (two statements where nothing of them has changed)."""
+        told = {
+            f"{host}/{kind}.{gpu.label}": common
+            | {"mask": gpu.mask if kind == "cuda" else "", "description": gpu.name[:200], "memory_bytes": gpu.memory}
+            for gpu in known
+        }
+        rows = {row.name: row for row in cls.objects.filter(name__in=told)}
+        for name, fields in told.items():
+            row = rows.get(name)
+            if row is None or any(getattr(row, field) != value for field, value in fields.items()):
+                number = name.rpartition(".")[2]
+                rows[name] = cls.report(name, kind, int(number) if number.isdigit() else 0, **fields)
+        cls.objects.filter(name__in=told).update(seen_at=timezone.now())
+        return [rows[name] for name in told]
+
     def serves(self, queue: str) -> bool:
         """Whether its worker takes runs from this queue, as `DeviceQuerySet.serving` asks for it."""
-        return self.queue == queue or (not self.queue and self.kind == queue.removeprefix("train."))
+        if self.queue:
+            return self.queue == queue
+        return self.kind == queue.removeprefix("train.") or (queue == TOGETHER and self.count > 1)
 
     def accepts(self, minimum: str) -> bool:
         """Whether its sandbox is at least as good as a project demands."""
@@ -67,7 +102,15 @@ class Device(models.Model):
         """True while its worker reports."""
         return self.seen_at > timezone.now() - SEEN_WITHIN
 
-    def leased(self, count: int = 1) -> str:
-        """The first `count` of its accelerators as a run leases them, see training/devices.py: cpu, cuda:4, cuda:4,5."""
-        masks = self.mask.split(",") if self.mask else [str(self.index + number) for number in range(self.count)]
-        return self.kind if self.kind != "cuda" and count == 1 else f"{self.kind}:{','.join(masks[:count])}"
+    @property
+    def number(self) -> str:
+        """What the machine calls it, for CUDA_VISIBLE_DEVICES."""
+        return self.mask or str(self.index)
+
+
+def leased(devices: Sequence[Device]) -> str:
+    """Devices as a run leases them, see training/devices.py: cpu, cuda:4, cuda:4,5."""
+    kind = devices[0].kind
+    if kind != "cuda" and len(devices) == 1:
+        return kind
+    return f"{kind}:{','.join(device.number for device in devices)}"

@@ -1,7 +1,6 @@
 """Runs: one training of one tree with one seed on one device; and their series and logs."""
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self
 
@@ -43,9 +42,15 @@ class State(models.TextChoices):
 
 
 class RunQuerySet(models.QuerySet["Run"]):
-    def queued_for(self, queue: str) -> Self:
-        """Runs that wait for a device of this queue, most valuable first. Uses the index run_dispatch."""
-        return self.filter(due(), state=State.QUEUED, queue=queue).order_by("priority", "pk")
+    def queued_for(self, *queues: str) -> Self:
+        """Runs that wait for a device of these queues, most valuable first. Uses the index run_dispatch."""
+        return self.filter(due(), state=State.QUEUED, queue__in=queues).order_by("priority", "pk")
+
+    def on_devices(self, devices: Iterable[int]) -> Self:
+        """Runs that have, or had, one of these devices."""
+        pks = list(devices)
+        further = Run.further_devices.through.objects.filter(device__in=pks).values("run")
+        return self.filter(Q(device__in=pks) | Q(pk__in=further))
 
     def fairly(self) -> Self:
         """The same runs, screenings before replications and scale-ups while they are below their share of the last runs."""
@@ -57,7 +62,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         share = purposes.count(Purpose.SCREEN) / len(purposes) if purposes else 1.0
         try:
             wanted = head.project.file.policy.screening_share
-        except ValueError:  # see Run.claim_next
+        except ValueError:  # see Run.why_not
             return self
         if share >= wanted:
             return self
@@ -114,6 +119,9 @@ class Run(Leased):
     self_reported = models.BooleanField(default=False)
     facts = models.JSONField(default=dict, help_text="Measured: parameters, steps, tokens, FLOPs, peak memory …")
     device = models.ForeignKey(Device, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
+    further_devices = models.ManyToManyField(
+        Device, blank=True, related_name="shared_runs", help_text="The others, where it has several"
+    )
     sandbox_level = models.CharField(max_length=10, blank=True)
     exit_code = models.IntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -163,40 +171,22 @@ class Run(Leased):
 
     @classmethod
     def claim_next(cls, queue: str, device: Device) -> Lease | None:
-        """Take the most valuable queued run of a queue that a device may train; None when there is none."""
-        for run in cls.next_for(queue, device):
-            pk = run.pk
-            with transaction.atomic():
-                lease = cls.claim(
-                    pk,
-                    f"{device.name} pid {os.getpid()}"[:200],
-                    Q(state=State.QUEUED),
-                    state=State.RUNNING,
-                    device=device,
-                    started_at=timezone.now(),
-                    progress=0.0,
-                )
-                if lease:
-                    SeriesChunk.objects.filter(run_id=pk).delete()  # of an attempt that was lost
-                    Series.objects.filter(run_id=pk).delete()  # of one that ended and is made anew
-                    return lease
-        return None
+        """Take the most valuable queued run of a queue that a device alone may train; None when there is none."""
+        from research_app.models.pool import DevicePool
 
-    @classmethod
-    def next_for(cls, queue: str, device: Device) -> Iterator["Run"]:
-        """Queued runs that a device may train, in the order in which it should take them; the device says what it refuses."""
-        waiting = cls.objects.queued_for(queue)
-        oldest = next(
-            (run for run in waiting.order_by("pk").select_related("project")[:LOOKED_AT] if run.why_not(device) == ""), None
-        )
-        if oldest and oldest.is_overdue():
-            device.refuse("")
-            yield oldest
-        for run in waiting.fairly().select_related("project")[:LOOKED_AT]:
-            why = run.why_not(device)
-            device.refuse(why)
-            if not why:
-                yield run
+        return DevicePool.of(queue, device).claim()
+
+    @staticmethod
+    def began_anew(pk: int) -> None:
+        """Forget the points of an attempt that was lost, or of a run that ended and is made anew."""
+        SeriesChunk.objects.filter(run_id=pk).delete()
+        Series.objects.filter(run_id=pk).delete()
+
+    @property
+    def leased_devices(self) -> list[Device]:
+        """All that it trains on, or trained on last, in the order in which it counts them (one query)."""
+        first = [self.device] if self.device else []
+        return [*first, *self.further_devices.order_by("pk")]
 
     def why_not(self, device: Device) -> str:
         """Why a device cannot train it, with the fix; empty where it can."""
@@ -212,9 +202,9 @@ class Run(Leased):
             return f"{needs}, this worker has {device.count}. docs/ladder.md says how to start a larger one."
         return ""
 
-    def is_overdue(self) -> bool:
-        """Whether none of the last runs of its queue that began was older than it, the oldest that waits (one query)."""
-        last = Run.objects.last_begun().filter(queue=self.queue).values_list("pk", flat=True)[: OF_LAST - 1]
+    def is_overdue(self, queues: Sequence[str] = ()) -> bool:
+        """Whether none of the last runs of its queues that began was older than it, the oldest that waits (one query)."""
+        last = Run.objects.last_begun().filter(queue__in=queues or (self.queue,)).values_list("pk", flat=True)[: OF_LAST - 1]
         begun = list(last)
         return len(begun) == OF_LAST - 1 and min(begun) > self.pk
 

@@ -12,8 +12,11 @@ from research_app.web.access import researcher
 @researcher
 @require_safe
 def fleet(request: HttpRequest) -> HttpResponse:
-    """Every device that was ever seen. Two queries."""
+    """Every device that was ever seen. Three queries."""
     running = Run.objects.filter(state=State.RUNNING).select_related("project", "baseline", "patch_set__candidate")
-    devices = Device.objects.prefetch_related(Prefetch("runs", running.defer("patch_set__diff"), to_attr="training"))
+    running = running.defer("patch_set__diff")
+    devices = Device.objects.prefetch_related(
+        Prefetch("runs", running, to_attr="leading"), Prefetch("shared_runs", running, to_attr="joining")
+    )
     context = {"devices": devices.order_by("name")}
     return live.page(request, "fleet.html", {"devices": "fleet/_devices.html"}, context)

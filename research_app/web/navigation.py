@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, reverse
 
 from research_app.access import may_see
 from research_app.loop.votes import turns_of
-from research_app.models import Device, Preferences, Run, State
+from research_app.models import Device, Preferences
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class Navigation:
 
     @cached_property
     def busy(self) -> int:
-        running = Run.objects.filter(state=State.RUNNING, device__isnull=False)
-        return min(self.devices, running.values("device").distinct().count())
+        """Those of them that a run has now."""
+        return Device.objects.online().filter(refusal="").busy().count()
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class Place:
 
     name: str
     training: Training | None
-    elsewhere: str = ""  # the project that it trains for
+    elsewhere: str = ""  # what else it trains for: another project, or a run that has several devices
 
     @property
     def idle(self) -> bool:
@@ -166,11 +166,14 @@ class Place:
 
 
 def places_of(project: Project) -> list[Place]:
-    """A place for every device that takes this project's runs, where they are few, and every run that trains. Four queries."""
+    """A place for every device that takes this project's runs, where they are few, and every run that trains. Five queries."""
     running = Run.objects.filter(state=State.RUNNING).select_related("project", "device", "baseline", "patch_set__candidate")
-    runs = list(running.defer("patch_set__diff", "facts").order_by("pk"))
+    runs = list(running.defer("patch_set__diff", "facts").prefetch_related("further_devices").order_by("pk"))
     mine = [run for run in runs if run.project_id == project.pk]
     others = {run.device_id: run.project.slug for run in runs if run.project_id != project.pk}
+    for run in runs:
+        whose = run.name if run.project_id == project.pk else run.project.slug
+        others |= {device.pk: f"{whose}, with others" for device in run.further_devices.all()}
     training = with_curves(mine)
     devices = Device.objects.online().filter(kind=project.file.train.device, refusal="").order_by("name")
     free = list(devices[: MOST_PLACES + 1])
@@ -223,7 +226,7 @@ class Pace:
         now = timezone.now()
         since = now - WINDOW
         found = project.runs.filter(Q(finished_at__gte=since) | Q(state=State.RUNNING), started_at__isnull=False)
-        runs = list(found.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id"))
+        runs = list(found.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id", "devices"))
         refusals = Device.objects.online().filter(kind=project.file.train.device).values_list("refusal", flat=True)
         refusing = sum(bool(refusal) for refusal in refusals)
         devices = len(refusals) - refusing
@@ -243,7 +246,7 @@ class Pace:
 
 
 def _overlap(run: Run, begin: datetime, now: datetime) -> float:
-    """Seconds of training inside the window."""
+    """Seconds of training inside the window, on all of its devices."""
     started = (run.started_at or now).timestamp()
     end = started + run.train_seconds if run.train_seconds else (run.finished_at or now).timestamp()
-    return max(0.0, min(end, now.timestamp()) - max(started, begin.timestamp()))
+    return max(0.0, min(end, now.timestamp()) - max(started, begin.timestamp())) * run.devices

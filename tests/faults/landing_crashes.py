@@ -258,7 +258,7 @@ def recover(scenes: Sequence[Scene], *, travel: bool, limit: float = 60.0) -> di
             Landing.objects.active().update(queued_at=past)
             Run.objects.update(created_at=past)
             Run.objects.filter(finished_at__isnull=False).update(finished_at=past)
-        tasks.this_device()
+        tasks.this_pool()
         reconcile()
         drain(limit=2000)
         for scene in scenes:
