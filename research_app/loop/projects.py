@@ -41,13 +41,13 @@ def create_project(slug: str, *, source: str = "", file: ProjectFile | None = No
     require_reach(file)
     if Project.objects.filter(slug=slug).exists():
         raise ProjectRefused(f"A project {slug!r} exists already. Choose another name, or use that one.")
-    data_hash = _corpus(file)
+    data_hash = corpus_of(file)
     folder = Path(settings.HOME) / "projects" / slug
     _set_aside(folder)
     folder.mkdir(parents=True)
     try:
         repository = _repository(folder / "repository.git", source, file)
-        _check_target(repository, file)
+        check_target(repository, file)
         return _record(slug, source, file, data_hash, repository, actor)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +111,7 @@ def _begin_anew(project: Project, file: ProjectFile, actor: str) -> None:
         raise ProjectRefused("[baseline] branch cannot change: landings go there.")
     if file.gate != project.file.gate and (problems := unsatisfiable(file.gate)):
         raise ProjectRefused("\n".join(problems))
-    data_hash = _corpus(file) if project.file.data != file.data else project.data_hash
+    data_hash = corpus_of(file) if project.file.data != file.data else project.data_hash
     with transaction.atomic():
         row = Project.objects.select_for_update().get(pk=project.pk)
         cancel(row.runs.all(), f"{actor} changed how the project is trained.")
@@ -136,7 +136,7 @@ def _check_rungs(project: Project, file: ProjectFile) -> None:
             )
 
 
-def _corpus(file: ProjectFile) -> str:
+def corpus_of(file: ProjectFile) -> str:
     """Build the corpus where there is none yet and return its content hash; empty when the code brings its own data."""
     if file.data.corpus == "none":
         return ""
@@ -162,8 +162,11 @@ def _repository(path: Path, source: str, file: ProjectFile) -> Repository:
     return Repository.create(path, file.baseline.branch, files, "Begin with Signoff's default target")
 
 
-def _check_target(repository: Repository, file: ProjectFile) -> None:
-    """Something must be editable, and what the command runs should be there."""
+def check_target(repository: Repository, file: ProjectFile) -> list[str]:
+    """Something must be editable, and what the command runs should be there. Raises ProjectRefused.
+
+    Returns sentences about what of the repository runs will not have, or not as it is there.
+    """
     tip = repository.tip()
     names = repository.files(tip)
     directory = Path(file.train.directory)
@@ -177,6 +180,7 @@ def _check_target(repository: Repository, file: ProjectFile) -> None:
             f"{', '.join(file.edit.editable)}. Name some under [edit] editable in the project file. "
             f"Files there: {', '.join(names[:20])}"
         )
+    return []
 
 
 def _record(slug: str, source: str, file: ProjectFile, data_hash: str, repository: Repository, actor: str) -> Project:

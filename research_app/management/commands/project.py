@@ -2,6 +2,7 @@
 
 import getpass
 from argparse import ArgumentParser
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,11 @@ from research_app.loop.projects import ProjectRefused, configure, create_project
 from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, registered, resume
 from research_app.loop.reconcile import retry_bank
 from research_app.management.base import SignoffCommand
+from research_app.management.door_verbs import add_door_verbs, inspect_repository, try_repository
 from research_app.management.history_verbs import add_history_verbs, bring_in, export, judge_again
 from research_app.models import ExternalMove, Project, Round
 from research_app.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError
-from research_app.survey.draft import NothingTrains
-from research_app.survey.look import inspect
 from training.corpus import CorpusError
 
 
@@ -48,10 +48,7 @@ class Command(SignoffCommand):
             metavar="NAMES",
             help=f"keep proposing with these proposers ({', '.join(PROPOSERS)}), comma-separated",
         )
-        look = verbs.add_parser("inspect", help="look at a repository and write a project file that says what was seen")
-        look.add_argument("repo", metavar="PATH_OR_URL")
-        look.add_argument("--branch", default="", help="default: the branch that the repository shows first")
-        look.add_argument("--out", type=Path, metavar="FILE.toml", help="write it there instead of printing it")
+        add_door_verbs(verbs)
         configure_ = verbs.add_parser(
             "configure", help="change what may be edited, the policy or the margins; all of it while nothing is scored"
         )
@@ -77,7 +74,7 @@ class Command(SignoffCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         verb = options["verb"].replace("-", "_")
-        getattr(self, "import_" if verb == "import" else verb)(options)
+        getattr(self, f"{verb}_" if iskeyword(verb) else verb)(options)
 
     def create(self, options: dict[str, Any]) -> None:
         proposers = [name for name in (options["propose"] or "").split(",") if name]
@@ -96,20 +93,13 @@ class Command(SignoffCommand):
         self.stdout.write(f"Project {project.slug}: {runs} baseline runs are queued, baseline {project.tip().commit[:12]}.")
 
     def inspect(self, options: dict[str, Any]) -> None:
+        inspect_repository(options, self.stdout)
+
+    def try_(self, options: dict[str, Any]) -> None:
         try:
-            text = inspect(options["repo"], options["branch"])
-            if options["out"] is None:
-                self.stdout.write(text, ending="")
-                return
-            with options["out"].open("x", encoding="utf-8") as file:
-                file.write(text)
-        except (RepositoryError, NothingTrains) as error:
+            try_repository(options, self.read(options["config"]), self.stdout)
+        except ProjectFileError as error:
             raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(f"The project file cannot be written: {error}") from error
-        self.stdout.write(
-            f"Wrote {options['out']}. Look through it, then: project try {options['out']} --repo {options['repo']}"
-        )
 
     def configure(self, options: dict[str, Any]) -> None:
         project = find_project(options["name"])

@@ -1,0 +1,71 @@
+"""`manage.py project inspect|try`: a repository before it is a project."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, OutputWrapper
+
+from research_app.loop.try_project import try_out
+from research_app.loop.try_report import TryReport
+from research_app.project_file import ProjectFile
+from research_app.repository import RepositoryError
+from research_app.survey.draft import NothingTrains
+from research_app.survey.look import inspect
+
+MARKS = {True: "yes ", False: "NO  ", None: "    "}
+LAST_LINES = 12
+
+
+def add_door_verbs(verbs: Any) -> None:
+    """Declare both verbs."""
+    look: ArgumentParser = verbs.add_parser("inspect", help="write a project file that says what was seen of a repository")
+    look.add_argument("repo", metavar="PATH_OR_URL")
+    look.add_argument("--branch", default="", help="default: the branch that the repository shows first")
+    look.add_argument("--out", type=Path, metavar="FILE.toml", help="write it there instead of printing it")
+    trial: ArgumentParser = verbs.add_parser("try", help="run two seeds and a repeat in the sandbox and say what came of it")
+    trial.add_argument("config", type=Path, metavar="FILE.toml")
+    trial.add_argument("--repo", required=True, metavar="PATH_OR_URL")
+
+
+def inspect_repository(options: dict[str, Any], stdout: OutputWrapper) -> None:
+    """Print or write the project file. Raises CommandError."""
+    try:
+        text = inspect(options["repo"], options["branch"])
+        if options["out"] is None:
+            stdout.write(text, ending="")
+            return
+        with options["out"].open("x", encoding="utf-8") as file:
+            file.write(text)
+    except (RepositoryError, NothingTrains) as error:
+        raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(f"The project file cannot be written: {error}") from error
+    then = f"project try {options['out']} --repo {options['repo']}"
+    stdout.write(f"Wrote {options['out']}. Look through it, then: {then}")
+
+
+def try_repository(options: dict[str, Any], file: ProjectFile, stdout: OutputWrapper) -> None:
+    """Try it here and now, and print the report. Raises CommandError where no project can be made of it."""
+    report = try_out(options["repo"], file, say=stdout.write)
+    if report.failed:
+        raise CommandError(report.failed)
+    show(report, stdout)
+    if not report.good:
+        raise CommandError("Not yet: mend what is marked NO, and try again.")
+    stdout.write(f"\nIt can be created: project create NAME --repo {options['repo']} --config {options['config']}")
+
+
+def show(report: TryReport, stdout: OutputWrapper) -> None:
+    """The report as lines: what the runs printed and what was read off it, then the checks."""
+    first = report.runs[0]
+    matched = [line for line in first.lines if line.values]
+    stdout.write(f"\nWhat {first.words} printed ({len(matched)} lines were read, > marks them):")
+    for line in first.lines[-LAST_LINES:] if not matched else (*matched[:3], *matched[-3:]):
+        values = "  → " + ", ".join(f"{name} = {value:g}" for name, value in line.values.items()) if line.values else ""
+        stdout.write(f"{'>' if line.values else ' '} {line.text}{values}")
+    stdout.write("")
+    for check in report.checks:
+        stdout.write(f"{MARKS[check.good]}{check.question} {check.answer}")
+        if check.mend:
+            stdout.write(f"       → {check.mend}")

@@ -1,0 +1,63 @@
+"""What a run was denied or missed, read off its last lines, and the key of the project file that opens it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from training.readings import shown
+from training.sandbox.seccomp import NO_PROCESSES
+
+MOST = 8  # of one run
+LOOKED_AT = 20_000  # characters from the end of a log
+
+
+@dataclass(frozen=True)
+class Denied:
+    """One thing: what it was, and what to write where."""
+
+    what: str
+    key: str
+
+
+NETWORK = "runs have no network: fetch it before and name its folder in [train] read; HF_HUB_OFFLINE, WANDB_MODE go into env"
+OUT = "write below {out}"
+NO_NETWORK = (
+    "Temporary failure in name resolution|Name or service not known|Network is unreachable|Max retries exceeded"
+    "|getaddrinfo failed|Could not resolve host|LocalEntryNotFoundError|Failed to resolve"
+)
+NO_GPU = "Found no NVIDIA driver|not compiled with CUDA enabled|No CUDA GPUs are available|no NVIDIA GPU"
+NO_RANK = "KeyError: '(?:RANK|LOCAL_RANK|WORLD_SIZE)'"
+WAYS = (
+    (r"Read-only file system: '(?P<it>[^']+)'", "it may not write {it}", f"[train] writable_tree = true, or {OUT}"),
+    (r"Permission denied: '(?P<it>[^']+)'", "{it} is closed to it", f"[train] read for what it only reads; else {OUT}"),
+    (r"No module named '(?P<it>[\w.]+)'", "its interpreter has no module {it}", '[train] python = "uv", or an environment'),
+    (
+        r"No such file or directory: '(?P<it>[^']+)'",
+        "there is no {it} for it",
+        "[train] read for what lies outside the repository; [train] directory for where it is run",
+    ),
+    (r"cannot start '(?P<it>[^']+)'", "{it} cannot be started", "[train] command: a program of the environment or the system"),
+    (rf"(?P<it>{NO_NETWORK})", "it asked for the network", NETWORK),
+    (rf"(?P<it>{NO_GPU})", "it asks for a GPU and was given none", '[train] device = "cuda", or its own option for a CPU'),
+    (r"unrecognized arguments: (?P<it>.+)", "it does not take {it}", "[train] command"),
+    (r"the following arguments are required: (?P<it>.+)", "it needs {it}", "[train] command"),
+    (r"Unknown config key: (?P<it>\S+)", "it does not take {it}", "[train] command"),
+    (rf"(?P<it>{NO_RANK})", "it needs what torchrun sets", '[train] command = ["torchrun", "--standalone", …]'),
+    (r"(?P<it>No space left on device|File too large)", "it wrote more than it may", "[limits] files_gb"),
+    (r"(?P<it>can't start new thread)", "it may start no more threads or processes", "[train] processes"),
+)
+
+
+def denied(log: str) -> list[Denied]:
+    """What the end of a log says was missing, each once, in order."""
+    end, found = log[-LOOKED_AT:], dict[str, Denied]()
+    for pattern, what, key in WAYS:
+        for match in re.finditer(pattern, end):
+            each = Denied(what.format(it=shown(match["it"])), key)
+            found.setdefault(each.what, each)
+    if os.strerror(NO_PROCESSES) in end:
+        each = Denied("it tried to start another process", "[train] processes = 8, or as many as it needs")
+        found.setdefault(each.what, each)
+    return list(found.values())[:MOST]
