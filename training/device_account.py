@@ -15,11 +15,15 @@ from typing import Self
 from training.devices import kind_of, masks_of
 from training.nvml import Handle, Load, Nvml
 
+GIB = 1 << 30
+
 
 class DeviceAccount:
     """Watches the devices of one run ("cpu", "cuda:4", "cuda:4,5"). A context manager; on a CPU it measures nothing."""
 
-    def __init__(self, device: str, load: Load = ctypes.CDLL) -> None:
+    def __init__(self, device: str, load: Load = ctypes.CDLL, *, shares: bool = False) -> None:
+        self.shares = shares  # whether others were lent its device too: then what was added to it need not be the run's
+        self.beside = False  # whether processes of others were seen on it
         self.handles: list[Handle] = []
         self.busy: float | None = 0.0
         self.looked = time.monotonic()
@@ -49,15 +53,28 @@ class DeviceAccount:
 
     def _held(self, handle: Handle, before: int, pids: Collection[int]) -> int:
         """Bytes that a run holds of one device."""
-        if pids and (known := self._nvml.processes(handle)) and (own := [known[pid] for pid in pids if pid in known]):
-            return sum(own)
-        return max(0, self._nvml.memory(handle)[0] - before)
+        known = self._nvml.processes(handle) if pids else None
+        if known:
+            own = [known[pid] for pid in pids if pid in known]
+            self.beside = self.beside or len(own) < len(known)
+            if own or self.shares:
+                return sum(own)
+        return 0 if self.shares else max(0, self._nvml.memory(handle)[0] - before)
+
+    def beyond(self, limit: int) -> str:
+        """What is too much of a limit in bytes for each device, for a sentence that begins with "it"; empty for nothing."""
+        held = max(self.memory, default=0)
+        if not limit or held <= limit:
+            return ""
+        return f"held {held / GIB:.3g} GiB of its device's memory, and its project file allows {limit / GIB:.3g} GiB"
 
     def facts(self) -> dict[str, float | int]:
         """Busy seconds of all devices together, joules, and the most memory that was held; nothing where nobody counted."""
         if not self.handles:
             return {}
-        facts: dict[str, float | int] = {"device_memory_bytes": self.most_memory}
+        facts: dict[str, float | int] = {"device_memory_bytes": self.most_memory} if self.most_memory or not self.shares else {}
+        if self.shares or self.beside:  # what the device did was not this run's alone
+            return facts | {"device_shared": 1}
         if self.busy is not None:
             facts["device_busy_seconds"] = round(self.busy, 3)
         after = self._energy()

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from training.checkpoint import read_header
+from training.devices import kind_of
 from training.left_out import is_number
 from training.progress import Progress
 from training.said import MEASURED_HERE
@@ -32,6 +33,10 @@ def add_facts(facts: dict[str, Any], spec: RunSpec, progress: Progress, train_se
     for name, value in list(facts.items()):
         if name in MEASURED_HERE or not (isinstance(value, str) or is_number(value)):
             del facts[name]
+    if (kind := kind_of(spec.device)) == "cpu":
+        facts.pop("device_peak_memory_bytes", None)  # there is no such device
+    else:
+        facts["device_kind"] = kind
     data_hash = spec.data / "data_hash"
     if data_hash.is_file():
         facts["data_hash"] = data_hash.read_text().strip()

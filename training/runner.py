@@ -102,7 +102,9 @@ class _Run:
         self.progress = stack.enter_context(Progress(spec.scoring, self.outputs, on_points))
         self.group = stack.enter_context(ControlGroup())
         self.text = stack.enter_context(TextServer(spec.data, spec.seed, spec.drawn)) if spec.served else None
-        self.devices = stack.enter_context(DeviceAccount(spec.device))  # knows what others hold before the run begins
+        self.devices = stack.enter_context(
+            DeviceAccount(spec.device, shares=spec.shares_device)
+        )  # knows what others hold before the run begins
         self.process = stack.enter_context(self._started())
         if self.text is not None:
             self.text.cpu = lambda: so_far(self.process, self.group)
@@ -189,6 +191,9 @@ class _Run:
         elif process.over_memory():
             limit = f"{spec.memory_limit / 2**30:.3g} GiB"
             ending.fail(Outcome.out_of_memory, f"Used more than {limit} of memory, so it was killed. {last_lines(process)}")
+        elif beyond := self.devices.beyond(spec.device_memory_limit):
+            why = f"It {beyond} ([limits] device_memory_gb), so it was ended."
+            ending.fail(Outcome.out_of_memory, f"{why} {last_lines(process)}")
         elif 1 < spec.processes < (most := self.sampling.most - OF_THE_SANDBOX):
             ending.fail(
                 Outcome.crashed,

@@ -13,6 +13,7 @@ MEASURED_HERE = frozenset(
         *("account", "cpu_seconds", "peak_memory_bytes", "tokens_here", "tokens_said", "text", "text_order", "draws"),
         "cpu_seconds_before",
         *("checkpoint_bytes", "parameters_said", "device_busy_seconds", "device_energy_joules", "device_memory_bytes"),
+        *("device_kind", "device_shared"),
     )
 )
 """Facts that the runner alone writes: a run that states one of them is not heard."""
@@ -24,6 +25,11 @@ MEASURED_WHERE = {
     "parameters": "checkpoint_bytes",
 }
 """Facts that are measured where another one says that they could be: the text was handed out, the checkpoint was read."""
+
+
+def on_accelerator(facts: Mapping[str, Any]) -> bool:
+    """Whether a run had a GPU: the runner says so, and of runs from before it did, their own figure that CPUs have not."""
+    return any(name in facts for name in ("device_kind", "device_memory_bytes", "device_peak_memory_bytes"))
 
 
 def said_by_run(facts: Mapping[str, Any], name: str) -> bool:

@@ -115,6 +115,8 @@ class RunSpec:
     data: Path  # folder with the train (and watch) shards
     scoring: Scored | SelfReported
     memory_limit: int = 4 * GIB  # bytes of resident memory of the whole process group
+    device_memory_limit: int = 0  # bytes of each of its devices; 0: none
+    shares_device: bool = False  # other runs may have its device at the same time
     log_limit: int = 256 * KIB  # bytes; head and tail are kept, with a line that says how much was cut
     scratch_limit: int = 16 * GIB  # bytes of all files in `scratch`, and of each of them
     processes: int = 1  # at one time; 1: it cannot start any, and the account of what it used is complete

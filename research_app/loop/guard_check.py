@@ -13,7 +13,7 @@ from research_app.models import Project, Run
 from training.said import SAID, said_by_run
 
 GUARD_FACTS = {
-    "peak_memory": ("peak_memory_bytes", True),
+    "peak_memory": ("peak_memory_bytes", True),  # of the leased devices, where the driver tells it
     "tokens_per_second": ("tokens_per_second", False),
     "parameters": ("parameters", True),
     "checkpoint": ("checkpoint_bytes", True),
@@ -30,10 +30,15 @@ def guards_of(project: Project, arms: Arms, same: SameMinutes) -> list[GuardResu
     Speed is compared between the runs of the same minutes alone.
     """
     margins, rows = project.file.guards.model_dump(), []
+    both = (*arms.baseline, *arms.candidate)
+    measured = all("device_memory_bytes" in run.facts for run in both)
     for metric, (fact, lower) in GUARD_FACTS.items():
+        if measured and metric == "device_memory":
+            continue  # what runs say of it is not asked
+        fact = "device_memory_bytes" if measured and metric == "peak_memory" else fact
         guard, bent = Guard(metric, margins[MARGIN_OF.get(metric, metric)], lower), fact in BENT
         compared = (same.baseline, same.candidate) if bent and not same.why_not else (arms.baseline, arms.candidate)
-        said = any(said_by_run(run.facts, fact) for run in (*arms.baseline, *arms.candidate))
+        said = any(said_by_run(run.facts, fact) for run in both)
         values = [positive_facts(arm, fact, as_said=said) for arm in compared]
         if any(len(known) < len(arm) for known, arm in zip(values, compared, strict=True)):
             continue

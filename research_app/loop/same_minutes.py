@@ -11,6 +11,7 @@ from datetime import timedelta
 from statistics import median
 
 from research_app.models import Device, Run
+from training.said import on_accelerator
 
 MINUTES = 10
 BENT = ("tokens_per_second", "train_seconds")
@@ -73,7 +74,8 @@ def kinds_of(runs: Sequence[Run]) -> Kinds:
     """What each run trained on: queue, number of devices, and what the device is (one query)."""
     devices = Device.objects.in_bulk({run.device_id for run in runs if run.device_id})
     names = {pk: device.description for pk, device in devices.items()}
-    return {run.pk: (run.queue, run.devices, names.get(run.device_id or 0, "")) for run in runs}
+    shared = {run.pk: ", shared" if run.facts.get("device_shared") else "" for run in runs}
+    return {run.pk: (run.queue, run.devices, names.get(run.device_id or 0, "") + shared[run.pk]) for run in runs}
 
 
 def share_of_processor(runs: Sequence[Run]) -> float | None:
@@ -81,8 +83,6 @@ def share_of_processor(runs: Sequence[Run]) -> float | None:
     shares = [
         float(run.facts["cpu_seconds"]) / run.train_seconds
         for run in runs
-        if run.train_seconds
-        and "device_peak_memory_bytes" not in run.facts
-        and isinstance(run.facts.get("cpu_seconds"), int | float)
+        if run.train_seconds and not on_accelerator(run.facts) and isinstance(run.facts.get("cpu_seconds"), int | float)
     ]
     return median(shares) if shares else None

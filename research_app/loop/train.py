@@ -175,7 +175,7 @@ def execute(run: Run, lease: Lease, lost: Lost) -> RunResult:
 
     with ExitStack() as stack:
         with during("waiting for its devices"):
-            stack.enter_context(locks_of(run, spec, lambda: should_stop() is not None))
+            stack.enter_context(locks_of(spec, lambda: should_stop() is not None))
         with during("starting it"):
             result = run_training(spec, writer, should_stop)
     if result.outcome == Outcome.cancelled and stopping.is_set() and not lost.is_set():
@@ -190,10 +190,9 @@ def execute(run: Run, lease: Lease, lost: Lost) -> RunResult:
     return result
 
 
-def locks_of(run: Run, spec: RunSpec, stop: Callable[[], bool]) -> DeviceLocks:
+def locks_of(spec: RunSpec, stop: Callable[[], bool]) -> DeviceLocks:
     """What keeps other runs of this machine from the devices of this one until nothing of it is left."""
-    together = runs_per_gpu() > 1 and memory_of(run) > 0
-    return DeviceLocks(Path(settings.HOME) / "devices", spec.device, together=together, stop=stop)
+    return DeviceLocks(Path(settings.HOME) / "devices", spec.device, together=spec.shares_device, stop=stop)
 
 
 def give_back_unfinished(run: Run, lease: Lease, result: RunResult) -> None:
@@ -235,6 +234,8 @@ def spec_of(run: Run, devices: Sequence[Device], tree: Path, scratch: Path) -> R
         data=corpus / "visible" if project.corpus else scratch,
         scoring=file.scoring(corpus / "held_out" / "gate.bin", hidden),
         memory_limit=rung.memory_limit_mb * GIB // 1024,
+        device_memory_limit=round((file.limits.device_memory_gb or 0) * GIB),
+        shares_device=runs_per_gpu() > 1 and memory_of(run) > 0,
         log_limit=file.train.log_limit_kb * KIB,
         processes=file.processes(rung),
         served=file.data.served and file.metric.source == "scored",

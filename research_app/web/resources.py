@@ -25,7 +25,9 @@ FACTS = (  # key, words, how it is written
     ("cpu_seconds", "processor time", figures.seconds),
     ("account", "account kept by", figures.quantity),
     ("peak_memory_bytes", "peak memory", figures.size),
+    ("device_memory_bytes", "memory of its devices", figures.size),
     ("device_peak_memory_bytes", "peak device memory", figures.size),
+    ("device_busy_seconds", "devices busy", figures.seconds),
     ("tokens_per_second", "tokens/s", figures.quantity),
     ("train_seconds", "training time", figures.seconds),
 )

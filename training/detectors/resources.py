@@ -26,6 +26,7 @@ from training.detectors.record import (
     RunRecord,
 )
 from training.own_budget import reference
+from training.said import on_accelerator
 from training.spec import GIB, Budget
 
 SIZES = ((GIB, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -121,6 +122,13 @@ def memory_creep(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
         yield Finding("memory creep", "warning", sentence, MEMORY, int(part.steps[0]), int(part.steps[-1]))
 
 
+MEMORIES = (
+    ("peak_memory_bytes", "memory"),
+    ("device_memory_bytes", "memory of its devices"),
+    ("device_peak_memory_bytes", "device memory"),
+)
+
+
 def memory_peak(run: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
     """Peak memory close to the limit is a warning; more than PEAK_MARGIN above the baseline's is information."""
     peak = run.number("peak_memory_bytes")
@@ -131,7 +139,7 @@ def memory_peak(run: RunRecord, circumstances: Circumstances) -> Iterator[Findin
         share = peak / limit
         sentence = f"Memory peaked at {peak / GIB:.2f} GiB, {share:.0%} of its limit: a little more and the run is killed."
         yield Finding("memory peak", "warning", sentence, MEMORY)
-    for fact, where in (("peak_memory_bytes", "memory"), ("device_peak_memory_bytes", "device memory")):
+    for fact, where in MEMORIES:
         own, usual = run.number(fact), _baseline(circumstances, lambda base, fact=fact: base.number(fact))  # type: ignore[misc]
         if own and usual and own > (1 + PEAK_MARGIN) * usual:
             unit, name = next((each for each in SIZES if usual >= each[0] / 10), SIZES[-1])  # so that 10% more reads as more
@@ -259,7 +267,7 @@ def _outside_the_loop(run: RunRecord, circumstances: Circumstances) -> Iterator[
 
 def _seconds(run: RunRecord) -> float | None:
     """Processor seconds of a run on a CPU, which waiting does not lengthen; seconds of the command on a GPU."""
-    return run.train_seconds if "device_peak_memory_bytes" in run.facts else run.number("cpu_seconds")
+    return run.train_seconds if on_accelerator(run.facts) else run.number("cpu_seconds")
 
 
 def _layers(run: RunRecord) -> float:
