@@ -3,14 +3,12 @@
 Every mistake is named with its line: unknown keys, bad values, TOML that does not parse.
 """
 
-import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     Field,
     ValidationError,
     ValidationInfo,
@@ -25,9 +23,10 @@ from research_app.evidence.policy import Policy
 from research_app.knobs_section import KnobsSection
 from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
 from research_app.metric_section import Metric, SeedSection
+from research_app.mistakes import line_of, mistake
 from research_app.plain_text import problem_in, strings_in
 from research_app.repository import Signing, matches
-from research_app.section import Section, keys_of, stored
+from research_app.section import Section, stored
 from research_app.train_section import Limits, Train
 from training.launch import Launch, has_place
 from training.spec import Budget, Scored, SelfReported
@@ -382,54 +381,8 @@ def read_project_file(text: str, name: str = "project file") -> ProjectFile:
         raise ProjectFileError(f"{name}: {error}") from error
     for where, value in strings_in(content):
         if said := problem_in(value):
-            raise ProjectFileError(f"{name}, line {_line_of(where.split('.'), text)}: {where} {said}.")
+            raise ProjectFileError(f"{name}, line {line_of(where.split('.'), text)}: {where} {said}.")
     try:
         return ProjectFile.model_validate(content)
     except ValidationError as error:
-        raise ProjectFileError("\n".join(_mistake(problem, text, name) for problem in error.errors())) from error
-
-
-def _mistake(problem: Any, text: str, name: str) -> str:
-    """One validation problem as a line: where, which key, what is wrong, what is allowed."""
-    keys = [str(key) for key in problem["loc"]]
-    dotted = ".".join(keys) or "file"
-    where = f"{name}, line {_line_of(keys, text)}"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: {dotted} is not a known key; known here: {', '.join(keys_of(_table_at(keys)))}"
-    said = problem["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
-    return f"{where}: {dotted}: {said}{given}"
-
-
-def _table_at(keys: list[str]) -> type[BaseModel]:
-    """The table that the last of these keys stands in, also inside another table or in a list of tables."""
-    table: type[BaseModel] = ProjectFile
-    for key in keys[:-1]:
-        field = table.model_fields.get(key)
-        kinds = [field.annotation, *get_args(field.annotation)] if field else []
-        table = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), table)
-    return table
-
-
-def _line_of(keys: list[str], text: str) -> int:
-    """Line on which a key stands, counting from 1: `[table]` header first, then the key below it."""
-    lines = text.split("\n")
-    start = 0
-    names = [key for key in keys if not key.isdigit()]
-    skipped = int(keys[1]) if keys[1:] and keys[1].isdigit() else 0  # tables of a list before the one that is meant
-    if not names:
-        return 1
-    tables = [r"[ \t]*\.[ \t]*".join(map(re.escape, names[:depth])) for depth in range(len(names), 0, -1)]
-    table = next((table for table in tables if re.search(rf"(?m)^[ \t]*+\[{{1,2}}[ \t]*{table}[ \t]*\]", text)), tables[-1])
-    for number, line in enumerate(lines):
-        if re.match(rf"[ \t]*+\[{{1,2}}[ \t]*{table}[ \t]*\]", line):
-            start = number
-            if skipped == 0:
-                break
-            skipped -= 1
-    first = re.escape(names[0])
-    for last in map(re.escape, reversed(names)):  # what stands within an inline table has no line of its own
-        for number in range(start, len(lines)):
-            if re.match(rf"[ \t]*+(?:{first}[ \t]*\.[ \t]*)?[\"']?{last}[\"']?[ \t]*=", lines[number]):
-                return number + 1
-    return start + 1
+        raise ProjectFileError("\n".join(mistake(problem, text, name, ProjectFile) for problem in error.errors())) from error

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from research_app.loop.votes import unsatisfiable, void_undecided
 from research_app.models import BaselineVersion, Event, Priority, Project
 from research_app.models.project import SLUG
 from research_app.project_file import Gates, ProjectFile
-from research_app.repository import Repository
+from research_app.repository import Repository, left_out
 from training.corpus import build_corpus
 
 DEFAULT_TARGET = CODE / "training" / "targets" / "default"
@@ -47,8 +48,8 @@ def create_project(slug: str, *, source: str = "", file: ProjectFile | None = No
     folder.mkdir(parents=True)
     try:
         repository = _repository(folder / "repository.git", source, file)
-        check_target(repository, file)
-        return _record(slug, source, file, data_hash, repository, actor)
+        missing = check_target(repository, file)
+        return _record(slug, source, file, data_hash, repository, actor, missing)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -180,17 +181,20 @@ def check_target(repository: Repository, file: ProjectFile) -> list[str]:
             f"{', '.join(file.edit.editable)}. Name some under [edit] editable in the project file. "
             f"Files there: {', '.join(names[:20])}"
         )
-    return []
+    return left_out(repository, tip).sentences
 
 
-def _record(slug: str, source: str, file: ProjectFile, data_hash: str, repository: Repository, actor: str) -> Project:
+def _record(
+    slug: str, source: str, file: ProjectFile, data_hash: str, repository: Repository, actor: str, missing: Sequence[str]
+) -> Project:
     tip = repository.tip()
     tree = repository.tree_of(tip)
     try:
         with transaction.atomic():
             project = Project.objects.create(slug=slug, source=source, config=file.model_dump(mode="json"), data_hash=data_hash)
             baseline = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=tree)
-            told = {"commit": tip, "source": source, "data_hash": data_hash}
+            told: dict[str, object] = {"commit": tip, "source": source, "data_hash": data_hash}
+            told |= {"left_out": list(missing)} if missing else {}
             Event.objects.seal([project, baseline], "project created", project, actor, project, **told)
             ensure_bank(baseline, max(file.baseline.runs, file.policy.calibration_runs), Priority.BASELINE)
     except IntegrityError as error:

@@ -11,6 +11,7 @@ from .errors import (
     TroubleError,
 )
 from .git import MINIMUM_VERSION, git_version
+from .left_out import LeftOut, left_out
 from .patch import patch_text
 from .paths import check_paths, matches
 from .store import Repository
@@ -23,6 +24,7 @@ __all__ = [
     "Change",
     "ConflictError",
     "FileChange",
+    "LeftOut",
     "Limits",
     "LogEntry",
     "OvertakenError",
@@ -36,6 +38,7 @@ __all__ = [
     "check_paths",
     "diff_hash",
     "git_version",
+    "left_out",
     "matches",
     "message_with_trailers",
     "normalised_syntax_hash",

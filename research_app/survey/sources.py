@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from agent.parsing import parse
 from research_app.repository import Repository
 
 LARGEST = 2 << 20  # bytes of a file that is looked at
@@ -94,7 +95,7 @@ class Sources:
 def parsed(text: str) -> ast.Module | None:
     """The syntax tree of a file of others; None where it has none."""
     try:
-        return ast.parse(text)
+        return parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -19,7 +19,7 @@ from research_app.management.door_verbs import add_door_verbs, inspect_repositor
 from research_app.management.history_verbs import add_history_verbs, bring_in, export, judge_again
 from research_app.models import ExternalMove, Project, Round
 from research_app.project_file import ProjectFile, ProjectFileError, read_project_file
-from research_app.repository import RepositoryError
+from research_app.repository import RepositoryError, left_out
 from training.corpus import CorpusError
 
 
@@ -89,6 +89,8 @@ class Command(SignoffCommand):
             raise CommandError(" ".join(error.messages)) from error
         if proposers:
             open_round(project, proposers, None, "command line")
+        for line in left_out(project.repository, project.tip().commit).sentences:
+            self.stderr.write(line)
         runs = project.file.baseline.runs
         self.stdout.write(f"Project {project.slug}: {runs} baseline runs are queued, baseline {project.tip().commit[:12]}.")
 
