@@ -43,6 +43,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "pause": ("post", "operator"),
     "resume": ("post", "operator"),
     "progress": ("get", "viewer"),
+    "report": ("get", "viewer"),
+    "report-markdown": ("get", "viewer"),
     "compare": ("get", "viewer"),
     "compare-curves": ("get", "viewer"),
     "compare-constants": ("get", "viewer"),

@@ -1,4 +1,4 @@
-"""The verbs of `manage.py project` for histories: import, rejudge and export (docs/histories.md)."""
+"""The verbs of `manage.py project` for histories: import, rejudge, export and report (docs/histories.md)."""
 
 import getpass
 from pathlib import Path
@@ -15,6 +15,7 @@ from research_app.histories.results_table import TableRefused
 from research_app.loop.check import CheckFailed
 from research_app.models import ImportedResult, Project
 from research_app.repository import RepositoryError
+from research_app.web.report import Report, html_of, markdown_of
 
 
 def add_history_verbs(verbs: Any) -> None:
@@ -36,6 +37,23 @@ def add_history_verbs(verbs: Any) -> None:
     out.add_argument("name")
     out.add_argument("--format", dest="kind", choices=tuple(FORMATS), required=True)
     out.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a folder that is empty, or not there yet")
+    story = verbs.add_parser("report", help="write what was found as one file to send: HTML or Markdown")
+    story.add_argument("name")
+    story.add_argument("--out", type=Path, required=True, metavar="FILE", help="its ending says which: .html or .md")
+
+
+def write_report(project: Project, options: dict[str, Any]) -> str:
+    """Write a project's report; where, in words. Raises CommandError."""
+    writers = {".html": html_of, ".htm": html_of, ".md": markdown_of, ".markdown": markdown_of}
+    out: Path = options["out"]
+    if out.suffix.lower() not in writers:
+        raise CommandError(f"{out} is neither .html nor .md: the ending says what is written.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(writers[out.suffix.lower()](Report.of(project)), encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{out} cannot be written: {error.strerror or error}.") from error
+    return f"{out}: {out.stat().st_size:,} bytes. It loads nothing from elsewhere."
 
 
 def export(project: Project, options: dict[str, Any]) -> str:

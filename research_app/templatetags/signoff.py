@@ -17,7 +17,7 @@ from research_app.version import VERSION
 from research_app.web import figures
 from research_app.web.columns import Column
 from research_app.web.live import fragment
-from research_app.web.text import beginning, spelled, visible
+from research_app.web.text import beginning, markdown, spelled, visible
 from training.spec import Outcome
 
 register = template.Library()
@@ -34,7 +34,7 @@ for formatter in (
     figures.age,
 ):
     register.filter(formatter.__name__, formatter)
-for filtered in (visible, spelled, beginning):
+for filtered in (visible, spelled, beginning, markdown):
     register.filter(filtered.__name__, filtered)
 
 # A sign beside every word: nothing is said by colour alone.

@@ -45,6 +45,14 @@ def beginning(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]} … and {len(text) - most:,} more characters"
 
 
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&!$])")
+
+
+def markdown(text: str) -> str:
+    """A text for a line of Markdown: on one line, what would be markup escaped, suspect characters as their code points."""
+    return _MARKUP.sub(r"\\\1", spelled(" ".join(text.split())))
+
+
 def count_hidden(text: str) -> int:
     """How many characters of a text are spelled out."""
     return len(_SUSPECT.findall(text))

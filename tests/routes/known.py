@@ -89,6 +89,8 @@ KNOWN: Mapping[str, Known] = {
     "pause": Known(P, POST),
     "resume": Known(P, POST),
     "progress": Known(P, also=("measure=saved", "measure=target")),
+    "report": Known(P),
+    "report-markdown": Known(P),
     "compare": Known(P, also=("c={c}&r={r}", "items=C-{c}, run {r}")),
     "compare-curves": Known(P, also=CURVES),
     "compare-constants": Known(P, also=("c={c}&r={r}",)),

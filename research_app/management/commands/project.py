@@ -1,4 +1,4 @@
-"""`manage.py project create|list|pause|resume|retry|moved|adopt|import|rejudge|export`"""
+"""`manage.py project create|list|pause|resume|retry|moved|adopt|import|rejudge|export|report`"""
 
 import getpass
 from argparse import ArgumentParser
@@ -16,7 +16,7 @@ from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, o
 from research_app.loop.reconcile import retry_bank
 from research_app.management.base import SignoffCommand
 from research_app.management.door_verbs import add_door_verbs, inspect_repository, try_repository
-from research_app.management.history_verbs import add_history_verbs, bring_in, export, judge_again
+from research_app.management.history_verbs import add_history_verbs, bring_in, export, judge_again, write_report
 from research_app.models import ExternalMove, Project, Round
 from research_app.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError, left_out
@@ -177,6 +177,9 @@ class Command(SignoffCommand):
 
     def export(self, options: dict[str, Any]) -> None:
         self.stdout.write(export(find_project(options["name"]), options))
+
+    def report(self, options: dict[str, Any]) -> None:
+        self.stdout.write(write_report(find_project(options["name"]), options))
 
     def rejudge(self, options: dict[str, Any]) -> None:
         self.stdout.write(judge_again(find_project(options["name"]), options))
