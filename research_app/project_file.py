@@ -335,7 +335,14 @@ class ProjectFile(Section):
         train = self.train
         own = None if train.python in ("worker", "uv") else Path(train.python).expanduser()
         return Launch(
-            train.directory, environment or own, train.env, train.read, train.writable_tree, self.seed.place, train.launcher
+            train.directory,
+            environment or own,
+            train.env,
+            train.read,
+            train.writable_tree,
+            self.seed.place,
+            train.cache,
+            train.launcher,
         )
 
     def _filled(self, rung: Rung) -> Rung:

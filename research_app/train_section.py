@@ -26,6 +26,7 @@ class Train(Section):
     launcher: Literal["", "torchrun"] = ""
     env: dict[str, str] = {}
     read: tuple[str, ...] = ()
+    cache: tuple[str, ...] = ()
     writable_tree: bool = False
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -71,6 +72,18 @@ class Train(Section):
                 raise ValueError(f"{name!r} is all that there is to hide: name the folders below it that the runs need")
         return read
 
+    @field_validator("cache")
+    @classmethod
+    def _caches(cls, cache: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        read = [name for name in info.data.get("read", ()) if name.startswith("~/")]
+        for name in cache:
+            if not name.startswith("~/") or ".." in Path(name).parts or Path(name) in TOO_WIDE or len(Path(name).parts) > 8:
+                raise ValueError(f'{name!r} is no folder below the home of a run: begin with ~/, for example "~/.triton"')
+            others = [*read, *(other for other in cache if other is not name)]
+            if beside := [other for other in others if _nested(Path(name), Path(other))]:
+                raise ValueError(f"{name} and {beside[0]} lie in each other: name folders that have nothing in common")
+        return cache
+
     @field_validator("command")
     @classmethod
     def _uv_is_ours(cls, command: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -80,6 +93,10 @@ class Train(Section):
                 "uv.lock once, outside"
             )
         return command
+
+
+def _nested(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 class Limits(Section):

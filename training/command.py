@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from training.compile_cache import variables_of as cache_variables
 from training.devices import masks_of, one_of, seen_as, several, visibility
 from training.launch import filled, program, read_folders, variables
 from training.process import clean_environment
@@ -72,6 +73,7 @@ def run_environment(spec: RunSpec) -> dict[str, str]:
         **({"SIGNOFF_CHECKPOINT_SECONDS": f"{spec.checkpoint_seconds:g}"} if spec.checkpoint_seconds else {}),
         CUBLAS_WORKSPACE_CONFIG=":4096:8",
         **visibility(spec.device),
+        **cache_variables(spec.launch.cache, spec.scratch),
         **spec.settings,
         **variables(spec.launch, places(spec)),
     )

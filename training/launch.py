@@ -64,6 +64,7 @@ class Launch:
     read: tuple[str, ...] = ()  # folders that it may read: absolute, or "~/…" seen below its own home
     writable_tree: bool = False  # it works in a copy of the tree that is its own
     seed_place: SeedPlace | None = None  # None: the command or the environment carries the seed
+    cache: tuple[str, ...] = ()  # folders below its own home that compilers keep things in
     launcher: str = ""  # "torchrun" of the same interpreter starts a process for each device
 
 

@@ -13,7 +13,7 @@ MEASURED_HERE = frozenset(
         *("account", "cpu_seconds", "peak_memory_bytes", "tokens_here", "tokens_said", "text", "text_order", "draws"),
         "cpu_seconds_before",
         *("checkpoint_bytes", "parameters_said", "device_busy_seconds", "device_energy_joules", "device_memory_bytes"),
-        *("device_kind", "device_shared"),
+        *("device_kind", "device_shared", "compile_cache_warm", "compile_cache_bytes", "compile_cache_not_kept"),
     )
 )
 """Facts that the runner alone writes: a run that states one of them is not heard."""

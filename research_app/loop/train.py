@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -29,6 +30,7 @@ from research_app.models.lease import DATABASE_AWAY, MAX_ATTEMPTS, Lost, pause_a
 from research_app.models.pool import DevicePool, memory_of
 from research_app.models.run import sandbox_for
 from research_app.repository import TroubleError
+from training.compile_cache import CompileCache, NotKept
 from training.device_lock import DeviceLocks
 from training.failure import Failure, StepFailed, during, may_pass_by_itself
 from training.runner import run_training
@@ -168,6 +170,10 @@ def execute(run: Run, lease: Lease, lost: Lost) -> RunResult:
     with during("taking over what an earlier attempt saved"):
         writer = PointWriter(run, lease, resumed=attempts.resume(lease, scratch, RunSpec.scratch_limit))
 
+    with during("copying what compilers kept"):
+        cache = compile_cache_of(project)
+        warm = cache.lay_out(scratch)
+
     def should_stop() -> str | None:
         if lost.is_set() or writer.lost:
             return lost.why or "The run was cancelled or given to another worker."
@@ -182,12 +188,32 @@ def execute(run: Run, lease: Lease, lost: Lost) -> RunResult:
         give_back_unfinished(run, lease, result)
     if lost.is_set() or writer.lost:
         raise LeaseLost(lost.why or "it was cancelled or given to another worker")
+    if cache.names:
+        result = replace(
+            result, facts={**result.facts, **keep_compiled(cache, run, result, scratch), "compile_cache_warm": warm}
+        )
     try:
         with during("storing its points"):
             patiently(writer.flush, lost)
     except StepFailed as failed:
         return replace(result, failure=result.failure or failure_of(failed))
     return result
+
+
+def compile_cache_of(project: Project) -> CompileCache:
+    """The compile caches of a project on this machine."""
+    return CompileCache(Path(settings.HOME) / "caches" / str(project.pk), project.file.train.cache)
+
+
+def keep_compiled(cache: CompileCache, run: Run, result: RunResult, scratch: Path) -> dict[str, Any]:
+    """Keep what a run of the baseline's own code compiled, where it ended well; of a candidate's nothing is ever kept."""
+    if run.patch_set_id is not None or run.cell_id is not None or result.outcome != Outcome.completed:
+        return {}
+    try:
+        return {"compile_cache_bytes": cache.take_back(scratch)}
+    except (NotKept, OSError) as why:
+        logger.warning("What compilers left of %s is not kept: %s", run, why)
+        return {"compile_cache_not_kept": str(why)[:200]}
 
 
 def locks_of(spec: RunSpec, stop: Callable[[], bool]) -> DeviceLocks:
