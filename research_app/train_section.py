@@ -23,11 +23,11 @@ class Train(Section):
     directory: str = "."
     python: str = "worker"
     command: Command = ("python", "train.py")
-    launcher: Literal["", "torchrun"] = ""
     env: dict[str, str] = {}
     read: tuple[str, ...] = ()
-    cache: tuple[str, ...] = ()
     writable_tree: bool = False
+    cache: tuple[str, ...] = ()
+    launcher: Literal["", "torchrun"] = ""
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
     wall_limit_seconds: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] = 180
