@@ -13,7 +13,8 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from research_app.loop import reconcile, train
+from research_app.loop import idle_gpus, reconcile, train
+from research_app.loop.idle_gpus import GpusAtWork, idle_device
 from research_app.loop.runs import cancel
 from research_app.models import Device, Message, Project, Purpose, Run, State
 from research_app.models.device import leased
@@ -283,14 +284,18 @@ def test_a_launcher_gets_a_network_of_its_own_also_on_one_device(tmp_path: Path)
     assert command_line(spec)[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"]
 
 
-def test_a_trial_of_an_agent_takes_a_gpu_that_no_run_has(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from agent.tools import Refused
-    from research_app.loop import bench
-
-    monkeypatch.setattr(bench, "gpus", lambda: some_gpus(2))
+def test_what_is_tried_takes_gpus_that_no_run_has(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle_gpus, "gpus", lambda: some_gpus(3))
     ask(project, count=2)
-    pool = pool_of(2)
-    assert (begun(pool).device, bench.idle_gpu()) == (pool.devices[0], "cuda:1")
+    pool = pool_of(3)
+    assert begun(pool).device == pool.devices[0]
+    with idle_device("cuda") as one, pytest.raises(StillHeld), idle_device("cuda"):
+        assert one == "cuda:2"
+    with idle_device("cuda", 2) as two:
+        assert two == "cuda:1,2"
     begun(pool)
-    with pytest.raises(Refused, match="Every GPU of this machine trains a run now"):
-        bench.idle_gpu()
+    with pytest.raises(GpusAtWork, match=r"1 of 3 GPUs of this machine are idle, and it takes 2"), idle_device("cuda", 2):
+        pass
+    monkeypatch.setattr(idle_gpus, "gpus", lambda: some_gpus(0))
+    with idle_device("cuda", 2) as none, idle_device("cpu") as core, idle_device("mps") as apple:
+        assert (none, core, apple) == ("cuda:0,1", "cpu", "mps"), "the run itself says that there is no such device"

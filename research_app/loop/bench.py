@@ -4,7 +4,6 @@ Everything here is bounded by the proposal: it reads this project's tree and thi
 git objects of drafts, and it trains in the same sandbox as every run. Effects are rounded as for all agents.
 """
 
-import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -23,13 +22,13 @@ from research_app.ladder import SMALLEST
 from research_app.loop.check import CheckFailed, build, examine
 from research_app.loop.disclosure import reasons_for, speaker
 from research_app.loop.examine import flags_of
+from research_app.loop.idle_gpus import idle_device
 from research_app.loop.launched import command_in
 from research_app.loop.propose import tried
 from research_app.loop.train import environment_for
-from research_app.models import BaselineVersion, Candidate, Device, Project
+from research_app.models import BaselineVersion, Candidate, Project
 from research_app.repository import PatchError, RepositoryError, matches
 from research_app.repository.edits import apply_edits
-from training.device_lock import DeviceLocks
 from training.runner import run_training
 from training.said import SAID, said_by_run
 from training.sandbox import Level, NoSandbox
@@ -127,16 +126,15 @@ class ProjectBench:
             self.project.repository.export(self.base.commit, place / "tree")
             write_over(place / "tree", texts)
             (place / "scratch").mkdir()
-            spec = self._spec(place)
-            with DeviceLocks(Path(settings.HOME) / "devices", spec.device, wait=0.0):
-                result = run_training(spec, lambda points: None, lambda: None)
+            with idle_device(file.train.device) as device:
+                result = run_training(self._spec(place, device), lambda points: None, lambda: None)
         except (NoSandbox, OSError, RepositoryError, ValueError) as problem:
             raise Refused(f"This machine cannot train it now: {problem}") from None
         finally:
             remove(place)
         return self._told(result)
 
-    def _spec(self, place: Path) -> RunSpec:
+    def _spec(self, place: Path, device: str) -> RunSpec:
         project, file = self.project, self.project.file
         visible = project.corpus / "visible" if project.corpus else place / "scratch"
         return RunSpec(
@@ -145,7 +143,7 @@ class ProjectBench:
             scratch=place / "scratch",
             command=command_in(place / "tree", file.train.command, file),
             seed=SMOKE_SEED,
-            device=idle_gpu() if file.train.device == "cuda" else file.train.device,
+            device=device,
             budget=file.run_budget(SMOKE_SHARE),
             wall_limit=min(file.agents.smoke_seconds, file.wall_seconds),
             data=visible,
@@ -174,15 +172,6 @@ class ProjectBench:
         elif result.outcome == Outcome.completed and isinstance(self.project.file.scoring(Path()), Scored):
             reason = "It trained, and its model could be loaded and asked."
         return Smoked(outcome, reason, facts, result.log[-LOG_SHOWN:])
-
-
-def idle_gpu() -> str:
-    """A GPU of this machine that no run has. Raises Refused."""
-    names = {f"{socket.gethostname()}/cuda.{gpu.label}": gpu.mask for gpu in gpus()}
-    busy = set(Device.objects.busy().filter(name__in=names).values_list("name", flat=True))
-    if free := [mask for name, mask in names.items() if name not in busy]:
-        return f"cuda:{free[-1]}"
-    raise Refused("Every GPU of this machine trains a run now. Check your change by reading, or try again later.")
 
 
 def record_of(candidate: Candidate) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from research_app.ladder import SMALLEST
+from research_app.loop.idle_gpus import idle_device
 from research_app.loop.projects import ProjectRefused, check_target, corpus_of, require_reach
 from research_app.loop.try_report import TryReport, report_on, series_of, tried_run
 from research_app.project_file import ProjectFile
@@ -54,8 +55,9 @@ def try_out(
     """
     with tempfile.TemporaryDirectory(prefix="try-", dir=_folder()) as name:
         try:
-            place = prepared(Path(name), source, file, device, say)
-            return _runs(place, file, say, so_far, should_stop)
+            with idle_device(file.train.device, file.rung(SMALLEST).devices) as idle:
+                place = prepared(Path(name), source, file, device or idle, say)
+                return _runs(place, file, say, so_far, should_stop)
         except (ProjectRefused, RepositoryError, CorpusError, NoSandbox, CannotLaunch, StepFailed) as error:
             return TryReport(failed=str(error))
         except OSError as error:
@@ -82,8 +84,7 @@ def prepared(folder: Path, source: str, file: ProjectFile, device: str, say: Say
         say(line)
     data_hash = corpus_of(file)
     data = Path(settings.HOME) / "corpus" / data_hash if data_hash else None
-    named = device or ("cpu" if file.train.device == "cpu" else f"{file.train.device}:0")
-    return Place(folder, repository, repository.tip(), data, named)
+    return Place(folder, repository, repository.tip(), data, device)
 
 
 def _runs(
