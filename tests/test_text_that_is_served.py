@@ -61,6 +61,40 @@ def test_a_mixture_that_changes_at_every_draw_owes_nobody_a_window(bench: Bench,
             assert (served.draw(size, mixture, 65) == by_hand.draw(size, mixture, 65)).all()
 
 
+def test_batches_that_come_together_are_the_same_ones_and_are_drawn_one_by_one(bench: Bench, prepare: Any) -> None:
+    by_hand = prepare.TrainText(bench.corpus.visible, 7)
+    with TextServer(bench.corpus.visible, 7, None) as server:
+        served = client(prepare, server, bench)
+        served.at_once = lambda: 5
+        for number in range(12):
+            assert (served.draw(4, MIXTURE, 129) == by_hand.draw(4, MIXTURE, 129)).all()
+            assert served.tokens == by_hand.tokens
+            assert server.tokens == (1 + -(-number // 5) * 5) * 4 * 128, "all that was handed out counts"
+        assert (server.draws, len(served.waiting)) == (16, 4)
+        served.draw(4, MIXTURE, 65)
+        assert served.tokens == server.tokens == 16 * 4 * 128 + 4 * 64, "what waited is spent"
+
+
+def test_batches_that_wait_are_there_for_the_next_attempt(bench: Bench, prepare: Any, tmp_path: Path) -> None:
+    kept, by_hand = tmp_path / "kept", prepare.TrainText(bench.corpus.visible, 7)
+    with TextServer(bench.corpus.visible, 7, kept) as server:
+        served = client(prepare, server, bench)
+        served.at_once = lambda: 3
+        for _ in range(3):
+            assert (served.draw(2, MIXTURE, 129) == by_hand.draw(2, MIXTURE, 129)).all()
+        state = json.loads(json.dumps(served.state(3)))
+        assert len(state["waiting"]) == 1
+    with TextServer(bench.corpus.visible, 7, kept) as server:
+        served = client(prepare, server, bench)
+        served.go_back(state)
+        served.at_once = lambda: 3
+        for _ in range(5):
+            assert (served.draw(2, MIXTURE, 129) == by_hand.draw(2, MIXTURE, 129)).all()
+        assert served.tokens == by_hand.tokens == 8 * 2 * 128
+        drawn = server.end()
+    assert drawn.tokens_here == drawn.tokens - 4 * 2 * 128
+
+
 def test_what_another_process_draws_is_counted_and_told_to_all(bench: Bench, prepare: Any) -> None:
     with TextServer(bench.corpus.visible, 7, None) as server:
         served = client(prepare, server, bench)

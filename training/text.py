@@ -2,7 +2,8 @@
 
 The run gets one end of a socket. It asks for windows and is given bytes; the thread at the other end belongs to the worker. How
 many tokens were drawn, before, between and after the steps and by whatever process inherited the socket, is counted with each
-answer and told with it. `prepare.py` of the default target is the other side; docs/default-target.md describes both.
+answer and told with it. One answer may bring several draws, because it wakes a thread, which costs more than the answer itself:
+all of them count at once. `prepare.py` of the default target is the other side; docs/default-target.md describes both.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ TRAIN = "train.bin"
 REQUEST = struct.Struct("<4sII")  # what is asked for, and two numbers
 ANSWER = struct.Struct("<QQ")  # tokens drawn so far, and the bytes that follow; REFUSED tokens: the bytes say why
 REFUSED = (1 << 64) - 1
-DRAW, MIXTURE, KEEP, BACK = b"draw", b"mix ", b"keep", b"back"
+DRAW, AGAIN, MIXTURE, KEEP, BACK = b"draw", b"more", b"mix ", b"keep", b"back"
 MIXTURE_LIMIT = 1 << 16  # bytes
 WINDOWS_LIMIT = 1 << 26  # bytes of one answer
 AHEAD = 256  # windows whose sources are planned at once, at most: planned one by one, each would find the caches cold
@@ -135,6 +136,7 @@ class TextServer:
         self.text, self.kept = Text(data, seed), kept
         self.tokens = self.before = 0
         self.draws, self.first, self.last = 0, 0.0, 0.0
+        self.shape = (0, 0)  # of the last draw: windows, and bytes of each
         self.cpu: Callable[[], float] | None = None
         self.cpu_before: float | None = None
         self.order = hashlib.sha256()
@@ -185,15 +187,10 @@ class TextServer:
 
     def _answer(self, what: bytes, first: int, second: int) -> bytes:
         if what == DRAW:
-            self.may_go_back = False
-            if self.cpu is not None and self.cpu_before is None:
-                self.cpu_before = round(self.cpu(), 3)
-            windows = self.text.draw(first, second)
-            self.tokens += first * max(second - 1, 1)
-            self.order.update(windows)
-            self.draws, self.last = self.draws + 1, time.monotonic()
-            self.first = self.first or self.last
-            return windows
+            self.shape = first, second
+            return self._draw(1)
+        if what == AGAIN:
+            return self._draw(first)
         if what == MIXTURE:
             if first > MIXTURE_LIMIT:
                 raise Refused(f"a mixture of {first} bytes is too long")
@@ -206,10 +203,24 @@ class TextServer:
             raise Refused("nobody knows that request")
         return b""
 
+    def _draw(self, times: int) -> bytes:
+        """So many draws of the last shape. All of them count from now on. Raises Refused."""
+        self.may_go_back = False
+        if self.cpu is not None and self.cpu_before is None:
+            self.cpu_before = round(self.cpu(), 3)
+        size, length = self.shape
+        windows = self.text.draw(times * size, length)
+        self.tokens += times * size * max(length - 1, 1)
+        self.order.update(windows)
+        self.draws, self.last = self.draws + times, time.monotonic()
+        self.first = self.first or self.last
+        return windows
+
     def _keep(self, step: int) -> None:
         if self.kept is None:
             return
         state = {"tokens": self.tokens, "owed": self.text.turns.owed(), "random": self.text.random.bit_generator.state}
+        state["shape"] = self.shape
         self.states.pop(str(step), None)
         self.states = {**dict(list(self.states.items())[1 - KEPT :]), str(step): json.loads(json.dumps(state))}
         partial = self.kept.with_suffix(".partial")
@@ -224,6 +235,7 @@ class TextServer:
         self.tokens = self.before = state["tokens"]
         self.text.turns = Turns(dict(state["owed"]), self.text.turns.shares)
         self.text.random.bit_generator.state = state["random"]
+        self.shape = tuple(state["shape"])
 
     def _receive(self, size: int) -> bytes:
         """Just so many bytes; fewer, and thus none, when the run is gone."""

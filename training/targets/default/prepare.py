@@ -25,7 +25,7 @@ import struct
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ VOCAB = 256  # tokens are bytes
 CONTEXT = 128  # bytes that a scored sequence shows the model; training may use shorter sequences
 BUDGET_FLOPS = 3.2e11  # one default run
 WATCH_POINTS = 24  # validation losses along a run, one more at its end
+AT_ONCE = 8  # batches that one answer of whoever hands out the text may bring
 COUNT_EVERY = 128  # steps, on average, between two measurements of the cost of a kind of step that is known
 SERIES_POINTS = 500  # points of a run's curves, at most
 FLUSH_SECONDS = 0.5
@@ -104,6 +105,7 @@ class Run:
         self.watch_text = torch.from_numpy(read_windows(data / "watch")).to(self.device)  # (N, CONTEXT + 1)
         self.cost = StepCost(self.seed)
         self.text.on_draw = self.cost.drawn
+        self.text.at_once = self._at_once
         self.step, self.tokens, self.flops = 0, 0, 0
         self.next_watch = 0.0
         self.resume = Resume(self, float(environment.get("SIGNOFF_CHECKPOINT_SECONDS", "0")))
@@ -156,6 +158,11 @@ class Run:
         elsewhere = self.text.tokens - self.tokens
         self.flops += max(self.cost.flops_outside, int(elsewhere * self.cost.dearest))
         self.tokens, self.cost.flops_outside = self.tokens + elsewhere, 0
+
+    def _at_once(self) -> int:
+        """Batches to have handed out together: as many as the rest of the budget surely takes, because all are counted."""
+        used = self._used()
+        return max(1, min(AT_ONCE, int((1 - used) / used * self.step / 4))) if used > 0 else 1
 
     def keep(self, *objects: Any) -> None:
         """Name what else changes while it trains (`state_dict`, `load_state_dict`): weight averages, schedulers and the like.
@@ -342,6 +349,7 @@ class TrainText:
         self.owed = dict.fromkeys(self.sources, 0.0)
         self.tokens = 0  # drawn so far
         self.on_draw: Callable[[tuple[int, int]], None] = lambda shape: None
+        self.at_once: Callable[[], int] = lambda: 1  # nobody else's work: one at a time
 
     def draw(self, size: int, mixture: Mapping[str, float], length: int) -> np.ndarray:
         """(size, length) int64 windows. The sources take turns by weight, so that the share of each is exact, not drawn."""
@@ -380,8 +388,11 @@ class ServedText:
         self.sources = {s["name"]: range(s["bytes"]) for s in read_index(data / "train")["sources"]}  # for their lengths
         self.data_hash = (data / "data_hash").read_text().strip()
         self.mixture: dict[str, float] = {}
-        self.tokens = 0  # drawn so far by everybody, as it is told with each answer
+        self.told = 0  # tokens drawn so far by everybody, with what waits below
+        self.waiting: list[np.ndarray] = []  # batches that came with an earlier one and were not drawn yet; the last first
+        self.shape = (0, 0)
         self.on_draw: Callable[[tuple[int, int]], None] = lambda shape: None
+        self.at_once: Callable[[], int] = lambda: 1  # batches that one answer may bring: each answer wakes whoever gives it
 
     @classmethod
     def of(cls, environment: Mapping[str, str], data: Path) -> ServedText | None:
@@ -389,21 +400,43 @@ class ServedText:
 
     def draw(self, size: int, mixture: Mapping[str, float], length: int) -> np.ndarray:
         """(size, length) int64 windows. The sources take turns by weight, so that the share of each is exact, not drawn."""
+        self.on_draw((size, max(length - 1, 1)))
+        if mixture != self.mixture or (size, length) != self.shape or not self.waiting:
+            self._ask_for(size, mixture, length)
+        return self.waiting.pop()
+
+    def _ask_for(self, size: int, mixture: Mapping[str, float], length: int) -> None:
+        """Have batches handed out. What still waits, drawn in another way, was handed out and is spent: nobody gives it back."""
+        same, times = (size, length) == self.shape, 1
         if mixture != self.mixture:
-            self.mixture = dict(mixture)
+            same, self.mixture = False, dict(mixture)
             told = json.dumps(self.mixture).encode()
             self._ask(b"mix ", len(told), 0, told)
-        self.on_draw((size, max(length - 1, 1)))
-        return np.frombuffer(self._ask(b"draw", size, length), dtype=np.uint8).reshape(size, length).astype(np.int64)
+        if same and (times := self.at_once()) > 1:
+            answer = self._ask(b"more", times, 0)
+        else:
+            times, self.shape = 1, (size, length)
+            answer = self._ask(b"draw", size, length)
+        self.waiting = [*np.frombuffer(answer, dtype=np.uint8).reshape(times, size, length).astype(np.int64)[::-1]]
+
+    @property
+    def tokens(self) -> int:
+        """Drawn so far by everybody."""
+        size, length = self.shape
+        return self.told - len(self.waiting) * size * max(length - 1, 1)
 
     def state(self, step: int) -> dict[str, Any]:
         """Have the state of now kept, under the number of this step."""
         self._ask(b"keep", step, 0)
-        return {"step": step}
+        waiting = [batch.tolist() for batch in self.waiting]
+        return {"step": step, "shape": self.shape, "mixture": self.mixture, "waiting": waiting}
 
     def go_back(self, state: dict[str, Any]) -> None:
         """Go on where a lost attempt was."""
+        self._ask(b"mix ", len(told := json.dumps(state["mixture"]).encode()), 0, told)
         self._ask(b"back", state["step"], 0)
+        self.shape, self.mixture = tuple(state["shape"]), state["mixture"]
+        self.waiting = [np.array(batch, dtype=np.int64) for batch in state["waiting"]]
 
     def _ask(self, what: bytes, first: int, second: int, more: bytes = b"") -> bytes:
         os.write(self.fd, struct.pack("<4sII", what, first, second) + more)
@@ -411,7 +444,7 @@ class ServedText:
         answer = self._read(size)
         if tokens == 2**64 - 1:
             sys.exit(answer.decode())
-        self.tokens = tokens
+        self.told = tokens
         return answer
 
     def _read(self, size: int) -> bytes:
@@ -534,8 +567,10 @@ def _outer_flops(one: Any, other: Any = None, *_: object, out_shape: Any = None,
     return 6 * size if size > max(map(math.prod, shapes)) > 1 and min(map(math.prod, shapes)) > 1 else 0
 
 
-def _transform_flops(x: Shape, *_: object, **__: object) -> int:
-    return int(5 * math.prod(x) * math.log2(max(x[-1], 2)))
+def _transform_flops(x: Shape, dim: Sequence[int], *_: object, out_shape: Any = None, **__: object) -> int:
+    """5 N log2 N of a fast Fourier transform of N numbers, for every one of them; of half a spectrum the whole counts."""
+    whole = max(x, out_shape, key=math.prod) if isinstance(out_shape, list | tuple | torch.Size) else x
+    return int(5 * math.prod(whole) * math.log2(max(math.prod(whole[axis] for axis in dim), 2)))
 
 
 Shape = list[int]
