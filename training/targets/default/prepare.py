@@ -406,7 +406,7 @@ class ServedText:
         return self.waiting.pop()
 
     def _ask_for(self, size: int, mixture: Mapping[str, float], length: int) -> None:
-        """Have batches handed out. What still waits, drawn in another way, was handed out and is spent: nobody gives it back."""
+        """Have batches handed out. What waits and was drawn in another way is spent: it was handed out."""
         same, times = (size, length) == self.shape, 1
         if mixture != self.mixture:
             same, self.mixture = False, dict(mixture)
