@@ -32,6 +32,9 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     "tsv": Format("tables with tabs: candidates.tsv as a results table, runs.tsv, curves.tsv"),
     "jsonl": Format("one JSON object a line: candidates.jsonl, and runs.jsonl with their curves"),
+    "tensorboard": Format("event files, a folder a run"),
+    "mlflow": Format("MLflow's file store"),
+    "wandb": Format("offline runs of Weights & Biases, for `wandb sync`"),
     "parquet": Format("candidates.parquet, runs.parquet, curves.parquet", "pyarrow"),
 }
 
