@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -105,3 +106,25 @@ DEFAULT_LADDER = (
     ),
 )  # fmt: skip
 """Of the default target: depth and width grow together, so that parameters and text grow alike (docs/ladder.md)."""
+
+
+@dataclass(frozen=True)
+class CudaSize:
+    """How large the default target is on a GPU, and what one run of it may spend: some minutes of a GPU of that kind."""
+
+    memory: int  # bytes that the GPU has at least
+    growth: float
+    flops: float
+
+    @property
+    def ladder(self) -> tuple[Rung, ...]:
+        """Its rungs, with batches that fill the device."""
+        rungs = ((SMALLEST, 1.0, 1.0, 4), ("M", 8.0, 1.25, 4), ("L", 64.0, 1.5, 3))
+        return tuple(
+            Rung(name=name, budget=budget, seeds=seeds, settings={"growth": self.growth * times, "batch": 64}, price=3.0)
+            for name, budget, times, seeds in rungs
+        )
+
+
+CUDA_SIZES = (CudaSize(70 << 30, 16.0, 1e17), CudaSize(30 << 30, 12.0, 5e16), CudaSize(0, 8.0, 2e16))
+"""Largest first: 32 layers of 512 (101 million parameters), 24 of 384 (43 million), 16 of 256 (13 million)."""

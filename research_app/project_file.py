@@ -21,7 +21,7 @@ from agent.prices import price_of as list_price
 from research_app.budget_section import BudgetSection
 from research_app.evidence.policy import Policy
 from research_app.knobs_section import KnobsSection
-from research_app.ladder import DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
+from research_app.ladder import CUDA_SIZES, DEFAULT_LADDER, SMALLEST, Rung, ScaleUpSection, check_ladder
 from research_app.metric_section import Metric, SeedSection
 from research_app.mistakes import line_of, mistake
 from research_app.plain_text import problem_in, strings_in
@@ -294,9 +294,20 @@ class ProjectFile(Section):
         return self
 
     @classmethod
-    def default_target(cls) -> "ProjectFile":
-        """The file of a project that trains the default target: with the ladder of that."""
-        return cls(data=Data(served=True), ladder=DEFAULT_LADDER, scale_up=ScaleUpSection(budget_hours=24))
+    def default_target(cls, device: str = "cpu", memory: int = 0) -> "ProjectFile":
+        """The file of a project that trains the default target, with its ladder: on cores, or on a GPU with so many bytes."""
+        data, scale_up = Data(served=True), ScaleUpSection(budget_hours=24)
+        if device != "cuda":
+            return cls(data=data, ladder=DEFAULT_LADDER, scale_up=scale_up)
+        size = next(size for size in CUDA_SIZES if memory >= size.memory)
+        return cls(
+            train=Train(device="cuda", wall_limit_seconds=1800, cache=("~/.triton", "~/.cache/torchinductor")),
+            limits=Limits(first_step_seconds=600, host_memory_gb=32),
+            budget=BudgetSection(amount=size.flops),
+            data=data,
+            ladder=size.ladder,
+            scale_up=scale_up,
+        )
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -315,9 +326,12 @@ class ProjectFile(Section):
     def processes(self, rung: Rung) -> int:
         """How many processes a run of a rung may have at once: what the file says, else one where Python is the command.
 
-        A command of another kind (`torchrun`, `uv`, a shell) and several devices start processes as a matter of course.
+        A command of another kind (`torchrun`, `uv`, a shell), several devices, and compilers of kernels for a GPU start
+        processes as a matter of course.
         """
-        plain = rung.devices == 1 and rung.command[0] in ("python", "python3") and not self.train.launcher
+        plain = (
+            rung.devices == 1 and rung.device != "cuda" and rung.command[0] in ("python", "python3") and not self.train.launcher
+        )
         return self.train.processes or (1 if plain else MANY)
 
     @property

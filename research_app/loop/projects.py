@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from research_app.fleet import UnknownDevice, gpus, local_devices
 from research_app.home import CODE
 from research_app.ladder import SMALLEST
 from research_app.loop.runs import cancel, ensure_bank, request_anew
@@ -36,7 +37,7 @@ def create_project(slug: str, *, source: str = "", file: ProjectFile | None = No
     (unreachable source, missing branch), CorpusError, or ValidationError for the name. Nothing is left behind on failure.
     """
     SLUG(slug)
-    file = file or (ProjectFile() if source else ProjectFile.default_target())
+    file = file or (ProjectFile() if source else default_target_here())
     if file.gate != Gates() and (problems := unsatisfiable(file.gate)):
         raise ProjectRefused("\n".join(problems))
     require_reach(file)
@@ -53,6 +54,17 @@ def create_project(slug: str, *, source: str = "", file: ProjectFile | None = No
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def default_target_here() -> ProjectFile:
+    """The default target's file for what this machine trains on: where no core trains, for its smallest GPU."""
+    try:
+        kinds = {worker.kind for worker in local_devices()}
+    except UnknownDevice:
+        kinds = {"cpu"}
+    if "cpu" in kinds or "cuda" not in kinds:
+        return ProjectFile.default_target()
+    return ProjectFile.default_target("cuda", min(gpu.memory for gpu in gpus()))
 
 
 def configure(project: Project, file: ProjectFile, actor: str) -> None:

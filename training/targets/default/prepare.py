@@ -6,10 +6,11 @@ The runner sets the environment; by hand, `SIGNOFF_DATA=<corpus>/visible python 
     SIGNOFF_TEXT         descriptor of a socket that serves the training text, where train.bin cannot be read (default: none)
     SIGNOFF_OUT          folder for the series and the checkpoint (default: ./out)
     SIGNOFF_SEED         seed of weights and data order (default: 1)
-    SIGNOFF_DEVICE       "cpu" or "cuda:0" (default: cpu)
+    SIGNOFF_DEVICE       "cpu", "cuda:0" or "mps" (default: cpu)
     SIGNOFF_BUDGET_KIND  "train_flops", "tokens" or "wall_seconds" (default: train_flops)
     SIGNOFF_BUDGET       the amount (default: BUDGET_FLOPS)
     SIGNOFF_GROWTH       how much larger than at the smallest scale the model is to be built (default: 1)
+    SIGNOFF_BATCH        how many times as many sequences a batch has, for GPUs that a few would not fill (default: 1)
     SIGNOFF_CHECKPOINT_SECONDS  how often the run saves what it needs to be resumed (default: 0, never)
 """
 
@@ -48,6 +49,7 @@ COUNT_EVERY = 128  # steps, on average, between two measurements of the cost of 
 SERIES_POINTS = 500  # points of a run's curves, at most
 FLUSH_SECONDS = 0.5
 GROWTH = float(os.environ.get("SIGNOFF_GROWTH", "1"))  # 1 at the smallest rung of the scale ladder
+BATCH = int(os.environ.get("SIGNOFF_BATCH", "1"))  # on every rung that is trained on a core
 
 
 class NoCompilerYet(types.ModuleType):
@@ -72,7 +74,7 @@ class NoCompilerYet(types.ModuleType):
 
 def start() -> Run:
     """Seed everything, open the data, and begin a run with the settings of the environment."""
-    if "torch._dynamo" not in sys.modules:
+    if "torch._dynamo" not in sys.modules and not os.environ.get("SIGNOFF_DEVICE", "cpu").startswith("cuda"):
         torch._dynamo = sys.modules["torch._dynamo"] = NoCompilerYet("torch._dynamo")
     return Run(os.environ)
 
@@ -108,6 +110,7 @@ class Run:
         self.text.at_once = self._at_once
         self.step, self.tokens, self.flops = 0, 0, 0
         self.next_watch = 0.0
+        self.compiled: Compiled | None = None
         self.resume = Resume(self, float(environment.get("SIGNOFF_CHECKPOINT_SECONDS", "0")))
         self.series = SeriesLog(self.out / "series.jsonl", self)
         self.started = time.monotonic()
@@ -119,11 +122,15 @@ class Run:
         torch.set_num_threads(1)  # sums over several threads are not reproducible
 
     def batch(self, size: int, mixture: Mapping[str, float], length: int = CONTEXT) -> tuple[torch.Tensor, torch.Tensor]:
-        """`size` random windows of training text, shared between the sources as `mixture` weighs them.
+        """`size` × BATCH random windows of training text, shared between the sources as `mixture` weighs them.
 
-        Returns inputs and targets, both (size, length), where targets are the bytes that follow.
+        Returns inputs and targets, both (size × BATCH, length), where targets are the bytes that follow.
         """
-        windows = torch.from_numpy(self.text.draw(size, mixture, length + 1)).to(self.device)
+        windows = torch.from_numpy(self.text.draw(size * BATCH, mixture, length + 1))
+        if self.device.type == "cuda":  # from pinned memory the copy waits for nothing, and the next step is prepared meanwhile
+            windows = windows.pin_memory().to(self.device, non_blocking=True)
+        else:
+            windows = windows.to(self.device)
         return windows[:, :-1], windows[:, 1:]
 
     def training_steps(self, model: torch.nn.Module) -> Iterator[tuple[int, float]]:
@@ -135,7 +142,10 @@ class Run:
         by another process, is charged at the dearest price per token so far. The model's loss on the watch text is logged
         WATCH_POINTS times, free of charge.
         A run that lost its machine goes on where it last saved; steps, budget, text and random numbers go on with it.
+        On a CUDA GPU the model's forward pass is compiled and in bfloat16, see `Compiled`; on other devices it is as it is.
         """
+        if self.device.type == "cuda":
+            self.compiled = Compiled(model, self.cost)
         self.cost.leave_outside()  # what was done before the first step, charged with it
         self.started = time.monotonic()
         self.resume.load(model)
@@ -226,7 +236,47 @@ class Run:
                 facts[name] = value
         if self.device.type == "cuda":
             facts["device_peak_memory_bytes"] = torch.cuda.max_memory_allocated()
+        if self.compiled is not None:
+            facts["forward"] = f"bfloat16, {'compiled' if self.compiled.trouble == '' else 'not compiled'}"
         return facts
+
+
+class Compiled:
+    """A model's forward pass as training steps on a GPU call it: in bfloat16, and compiled where this machine can do that.
+
+    Weights, gradients and the optimiser's state stay in float32, and so do the logits. A step whose FLOPs are measured, and
+    the validation loss, go through the model operation by operation: the counter sees what a compiled pass would hide, and
+    both are the same products of matrices. Attention is PyTorch's own, which has a fused kernel for bfloat16.
+    """
+
+    def __init__(self, model: torch.nn.Module, cost: StepCost, device: str = "cuda") -> None:
+        self.forward, self.cost, self.device = model.forward, cost, device
+        self.fast = torch.compile(model.forward)
+        self.trouble = ""  # why nothing is compiled here
+        self.seen: set[torch.Size] = set()
+        model.forward = self  # type: ignore[method-assign,assignment]
+
+    def __call__(self, tokens: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        with torch.autocast(self.device, dtype=torch.bfloat16):
+            if self.cost.counter is not None or not torch.is_grad_enabled() or self.trouble:
+                logits = self.forward(tokens, *args, **kwargs)
+            else:
+                logits = self._compiled(tokens, *args, **kwargs)
+        return logits.float()
+
+    def _compiled(self, tokens: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if tokens.shape in self.seen:
+            return self.fast(tokens, *args, **kwargs)
+        passes = self.cost.backwards
+        try:
+            return self.fast(tokens, *args, **kwargs)
+        except Exception as error:  # no compiler for kernels, no room for its processes: then it trains slower
+            self.trouble = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            print(f"not compiled: {self.trouble}", flush=True)
+            return self.forward(tokens, *args, **kwargs)
+        finally:
+            self.cost.backwards = passes  # tracing it takes one of its own, which trains nothing
+            self.seen.add(tokens.shape)
 
 
 class Resume:
@@ -308,12 +358,16 @@ class Resume:
         state: dict[str, Any] = {"torch": torch.get_rng_state()}
         if self.run.device.type == "cuda":
             state["cuda"] = torch.cuda.get_rng_state(self.run.device)
+        if self.run.device.type == "mps":
+            state["mps"] = torch.mps.get_rng_state()
         return state
 
     def _set_random(self, state: dict[str, Any]) -> None:
         torch.set_rng_state(state["torch"])
         if "cuda" in state:
             torch.cuda.set_rng_state(state["cuda"], self.run.device)
+        if "mps" in state:
+            torch.mps.set_rng_state(state["mps"])
 
 
 def pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
@@ -661,6 +715,8 @@ class SeriesLog:
         now, tokens = time.monotonic(), self.run.tokens
         if self.run.device.type == "cuda":
             memory = torch.cuda.memory_allocated()
+        elif self.run.device.type == "mps":
+            memory = torch.mps.current_allocated_memory()
         else:
             memory = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
         speed = (tokens - self.tokens_flushed) / (now - self.flushed)
