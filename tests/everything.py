@@ -26,6 +26,8 @@ from research_app.models import (
     Stage,
     State,
     Thread,
+    Trial,
+    TrialState,
     Verdict,
 )
 from tests.factories import make_candidate, make_device, make_landing, make_project, make_run, make_user, record
@@ -74,6 +76,7 @@ def make_everything(slug: str = "demo") -> Project:
         make_candidate(project, edits=warm, stage=stage, effect=effect, verdict=verdict, archived_at=away, **words)
     make_trouble(project)
     make_work(project)
+    make_trials()
     check = StackCheck.objects.create(project=project, version=project.tip(), asked_by="grace")
     check.candidates.set([landed, shown])
     program = {"project": project, "base": project.tip(), "model": "claude-sonnet-4-5", "category": "schedule"}
@@ -125,6 +128,33 @@ def make_work(project: Project) -> None:
     make_run(project.tip(), patch_set=candidate.patch_set, state=State.QUEUED, seed=2)
     Round.objects.create(project=project, proposers=["knobs"], wanted=12, opened_by="ada")
     record("round opened", project, project, "ada", wanted=12, opened=str(timezone.now() - timedelta(minutes=3)))
+
+
+def make_trials() -> None:
+    """Repositories on their way to being projects: one that is looked at, one that is tried, one that was."""
+    grace = User.objects.get(username="grace")
+    Trial.objects.create(source="https://example.org/nanogpt.git", slug="nanogpt", asked_by=grace)
+    file = '[train]\ncommand = ["python", "train.py"]  # train.py line 3\n[metric]\nsource = "nanogpt"\nkey = "val_loss"\n'
+    said = {"source": "/srv/research/nanoGPT", "slug": "shakespeare", "asked_by": grace, "file": file, "tried_file": file}
+    log = "Copying /srv/research/nanoGPT\nTraining seed 1\n  3 points, step 2: train_loss 2, val_loss 2.1\n"
+    Trial.objects.create(**said, state=TrialState.TRYING, log=log)
+    lines = [
+        {"text": "tokens per iteration will be: 16,384"},
+        {"text": "step 0: train loss 4.2874, val loss 4.2823", "values": {"step": 0, "train_loss": 4.2874, "val_loss": 4.2823}},
+    ]
+    run = {"words": "seed 1", "seed": 1, "outcome": "completed", "reason": "Trained and scored.", "score": 2.31, "steps": 251,
+           "seconds": 41.5, "spent": 251, "curves": [], "lines": lines, "missed": [], "level": "strong"}  # fmt: skip
+    checks = [
+        {"question": "Did it start, and end well?", "good": True, "answer": "It ran for 41.5 s in a sandbox of level strong."},
+        {
+            "question": "Does the seed change the result?",
+            "good": False,
+            "answer": "Both seeds gave 2.31.",
+            "mend": "[seed] how",
+        },
+        {"question": "How large is the noise?", "good": None, "answer": "Two scores are needed."},
+    ]
+    Trial.objects.create(**said, state=TrialState.DRAFT, report={"runs": [run], "checks": checks, "failed": ""})
 
 
 def make_vote(candidate: Candidate, reviewer: User, **fields: Any) -> Review:

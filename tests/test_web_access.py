@@ -73,6 +73,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "imported-result": ("get", "viewer"),
     "rejudge-imported": ("post", "operator"),
     "program": ("get", "viewer"),
+    "new-project": ("get", "operator"),
+    "trial": ("get", "operator"),
+    "change-trial": ("post", "operator"),
+    "stop-trial": ("post", "operator"),
     "conversations": ("get", "viewer"),
     "conversation": ("get", "viewer"),
     "stop-conversation": ("post", "operator"),
@@ -115,6 +119,9 @@ TABLE: dict[str, tuple[str, str]] = {
     "run-curves": ("get", "viewer"),
 }
 WITHOUT_OBJECT = {
+    "trial",
+    "change-trial",
+    "stop-trial",
     "imported",
     "imported-progress",
     "imported-result",

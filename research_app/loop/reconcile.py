@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from research_app.audit.checkpoints import export_due
 from research_app.ladder import SMALLEST
+from research_app.loop.bring import wake_trials
 from research_app.loop.converse import take_up_changes, wake_conversations
 from research_app.loop.judge import JUDGED
 from research_app.loop.lost import what_became_of
@@ -51,6 +52,7 @@ from research_app.models import (
     Stage,
     State,
     TaskLease,
+    Trial,
     Turn,
 )
 from research_app.models.candidate import RESTING
@@ -106,7 +108,8 @@ def reconcile() -> None:
     steps = (
         relay_messages, note_lost_workers, wake_proposers, take_up_changes, wake_conversations, wake_checks, free_lost_runs,
         complete_banks, rank_curves, wake_devices, wake_judges, wake_scale_ups, return_stuck_landings, wake_landings,
-        notice_moved_branches, wake_pushes, wake_stack_checks, watch, close_full_rounds, wake_notifications, export_due,
+        notice_moved_branches, wake_pushes, wake_stack_checks, wake_trials, watch, close_full_rounds,
+        wake_notifications, export_due,
     )  # fmt: skip
     failed = []
     for step in steps:
@@ -126,7 +129,7 @@ def relay_messages() -> None:
 
 def note_lost_workers() -> None:
     """Rows whose worker was lost: what is known of it stands on the row, for the next attempt and for people."""
-    models: tuple[type[Leased], ...] = (Candidate, Landing, Turn, StackCheck)
+    models: tuple[type[Leased], ...] = (Candidate, Landing, Turn, StackCheck, Trial)
     for model in models:
         for row in model._default_manager.filter(lease_until__lt=timezone.now()).order_by("pk")[:200]:
             same = model._default_manager.filter(pk=row.pk, fence_token=row.fence_token, lease_until=row.lease_until)

@@ -13,6 +13,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error, connection, models
 
 from research_app.fleet import known_of, own_device, runs_per_gpu
+from research_app.loop import bring as bring_step
 from research_app.loop import check as check_step
 from research_app.loop import converse as converse_step
 from research_app.loop import judge as judge_step
@@ -37,6 +38,7 @@ from research_app.models import (
     Round,
     Run,
     StackCheck,
+    Trial,
 )
 from research_app.models.device import TOGETHER
 from research_app.models.pool import DevicePool
@@ -142,6 +144,11 @@ def push(project_id: int) -> None:
 @wakes(StackCheck)
 def check_stack(check_id: int) -> None:
     stack_check_step.check_stack(check_id, worker())
+
+
+@wakes(Trial)
+def bring(trial_id: int) -> None:
+    bring_step.bring(trial_id, worker())
 
 
 def this_pool(queue: str = "") -> DevicePool:

@@ -8,13 +8,14 @@ from pathlib import Path
 from django.conf import settings
 
 from research_app.ladder import SMALLEST
-from research_app.loop.idle_gpus import idle_device
+from research_app.loop.idle_gpus import GpusAtWork, idle_device
 from research_app.loop.projects import ProjectRefused, check_target, corpus_of, require_reach
 from research_app.loop.try_report import TryReport, report_on, series_of, tried_run
 from research_app.project_file import ProjectFile
 from research_app.repository import Repository, RepositoryError
 from research_app.wording import counted
 from training.corpus import CorpusError
+from training.device_lock import StillHeld
 from training.failure import StepFailed, in_words
 from training.launch import CannotLaunch
 from training.runner import run_training
@@ -44,22 +45,24 @@ def try_out(
     source: str,
     file: ProjectFile,
     *,
-    device: str = "",
     say: Say = lambda line: None,
     so_far: Callable[[TryReport], None] = lambda report: None,
     should_stop: Callable[[], str | None] = lambda: None,
 ) -> TryReport:
-    """Run two seeds and the first again, and say what came of it. What stands in the way is in the report, never raised.
+    """Run two seeds and the first again, and say what came of it. What stands in the way is in the report; raised is only that
+    every device is at work (GpusAtWork, StillHeld).
 
     The first run that does not end with a score ends the trial: the others would not either.
     """
     with tempfile.TemporaryDirectory(prefix="try-", dir=_folder()) as name:
         try:
             with idle_device(file.train.device, file.rung(SMALLEST).devices) as idle:
-                place = prepared(Path(name), source, file, device or idle, say)
+                place = prepared(Path(name), source, file, idle, say)
                 return _runs(place, file, say, so_far, should_stop)
         except (ProjectRefused, RepositoryError, CorpusError, NoSandbox, CannotLaunch, StepFailed) as error:
             return TryReport(failed=str(error))
+        except (GpusAtWork, StillHeld):
+            raise
         except OSError as error:
             return TryReport(failed=f"This machine cannot try it: {in_words(error)}")
         finally:
@@ -142,6 +145,7 @@ def spec_of(place: Place, file: ProjectFile, number: int, seed: int, say: Say) -
         # Scored on text that the run may read anyway: it tries the way to a score, and tells nothing about the gate.
         scoring=file.scoring(visible / "watch.bin"),
         memory_limit=rung.memory_limit_mb * GIB // 1024,
+        device_memory_limit=round((file.limits.device_memory_gb or 0) * GIB),
         log_limit=file.train.log_limit_kb * KIB,
         processes=file.processes(rung),
         served=file.data.served and file.metric.source == "scored",

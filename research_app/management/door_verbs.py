@@ -6,12 +6,14 @@ from typing import Any
 
 from django.core.management.base import CommandError, OutputWrapper
 
+from research_app.loop.idle_gpus import GpusAtWork
 from research_app.loop.try_project import try_out
 from research_app.loop.try_report import TryReport
 from research_app.project_file import ProjectFile
 from research_app.repository import RepositoryError
 from research_app.survey.draft import NothingTrains
 from research_app.survey.look import inspect
+from training.device_lock import StillHeld
 
 MARKS = {True: "yes ", False: "NO  ", None: "    "}
 LAST_LINES = 12
@@ -47,7 +49,10 @@ def inspect_repository(options: dict[str, Any], stdout: OutputWrapper) -> None:
 
 def try_repository(options: dict[str, Any], file: ProjectFile, stdout: OutputWrapper) -> None:
     """Try it here and now, and print the report. Raises CommandError where no project can be made of it."""
-    report = try_out(options["repo"], file, say=stdout.write)
+    try:
+        report = try_out(options["repo"], file, say=stdout.write)
+    except (GpusAtWork, StillHeld) as busy:
+        raise CommandError(str(busy)) from busy
     if report.failed:
         raise CommandError(report.failed)
     show(report, stdout)

@@ -28,6 +28,7 @@ from research_app.models.sign_in import SignInLink
 from research_app.models.stack import CheckState, StackCell, StackCheck
 from research_app.models.task_lease import TaskLease
 from research_app.models.token import KeptAnswer, Scope, Token
+from research_app.models.trial import Trial, TrialState
 from research_app.models.turn import Turn, TurnState
 from research_app.models.widening import Widening
 
@@ -94,6 +95,8 @@ __all__ = [
     "TaskLease",
     "Thread",
     "Token",
+    "Trial",
+    "TrialState",
     "Turn",
     "TurnState",
     "Utterance",

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.urls import URLPattern, reverse
 from django.urls.resolvers import RoutePattern
 
-from research_app.models import Candidate, Delivery, Project, Thread, Verdict
+from research_app.models import Candidate, Delivery, Project, Thread, Trial, Verdict
 from research_app.models.candidate import WAITING
 
 # What an address leaves out: the same page in its other forms.
@@ -51,6 +51,7 @@ KEYS: Mapping[str, Callable[[Project], QuerySet[Any]]] = {
     "agents/": lambda project: project.conversations.all(),
     "notes/": lambda project: project.notes.all(),
     "sent/": lambda project: Delivery.objects.filter(notifications__candidate__project=project),
+    "new-project/": lambda project: Trial.objects.all(),
     "tokens/": lambda project: project.candidates.none(),  # of a person, and nothing but to be revoked
 }
 WORDS = {"token": "none", "channel": "email", "path": "nothing", "name": "tutorial/first-hour.md"}

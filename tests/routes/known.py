@@ -28,6 +28,7 @@ class About(StrEnum):
     DELIVERY = "message to a person"
     HISTORY = "imported history"
     IMPORTED = "row of an imported history"
+    TRIAL = "repository that is brought"
     MOVE = "move of the branch outside Signoff"
 
 
@@ -84,6 +85,10 @@ KNOWN: Mapping[str, Known] = {
     "tokens": Known(methods=BOTH, form_on=("tokens",)),
     "revoke-token": Known(About.TOKEN, POST),
     "keys": Known(methods=POST, form_on=("inbox",)),
+    "new-project": Known(methods=BOTH, form_on=("new-project",)),
+    "trial": Known(About.TRIAL),
+    "change-trial": Known(About.TRIAL, POST, form_on=("trial",)),
+    "stop-trial": Known(About.TRIAL, POST),
     # Of a project
     "project": Known(P),
     "pause": Known(P, POST),

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from research_app.models import Candidate, Delivery, ImportedResult, Project, StackCheck, Thread, Token
+from research_app.models import Candidate, Delivery, ImportedResult, Project, StackCheck, Thread, Token, Trial
 from tests.routes.known import About, Known
 from tests.routes.urlconf import Route
 
@@ -84,6 +84,11 @@ def _deliveries(project: Project) -> Found:
     return [({"pk": pk}, {}, f"message {pk}") for pk in mine.values_list("pk", flat=True)]
 
 
+def _trials(project: Project) -> Found:
+    found = Trial.objects.order_by("pk").values_list("pk", "state")
+    return [({"pk": pk}, {}, f"trial {pk}, {state}") for pk, state in found]
+
+
 def _imported(project: Project) -> Found:
     found = (
         ImportedResult.objects.filter(history__project=project).order_by("pk").values_list("history_id", "number", "outcome")
@@ -105,6 +110,7 @@ ROWS: Mapping[About, Callable[[Project], Found]] = {
     About.NOTE: _of("notes"),
     About.HISTORY: _of("imported_histories"),
     About.IMPORTED: _imported,
+    About.TRIAL: _trials,
     About.MOVE: _of("external_moves"),
     About.VIEW: _of("saved_views"),
     About.TOKEN: _tokens,
