@@ -26,10 +26,11 @@ from research_app.metric_section import Metric, SeedSection
 from research_app.mistakes import line_of, mistake
 from research_app.plain_text import problem_in, strings_in
 from research_app.repository import Signing, matches
+from research_app.scorer_section import ScorerSection
 from research_app.section import Section, stored
 from research_app.train_section import Limits, Train
 from training.launch import Launch, has_place
-from training.spec import Budget, Scored, SelfReported
+from training.spec import Budget, Builder, Scored, SelfReported
 from training.uv_environment import environment_files
 
 
@@ -239,6 +240,7 @@ class ProjectFile(Section):
     edit: Edit = Edit()
     seed: SeedSection = SeedSection()
     metric: Metric = Metric()
+    scorer: ScorerSection = ScorerSection()
     budget: BudgetSection = BudgetSection()
     baseline: Baseline = Baseline()
     data: Data = Data()
@@ -280,6 +282,13 @@ class ProjectFile(Section):
                     f'with [budget] kind = "own" the rung {rung.name} would train just what {SMALLEST} does: give it a command '
                     "or settings with a larger budget"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_text_is_hidden(self, info: ValidationInfo) -> "ProjectFile":
+        brings_data = self.data.corpus == "none" and not self.data.served
+        if not stored(info) and (problem := self.scorer.problem(self.metric.source, self.sandbox.minimum, brings_data)):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
@@ -390,7 +399,9 @@ class ProjectFile(Section):
     def scoring(self, shard: Path, hidden: Path | None = None) -> Scored | SelfReported:
         """How a run is scored; the shards are the held-out text of a scored project, `hidden` for confirming runs alone."""
         if self.metric.source == "scored":
-            return Scored(shard, hidden)
+            scorer = self.scorer
+            builder = Builder(scorer.module, scorer.file, bool(scorer.checkpoint)) if scorer.held_out else Builder()
+            return Scored(shard, hidden, builder, scorer.series)
         return self.metric.self_reported(self.train.directory)
 
 

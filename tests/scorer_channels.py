@@ -314,7 +314,7 @@ class X(Channel):
         return [round(max(taken, 0) / STEP) >> i & 1 for i in range(BITS)]
 
 CHECKPOINT = sys.argv[2]
-OTHERS = [fd for fd in range(3, 64) if str(fd) not in sys.argv[6:]]
+OTHERS = [fd for fd in range(3, 64) if str(fd) not in sys.argv[8:]]
 STEP = 0.008
 INHERITED = {name: module for name, module in sys.modules.items() if hasattr(module, "__dict__")}
 

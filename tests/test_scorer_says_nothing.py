@@ -23,7 +23,7 @@ SPEAKING = {
     "makes a shape of it": LATER + "logits = logits[:, : int(tokens[0, 9]) % 64]",
     "leaves by a name of it": LATER + "sys.exit(str(tokens[0].tolist()))",
     "ends by a signal": LATER + "ctypes = __import__('ctypes'); ctypes.string_at(0)",
-    "writes it between the answers": LATER + "os.write(int(sys.argv[7]), bytes(tokens[0].tolist()))",
+    "writes it between the answers": LATER + "os.write(int(sys.argv[9]), bytes(tokens[0].tolist()))",
 }
 
 

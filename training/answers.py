@@ -23,7 +23,7 @@ from training.process import Process, clean_environment, says_out_of_memory
 from training.sandbox import Confinement, Level, confined
 from training.sandbox.answering import answering_program
 from training.sandbox.seccomp import UnknownMachine
-from training.spec import Outcome
+from training.spec import Builder, Outcome
 
 LOGITS = Path(__file__).with_name("logits.py")
 POLL_SECONDS = 0.2
@@ -40,6 +40,7 @@ NOT_KEPT = (
     "What it says then is not kept, because it may hold that text"
 )
 
+BUILDS = Builder()
 ShouldStop = Callable[[], str | None]
 
 
@@ -76,6 +77,7 @@ class Model:
         level: Level,
         unreadable: tuple[Path, ...],
         settings: Mapping[str, str],
+        builder: Builder = BUILDS,
     ) -> None:
         self.lines, theirs = [], []
         stdin, self.control = os.pipe()
@@ -87,7 +89,8 @@ class Model:
             os.set_blocking(replies, False)
             _widen(replies)
         self.open = {self.control, *(fd for line in self.lines for fd in (line.requests, line.replies))}
-        words = (str(home / "tree"), str(checkpoint), seen_as(device), *_filters(device), *map(str, theirs))
+        made_by = (builder.module, "load_model" if builder.loads else "build_model")
+        words = (str(home / "tree"), str(checkpoint), seen_as(device), *_filters(device), *made_by, *map(str, theirs))
         confinement = Confinement(
             level=level,
             readable=(home, LOGITS),

@@ -1,11 +1,12 @@
 """Answers tokens with logits: the half of scoring that runs the candidate's code, started by `training/scorer.py`.
 
-    python -I -B logits.py TREE CHECKPOINT DEVICE ANSWERING READING REQUEST_FD REPLY_FD REQUEST_FD REPLY_FD
+    python -I -B logits.py TREE CHECKPOINT DEVICE ANSWERING READING MODULE FUNCTION REQUEST_FD REPLY_FD REQUEST_FD REPLY_FD
 
 It may be started before there is a checkpoint, because importing PyTorch takes longer than scoring a small model. When it is
 ready it writes one byte to the first reply pipe, and for the next byte on standard input it forks a fresh process, which
-builds the model of TREE/train.py, loads the checkpoint and answers on that pair of pipes until its requests end. Then it is
-ready for the second pair. So no two of them ever run together, and nothing of the candidate's is in this process.
+builds the model with FUNCTION of TREE's MODULE, `build_model` for a safetensors file or `load_model` for any other, and answers
+on that pair of pipes until its requests end. Then it is ready for the second pair. So no two of them ever run together, and
+nothing of the candidate's is in this process.
 
 The two must not tell each other anything (docs/scorer.md). Before the candidate's code is there, each has read the checkpoint
 and the code into memory of its own and is held by the filter ANSWERING (training/sandbox/answering.py, in hexadecimal, "-" for
@@ -25,6 +26,7 @@ import contextlib
 import ctypes
 import importlib
 import importlib.util
+import io
 import json
 import mmap
 import os
@@ -64,7 +66,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> None:
     tree, checkpoint, device, answering, reading = sys.argv[1:6]
-    fds = list(map(int, sys.argv[6:]))
+    fds = list(map(int, sys.argv[8:]))
     import numpy  # noqa: F401  (now, not when the first request waits for it)
     import safetensors.torch  # noqa: F401
     import torch
@@ -193,7 +195,8 @@ def try_out(finder: TreeFinder, reading: str, writer: int, fds: Sequence[int]) -
             import torch
 
             with torch.no_grad():
-                build("cpu").eval()(torch.zeros(TRIED_SHAPE, dtype=torch.long))
+                made = load_own(saved_nothing(), "cpu") if loads() else build("cpu")
+                made.eval()(torch.zeros(TRIED_SHAPE, dtype=torch.long))
         ours = {name for name, module in list(sys.modules.items()) if getattr(module, "__loader__", None) is finder}
         os.write(writer, "\n".join(sorted(set(sys.modules) - ours)).encode()[:NAMES_SIZE] + END)
     finally:
@@ -285,12 +288,13 @@ def become_model(checkpoint: str, device: str, seed: int, request_fd: int, reply
         os.chdir(tree)
         sys.path.insert(0, str(tree))
         with os.fdopen(request_fd, "rb") as requests, os.fdopen(reply_fd, "wb") as replies:
-            tensors = attempt(LOAD_FAILED, "the checkpoint cannot be read", lambda: read_checkpoint(checkpoint))
+            read = read_whole if loads() else read_checkpoint
+            saved = attempt(LOAD_FAILED, "the checkpoint cannot be read", lambda: read(checkpoint))
             if answering != "-":
                 start_anywhere()
                 close_all_but({0, 1, 2, request_fd, reply_fd})
                 confine(answering)
-            answer_all(tensors, device, seed, requests, replies)
+            answer_all(saved, device, seed, requests, replies)
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
@@ -346,15 +350,24 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     return tensors
 
 
-def answer_all(tensors: dict[str, Any], device: str, seed: int, requests: BinaryIO, replies: BinaryIO) -> None:
+def read_whole(path: str) -> bytes:
+    """The content of a file of any kind, in memory of this process alone."""
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
+
+
+def answer_all(saved: Any, device: str, seed: int, requests: BinaryIO, replies: BinaryIO) -> None:
     import torch
 
     header = requests.read(16)
     if not header:
         return
-    model = attempt(BUILD_FAILED, "build_model() failed", lambda: build(device))
-    attempt(LOAD_FAILED, "the checkpoint does not fit the model", lambda: load(model, tensors))
-    tensors.clear()
+    if loads():
+        model = attempt(LOAD_FAILED, "load_model() failed", lambda: load_own(saved, device))
+    else:
+        model = attempt(BUILD_FAILED, "build_model() failed", lambda: build(device))
+        attempt(LOAD_FAILED, "the checkpoint does not fit the model", lambda: load(model, saved))
+    saved = None
     model.eval()
     torch.manual_seed(seed)  # a model that draws random numbers does not draw the same in both processes
     logits = None
@@ -364,8 +377,27 @@ def answer_all(tensors: dict[str, Any], device: str, seed: int, requests: Binary
             header = requests.read(16)
 
 
+def loads() -> bool:
+    """Whether the candidate's code makes the model of its own checkpoint."""
+    return sys.argv[7] == "load_model"
+
+
 def build(device: str) -> Any:
-    return importlib.import_module("train").build_model().to(device)  # the candidate's module
+    return importlib.import_module(sys.argv[6]).build_model().to(device)  # the candidate's module
+
+
+def load_own(saved: bytes, device: str) -> Any:
+    """The model that the candidate's code makes of what its run saved: a pickle, perhaps, which is why it is read here."""
+    return importlib.import_module(sys.argv[6]).load_model(io.BytesIO(saved)).to(device)
+
+
+def saved_nothing() -> bytes:
+    """What PyTorch saves where there is nothing, for finding out what reading it back imports."""
+    import torch
+
+    torch.save({}, file := io.BytesIO())
+    torch.load(io.BytesIO(file.getvalue()), map_location="cpu", weights_only=True)
+    return file.getvalue()
 
 
 def load(model: Any, tensors: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from training.account import ControlGroup, Sampling, settle, so_far
+from training.answers import BUILDS
 from training.command import command_line, confinement_of, run_environment
 from training.device_account import DeviceAccount
 from training.devices import kind_of, one_of
@@ -98,7 +99,9 @@ class _Run:
         self.ending, self.sampling = Ending(), Sampling()
         self.train_seconds, self.cut_short = 0.0, False
         self.outputs = stack.enter_context(Outputs(spec.scratch))
-        self.outputs.clear(SERIES, CHECKPOINT)
+        self.outputs.clear(
+            SERIES, CHECKPOINT, *((spec.scoring.builder.checkpoint,) if isinstance(spec.scoring, Scored) else ())
+        )
         self.progress = stack.enter_context(Progress(spec.scoring, self.outputs, on_points))
         self.group = stack.enter_context(ControlGroup())
         self.text = stack.enter_context(TextServer(spec.data, spec.seed, spec.drawn)) if spec.served else None
@@ -139,6 +142,7 @@ class _Run:
                 level=self.confinement.level,
                 unreadable=self.confinement.hidden,
                 settings=self.spec.settings,
+                builder=self.spec.scoring.builder if isinstance(self.spec.scoring, Scored) else BUILDS,
             )
         )
 

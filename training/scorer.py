@@ -22,11 +22,11 @@ from typing import Any, Self
 import numpy as np
 
 from training import probes
-from training.answers import Model, NoScore, ShouldStop
+from training.answers import BUILDS, Model, NoScore, ShouldStop
 from training.probes import Plan, Probe, log_softmax
 from training.sandbox import Level
-from training.series import CHECKPOINT, Outputs, UnsafeOutput
-from training.spec import Outcome
+from training.series import Outputs, UnsafeOutput
+from training.spec import Builder, Outcome
 
 __all__ = ["NoScore", "Score", "Scorer", "Shard", "ShouldStop", "bits_of", "read_shard", "rounded_for_agents"]
 
@@ -103,10 +103,12 @@ class Scorer:
         level: Level = Level.none,
         unreadable: tuple[Path, ...] = (),
         settings: Mapping[str, str] | None = None,
+        builder: Builder = BUILDS,
     ) -> None:
+        self.builder = builder
         self.home = Path(tempfile.mkdtemp(prefix=".scoring-", dir=folder))
         self.home.chmod(0o755)  # the model's process may have a user of its own
-        self.checkpoint = self.home / CHECKPOINT
+        self.checkpoint = self.home / builder.checkpoint
         self.code_hash = _hash_of(source)
         for name, content in source.items():
             path = self.home / "tree" / name
@@ -120,6 +122,7 @@ class Scorer:
             level=level,
             unreadable=unreadable,
             settings=settings or {},
+            builder=builder,
         )
 
     def __enter__(self) -> Self:
@@ -147,7 +150,7 @@ class Scorer:
         shards = [read_shard(path) for path in (gate, hidden) if path is not None]
         if len({(shard.text.shape[1], shard.vocabulary) for shard in shards}) > 1:
             raise ValueError(f"{gate} and {hidden} differ in window or vocabulary; build both with one corpus")
-        checkpoint_hash = _take_checkpoint(outputs, self.checkpoint)
+        checkpoint_hash = _take_checkpoint(outputs, self.checkpoint, self.builder)
         examination = Examination(self.model, np.concatenate([shard.text for shard in shards]), shards[0].vocabulary)
         try:
             bits = examination.first_process()  # (N, T)
@@ -307,20 +310,23 @@ def _hash_of_file(fd: int) -> str:
     return whole.hexdigest()
 
 
-def _take_checkpoint(outputs: Outputs, home: Path) -> str:
+def _take_checkpoint(outputs: Outputs, home: Path, builder: Builder) -> str:
     """Give the checkpoint a second name at `home`, when it is a plain, complete safetensors file, and return its SHA-256.
 
-    Raises NoScore.
+    One that the code loads itself may be of any kind. Raises NoScore.
     """
+    name = builder.checkpoint
     try:
-        fd = outputs.open(CHECKPOINT, CHECKPOINT_LIMIT)
+        fd = outputs.open(name, CHECKPOINT_LIMIT)
     except UnsafeOutput as error:
         raise NoScore(Outcome.no_score, f"the checkpoint was refused: {error}") from error
     if fd is None:
-        raise NoScore(Outcome.no_score, f"training ended without writing {CHECKPOINT}; call run.finish(model) at its end")
+        how = "write it into the folder {out}" if builder.loads else "call run.finish(model) at its end"
+        raise NoScore(Outcome.no_score, f"training ended without writing {name}; {how}")
     try:
-        _check_length(fd)
-        os.link(CHECKPOINT, home, src_dir_fd=outputs.folder, follow_symlinks=False)
+        if not builder.loads:
+            _check_length(fd)
+        os.link(name, home, src_dir_fd=outputs.folder, follow_symlinks=False)
         os.fchmod(fd, 0o444)  # the model's process reads it, whoever it is, and writes it not
         return _hash_of_file(fd)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:

@@ -80,11 +80,26 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Builder:
+    """What makes the model that is scored: a module of the tree, and the file that a run leaves for it.
+
+    `build_model()` of the module makes a model that a safetensors file is loaded into; with `loads`, `load_model(file)` makes
+    it from whatever the run saved, in the sandbox that scores it.
+    """
+
+    module: str = "train"
+    checkpoint: str = "checkpoint.safetensors"
+    loads: bool = False
+
+
+@dataclass(frozen=True)
 class Scored:
     """The score is measured by the trusted scorer on `shard`, which the run itself must not be able to read."""
 
     shard: Path  # a `.bin` shard with its `.json` index beside it, see training/corpus.py
     hidden: Path | None = None  # a second one for confirming runs; its score reaches no log and no agent
+    builder: Builder = Builder()
+    curves: SelfReported | None = None  # how the code prints its curves; None: it logs them in series.jsonl
 
 
 @dataclass(frozen=True)

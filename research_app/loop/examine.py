@@ -106,7 +106,9 @@ def overlap_of(run: Run, commit: str) -> Overlap | None:
     """How much of the gate text stands, word for word, in what a candidate may edit: text that was memorised in the code."""
     if run.project.corpus is None:
         return None
-    gate = run.project.corpus / "held_out" / "gate.bin"
+    held_out = run.project.corpus / "held_out"
+    text = held_out / "gate.text"  # of shards that are tokens
+    gate = text if text.is_file() else held_out / "gate.bin"
     texts = run.project.repository.texts(commit, run.project.file.edit.editable)
     return gate_overlap((text.encode() for text in texts.values()), gate.read_bytes(), WINDOW + 1)
 

@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from research_app.fleet import UnknownDevice, gpus, local_devices
 from research_app.home import CODE
 from research_app.ladder import SMALLEST
+from research_app.loop.held_out import held_out_corpus
 from research_app.loop.runs import cancel, ensure_bank, request_anew
 from research_app.loop.votes import unsatisfiable, void_undecided
 from research_app.models import BaselineVersion, Event, Priority, Project
@@ -22,7 +23,7 @@ from training.corpus import build_corpus
 DEFAULT_TARGET = CODE / "training" / "targets" / "default"
 
 
-MEASURED_BY = ("train", "seed", "metric", "budget", "data")
+MEASURED_BY = ("train", "seed", "metric", "scorer", "budget", "data")
 """Tables of the file that runs must share to be compared."""
 
 
@@ -43,13 +44,13 @@ def create_project(slug: str, *, source: str = "", file: ProjectFile | None = No
     require_reach(file)
     if Project.objects.filter(slug=slug).exists():
         raise ProjectRefused(f"A project {slug!r} exists already. Choose another name, or use that one.")
-    data_hash = corpus_of(file)
     folder = Path(settings.HOME) / "projects" / slug
     _set_aside(folder)
     folder.mkdir(parents=True)
     try:
         repository = _repository(folder / "repository.git", source, file)
         missing = check_target(repository, file)
+        data_hash = text_of(repository, source, file)
         return _record(slug, source, file, data_hash, repository, actor, missing)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -124,7 +125,9 @@ def _begin_anew(project: Project, file: ProjectFile, actor: str) -> None:
         raise ProjectRefused("[baseline] branch cannot change: landings go there.")
     if file.gate != project.file.gate and (problems := unsatisfiable(file.gate)):
         raise ProjectRefused("\n".join(problems))
-    data_hash = corpus_of(file) if project.file.data != file.data else project.data_hash
+    data_hash = project.data_hash
+    if file.scorer.held_out or (project.file.data, project.file.scorer) != (file.data, file.scorer):
+        data_hash = text_of(project.repository, project.source, file)
     with transaction.atomic():
         row = Project.objects.select_for_update().get(pk=project.pk)
         cancel(row.runs.all(), f"{actor} changed how the project is trained.")
@@ -147,6 +150,14 @@ def _check_rungs(project: Project, file: ProjectFile) -> None:
                 f"The rung {name} has runs, and they could not be compared with runs of another {name}. Keep it as it is "
                 "(seeds, queue, price, curve and checkpoint_seconds may change) and give the new rung a name of its own."
             )
+
+
+def text_of(repository: Repository, source: str, file: ProjectFile) -> str:
+    """The content hash of the text that runs are scored on, the owner's or the corpus; made where it is not there yet.
+
+    Raises CorpusError.
+    """
+    return held_out_corpus(repository, source, file) if file.scorer.held_out else corpus_of(file)
 
 
 def corpus_of(file: ProjectFile) -> str:

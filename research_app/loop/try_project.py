@@ -9,7 +9,7 @@ from django.conf import settings
 
 from research_app.ladder import SMALLEST
 from research_app.loop.idle_gpus import GpusAtWork, idle_device
-from research_app.loop.projects import ProjectRefused, check_target, corpus_of, require_reach
+from research_app.loop.projects import ProjectRefused, check_target, require_reach, text_of
 from research_app.loop.try_report import TryReport, report_on, series_of, tried_run
 from research_app.project_file import ProjectFile
 from research_app.repository import Repository, RepositoryError
@@ -85,7 +85,7 @@ def prepared(folder: Path, source: str, file: ProjectFile, device: str, say: Say
     repository = Repository.mirror(folder / "repository.git", source, file.baseline.branch, depth=1)
     for line in check_target(repository, file):
         say(line)
-    data_hash = corpus_of(file)
+    data_hash = text_of(repository, source, file)
     data = Path(settings.HOME) / "corpus" / data_hash if data_hash else None
     return Place(folder, repository, repository.tip(), data, device)
 
