@@ -27,6 +27,7 @@ class Simulated:
     used: int = 0
     processes: dict[int, int] | None = None  # None: the driver does not tell them apart
     slices: list[Simulated] = field(default_factory=list)
+    divided: bool = False
 
 
 class Driver:
@@ -66,7 +67,7 @@ class Driver:
         return MISSING
 
     def nvmlDeviceGetMigMode(self, handle: Any, current: Any, pending: Any) -> int:
-        current._obj.value = pending._obj.value = bool(self._at(handle).slices)
+        current._obj.value = pending._obj.value = bool(self._at(handle).slices) or self._at(handle).divided
         return 0
 
     def nvmlDeviceGetMaxMigDeviceCount(self, handle: Any, count: Any) -> int:

@@ -122,6 +122,13 @@ def test_a_gpu_that_is_divided_is_lent_slice_by_slice(monkeypatch: pytest.Monkey
     assert [device.worker for device in fleet.local_devices()] == ["train.cuda.1.1"]
 
 
+def test_a_gpu_that_is_to_be_divided_and_has_no_slice_yet_is_not_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(gpus=2)
+    driver.devices[0].divided = True
+    monkeypatch.setattr(fleet, "gpus_of_nvml", lambda: gpus_of_nvml(lambda name: driver))
+    assert [device.worker for device in fleet.local_devices()] == ["train.cuda.1"]
+
+
 def test_a_slice_of_which_the_driver_cannot_be_asked_is_taken_at_its_word() -> None:
     assert [gpu.mask for gpu in seen_through(SLICES[0], [Gpu("0", "0", "A100")])] == SLICES[:1]
     assert seen_through("nonsense,0", [Gpu("0", "0", "A100")]) == []

@@ -79,15 +79,20 @@ class Nvml:
         found: list[Gpu] = []
         for number in range(count.value):
             if handle := self.handle(str(number)):
-                found += self._slices(handle, number) or [
-                    Gpu(str(number), str(number), self.name(handle), self.uuid(handle), self.memory(handle)[1])
-                ]
+                found += self._slices(handle, number) if self._is_divided(handle) else [self._whole(handle, number)]
         return found
 
+    def _whole(self, handle: Handle, number: int) -> Gpu:
+        return Gpu(str(number), str(number), self.name(handle), self.uuid(handle), self.memory(handle)[1])
+
+    def _is_divided(self, handle: Handle) -> bool:
+        """Whether MIG is on: then CUDA shows slices alone, also where none was made yet."""
+        current, pending = ctypes.c_uint(), ctypes.c_uint()
+        refused = self.library.nvmlDeviceGetMigMode(handle, ctypes.byref(current), ctypes.byref(pending))
+        return not refused and bool(current.value)
+
     def _slices(self, handle: Handle, number: int) -> list[Gpu]:
-        current, pending, most = ctypes.c_uint(), ctypes.c_uint(), ctypes.c_uint()
-        if self.library.nvmlDeviceGetMigMode(handle, ctypes.byref(current), ctypes.byref(pending)) != 0 or not current.value:
-            return []
+        most = ctypes.c_uint()
         self.library.nvmlDeviceGetMaxMigDeviceCount(handle, ctypes.byref(most))
         found = []
         for place in range(most.value):
