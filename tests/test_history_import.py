@@ -10,7 +10,8 @@ from research_app.audit.verify import verify
 from research_app.histories.results_table import MOST_TEXT, TableRefused, read_table
 from research_app.models import Candidate, Event, Evidence, ImportedHistory, ImportedResult, Project, Run
 from tests.factories import make_project
-from tests.histories_samples import HEADER, PUBLISHED, git, make_history, table
+from tests.histories_samples import HEADER, PUBLISHED, commit, git, make_history, make_repository, table
+from tests.test_shape_of_scripts import ROUNDED_UP
 
 
 @pytest.fixture
@@ -83,6 +84,19 @@ def test_words_that_the_code_contradicts_are_found(project: Project, tmp_path: P
     said = {row.number: row.contradictions for row in ImportedResult.objects.all() if row.contradictions}
     assert list(said) == [6]
     assert "“learning rate 3e-3 to 8e-3”" in said[6][0] and "0.004" in said[6][0]
+
+
+def test_a_width_that_the_code_rounds_up_contradicts_the_words(project: Project, tmp_path: Path) -> None:
+    folder = make_repository(tmp_path / "theirs", [("train.py", ROUNDED_UP)])
+    deeper = ROUNDED_UP.replace("DEPTH = 8", "DEPTH = 9").replace("ASPECT_RATIO = 64 ", "ASPECT_RATIO = 57 ")
+    last = commit(folder, (ROUNDED_UP, deeper), "depth 9 aspect_ratio 57", "2026-03-08T09:06:00+00:00")
+    results = tmp_path / "results.tsv"
+    results.write_text(
+        table("baseline|1.0|44|keep|baseline", f"{last}|0.98|60|keep|depth 9 aspect_ratio 57 (extra layer dim ~512)")
+    )
+    bring("--results", str(results), "--repo", str(folder), "--branch", "exp")
+    said = ImportedResult.objects.get(number=2).contradictions
+    assert said == ["It says “dim ~512”, but the width is 640 (512 before)."]
 
 
 def test_nothing_of_it_is_judged(project: Project, tmp_path: Path) -> None:

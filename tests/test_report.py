@@ -138,7 +138,8 @@ def test_the_project_s_page_offers_it_and_it_comes_as_a_file(project: Project) -
         assert f'href="{address}"' in page
         answer = client.get(address)
         assert answer.headers["Content-Type"] == f"{kind}; charset=utf-8"
-        assert answer.headers["Content-Disposition"].startswith('attachment; filename="demo-report.')
+        assert answer.headers["Content-Disposition"].startswith('inline; filename="demo-report.')
+        assert re.search(f'href="{address}"[^>]* download', page)
 
 
 def test_the_command_writes_what_the_ending_says(project: Project, tmp_path: Path) -> None:

@@ -1,35 +1,53 @@
-"""Where the words of an imported change and its code disagree: constants before and after, held against the text."""
+"""Where the words of an imported change and its code disagree: constants, layers, width and heads, before and after."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agent.constants import Value, find_constants
 from agent.diff import parse_diff
+from agent.shape import shape_of
 from research_app.repository import RepositoryError
 from research_app.repository.foreign import ForeignRepository
 from training.claims import contradictions
 
 MOST_FILES = 10  # of a change, whose constants are read
-Constants = dict[str, Value]
+Texts = Mapping[str, str]
 
 
 def disagreements(words: str, repository: ForeignRepository, base: str, commit: str, diff: str) -> list[str]:
     """A sentence for each statement that the code contradicts; none where the code is not Python, or says nothing of it."""
     paths = [file.path for file in parse_diff(diff) if file.path.endswith(".py")][:MOST_FILES]
-    before, after = (constants_of(repository, at, paths) for at in (base, commit))
-    moved = {name: (before[name], after[name]) for name in before.keys() & after.keys() if before[name] != after[name]}
-    return [found.sentence.replace("The hypothesis says", "It says") for found in contradictions(words, {}, {}, moved)]
+    before, after = (texts_of(repository, at, paths) for at in (base, commit))
+    old, new = constants_of(before), constants_of(after)
+    moved = {name: (old[name], new[name]) for name in old.keys() & new.keys() if old[name] != new[name]}
+    found = contradictions(words, shape_in(before), shape_in(after), moved)
+    return [each.sentence.replace("The hypothesis says", "It says") for each in found]
 
 
-def constants_of(repository: ForeignRepository, commit: str, paths: Sequence[str]) -> Mapping[str, Value]:
-    """The constants of some files at a commit, by their plain names; of a name that stands in several places, none."""
-    found: Constants = {}
-    twice: set[str] = set()
+def texts_of(repository: ForeignRepository, commit: str, paths: Sequence[str]) -> Texts:
+    """The files as they are at a commit; what is not text, or too large, is left out."""
+    found = {}
     for path in paths if commit else ():
         try:
-            constants = find_constants(path, repository.text(commit, path) or "")
-        except (SyntaxError, RepositoryError):
+            found[path] = repository.text(commit, path) or ""
+        except RepositoryError:
             continue
-        for constant in constants:
-            twice |= {constant.label} & found.keys()
-            found[constant.label] = constant.value
-    return {name: value for name, value in found.items() if name not in twice}
+    return found
+
+
+def constants_of(texts: Texts) -> Mapping[str, Value]:
+    """The constants of some files by their plain names; of a name that stands in several places, none."""
+    found: list[tuple[str, Value]] = []
+    for path, text in texts.items():
+        try:
+            found += [(constant.label, constant.value) for constant in find_constants(path, text)]
+        except SyntaxError:
+            continue
+    often = Counter(name for name, _ in found)
+    return {name: value for name, value in found if often[name] == 1}
+
+
+def shape_in(texts: Texts) -> dict[str, int]:
+    """Layers, width and heads, where one of the files alone says them."""
+    found = [shape for text in texts.values() if (shape := shape_of(text))]
+    return found[0] if len(found) == 1 else {}

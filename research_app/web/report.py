@@ -36,6 +36,7 @@ from research_app.web.verdict import Saving
 MOST_LANDED, MOST_TRIED, MOST_SCALED, MOST_CHECKS = 200, 100, 60, 5
 MOST_ASKED = 12  # candidates in one open question
 STYLE = CODE / "static" / "css" / "report.css"
+FOR_HEADERS = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"  # which a file cannot say of itself
 FEW_DEGREES = 5  # of freedom, with which sigma is a guess
 
 
@@ -44,7 +45,9 @@ FEW_DEGREES = 5  # of freedom, with which sigma is a guess
 def report(request: HttpRequest, slug: str) -> HttpResponse:
     """The report as a file that holds all it shows."""
     project = get_project(request, slug)
-    return as_file(html_of(Report.of(project)), f"{project.slug}-report.html", "text/html")
+    response = as_file(html_of(Report.of(project)), f"{project.slug}-report.html", "text/html")
+    response.headers["Content-Security-Policy"] = f"{policy()}; {FOR_HEADERS}"
+    return response
 
 
 @researcher
@@ -56,9 +59,9 @@ def report_markdown(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def as_file(text: str, name: str, kind: str) -> HttpResponse:
-    """To be kept, and not shown in our own window."""
+    """To be kept: links to it ask for a download, and whoever opens its address sees it."""
     response = HttpResponse(text, content_type=f"{kind}; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Content-Disposition"] = f'inline; filename="{name}"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, no-cache"
     return response
@@ -66,14 +69,14 @@ def as_file(text: str, name: str, kind: str) -> HttpResponse:
 
 def html_of(found: "Report") -> str:
     """One file: its style inside, and a policy of its own that allows just that style and nothing else."""
-    style = STYLE.read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    context = {
-        "report": found,
-        "style": mark_safe(f"<style>{style}</style>"),
-        "policy": f"default-src 'none'; style-src 'sha256-{digest}'",
-    }
-    return render_to_string("report.html", context)
+    style = mark_safe(f"<style>{STYLE.read_text(encoding='utf-8')}</style>")
+    return render_to_string("report.html", {"report": found, "style": style, "policy": policy()})
+
+
+def policy() -> str:
+    """What a browser may do with a report: use the style that is in it."""
+    digest = base64.b64encode(hashlib.sha256(STYLE.read_bytes()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'"
 
 
 def markdown_of(found: "Report") -> str:
