@@ -80,6 +80,7 @@ READERS: dict[str, Callable[[Path], Tables]] = {"tsv": read_tsv, "jsonl": read_j
 TABLED = pytest.mark.parametrize("kind", READERS)
 
 
+@pytest.mark.both_databases
 @TABLED
 def test_every_candidate_run_and_point_comes_back(project: Project, tmp_path: Path, kind: str) -> None:
     said = export(kind, tmp_path / "out")

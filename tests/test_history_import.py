@@ -51,6 +51,7 @@ def test_the_published_history_has_22_keeps_102_discards_a_crash_and_a_baseline(
     assert best.reported == 0.969686 and best.description == "warmdown 0.7 to 0.75"
 
 
+@pytest.mark.both_databases
 def test_every_row_is_there_with_what_its_commit_says(project: Project, tmp_path: Path) -> None:
     folder, results = make_history(tmp_path / "theirs")
     said = bring("--results", str(results), "--repo", str(folder), "--branch", "exp")
@@ -190,6 +191,7 @@ def test_many_wrong_lines_are_counted(project: Project, tmp_path: Path) -> None:
     assert "and 20 more lines like these" in refusal(results)
 
 
+@pytest.mark.both_databases
 def test_text_of_any_encoding_and_size_is_taken_as_it_is(project: Project, tmp_path: Path) -> None:
     results = tmp_path / "results.tsv"
     rows = [
@@ -223,6 +225,7 @@ def test_other_names_of_columns_and_outcomes_are_known() -> None:
         read_table(text.encode(), "r.tsv", "val_bpb")
 
 
+@pytest.mark.both_databases
 def test_the_import_is_in_the_audit_log_and_verified(no_earlier_repositories: None, project: Project, tmp_path: Path) -> None:
     folder, results = make_history(tmp_path / "theirs")
     bring("--results", str(results), "--repo", str(folder), "--branch", "exp")

@@ -67,6 +67,7 @@ def test_the_gain_in_all_is_measured_and_no_sum(project: Project) -> None:
     assert re.search(r"gain in all \+0\.0\d+ 95% interval \+0\.0\d+ … \+0\.0\d+, n = 4 / 4", said)
 
 
+@pytest.mark.both_databases
 def test_open_questions_name_what_waits_what_is_doubted_and_what_is_within_noise(project: Project) -> None:
     Landing.objects.filter(candidate__number=1).update(doubt="A later check did not find it again.")
     said = text_of(html_of(Report.of(project)))
