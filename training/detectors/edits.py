@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
+from training.detectors.changed_code import TooMuch, changed_marks
 from training.detectors.hidden import hidden_in
-from training.detectors.marks import WORDS, Kind, Mark, find_marks, kinds_of_words
+from training.detectors.marks import WORDS, Kind, Mark, kinds_of_words
 from training.detectors.record import Finding, Level
 from training.detectors.source import FileEdit, short
 from training.matching import steps_between
@@ -43,8 +44,12 @@ def examine_changes(changes: Iterable[FileEdit], protected: Collection[str] = ()
             found += [finding for _, finding in _changed_words(change)]
             continue
         try:
-            old, new = (find_marks(text or "", modules) for text in (change.before, change.after))
+            old, new = changed_marks(change.before or "", change.after or "", modules)
         except SyntaxError:
+            found += [finding for _, finding in _changed_words(change)]
+        except TooMuch as much:
+            sentence = f"{change.path}: {much}; its lines were looked at by their words alone."
+            found.append(Finding("change too large", "warning", sentence, path=change.path))
             found += [finding for _, finding in _changed_words(change)]
         else:
             before += [(change, mark) for mark in old]

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.parsing import parse
 from training.detectors.record import Level
 
 Kind = Literal["seed", "budget", "data", "evaluation", "outside access", "replaced code"]
@@ -71,19 +70,11 @@ class Mark:
     line: int
 
 
-def find_marks(text: str, protected: Collection[str] = ()) -> list[Mark]:
-    """The marks of a Python file in the order of its lines; `protected` names modules that candidates must not change.
-
-    Raises SyntaxError when the text is not Python, or nested too deeply to be read.
-    """
-    try:
-        tree = parse(text)
-        aliases = _imports(tree)
-        canonical = _Canonical(aliases).visit(tree)
-        reader = _Reader(set(aliases.values()), protected)
-        return [mark for node in ast.walk(canonical) if isinstance(node, COMPOUND) for mark in reader.marks_of(node)]
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise SyntaxError(f"cannot be parsed: {error}") from error
+def marks_of_tree(statements: list[ast.stmt], aliases: dict[str, str], protected: Collection[str]) -> list[Mark]:
+    """The marks of some statements of a file, which are altered; `aliases` are what the whole file imports."""
+    canonical = _Canonical(aliases).visit(ast.Module(statements, []))
+    reader = _Reader(set(aliases.values()), protected)
+    return [mark for node in ast.walk(canonical) if isinstance(node, COMPOUND) for mark in reader.marks_of(node)]
 
 
 def kinds_of_words(identifier: str) -> Iterator[tuple[Kind, Level]]:
@@ -100,10 +91,10 @@ def kinds_of_words(identifier: str) -> Iterator[tuple[Kind, Level]]:
         yield mild, "info"
 
 
-def _imports(tree: ast.Module) -> dict[str, str]:
-    """Local name to the full name of what was imported under it, anywhere in the file."""
+def imports_of(statements: list[ast.stmt]) -> dict[str, str]:
+    """Local name to the full name of what was imported under it, anywhere in the statements of a file."""
     names = {}
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.Module(statements, [])):
         if isinstance(node, ast.Import):
             for item in node.names:
                 names[item.asname or item.name.partition(".")[0]] = item.name if item.asname else item.name.partition(".")[0]
