@@ -1,7 +1,8 @@
-"""Finds the options of Python files that use argparse, and their defaults as constants that can be rewritten.
+"""Finds the options of Python files that use argparse, click or absl, and their defaults as constants that can be rewritten.
 
 `parser.add_argument("--depth", type=int, default=20)` and `parser.set_defaults(depth=20)` are understood, whatever the parser
-is called. An option is called as on the command line; of one that has choices these are the values that it may take.
+is called, and so are `@click.option("--depth", default=20)` and `flags.DEFINE_integer("depth", 20, "…")`. An
+option is called as on the command line; of one that has choices these are the values that it may take.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass, replace
 from agent.constants import Constant, Source, literal_of, source_of
 from agent.proposal import JSON
 from training.options import key_of
+
+ABSL = ("DEFINE_float", "DEFINE_integer", "DEFINE_bool", "DEFINE_boolean")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ def find_arguments(path: str, text: str) -> list[Argument]:
     tree, source = source_of(path, text)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
-    found = [each for call in calls if call.func.attr == "add_argument" for each in _added(path, source, call)]  # type: ignore[attr-defined]
+    read = {"add_argument": _added, "option": _added, **dict.fromkeys(ABSL, _defined)}
+    found = [each for call in calls if call.func.attr in read for each in read[call.func.attr](path, source, call)]  # type: ignore[attr-defined]
     later = {each.key: each for call in calls if call.func.attr == "set_defaults" for each in _set(path, source, call)}  # type: ignore[attr-defined]
     guarded = _within_main_guards(tree)
     names = {each.key: each.names for each in found}
@@ -55,6 +59,14 @@ def _added(path: str, source: Source, call: ast.Call) -> Iterator[Argument]:
         constant = _constant(path, source, call, long, key, default, _choices(given.get("choices")))
     name = default.id if isinstance(default, ast.Name) else ""
     yield Argument(names, key, constant, call.lineno, name)
+
+
+def _defined(path: str, source: Source, call: ast.Call) -> Iterator[Argument]:
+    """`flags.DEFINE_float("lr", 0.1, "help")`."""
+    if len(call.args) > 1 and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str):
+        name = call.args[0].value
+        constant = _constant(path, source, call, f"--{name}", name, call.args[1], ())
+        yield Argument((f"--{name}", f"-{name}"), name, constant, call.lineno)
 
 
 def _set(path: str, source: Source, call: ast.Call) -> Iterator[Argument]:

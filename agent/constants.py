@@ -153,7 +153,15 @@ def _name_and_value(statement: ast.stmt) -> tuple[str, ast.expr] | None:
         target, value = statement.target, statement.value
     else:
         return None
-    return (target.id, value) if isinstance(target, ast.Name) else None
+    return (target.id, _default_of(value)) if isinstance(target, ast.Name) else None
+
+
+def _default_of(value: ast.expr) -> ast.expr:
+    """The default of `field(default=0.1)` of a dataclass and of pydantic's `Field(0.1)`; anything else as it is."""
+    if isinstance(value, ast.Call) and _last_name(value.func) in ("field", "Field"):
+        given = [keyword.value for keyword in value.keywords if keyword.arg == "default"]
+        return (given or value.args or [value])[0]
+    return value
 
 
 def _names_that_change(tree: ast.Module) -> set[str]:

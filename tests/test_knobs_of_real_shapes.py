@@ -249,6 +249,9 @@ def test_modded_nanogpt_has_the_fields_of_its_hyperparameters() -> None:
         ("p.add_argument('--a', dest='lr', default=0.1)\n", "--a 0.2", "--a", "the command gives --a 0.2"),
         ("import tyro\nclass C:\n    lr: float = 0.1\nargs = tyro.cli(C)\n", "--lr 0.2", "C.lr", "the command gives --lr 0.2"),
         ("import tyro\nclass C:\n    lr: float = 0.1\nargs = tyro.cli(C)\n", "--o.lr=2", "C.lr", "the command gives --o.lr=2"),
+        ("@click.option('--lr', default=0.1)\ndef f(lr): ...\n", "--lr=2", "--lr", "the command gives --lr=2"),
+        ("flags.DEFINE_float('lr', 0.1, 'rate')\n", "--lr=2", "--lr", "the command gives --lr=2"),
+        ("class C:\n    lr: float = field(default=0.1)\nargs = cli.parse(C)\n", "--lr=2", "C.lr", "the command gives --lr=2"),
         ("lr = 0.1\nglobals().update(load())\n", "--lr=0.2", "lr", "the command gives --lr=0.2"),
     ],
 )  # fmt: skip
@@ -268,6 +271,23 @@ def test_ways_in_which_a_command_overrides_a_value(text: str, command: str, name
 )
 def test_what_is_not_overridden_stays_a_knob(text: str, command: str) -> None:
     assert any(name.endswith("LR") for name in knobs({"train.py": text}, ("python", "train.py", *command.split())))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("@click.option('--lr', default=0.1)\ndef f(lr): ...\n", "--lr"),
+        ("flags.DEFINE_float('lr', 0.1, 'rate')\n", "--lr"),
+        ("@dataclass\nclass C:\n    lr: float = field(default=0.1, metadata={'help': 'rate'})\n", "C.lr"),
+        ("class C(BaseModel):\n    lr: float = Field(0.1, gt=0)\n", "C.lr"),
+        ("class C:\n    LR = 0.1\n", "C.LR"),
+    ],
+)
+def test_other_ways_of_giving_a_default(text: str, name: str) -> None:
+    found = find_knobs({"train.py": text}, Launched((("python", "train.py"),), complete=True))
+    assert set(found) == {f"train.py:{name}"}
+    constant = found[f"train.py:{name}"].constant
+    assert text[constant.start : constant.end] == constant.literal == "0.1"
 
 
 def test_without_the_whole_repository_no_file_is_called_unread() -> None:
