@@ -80,6 +80,14 @@ def test_what_works_is_said_with_figures_and_the_lines_that_were_read(tmp_path: 
 
 
 @pytest.mark.slow
+def test_what_runs_will_not_have_stands_first(tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to("train.py")
+    report = tried(tmp_path)
+    assert report.checks[0].question == "Do runs have all of the repository?" and report.good
+    assert report.checks[0].answer.startswith("1 symbolic link (latest): runs do not have them.")
+
+
+@pytest.mark.slow
 def test_a_seed_that_does_not_arrive_and_one_that_shows_in_more_digits_alone(tmp_path: Path) -> None:
     fixed = tried(tmp_path / "fixed", CODE.replace('int(os.environ["SIGNOFF_SEED"])', "42"))
     good, answer, mend = answers(fixed)[SEED]

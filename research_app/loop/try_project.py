@@ -39,6 +39,7 @@ class Place:
     commit: str
     data: Path | None
     device: str
+    missing: tuple[str, ...]  # sentences about what of the repository runs will not have
 
 
 def try_out(
@@ -83,11 +84,12 @@ def prepared(folder: Path, source: str, file: ProjectFile, device: str, say: Say
     require_reach(file)
     say(f"Copying {source}")
     repository = Repository.mirror(folder / "repository.git", source, file.baseline.branch, depth=1)
-    for line in check_target(repository, file):
+    missing = tuple(check_target(repository, file))
+    for line in missing:
         say(line)
     data_hash = text_of(repository, source, file)
     data = Path(settings.HOME) / "corpus" / data_hash if data_hash else None
-    return Place(folder, repository, repository.tip(), data, device)
+    return Place(folder, repository, repository.tip(), data, device, missing)
 
 
 def _runs(
@@ -112,7 +114,7 @@ def _runs(
         series.append(series_of(points))
         runs.append(tried_run(words, seed, result, series[-1], scoring, file))
         say(f"  {result.outcome}: {result.reason}")
-        report = report_on(file, runs, series)
+        report = report_on(file, runs, series, place.missing)
         so_far(report)
         remove(spec.scratch)
         remove(spec.tree)

@@ -124,10 +124,13 @@ def tried_run(
     )
 
 
-def report_on(file: ProjectFile, runs: Sequence[TriedRun], series: Sequence[Series]) -> TryReport:
-    """The checks of what was run so far: one run where that failed, else all three."""
-    checks = [started(runs[0]), metric_of(file, runs[0])]
-    if checks[0].good and checks[1].good:
+def report_on(file: ProjectFile, runs: Sequence[TriedRun], series: Sequence[Series], missing: Sequence[str] = ()) -> TryReport:
+    """The checks of what was run so far: one run where that failed, else all three; first what of the repository is missing."""
+    whole = "Do runs have all of the repository?"
+    checks = [Check(question=whole, good=None, answer=" ".join(missing))] if missing else []
+    first, metric = started(runs[0]), metric_of(file, runs[0])
+    checks += [first, metric]
+    if first.good and metric.good:
         checks.append(budget_check(file, runs))
     if len(runs) == 3:
         checks += [seed_check(file, runs, series), repeat_check(runs, series), noise_check(file, runs)]

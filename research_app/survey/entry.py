@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from research_app.survey.sources import Module, Sources, imports_of
 
 ASIDE = re.compile(
-    r"(^|/)(tests?|docs?|examples?|records?|archive|old|legacy|third_party|vendor|notebooks?|evals?)/", re.IGNORECASE
+    r"(^|/)(tests?|docs?|configs?|examples?|records?|archive|old|legacy|third_party|vendor|notebooks?|evals?)/", re.IGNORECASE
 )
 LOOP = re.compile(
     r"\.backward\(|optimizer\w*\.step\(|optimizers?\b.*\.step\(|Trainer\(|\.fit\(|jax\.value_and_grad|train_step\("
