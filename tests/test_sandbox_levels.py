@@ -91,6 +91,11 @@ def test_a_project_that_accepts_no_sandbox_runs_without_and_says_so(bench: Bench
     assert (result.outcome, result.sandbox_level) == (Outcome.completed, "none")
 
 
+def test_it_runs_without_one_where_this_machine_has_one_too(bench: Bench) -> None:
+    result = bench.run_script("print('score: 1')", minimum_level=Level.none)
+    assert (result.outcome, result.sandbox_level) == (Outcome.completed, "none")
+
+
 def test_a_bubblewrap_that_may_make_no_name_spaces_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "bwrap: Creating new namespace failed: Operation not permitted"
     bubblewrap(monkeypatch, script(tmp_path, f"echo '{said}' >&2; exit 1"))

@@ -22,7 +22,7 @@ from training.failure import may_pass_by_itself
 from training.launch import prepare
 from training.process import Process
 from training.progress import OnPoints, Progress
-from training.sandbox import Confinement, best_level, confined
+from training.sandbox import Confinement, confined, level_for
 from training.sandbox.scratch import use_of
 from training.scorer import NoScore, Scorer, ShouldStop
 from training.series import CHECKPOINT, SERIES, Outputs, UnsafeOutput
@@ -47,7 +47,7 @@ def run_training(spec: RunSpec, on_points: OnPoints, should_stop: ShouldStop) ->
     when `tree` or `scratch` is unusable, FormatError when a self-reported format is.
     """
     started_at = time.time()
-    level = spec.level or best_level(spec.minimum_level)
+    level = spec.level or level_for(spec.minimum_level)
     confinement = confinement_of(spec, level)
     source = read_source(spec.tree / spec.launch.directory) if isinstance(spec.scoring, Scored) else {}
     with _tidied() as stack:

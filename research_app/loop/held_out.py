@@ -12,7 +12,7 @@ from training.corpus import WINDOW, CorpusError
 from training.detectors import gate_overlap
 from training.held_out import Cut, Encoder, build_held_out, texts_of
 from training.launch import read_folders
-from training.sandbox import Level, best_level
+from training.sandbox import Level, level_for
 
 KNOWN = 0.1  # share of the gate windows that may stand in the repository, which runs read
 
@@ -32,7 +32,7 @@ def held_out_corpus(repository: Repository, source: str, file: ProjectFile) -> s
         repository.export(repository.tip(), place / "tree")
         scorer = file.scorer
         tree = place / "tree" / file.train.directory
-        level = best_level(Level(file.sandbox.minimum))
+        level = level_for(Level(file.sandbox.minimum))
         encoder = Encoder(tree, scorer.module, scorer.wanted, read_folders(file.launch()), level)
         data_hash = build_held_out(place / "corpus", texts, encoder, Cut(scorer.window, scorer.windows, scorer.vocabulary))
         _require_unknown(repository, place / "corpus" / "held_out" / "gate.text")

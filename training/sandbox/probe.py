@@ -81,3 +81,8 @@ def best_level(minimum: Level = Level.basic) -> Level:
     if not result.level.at_least(minimum):
         raise NoSandbox(f"This project needs the sandbox level {minimum}. {' '.join(result.reasons)} {result.fix}".strip())
     return result.level
+
+
+def level_for(minimum: Level) -> Level:
+    """The level of a run whose project asks for at least this one; a project that asks for none has none. Raises NoSandbox."""
+    return Level.none if minimum is Level.none else best_level(minimum)
