@@ -130,7 +130,8 @@ def spec_of(place: Place, file: ProjectFile, number: int, seed: int, say: Say) -
     place.repository.export(place.commit, tree)
     launch = file.launch()
     if file.train.python == "uv":
-        say("Making the environment of its uv.lock, once")
+        if number == 0:
+            say("Making the environment of its uv.lock, once")
         launch = file.launch(environment_of(tree, file.train.directory, Path(settings.HOME) / "environments"))
     rung = file.rung(SMALLEST)
     visible = place.data / "visible" if place.data else scratch
