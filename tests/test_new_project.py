@@ -235,3 +235,16 @@ def test_no_value_of_the_form_breaks_out_of_its_key(each: object, value: str) ->
         return
     content = tomllib.loads(changed)
     assert set(content) <= {"train", "metric", "budget", "seed", "limits"} and content["train"]["read"] == ["~/.cache/a"]
+
+
+def test_a_project_that_is_deleted_leaves_what_was_tried(ada: User, source: Path) -> None:
+    from research_app.loop.delete_project import delete_project
+    from research_app.loop.projects import create_project
+    from tests.small_project import FILE as SMALL
+
+    file = SMALL.model_copy(update={"baseline": SMALL.baseline.model_copy(update={"branch": "main"})})
+    project = create_project("gone", source=str(source), file=file)
+    trial = Trial.objects.create(source=str(source), asked_by=ada, project=project, state=TrialState.CREATED)
+    delete_project(project, "ada")
+    trial.refresh_from_db()
+    assert (trial.project, trial.state) == (None, TrialState.DRAFT), "it may be brought again"

@@ -22,6 +22,7 @@ from research_app.models import (
     Round,
     Run,
     Thread,
+    TrialState,
     Turn,
 )
 from research_app.models.event import UNSEALED
@@ -49,6 +50,7 @@ def delete_project(project: Project, actor: str) -> None:
             more = {UNSEALED: keys[start : start + CHUNK]}
             Event.objects.record("project deleted", project, actor, project, slug=project.slug, **more)
         project.candidates.update(patch_set=None, evidence=None, duplicate_of=None)
+        project.trials.update(project=None, state=TrialState.DRAFT)  # its repository may be brought again
         for found in rows:
             found.delete()
         freed = f"{project.slug[:30]}-deleted-{project.pk}"
