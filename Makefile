@@ -9,7 +9,7 @@
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
 # make first-hour   a fresh clone and its first decision, with the seconds (ARGS="--pictures docs/tutorial/pictures": takes pictures)
-# make walk    a whole Signoff on small projects: every page, again and again, at every stage, as every role (docs/walk.md);
+# make walk    a whole Signoff on small projects: every page, again and again, at every stage, as every role (docs/how-to/walk.md);
 #              into var/walk.json, with pictures of every page in var/walk/ (ARGS=--short: a minute of it)
 # make screenshots   pictures of every page of the running server while it trains, in both themes and widths, into var/screenshots
 # make check   lint, format, types, migrations, Django's checks, templates
@@ -76,7 +76,7 @@ test-postgresql:
 test-faults:
 	$(call install,requirements-dev.txt)
 	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME EVERY_CASE=yes FAULT_SEEDS=$${FAULT_SEEDS:-10} EVERY_IDEA=yes EVERY_LOOK=yes APPROVALS=50 \
-	    $(RUN) -m pytest tests/faults tests/test_playbook.py tests/test_landing_queue.py tests/browser/test_accessibility.py $(ARGS)
+	    $(RUN) -m pytest tests/faults tests/agent/test_playbook.py tests/loop/test_landing_queue.py tests/browser/test_accessibility.py $(ARGS)
 
 test-crash:
 	$(call install,requirements-dev.txt)
@@ -126,6 +126,7 @@ check:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) manage.py makemigrations --check --dry-run
 	$(RUN) manage.py check --fail-level WARNING
 	$(VENV)/bin/djlint templates --lint --quiet

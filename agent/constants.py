@@ -20,8 +20,8 @@ from typing import Any, Literal, TypeAlias
 
 from agent.coefficients import calculated_in_loops, part_of
 from agent.offsets import NEWLINE, Offsets
-from agent.parsing import BOM, parse
 from agent.proposal import Edit
+from training.parsing import BOM, parse
 
 Value: TypeAlias = bool | int | float | str
 Form: TypeAlias = Literal["python", "yaml", "toml", "option"]

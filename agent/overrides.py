@@ -2,7 +2,7 @@
 command names, a call that passes its own, a choice of Hydra's.
 
 Each answer is a sentence for people. What cannot be told from the text stays a knob: the first run of a candidate that changes
-nothing says so (docs/statistics.md).
+nothing says so (docs/explanation/statistics.md).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from agent.parsing import parse
+from training.parsing import parse
 
 MILLION = 1_000_000
 LINE = "opus"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from posixpath import dirname, join, normpath
 
 from agent.launched import Launched
-from agent.parsing import parse
+from training.parsing import parse
 
 FINDS_MODULES = {"importlib", "pkgutil", "runpy", "__import__"}
 LARGEST = 1 << 20  # characters of a file that is followed

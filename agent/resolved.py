@@ -14,7 +14,7 @@ from typing import TypeAlias
 from agent.constants import Constant, Value, find_constants
 from agent.formats import normal_form
 from agent.known_forms import KnownForms, is_small_python
-from agent.parsing import parse
+from training.parsing import parse
 
 Moved: TypeAlias = dict[str, tuple[Value, Value]]
 Scope: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

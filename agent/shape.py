@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
-from agent.parsing import parse
+from training.parsing import parse
 
 Number: TypeAlias = int | float
 Env: TypeAlias = dict[str, Number]

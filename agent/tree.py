@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from agent.diff import lines_of
 from agent.offsets import NEWLINE, Offsets
-from agent.parsing import BOM, parse
 from agent.proposal import Edit
+from training.parsing import BOM, parse
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 

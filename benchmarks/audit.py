@@ -54,7 +54,7 @@ def prepare() -> None:
     from django.db import transaction
 
     from research_app.models import Event, Project
-    from research_app.project_file import ProjectFile
+    from research_app.project_file.project_file import ProjectFile
 
     call_command("migrate", verbosity=0)
     User.objects.create_user("ada")

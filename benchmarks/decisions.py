@@ -72,8 +72,8 @@ def decide_and_measure(aa: int, seeds: int, seed: int) -> Project:
 def prepare(aa: int, seed: int) -> Project:
     """The project with its candidates, the improvements spread among the A/A candidates; made once, then found."""
     from research_app import set_up
-    from research_app.loop.check import submit
-    from research_app.loop.projects import create_project
+    from research_app.loop.check.check import submit
+    from research_app.loop.project.projects import create_project
     from research_app.models import Project
 
     set_up.migrate()
@@ -95,7 +95,7 @@ def prepare(aa: int, seed: int) -> Project:
 def enter_nothing(project: Project) -> None:
     """One A/A candidate, as the loop enters them."""
     from agent.same import propose_nothing
-    from research_app.loop.propose import context_of, enter
+    from research_app.loop.propose.propose import context_of, enter
     from research_app.models import Author
 
     project.refresh_from_db()
@@ -139,7 +139,7 @@ def measurements_ended(project: Project) -> Count:
 
 def train_until(words: str, count: Count) -> None:
     """Run this machine's workers until all that `count` counts are done, and say now and then how far it is."""
-    from research_app.services import run_workers
+    from research_app.machine.services import run_workers
 
     begun, told_at = time.monotonic(), 0.0
 

@@ -223,7 +223,7 @@ def prepare() -> tuple[str, str]:
 
     from research_app.access import Role, set_role
     from research_app.models import BaselineVersion, Project, Token
-    from research_app.project_file import ProjectFile
+    from research_app.project_file.project_file import ProjectFile
     from research_app.repository import Repository
 
     people = [User.objects.create_user(name, password="correct horse battery staple") for name in ("ada", "grace")]

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from research_app.ladder import CUDA_SIZES
+from research_app.project_file.ladder import CUDA_SIZES
 from training.compile_cache import CompileCache
 from training.corpus import CorpusInfo, build_corpus
 from training.devices import seen_as

@@ -71,9 +71,9 @@ def shared_out(experiments: int, rounds: int) -> list[int]:
 def prepare(seed: int) -> Project:
     """The project on the default target with one rung; made once, then found."""
     from research_app import set_up
-    from research_app.loop.projects import create_project
+    from research_app.loop.project.projects import create_project
     from research_app.models import Project
-    from research_app.project_file import ProjectFile
+    from research_app.project_file.project_file import ProjectFile
 
     set_up.migrate()
     slug = f"{NAME}-{seed}" if seed else NAME  # the name draws modes and categories
@@ -86,7 +86,7 @@ def prepare(seed: int) -> Project:
 
 def research(project: Project, proposers: Sequence[str], wanted: int) -> None:
     """Rounds up to so many experiments in all, taken to rest; then whatever waits is approved and lands."""
-    from research_app.loop.propose import close_round, open_round
+    from research_app.loop.propose.propose import close_round, open_round
     from research_app.models import Round
 
     asked = Round.objects.filter(project=project, closed_at=None).first()
@@ -118,7 +118,7 @@ def clear_desk(project: Project) -> None:
     from django.contrib.auth.models import Group, User
 
     from research_app.access import Role
-    from research_app.loop.review import Seen, approve
+    from research_app.loop.review.review import Seen, approve
     from research_app.models import Candidate, Stage
 
     person, _ = User.objects.get_or_create(username="benchmark")

@@ -63,7 +63,7 @@ def main() -> None:
 def prepare(seed: int) -> Project:
     """The project with the default target's ladder, and the person who approves; made once, then found."""
     from research_app import set_up
-    from research_app.loop.projects import create_project
+    from research_app.loop.project.projects import create_project
     from research_app.models import Project
 
     set_up.migrate()
@@ -88,7 +88,7 @@ def person() -> User:
 
 def enter(project: Project, name: str, patch: str) -> None:
     """Submit one patch, once."""
-    from research_app.loop.check import submit
+    from research_app.loop.check.check import submit
 
     if project.candidates.filter(hypothesis=name).exists():
         return
@@ -113,8 +113,8 @@ def patch_of(name: str) -> str:
 
 def scale_up_all(project: Project) -> None:
     """Approve M for everything that is on the shortlist."""
-    from research_app.loop.review import Seen
-    from research_app.loop.shortlist import Pick, Plan, approve_scale_ups
+    from research_app.loop.review.review import Seen
+    from research_app.loop.scale_up.shortlist import Pick, Plan, approve_scale_ups
     from research_app.models import Stage
 
     waiting = project.candidates.filter(stage=Stage.SHORTLISTED).with_evidence().order_by("number")
@@ -126,7 +126,7 @@ def scale_up_all(project: Project) -> None:
 
 def report(project: Project, seconds: float) -> int:
     """Print a row for each patch and rung, then all figures as one line of JSON. Returns the exit status."""
-    from research_app.loop.price import account_of, pace_of
+    from research_app.loop.scale_up.price import account_of, pace_of
 
     rows = [row for candidate in project.candidates.order_by("number") for row in rows_of(candidate)]
     print(f"{'patch':44} {'rung':>4} {'n':>7} {'gain':>9} {'± se':>8} {'saved':>7} {'95% interval':>16} {'verdict':>14}")

@@ -55,10 +55,10 @@ def main() -> None:
 
 def prepared(budget: float, seed: int) -> Project:
     """The project with both candidates; made once, then found."""
-    from research_app.loop.check import submit
-    from research_app.loop.projects import create_project
+    from research_app.loop.check.check import submit
+    from research_app.loop.project.projects import create_project
     from research_app.models import Project
-    from research_app.project_file import ProjectFile
+    from research_app.project_file.project_file import ProjectFile
 
     if found := Project.objects.filter(slug=NAME).first():
         return found
@@ -88,7 +88,7 @@ def approve_all(project: Project) -> None:
     from django.contrib.auth.models import User
 
     from research_app.access import Role, set_role
-    from research_app.loop.review import Seen, approve
+    from research_app.loop.review.review import Seen, approve
 
     person, _ = User.objects.get_or_create(username="reviewer")
     set_role(person, Role.APPROVER)

@@ -5,10 +5,10 @@ from typing import Any
 from django.core import checks
 from django.db import connection
 
-from research_app.fleet import UnknownDevice, local_devices
+from research_app.machine.fleet import UnknownDevice, local_devices
 
 MANY_WRITERS = 8  # training devices; beyond that SQLite's single writer is the bottleneck
-POSTGRESQL_ADVISED = f"More than {MANY_WRITERS} devices train: use PostgreSQL (DATABASE_URL), see docs/operating.md"
+POSTGRESQL_ADVISED = f"More than {MANY_WRITERS} devices train: use PostgreSQL (DATABASE_URL), see docs/how-to/operating.md"
 
 
 @checks.register(checks.Tags.compatibility)

@@ -19,14 +19,14 @@ from django.db import DatabaseError, connection
 from django.db.models import F, Max
 from django.utils import timezone
 
-from research_app import broker
 from research_app.audit.checkpoints import last_line, local_file
 from research_app.checks import MANY_WRITERS, POSTGRESQL_ADVISED
-from research_app.fleet import UnknownDevice, local_devices
 from research_app.home import broker_url, home
 from research_app.loop import reconcile
-from research_app.loop.baseline_trouble import troubles_of_newest
-from research_app.loop.watchdog import ORCHESTRATE
+from research_app.loop.attention.baseline_trouble import troubles_of_newest
+from research_app.loop.attention.watchdog import ORCHESTRATE
+from research_app.machine import broker
+from research_app.machine.fleet import UnknownDevice, local_devices
 from research_app.models import (
     Candidate,
     Delivery,
@@ -271,7 +271,7 @@ def checkpoints() -> Finding:
         fix = "The reconciler's log says why; then: manage.py audit checkpoint"
         return Finding("checkpoints", False, f"{detail}, none since", fix)
     beside = Path(place) == Path(settings.HOME) / path.name
-    fix = "Export them to another host, see docs/audit.md (SIGNOFF_CHECKPOINTS)" if beside else ""
+    fix = "Export them to another host, see docs/explanation/audit.md (SIGNOFF_CHECKPOINTS)" if beside else ""
     return Finding("checkpoints", True, detail, fix)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from research_app.section import Section, stored
+from research_app.project_file.section import Section, stored
 from training.series import CHECKPOINT
 from training.spec import SelfReported
 

@@ -1,4 +1,4 @@
-"""Django settings. Everything that differs between installations comes from the environment; see docs/operating.md."""
+"""Django settings. Everything that differs between installations comes from the environment; see docs/how-to/operating.md."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -41,8 +41,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "research_app.web.security.ContentSecurityPolicyMiddleware",
-    "research_app.web.drafts.DraftsMiddleware",
+    "research_app.web.shared.security.ContentSecurityPolicyMiddleware",
+    "research_app.web.shared.drafts.DraftsMiddleware",
 ]
 ROOT_URLCONF = "research_app.urls"
 ASGI_APPLICATION = "research_app.asgi.application"
@@ -56,7 +56,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "research_app.web.navigation.navigation",
+                "research_app.web.shared.navigation.navigation",
             ],
         },
     },
@@ -83,7 +83,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 else:
     # Pooled by psycopg: a new connection per request would cost more than most of our pages.
-    # At most three for each proposer at work (research_app/services.py): its own, and the heartbeats of turn and conversation.
+    # At most three for each proposer at work (research_app/machine/services.py): its own, and the heartbeats of turn and
+    # conversation.
     DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 24, "timeout": 10}}
 
 AUTH_USER_MODEL = "auth.User"
@@ -111,7 +112,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
 SESSION_COOKIE_NAME = f"signoff_session_{PORT}"
 CSRF_COOKIE_NAME = f"signoff_csrf_{PORT}"
 CSRF_COOKIE_HTTPONLY = True
-CSRF_FAILURE_VIEW = "research_app.web.sign_in.refused_by_csrf"
+CSRF_FAILURE_VIEW = "research_app.web.account.sign_in.refused_by_csrf"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
@@ -128,7 +129,7 @@ STATICFILES_DIRS = [CODE / "static"]
 STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.FileSystemFinder",
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
-    "research_app.web.assets.PlotlyFinder",
+    "research_app.web.shared.assets.PlotlyFinder",
 ]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -141,7 +142,7 @@ RUNS_PER_GPU = environment.whole("SIGNOFF_RUNS_PER_GPU", 1, 1, 16, "2")
 
 CELERY_BROKER_URL = broker_url()
 
-# Reverse proxies, whose word for a client's address is taken; see docs/door.md.
+# Reverse proxies, whose word for a client's address is taken; see docs/explanation/door.md.
 PROXIES = environment.networks("SIGNOFF_PROXIES")
 
 # Signed heads of the audit log, exported to where the owner of the database cannot reach: a file, an http(s) address, or "off".

@@ -1,50 +1,28 @@
-"""Every address of the application. A page maps to one module in web/ and one template of the same name."""
+"""Every address of the application. A page maps to one folder in web/ and one folder of templates of the same name."""
 
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
 from research_app.api import git_over_http
 from research_app.api.application import api, nothing
-from research_app.web import (
-    audit,
-    baseline,
-    bulk,
-    candidate,
-    candidates,
-    charts,
-    comments,
-    compare,
-    conversation,
-    conversations,
-    decide,
-    docs,
-    file,
-    first_steps,
-    fleet,
-    health,
-    history,
-    imported,
-    inbox,
-    landings,
-    moved,
-    new_project,
-    notifications,
-    preferences,
-    program,
-    progress,
-    project,
-    report,
-    revert,
-    run,
-    scale_up,
-    scoreboard,
-    shortlist,
-    sign_in,
-    similar,
-    stacks,
-    steering,
-    tokens,
-)
+from research_app.web.account import notifications, preferences, sign_in, tokens
+from research_app.web.agents import conversation, conversations, program, steering
+from research_app.web.audit import audit
+from research_app.web.baseline import baseline, moved
+from research_app.web.candidate import candidate, comments, decide, file, similar
+from research_app.web.candidates import bulk, candidates
+from research_app.web.compare import compare
+from research_app.web.fleet import fleet
+from research_app.web.history import history, imported, report, revert
+from research_app.web.inbox import first_steps, inbox
+from research_app.web.landings import landings
+from research_app.web.project import new_project, progress, project
+from research_app.web.run import run
+from research_app.web.scale_up import scale_up
+from research_app.web.scoreboard import scoreboard
+from research_app.web.shared import charts, docs, health
+from research_app.web.shortlist import shortlist
+from research_app.web.stacks import stacks
 
 PROJECT = "projects/<slug:slug>/"
 CANDIDATE = f"{PROJECT}candidates/<int:number>/"

@@ -19,8 +19,9 @@ from research_app.audit.chain import COLUMNS, compute_hash
 from research_app.audit.checkpoints import export, local_file
 from research_app.audit.report import Report
 from research_app.audit.verify import verify
-from research_app.loop import steer, train
-from research_app.loop.review import Seen, approve, reject, withdraw
+from research_app.loop.propose import steer
+from research_app.loop.review.review import Seen, approve, reject, withdraw
+from research_app.loop.train import train
 from research_app.models import Event, Project, SeriesChunk, Side, Thread, append_only
 from research_app.models.append_only import GENESIS, TABLE
 from tests.landing_samples import executed

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
-from research_app import broker
 from research_app.home import CODE
+from research_app.machine import broker
 from research_app.models import append_only
 from tests.kept_tables import keep, lay_out
 from tests.settings import remove_home

@@ -7,8 +7,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from agent.failure import Failure
-from research_app.ladder import DEFAULT_LADDER
-from research_app.loop.review import Seen
+from research_app.loop.review.review import Seen
 from research_app.models import (
     Candidate,
     Conversation,
@@ -30,6 +29,7 @@ from research_app.models import (
     TrialState,
     Verdict,
 )
+from research_app.project_file.ladder import DEFAULT_LADDER
 from tests.factories import make_candidate, make_device, make_landing, make_project, make_run, make_user, record
 from training.spec import Outcome
 

@@ -19,10 +19,10 @@ from django.utils import timezone
 from research_app.access import Role, set_role
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import decide_confirmation
-from research_app.loop.arms import Arms
-from research_app.loop.check import limits_of
-from research_app.loop.judge import CONFIRM_SEED, decide_looks
-from research_app.loop.weigh import looks_of, weigh, weigh_confirmation
+from research_app.loop.check.check import limits_of
+from research_app.loop.judge.arms import Arms
+from research_app.loop.judge.judge import CONFIRM_SEED, decide_looks
+from research_app.loop.judge.weigh import looks_of, weigh, weigh_confirmation
 from research_app.models import (
     Author,
     BaselineVersion,
@@ -43,7 +43,7 @@ from research_app.models import (
     Verdict,
 )
 from research_app.models.purpose import PRIORITY
-from research_app.project_file import ProjectFile
+from research_app.project_file.project_file import ProjectFile
 from research_app.repository import Repository, normalised_syntax_hash
 from training.spec import Outcome
 

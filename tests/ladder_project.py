@@ -9,12 +9,12 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django.utils import timezone
 
-from research_app.loop import check
-from research_app.loop.review import Seen
-from research_app.loop.scale_up import scale_up
-from research_app.loop.shortlist import Pick, Plan, approve_scale_ups
+from research_app.loop.check import check
+from research_app.loop.review.review import Seen
+from research_app.loop.scale_up.scale_up import scale_up
+from research_app.loop.scale_up.shortlist import Pick, Plan, approve_scale_ups
 from research_app.models import Candidate, Project, Run, ScaleUp, SeriesChunk, State
-from research_app.project_file import ProjectFile
+from research_app.project_file.project_file import ProjectFile
 from tests.factories import BASE_SCORE, SIGMA, facts_of, make_series
 from tests.small_project import drain, trained
 from training.spec import Outcome

@@ -15,13 +15,13 @@ from unittest import mock
 
 from django.db import transaction
 
-from research_app.loop import train
-from research_app.loop.check import record_patch_set
-from research_app.loop.duplicates import Fingerprint
-from research_app.loop.judge import freeze
-from research_app.loop.moved import adopt, notice
-from research_app.loop.projects import create_project
-from research_app.loop.review import Seen, approve
+from research_app.loop.check.check import record_patch_set
+from research_app.loop.check.duplicates import Fingerprint
+from research_app.loop.judge.judge import freeze
+from research_app.loop.land.external_moves import adopt, notice
+from research_app.loop.project.projects import create_project
+from research_app.loop.review.review import Seen, approve
+from research_app.loop.train import train
 from research_app.models import (
     Author,
     BaselineVersion,
@@ -35,7 +35,7 @@ from research_app.models import (
     Stage,
     Verdict,
 )
-from research_app.project_file import ProjectFile
+from research_app.project_file.project_file import ProjectFile
 from tests.small_project import FILE, approver, source_repository
 from training.spec import Outcome, RunResult
 

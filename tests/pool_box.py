@@ -15,7 +15,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
 django.setup()
 
-from research_app.loop import reconcile, tasks, train  # noqa: E402
+from research_app.loop import reconcile, tasks  # noqa: E402
+from research_app.loop.train import train  # noqa: E402
 from research_app.models import Device, Project, Purpose, Run, State  # noqa: E402
 from research_app.models.purpose import PRIORITY  # noqa: E402
 

@@ -14,10 +14,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from research_app.access import Role, set_role
-from research_app.loop import check, tasks
-from research_app.loop.projects import create_project
+from research_app.loop import tasks
+from research_app.loop.check import check
+from research_app.loop.project.projects import create_project
 from research_app.models import Candidate, Message, Project
-from research_app.project_file import ProjectFile
+from research_app.project_file.project_file import ProjectFile
 
 TRAIN = '''"""Fit nothing, slowly: the loss falls with the steps, the score depends on the constants and the seed."""
 

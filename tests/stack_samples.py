@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from research_app.evidence.ablation import Report, read
-from research_app.loop import stack_trees
-from research_app.loop.projects import create_project
-from research_app.loop.stack_check import begin_check
+from research_app.loop.project.projects import create_project
+from research_app.loop.stacks import stack_trees
+from research_app.loop.stacks.stack_check import begin_check
 from research_app.models import Candidate, Project, StackCheck
-from research_app.project_file import ProjectFile
+from research_app.project_file.project_file import ProjectFile
 from tests.landing_samples import approved, fresh, knob, ready
 from tests.small_project import FILE, drain, source_repository
 

@@ -1,6 +1,6 @@
 """The account of a run: processor time and memory of everything that it ever started, kept where its code cannot reach.
 
-The best that the machine has is used, in this order; docs/sandbox.md says what each can miss:
+The best that the machine has is used, in this order; docs/explanation/sandbox.md says what each can miss:
 
 - a control group of the run's own (cgroup v2): the kernel adds up all of its processes, dead, orphaned and ignored ones too;
 - the kernel's task clock (`perf_event_open`), inherited by every child;

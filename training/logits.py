@@ -8,7 +8,8 @@ builds the model with FUNCTION of TREE's MODULE, `build_model` for a safetensors
 on that pair of pipes until its requests end. Then it is ready for the second pair. So no two of them ever run together, and
 nothing of the candidate's is in this process.
 
-The two must not tell each other anything (docs/scorer.md). Before the candidate's code is there, each has read the checkpoint
+The two must not tell each other anything (docs/explanation/scorer.md). Before the candidate's code is there, each has read the
+checkpoint
 and the code into memory of its own and is held by the filter ANSWERING (training/sandbox/answering.py, in hexadecimal, "-" for
 none): it reads and writes its pipes and can open nothing. What its code imports was imported here, by the names that a first
 process found, which tries the code out under READING while there is no checkpoint yet, and nothing to tell.

@@ -1,7 +1,7 @@
 """What a lost attempt of a run left for the next one: files whose names begin with `resume.`, and its series.
 
-Whoever trains may write such files into its folder (docs/ladder.md). They are copied as plain files and not read here; only
-the same code, in its sandbox, reads them again.
+Whoever trains may write such files into its folder (docs/explanation/ladder.md). They are copied as plain files and not read
+here; only the same code, in its sandbox, reads them again.
 """
 
 from __future__ import annotations

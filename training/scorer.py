@@ -1,8 +1,8 @@
 """The trusted scorer: what a checkpoint is worth on text that the run never saw, and whether its answers can be believed.
 
 The candidate's code runs in processes of its own (`training/logits.py`) that receive tokens and return logits. Targets,
-cross-entropy, bits per byte and the verdicts of the probes (`training/probes.py`) exist on this side only. docs/scorer.md
-says what each probe catches and what it lets pass.
+cross-entropy, bits per byte and the verdicts of the probes (`training/probes.py`) exist on this side only.
+docs/explanation/scorer.md says what each probe catches and what it lets pass.
 """
 
 from __future__ import annotations

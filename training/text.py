@@ -3,7 +3,8 @@
 The run gets one end of a socket. It asks for windows and is given bytes; the thread at the other end belongs to the worker. How
 many tokens were drawn, before, between and after the steps and by whatever process inherited the socket, is counted with each
 answer and told with it. One answer may bring several draws, because it wakes a thread, which costs more than the answer itself:
-all of them count at once. `prepare.py` of the default target is the other side; docs/default-target.md describes both.
+all of them count at once. `prepare.py` of the default target is the other side; docs/explanation/default-target.md describes
+both.
 """
 
 from __future__ import annotations

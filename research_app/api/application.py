@@ -13,10 +13,11 @@ from research_app.api import problems, schemas, told
 from research_app.api.auth import READING, READS, SUBMITS, SUBMITTING, token_of
 from research_app.api.kept import once
 from research_app.api.reach import candidate_of, candidate_to_revise, project_of, run_of
-from research_app.loop.check import vet
+from research_app.door.problem import MEDIA_TYPE, Problem, problem
+from research_app.loop.check.check import vet
 from research_app.loop.disclosure import speaker
-from research_app.loop.propose import enter, program_of, tried
-from research_app.loop.revise import revise
+from research_app.loop.propose.propose import enter, program_of, tried
+from research_app.loop.propose.revise import revise
 from research_app.models import Author, Candidate, Comment, Run, RunLog, Thread
 from research_app.strict_json import strict
 
@@ -26,8 +27,8 @@ DESCRIPTION = """Research on a project from outside: read what was tried, submit
 
 Send `Authorization: Bearer <token>`; tokens are made in Signoff under *Access tokens*. Scores and effects are rounded to half a
 sigma. Nothing here votes or lands: that is for people, in their browsers."""
-FAILS = {401: problems.Problem, 403: problems.Problem, 404: problems.Problem, 422: problems.Problem, 429: problems.Problem}
-SUBMIT_FAILS = FAILS | {400: problems.Problem, 409: problems.Problem, 503: problems.Problem}
+FAILS = {401: Problem, 403: Problem, 404: Problem, 422: Problem, 429: Problem}
+SUBMIT_FAILS = FAILS | {400: Problem, 409: Problem, 503: Problem}
 CANDIDATE, RUN = "/projects/{slug}/candidates/{number}", "/projects/{slug}/runs/{run}"
 IdempotencyKey: TypeAlias = Annotated[str | None, Header(alias="Idempotency-Key")]
 Number: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -43,7 +44,7 @@ class Api(NinjaAPI):
             for operation in operations.values():
                 for status, response in operation["responses"].items():
                     if int(status) >= 400 and "application/json" in response.get("content", {}):
-                        response["content"] = {problems.MEDIA_TYPE: response["content"]["application/json"]}
+                        response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
         return schema
 
 
@@ -279,4 +280,4 @@ def entered(row: Candidate) -> dict[str, Any]:
 
 def nothing(request: HttpRequest, path: str = "") -> HttpResponse:
     """Any other address of the API: a problem, not a page."""
-    return problems.problem(404, f"There is no such endpoint. All of them: {ROOT}/openapi.json")
+    return problem(404, f"There is no such endpoint. All of them: {ROOT}/openapi.json")

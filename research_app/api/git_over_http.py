@@ -21,9 +21,9 @@ from agent.title import title_of
 from research_app.access import may_operate, may_see
 from research_app.api.reach import NotYours, candidate_to_revise, project_of
 from research_app.door.known import token_in
-from research_app.loop.check import CheckFailed, vet
-from research_app.loop.propose import enter
-from research_app.loop.revise import RevisionRefused, revise
+from research_app.loop.check.check import CheckFailed, vet
+from research_app.loop.propose.propose import enter
+from research_app.loop.propose.revise import RevisionRefused, revise
 from research_app.models import Author, Candidate, Project, Scope, StageMoved, Token
 from research_app.repository import PatchError, RepositoryError, intake
 from research_app.repository.intake import Push, Pushed

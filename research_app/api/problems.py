@@ -2,43 +2,21 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
 from functools import partial
-from http import HTTPStatus
-from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from ninja import NinjaAPI, Schema
+from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 
 from research_app.api.reach import NotYours
-from research_app.loop.check import CheckFailed
-from research_app.loop.revise import RevisionRefused
+from research_app.door.problem import problem
+from research_app.loop.check.check import CheckFailed
+from research_app.loop.propose.revise import RevisionRefused
 from research_app.models import StageMoved
 from research_app.repository import PatchError, RepositoryError
-from research_app.strict_json import StrictJsonResponse
 
 logger = logging.getLogger(__name__)
-MEDIA_TYPE = "application/problem+json"
-
-
-class Problem(Schema):
-    """What went wrong. `errors` names each field that was refused."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    errors: list[dict[str, Any]] = []
-
-
-def problem(
-    status: int, detail: str, errors: Sequence[dict[str, Any]] = (), headers: Mapping[str, str] | None = None
-) -> HttpResponse:
-    """The response that says so."""
-    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
-    return StrictJsonResponse(said.model_dump(), status=status, content_type=MEDIA_TYPE, headers=headers)
 
 
 def unauthorised() -> HttpResponse:

@@ -10,11 +10,11 @@ from research_app.api import schemas
 from research_app.evidence.documents import part_of, rows_of, words_of
 from research_app.evidence.noise import Noise
 from research_app.loop.disclosure import effect_told, finding_told, interval_told, score_told
-from research_app.loop.propose import tried
+from research_app.loop.propose.propose import tried
 from research_app.loop.runs import NOTHING, costs_of
 from research_app.models import Candidate, Evidence, PatchSet, Project, Run
 from research_app.models.run import arrays_of
-from research_app.web.curves import View, kept
+from research_app.web.shared.curves import View, kept
 from training.said import said_by_run
 
 MOST_POINTS = 1000

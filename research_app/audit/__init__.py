@@ -1,4 +1,4 @@
-"""The audit: recomputes from what is stored, and names the first row that is not what it was; see docs/audit.md.
+"""The audit: recomputes from what is stored, and names the first row that is not what it was; see docs/explanation/audit.md.
 
     verify       puts the checks together, on one snapshot of the database
     chain        every event in order: hashes, gaps, swaps; the heads that landings and checkpoints name

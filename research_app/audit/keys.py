@@ -24,7 +24,7 @@ def private_key() -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError) as error:
-        raise BadKey(f"The checkpoint key {path} cannot be used: {error}. See docs/audit.md.") from error
+        raise BadKey(f"The checkpoint key {path} cannot be used: {error}. See docs/explanation/audit.md.") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise BadKey(f"{path} is no Ed25519 key. Make one: openssl genpkey -algorithm ed25519 -out {path}")
     return key

@@ -1,4 +1,5 @@
-"""The door: what stands between the network and the application, so that nobody holds it up or fills it; see docs/door.md.
+"""The door: what stands between the network and the application, so that nobody holds it up or fills it; see
+docs/explanation/door.md.
 
 serve        starts the web server with its limits
 connections  how many connections there may be, and how long one may take to ask, to send, and to read

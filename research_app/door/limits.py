@@ -248,6 +248,6 @@ async def _drain(receive: Receive) -> None:
 
 
 def _problem(refusal: Refused) -> str:
-    from research_app.api.problems import problem
+    from research_app.door.problem import problem
 
     return problem(refusal.status, str(refusal)).content.decode()

@@ -46,7 +46,7 @@ class RefuseControlCharacters:
             if said := problem_in(text, code=name in CODE_FIELDS):
                 sentence = f"The {kind}{f' “{name}”' if name else ''} {said}."
                 if of_machine:
-                    from research_app.api.problems import problem
+                    from research_app.door.problem import problem
 
                     return problem(422, sentence)
                 response = render(request, "refused_text.html", {"sentence": sentence}, status=400)

@@ -2,8 +2,8 @@
 
 Both arms spend the same counted budget. So processor time (on a GPU device time and energy), memory and, where time is the
 budget, the time of the whole command may differ by what code costs, and no more: work that nobody counted shows here, wherever
-and however it was done. Widths come from measured spread (docs/detectors.md). Beyond them evidence is invalid; a person may
-widen the envelope of one candidate. Below, but costly, a gain is in quarantine.
+and however it was done. Widths come from measured spread (docs/reference/detectors.md). Beyond them evidence is invalid; a
+person may widen the envelope of one candidate. Below, but costly, a gain is in quarantine.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ class Policy:
     shape           exponent of the boundary C (n_max/k)^shape: 0 is Pocock, 0.5 O'Brien-Fleming
     sigma_weight    degrees of freedom that sigma counts for beside the confirming runs' own spread; inf: sigma alone
 
-    The defaults are the best that was found in the simulation of `benchmarks/policy.py` (docs/statistics.md has the table).
+    The defaults are the best that was found in the simulation of `benchmarks/policy.py` (docs/explanation/statistics.md has
+    the table).
     """
 
     alpha: float = 0.01

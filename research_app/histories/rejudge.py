@@ -10,8 +10,8 @@ from agent.title import title_of
 from research_app.evidence import digits
 from research_app.histories.bring_in import title_of_result
 from research_app.histories.moved_lines import NotFound, edits_of
-from research_app.loop.check import vet
-from research_app.loop.propose import enter
+from research_app.loop.check.check import vet
+from research_app.loop.propose.propose import enter
 from research_app.models import Author, BaselineVersion, Candidate, Event, ImportedResult
 from research_app.repository import PatchError
 

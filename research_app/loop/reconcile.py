@@ -17,22 +17,21 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from research_app.audit.checkpoints import export_due
-from research_app.ladder import SMALLEST
-from research_app.loop.bring import wake_trials
-from research_app.loop.converse import take_up_changes, wake_conversations
-from research_app.loop.judge import JUDGED
-from research_app.loop.lost import what_became_of
-from research_app.loop.moved import notice_moved_branches
+from research_app.loop.attention.lost import what_became_of
+from research_app.loop.attention.watchdog import watch
+from research_app.loop.judge.judge import JUDGED
+from research_app.loop.land.external_moves import notice_moved_branches
+from research_app.loop.land.landing_queue import not_held
+from research_app.loop.land.push import wake_pushes
+from research_app.loop.land.rejudge import not_judged
 from research_app.loop.notify.wake import wake_notifications
-from research_app.loop.propose import close_round, lost_turn, wants_more
-from research_app.loop.push import wake_pushes
-from research_app.loop.queue import not_held
-from research_app.loop.rejudge import not_judged
+from research_app.loop.project.bring import wake_trials
+from research_app.loop.propose.conversation.converse import take_up_changes, wake_conversations
+from research_app.loop.propose.propose import close_round, lost_turn, wants_more
 from research_app.loop.runs import ensure_bank, rank_curves, requeue
 from research_app.loop.runs import retry as retry_runs
-from research_app.loop.scale_up import report_stuck, scale_up_waits, wake
-from research_app.loop.stack_check import wake_stack_checks
-from research_app.loop.watchdog import watch
+from research_app.loop.scale_up.scale_up import report_stuck, scale_up_waits, wake
+from research_app.loop.stacks.stack_check import wake_stack_checks
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -57,6 +56,7 @@ from research_app.models import (
 )
 from research_app.models.candidate import RESTING
 from research_app.models.lease import DATABASE_AWAY, LEASE, Leased, due, unclaimed
+from research_app.project_file.ladder import SMALLEST
 from research_app.wording import counted
 from training.failure import in_words
 from training.spec import Outcome

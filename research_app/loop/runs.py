@@ -12,8 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from research_app.ladder import SMALLEST
-from research_app.loop.attention import ask
+from research_app.loop.attention.attention import ask
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -34,6 +33,7 @@ from research_app.models.device_time import total_device_seconds
 from research_app.models.event import UNSEALED
 from research_app.models.purpose import PRIORITY
 from research_app.models.run import RunQuerySet, keys_of_run
+from research_app.project_file.ladder import SMALLEST
 from training.spec import Outcome
 
 HOUR = 3600.0  # seconds

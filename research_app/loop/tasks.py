@@ -12,20 +12,20 @@ from celery import shared_task, signals
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error, connection, models
 
-from research_app.fleet import known_of, own_device, runs_per_gpu
-from research_app.loop import bring as bring_step
-from research_app.loop import check as check_step
-from research_app.loop import converse as converse_step
-from research_app.loop import judge as judge_step
-from research_app.loop import land as land_step
-from research_app.loop import propose as propose_step
-from research_app.loop import push as push_step
-from research_app.loop import scale_up as scale_up_step
-from research_app.loop import stack_check as stack_check_step
-from research_app.loop import train as train_step
+from research_app.loop.check import check as check_step
+from research_app.loop.judge import judge as judge_step
+from research_app.loop.land import land as land_step
+from research_app.loop.land import push as push_step
 from research_app.loop.notify.announce import announce as announce_turn
 from research_app.loop.notify.channels.deadline import hang_up_all
 from research_app.loop.notify.deliver import deliver as deliver_message
+from research_app.loop.project import bring as bring_step
+from research_app.loop.propose import propose as propose_step
+from research_app.loop.propose.conversation import converse as converse_step
+from research_app.loop.scale_up import scale_up as scale_up_step
+from research_app.loop.stacks import stack_check as stack_check_step
+from research_app.loop.train import train as train_step
+from research_app.machine.fleet import known_of, own_device, runs_per_gpu
 from research_app.models import (
     BaselineVersion,
     Candidate,

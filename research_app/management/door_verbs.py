@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, OutputWrapper
 
-from research_app.loop.idle_gpus import GpusAtWork
-from research_app.loop.try_project import try_out
-from research_app.loop.try_report import TryReport
-from research_app.project_file import ProjectFile
+from research_app.loop.project.try_project import try_out
+from research_app.loop.project.try_report import TryReport
+from research_app.loop.train.idle_gpus import GpusAtWork
+from research_app.project_file.project_file import ProjectFile
 from research_app.repository import RepositoryError
 from research_app.survey.draft import NothingTrains
 from research_app.survey.look import inspect

@@ -1,4 +1,4 @@
-"""The verbs of `manage.py project` for histories: import, rejudge, export and report (docs/histories.md)."""
+"""The verbs of `manage.py project` for histories: import, rejudge, export and report (docs/how-to/histories.md)."""
 
 import getpass
 from pathlib import Path
@@ -12,10 +12,10 @@ from research_app.histories.bring_in import Imported, ImportRefused, import_hist
 from research_app.histories.formats import FORMATS, ExportRefused, export_project
 from research_app.histories.rejudge import RejudgeRefused, rejudge
 from research_app.histories.results_table import TableRefused
-from research_app.loop.check import CheckFailed
+from research_app.loop.check.check import CheckFailed
 from research_app.models import ImportedResult, Project
 from research_app.repository import RepositoryError
-from research_app.web.report import Report, html_of, markdown_of
+from research_app.web.history.report import Report, html_of, markdown_of
 
 
 def add_history_verbs(verbs: Any) -> None:

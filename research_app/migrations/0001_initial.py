@@ -125,7 +125,7 @@ class Migration(migrations.Migration):
                         blank=True, help_text="Path or URL it was copied from; empty: default target", max_length=500
                     ),
                 ),
-                ("config", models.JSONField(help_text="The validated project file, see research_app/project_file.py")),
+                ("config", models.JSONField(help_text="The validated project file, see research_app/project_file/project_file.py")),
                 (
                     "data_hash",
                     models.CharField(

@@ -6,7 +6,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
 def note(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    """As research_app/loop/undone.py does it when a revert lands."""
+    """As research_app/loop/land/undone.py does it when a revert lands."""
     candidates = apps.get_model("research_app", "Candidate").objects
     landings = apps.get_model("research_app", "Landing").objects.filter(state="landed", version__isnull=False)
     reverts = landings.filter(candidate__kind="revert", candidate__reverts__isnull=False).order_by("version__number")

@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from agent.proposal import CATEGORIES
 from agent.title import MOST, title_of
-from research_app.ladder import SMALLEST
 from research_app.models.baseline import BaselineVersion
 from research_app.models.event import Event
 from research_app.models.lease import Lease, Leased, LeaseLost
 from research_app.models.outbox import Message
 from research_app.models.project import Project, Round
+from research_app.project_file.ladder import SMALLEST
 
 if TYPE_CHECKING:
     from research_app.models.patch_set import PatchSet

@@ -12,10 +12,10 @@ from django.utils import timezone
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise
 from research_app.evidence.pooling import Repeats, pool_guarded
-from research_app.ladder import SMALLEST
-from research_app.project_file import GatePolicy, Gates, ProjectFile
+from research_app.project_file.ladder import SMALLEST
+from research_app.project_file.project_file import GatePolicy, Gates, ProjectFile
+from research_app.project_file.section import STORED
 from research_app.repository import Repository
-from research_app.section import STORED
 
 if TYPE_CHECKING:
     from research_app.models.baseline import BaselineVersion
@@ -35,7 +35,7 @@ class Project(models.Model):
 
     slug = models.CharField(max_length=49, unique=True, validators=[SLUG])
     source = models.CharField(max_length=500, blank=True, help_text="Path or URL it was copied from; empty: default target")
-    config = models.JSONField(help_text="The validated project file, see research_app/project_file.py")
+    config = models.JSONField(help_text="The validated project file, see research_app/project_file/project_file.py")
     data_hash = models.CharField(
         max_length=64, blank=True, help_text="Content hash of the corpus; empty: the code brings its own data"
     )

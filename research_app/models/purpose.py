@@ -1,4 +1,4 @@
-"""What a run is for, and which queued runs devices take first. The order as people read it: docs/operating.md."""
+"""What a run is for, and which queued runs devices take first. The order as people read it: docs/how-to/operating.md."""
 
 from django.db import models
 

@@ -10,7 +10,6 @@ from django.db.models import Q
 from django.utils import timezone
 from numpy.typing import NDArray
 
-from research_app.ladder import SMALLEST
 from research_app.models.baseline import BaselineVersion
 from research_app.models.device import Device
 from research_app.models.device_time import total_device_seconds
@@ -20,6 +19,7 @@ from research_app.models.project import Project
 from research_app.models.purpose import Priority, Purpose
 from research_app.models.seal import Sealed
 from research_app.models.stack import StackCell
+from research_app.project_file.ladder import SMALLEST
 from training.spec import LARGEST_SCORE, Outcome
 
 Array = NDArray[np.float64]
@@ -199,7 +199,7 @@ class Run(Leased):
             return f"Project {self.project.slug} needs the sandbox level {minimum}, {has}. {device.sandbox_advice}"
         if self.devices > device.count:
             needs = f"{self.project.slug} at {self.scale} needs {self.devices} devices at once"
-            return f"{needs}, this worker has {device.count}. docs/ladder.md says how to start a larger one."
+            return f"{needs}, this worker has {device.count}. docs/explanation/ladder.md says how to start a larger one."
         return ""
 
     def is_overdue(self, queues: Sequence[str] = ()) -> bool:

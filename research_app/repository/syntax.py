@@ -10,7 +10,7 @@ from functools import partial
 
 from agent.formats import normal_form
 from agent.known_forms import KnownForms, is_small_python
-from agent.parsing import parse
+from training.parsing import parse
 
 _CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)  # PEP 263
 _known = KnownForms()

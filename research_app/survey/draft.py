@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from research_app.project_file import read_project_file
+from research_app.project_file.project_file import read_project_file
 from research_app.survey.budget import FoundBudget, budget_of
 from research_app.survey.entry import Entry, entry_of
 from research_app.survey.machine import (

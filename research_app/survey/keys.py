@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from research_app.project_file import ProjectFile
+from research_app.project_file.project_file import ProjectFile
 from research_app.survey.draft import toml
 
 

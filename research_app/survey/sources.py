@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from agent.parsing import parse
 from research_app.repository import Repository
+from training.parsing import parse
 
 LARGEST = 2 << 20  # bytes of a file that is looked at
 MOST_FILES = 2000

@@ -14,10 +14,10 @@ from research_app.models import Candidate, Conversation, ConversationState, Even
 from research_app.models.candidate import DISCARDED, WAITING
 from research_app.models.event import HIDDEN
 from research_app.version import VERSION
-from research_app.web import figures
-from research_app.web.columns import Column
-from research_app.web.live import fragment
-from research_app.web.text import beginning, markdown, spelled, visible
+from research_app.web.candidates.columns import Column
+from research_app.web.shared import figures
+from research_app.web.shared.live import fragment
+from research_app.web.shared.text import beginning, markdown, spelled, visible
 from training.spec import Outcome
 
 register = template.Library()
@@ -211,7 +211,7 @@ def _plain(value: Any) -> str:
 
 @register.simple_tag(takes_context=True)
 def live(context: Context, name: str) -> SafeString:
-    """The fragment of this page with this name, see research_app/web/live.py."""
+    """The fragment of this page with this name, see research_app/web/shared/live.py."""
     flat: dict[str, Any] = context.flatten()  # type: ignore[assignment]  # its keys are strings
     return fragment(name, context["fragments"][name], flat, context.get("request"))
 

@@ -13,7 +13,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from research_app.web import live
+from research_app.web.shared import live
 from tests.factories import make_user
 from tests.watching import arguments, chromium, watch
 

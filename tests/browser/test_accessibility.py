@@ -9,7 +9,7 @@ from django.test import Client
 from playwright.sync_api import Page, expect
 
 from research_app.models import Project
-from research_app.web.every_page import every_address
+from research_app.web.shared.every_page import every_address
 from tests.browser.conftest import NARROW, WIDE, SignIn
 from tests.everything import make_everything
 from tests.factories import make_user

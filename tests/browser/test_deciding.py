@@ -7,8 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import APIResponse, Page, Route, expect
 
-from research_app.loop import land
-from research_app.loop.review import Seen, approve, request_changes, withdraw
+from research_app.loop.land import land
+from research_app.loop.review.review import Seen, approve, request_changes, withdraw
 from research_app.models import Candidate, Landing, Project, Review, Stage, Verdict
 from tests.browser.conftest import NARROW, WIDE, SignIn
 from tests.factories import make_candidate, make_evidence, make_project, make_user
@@ -220,7 +220,7 @@ def test_changes_are_asked_for_the_author_answers_with_patch_set_2_and_votes_bef
 
 
 def test_a_new_patch_set_under_the_readers_eyes_cannot_be_approved_unseen(sign_in: SignIn) -> None:
-    from research_app.loop.revise import revise
+    from research_app.loop.propose.revise import revise
 
     small = small_project()
     candidate = submit(small, BETTER)

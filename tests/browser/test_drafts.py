@@ -85,7 +85,7 @@ def test_what_is_typed_survives_a_reload_and_a_sign_in(sign_in: SignIn, address:
 
 
 def test_no_page_has_a_field_that_is_not_kept(sign_in: SignIn) -> None:
-    from research_app.web.every_page import every_address
+    from research_app.web.shared.every_page import every_address
 
     project = make_everything()
     page = sign_in("ada")
@@ -237,7 +237,7 @@ def test_a_secret_is_kept_while_the_tab_is_open_and_no_longer(sign_in: SignIn, p
 
 
 def test_text_that_was_typed_before_the_program_changed_is_offered_not_put_over_it(sign_in: SignIn) -> None:
-    from research_app.loop.steer import write_program
+    from research_app.loop.propose.steer import write_program
 
     project = make_project()
     page = sign_in("ada")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from research_app.loop import land
+from research_app.loop.land import land
 from research_app.models import Candidate, Kind, Landing, Project, StackCheck, Stage
 from tests.browser.conftest import NARROW, WIDE, SignIn
 from tests.factories import make_user

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from research_app.loop import review
-from research_app.loop.review import Seen
+from research_app.loop.review import review
+from research_app.loop.review.review import Seen
 from research_app.models import Candidate, LandingState, Project, Run, SeriesChunk, SignInLink, Stage, State, Verdict
 from tests.browser.conftest import NARROW, WIDE, SignIn
 from tests.factories import (

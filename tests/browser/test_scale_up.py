@@ -13,7 +13,7 @@ from research_app.models import Candidate, Project, Run, ScaleUp, Stage, State, 
 from tests.browser.conftest import NARROW, SignIn
 from tests.factories import make_candidate, make_project
 from tests.ladder_project import CONFIG, fresh
-from tests.test_shortlist import listed
+from tests.loop.test_shortlist import listed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CONSTANTS = (("WARMUP", "0.02"), ("WARMUP", "0.1"), ("WIDTH", "128"), ("LAYERS", "4"), ("LEARNING_RATE", "6e-3"))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from research_app.loop import converse, propose
+from research_app.loop.propose import propose
+from research_app.loop.propose.conversation import converse
 from research_app.models import Conversation, ConversationState, Note, ProgramVersion, Project, Stage
 from tests.browser.conftest import SignIn
 from tests.factories import make_candidate, make_project

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from research_app.models import Candidate, Project
-    from research_app.project_file import ProjectFile
+    from research_app.project_file.project_file import ProjectFile
 
 NAME = "cheats"
 FLOPS = 6e10  # a run takes seconds, most of them training
@@ -49,7 +49,7 @@ class Fate:
 
 def settings(flops: float) -> ProjectFile:
     """The default target at a small budget, decided by few runs: a cheat's gain is no close call."""
-    from research_app.project_file import ProjectFile
+    from research_app.project_file.project_file import ProjectFile
 
     changed = ProjectFile.default_target().model_dump(mode="json")
     changed["budget"]["amount"] = flops
@@ -60,12 +60,12 @@ def settings(flops: float) -> ProjectFile:
 def judged(entries: Sequence[Entry], flops: float = FLOPS) -> list[Fate]:
     """Submit all entries, let the workers take each as far as it goes without a person, and say what became of it."""
     from research_app import set_up
-    from research_app.loop.check import CheckFailed, submit
-    from research_app.loop.projects import create_project
+    from research_app.loop.check.check import CheckFailed, submit
+    from research_app.loop.project.projects import create_project
+    from research_app.machine.services import run_workers
     from research_app.models import Project
     from research_app.models.candidate import RESTING
     from research_app.repository import RepositoryError
-    from research_app.services import run_workers
 
     set_up.migrate()
     logging.getLogger("research_app.models.outbox").setLevel(logging.ERROR)  # no broker yet: messages are sent again

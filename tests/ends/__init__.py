@@ -1,1 +1,2 @@
-"""Every way that a run or a step can end, made to happen; `python -m tests.ends` writes the table in docs/ends.md from it."""
+"""Every way that a run or a step can end, made to happen; `python -m tests.ends` writes the table in docs/reference/ends.md
+from it."""

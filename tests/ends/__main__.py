@@ -1,4 +1,4 @@
-"""Write the table of docs/ends.md from the tests."""
+"""Write the table of docs/reference/ends.md from the tests."""
 
 import os
 

@@ -13,7 +13,7 @@ import pytest
 from research_app.home import CODE
 from tests.ends.world import World
 
-DOCUMENT = Path(CODE) / "docs" / "ends.md"
+DOCUMENT = Path(CODE) / "docs" / "reference" / "ends.md"
 BEGIN, FINISH = "<!-- the table: python -m tests.ends -->\n", "<!-- the end of the table -->\n"
 CHAPTERS = {
     "tests.ends.test_runs": "The run's own end",

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from research_app.loop import check, judge, land, propose, runs, watchdog
-from research_app.loop.moved import adopt, notice_moved_branches
-from research_app.loop.review import Seen, approve
-from research_app.loop.stack_check import begin_check
+from research_app.loop import runs
+from research_app.loop.attention import watchdog
+from research_app.loop.check import check
+from research_app.loop.judge import judge
+from research_app.loop.land import land
+from research_app.loop.land.external_moves import adopt, notice_moved_branches
+from research_app.loop.propose import propose
+from research_app.loop.review.review import Seen, approve
+from research_app.loop.stacks.stack_check import begin_check
 from research_app.models import Candidate, Message, Purpose, Round, Run, Stage, State, Turn
 from research_app.models.lease import MAX_ATTEMPTS
 from tests.ends.table import end
@@ -229,7 +234,7 @@ def test_a_candidate_that_is_forgotten(world: World, monkeypatch: pytest.MonkeyP
     run = world.queue(BETTER)
     world.train(run)
     Message.objects.all().delete()
-    monkeypatch.setattr("research_app.broker.waiting", lambda _: 0)
+    monkeypatch.setattr("research_app.machine.broker.waiting", lambda _: 0)
     assert run.patch_set is not None
     quiet(run.patch_set.candidate, minutes=5)
     watchdog.watch()

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from research_app.loop import converse, propose
-from research_app.loop import scale_up as scale_up_step
-from research_app.loop.scale_up import stop
+from research_app.loop.propose import propose
+from research_app.loop.propose.conversation import converse
+from research_app.loop.scale_up import scale_up as scale_up_step
+from research_app.loop.scale_up.scale_up import stop
 from research_app.models import (
     Candidate,
     Conversation,
@@ -27,10 +28,10 @@ from tests.factories import make_project
 from tests.ladder_project import DOES_NOT_HOLD, HOLDS, approve, ladder_project, submit
 from tests.landing_samples import approved, knob, knobs_project, training_at_once
 from tests.messages_server import KEY, Fail, MessagesServer, Reply, Say, call, text
+from tests.notify.test_notify_breaker import fail_often
 from tests.notify_samples import hook
 from tests.receivers import Webhook
 from tests.small_project import approver, drain, git
-from tests.test_notify_breaker import fail_often
 
 __all__ = ["hook"]  # a fixture
 

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError
 
-from research_app.loop import record
+from research_app.loop.train import record
 from research_app.models import Project, State
 from research_app.models.lease import MAX_ATTEMPTS
 from tests.ends.table import end

@@ -1,4 +1,4 @@
-"""The table of docs/ends.md is that of the tests."""
+"""The table of docs/reference/ends.md is that of the tests."""
 
 from tests.ends.table import CHAPTERS, DOCUMENT, ENDS, rows, says, written
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from django.contrib.auth.models import User
 
-from research_app.loop import archive, check, review
-from research_app.loop.review import Seen, approve
+from research_app.loop.check import check
+from research_app.loop.review import archive, review
+from research_app.loop.review.review import Seen, approve
 from research_app.models import Candidate, Stage
 from tests.ends.table import end
 from tests.ends.test_candidates import in_the_queue, judged, move_branch

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from research_app.loop import train
 from research_app.loop.reconcile import reconcile
 from research_app.loop.runs import cancel
+from research_app.loop.train import train
 from research_app.models import Run, State, lease
 from research_app.models.lease import MAX_ATTEMPTS, Lease
 from tests.ends.table import end

@@ -14,10 +14,11 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
-from research_app.loop import check, train
+from research_app.loop.check import check
 from research_app.loop.runs import ensure_bank
+from research_app.loop.train import train
 from research_app.models import Candidate, Device, Message, Project, Run, SeriesChunk, State
-from research_app.project_file import ProjectFile
+from research_app.project_file.project_file import ProjectFile
 from tests.factories import make_device, make_project, make_user
 from tests.small_project import FILE, TRAIN, drain, patch
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.scorer_samples import bigram, bigram_checkpoint
-from tests.test_training_environment import marked
+from tests.training.test_training_environment import marked
 from tests.training_samples import SCORING, Bench
 from training.detectors import Circumstances, RunRecord, examine
 from training.runner import run_training

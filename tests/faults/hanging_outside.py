@@ -81,7 +81,7 @@ class Scenario:
 
     def run(self) -> dict[str, Any]:
         """Keep the workers running until everything has landed."""
-        from research_app.services import run_workers
+        from research_app.machine.services import run_workers
 
         run_workers(self.step)
         first, rest = self.candidates[:IN_PEACE], self.candidates[IN_PEACE:]
@@ -107,7 +107,7 @@ class Scenario:
         return len(self.took) == len(self.candidates) or time.monotonic() - self.began > PATIENCE
 
     def approve(self, candidates: list[Any]) -> None:
-        from research_app.loop.review import Seen, approve
+        from research_app.loop.review.review import Seen, approve
         from tests.landing_samples import fresh
         from tests.small_project import approver
 

@@ -36,8 +36,8 @@ def watched() -> dict[str, frozenset[str] | None]:
     """Files of the protocol, with the functions that are watched there; None for all."""
     from research_app.home import CODE
 
-    loop, repository = CODE / "research_app/loop", CODE / "research_app/repository"
-    everything = {str(loop / f"{name}.py"): None for name in ("land", "queue", "rejudge", "batch", "moved")}
+    loop, repository = CODE / "research_app/loop/land", CODE / "research_app/repository"
+    everything = {str(loop / f"{name}.py"): None for name in ("land", "landing_queue", "rejudge", "batch", "external_moves")}
     steps = frozenset(("raise_fence", "advance", "commit_landing", "rebased", "combined", "keep"))
     return {**everything, str(repository / "store.py"): steps, str(repository / "git.py"): frozenset(("run_git",))}
 
@@ -141,13 +141,13 @@ KINDS = ("fresh", "moved", "lost", "conflict", "batch")
 
 def land_first(candidates: Sequence[Any]) -> list[Any]:
     """Land the first of them, and put the others into the queue behind: their base has moved."""
-    from research_app.loop.review import Seen, approve
+    from research_app.loop.review.review import Seen, approve
     from tests.landing_samples import fresh
     from tests.small_project import approver
 
     for candidate in candidates:
         approve(fresh(candidate), approver(), Seen.of(fresh(candidate)))
-    from research_app.loop import land
+    from research_app.loop.land import land
 
     project = candidates[0].project
     land.land(project.pk, "before")
@@ -156,7 +156,8 @@ def land_first(candidates: Sequence[Any]) -> list[Any]:
 
 def take_to_end(project_id: int) -> None:
     """What workers would do until the queue of one project is empty."""
-    from research_app.loop import judge, land
+    from research_app.loop.judge import judge
+    from research_app.loop.land import land
     from research_app.models import Landing, LandingState, Run, State
 
     for _ in range(12):
@@ -174,7 +175,7 @@ def train_now(run_id: int) -> None:
     from django.db.models import Q
     from django.utils import timezone
 
-    from research_app.loop.record import record
+    from research_app.loop.train.record import record
     from research_app.models import Run, State
     from research_app.models.lease import Lost
     from tests.landing_samples import executed

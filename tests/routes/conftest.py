@@ -11,7 +11,8 @@ from pytest_django import DjangoDbBlocker
 
 from research_app.api import auth
 from research_app.models import Project
-from research_app.web import kept, progress
+from research_app.web.project import progress
+from research_app.web.shared import stats_cache
 from tests.outside import token_for
 from tests.routes.asking import Askers
 from tests.routes.hostile import set_aside
@@ -44,7 +45,7 @@ def nothing_stays(project: Project, db: None, monkeypatch: pytest.MonkeyPatch) -
     """Each test finds the world as it was made, and no figure in memory."""
     for throttle in (auth.READING, auth.SUBMITTING):
         monkeypatch.setattr(throttle, "most", 10**9)
-    kept._kept.clear()
+    stats_cache._kept.clear()
     progress._paths.clear()
     yield
     if (aside := set_aside(project)).exists():

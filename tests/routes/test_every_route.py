@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 
 from research_app.models import Evidence, Project, StackCheck
-from research_app.web import kept
+from research_app.web.shared import stats_cache
 from tests.routes import hostile
 from tests.routes.asking import AS, Askers, Question, ask, require_none
 from tests.routes.drawn import one_of, some
@@ -71,7 +71,7 @@ def test_every_page_opens_with_documents_of_an_older_version(project: Project, a
     for way, value in some([(way, value) for way in ways for value in (KeyError, None)], 25, "older"):
         with transaction.atomic():
             hostile.older(project, way, value)
-            kept._kept.clear()
+            stats_cache._kept.clear()
             for route in some([route for route in READ if KNOWN[route.name].about != About.NOTHING], 8, way):
                 for row in some(rows_of(project, KNOWN[route.name].about), 1, way, route.name, whole=2):
                     query = one_of(variants(project, KNOWN[route.name]), way, route.name)

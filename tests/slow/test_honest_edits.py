@@ -15,7 +15,7 @@ import pytest
 
 from agent.knobs import KnobsProposer
 from agent.proposal import Context
-from research_app.loop.points import columns
+from research_app.loop.train.points import columns
 from tests.training_samples import Bench, small_corpus, small_target
 from training.detectors import FileEdit, RunRecord, examine, examine_changes
 from training.spec import Budget, Outcome

@@ -2,7 +2,7 @@
 
 Pure functions over series and facts, and over files before and after; nothing here reads a file or trusts a number twice.
 `examine` runs those of a finished run, in the order of RUN_DETECTORS; `examine_changes` those of an edit, before any run.
-docs/detectors.md says what each looks at and why its threshold is what it is.
+docs/reference/detectors.md says what each looks at and why its threshold is what it is.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -10,8 +10,8 @@ import ast
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from agent.parsing import parse
 from training.detectors.marks import Mark, imports_of, marks_of_tree
+from training.parsing import parse
 
 LARGEST = 200_000  # characters of the statements that changed, of either version
 

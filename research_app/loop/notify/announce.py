@@ -5,7 +5,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from research_app.loop.notify.pace import leaves_at
-from research_app.loop.votes import gate_of, tally
+from research_app.loop.review.votes import gate_of, tally
 from research_app.models import Candidate, Channel, Delivery, Notification, NotificationSettings, Occasion, Pace, Sending
 from research_app.models.candidate import A_PERSONS_TURN
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from research_app.evidence.digits import CONVENTION
 from research_app.loop.notify.channels.notice import Item, Notice
-from research_app.loop.votes import gate_of
+from research_app.loop.review.votes import gate_of
 from research_app.models import Candidate, Delivery, Gate, NotificationSettings, Occasion, Stage, Verdict
 
 MAX_LISTED = 50

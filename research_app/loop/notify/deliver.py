@@ -17,8 +17,8 @@ from research_app.loop.notify.channels import CHANNELS
 from research_app.loop.notify.channels.notice import BadAddress, MaybeDelivered, NotDelivered, Notice
 from research_app.loop.notify.compose import notice_of
 from research_app.loop.notify.pace import MAX_ATTEMPTS, TOO_OLD, allowed_at, retry_pause
-from research_app.loop.train import stopping
-from research_app.loop.votes import turns_of
+from research_app.loop.review.votes import turns_of
+from research_app.loop.train.train import stopping
 from research_app.models import (
     Candidate,
     Delivery,

@@ -17,7 +17,7 @@ SHOWN = 10  # faults
 
 
 class Command(SignoffCommand):
-    help = "Prove that the audit log, and all that it tells of, is what it was; see docs/audit.md."
+    help = "Prove that the audit log, and all that it tells of, is what it was; see docs/explanation/audit.md."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)

@@ -14,11 +14,11 @@ from django.db.models import QuerySet
 from django.forms.models import model_to_dict
 
 from agent.proposal import CATEGORIES
-from research_app.loop.check import CheckFailed, submit
+from research_app.loop.check.check import CheckFailed, submit
+from research_app.loop.propose.revise import RevisionRefused, next_number, revise
 from research_app.loop.reconcile import retry
-from research_app.loop.review import ReviewRefused
-from research_app.loop.revise import RevisionRefused, next_number, revise
-from research_app.loop.widen import widen
+from research_app.loop.review.review import ReviewRefused
+from research_app.loop.review.widen import widen
 from research_app.management.base import SignoffCommand
 from research_app.management.commands.project import find_project
 from research_app.models import Candidate, Event, Run, StageMoved

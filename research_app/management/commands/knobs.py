@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from agent.knob_sources import Survey, survey
 from agent.ladder import ladder
 from agent.proposal import NothingToPropose
-from research_app.loop.launched import launched_of
+from research_app.loop.train.launched import launched_of
 from research_app.management.base import SignoffCommand
 from research_app.management.commands.project import find_project
 

@@ -14,16 +14,17 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from agent.steering import plateau_of
-from research_app import broker, set_up
-from research_app.fleet import UnknownDevice
-from research_app.loop.measure import readable, utilisation
-from research_app.loop.propose import UnknownProposer, close_round, open_round, outcomes_of
+from research_app import set_up
+from research_app.loop.propose.propose import UnknownProposer, close_round, open_round, outcomes_of
+from research_app.loop.train.measure import readable, utilisation
+from research_app.machine import broker
+from research_app.machine.fleet import UnknownDevice
+from research_app.machine.services import run_workers
+from research_app.machine.supervisor import raise_on_signals
 from research_app.management.base import SignoffCommand
 from research_app.management.commands.project import find_project
 from research_app.models import Device, Round, Stage
 from research_app.models.candidate import RESTING, WAITING
-from research_app.services import run_workers
-from research_app.supervisor import raise_on_signals
 from research_app.wording import counted
 
 LOOK_EVERY = 1.0  # seconds

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from research_app.access import ROLES, Role, role_of, set_role
 from research_app.home import running
-from research_app.loop.votes import unsatisfiable
+from research_app.loop.review.votes import unsatisfiable
 from research_app.management.base import SignoffCommand
 from research_app.models import Event, Project, SignInLink
 from research_app.wording import with_article

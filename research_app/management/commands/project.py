@@ -9,16 +9,16 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
-from research_app.loop.delete_project import DeletionRefused, delete_project
-from research_app.loop.moved import AdoptionRefused, adopt, notice
-from research_app.loop.projects import ProjectRefused, configure, create_project
-from research_app.loop.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, registered, resume
+from research_app.loop.land.external_moves import AdoptionRefused, adopt, notice
+from research_app.loop.project.delete_project import DeletionRefused, delete_project
+from research_app.loop.project.projects import ProjectRefused, configure, create_project
+from research_app.loop.propose.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, registered, resume
 from research_app.loop.reconcile import retry_bank
 from research_app.management.base import SignoffCommand
 from research_app.management.door_verbs import add_door_verbs, inspect_repository, try_repository
 from research_app.management.history_verbs import add_history_verbs, bring_in, export, judge_again, write_report
 from research_app.models import ExternalMove, Project, Round
-from research_app.project_file import ProjectFile, ProjectFileError, read_project_file
+from research_app.project_file.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError, left_out
 from training.corpus import CorpusError
 

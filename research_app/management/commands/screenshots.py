@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from research_app.home import home
 from research_app.management.base import SignoffCommand
 from research_app.models import Project, SignInLink, State
-from research_app.web.every_page import every_address
+from research_app.web.shared.every_page import every_address
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, ViewportSize

@@ -14,13 +14,14 @@ import psutil
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from research_app import broker, set_up
-from research_app.fleet import UnknownDevice, local_devices
+from research_app import set_up
 from research_app.home import broker_url, home
-from research_app.loop.converse import has_key, join_rounds
+from research_app.loop.propose.conversation.converse import has_key, join_rounds
+from research_app.machine import broker
+from research_app.machine.fleet import UnknownDevice, local_devices
+from research_app.machine.services import MANAGE, PYTHON, broker_service, services
+from research_app.machine.supervisor import Child, Service, Supervisor, die_with_parent, raise_on_signals, tail
 from research_app.models import Project
-from research_app.services import MANAGE, PYTHON, broker_service, services
-from research_app.supervisor import Child, Service, Supervisor, die_with_parent, raise_on_signals, tail
 
 DEMO = "demo"
 PAGES_WITHIN = 30.0  # seconds

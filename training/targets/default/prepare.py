@@ -98,7 +98,7 @@ class Run:
             sys.exit(f"SIGNOFF_BUDGET_KIND is {self.budget_kind!r}; use train_flops, tokens or wall_seconds")
         self.budget = float(environment.get("SIGNOFF_BUDGET", BUDGET_FLOPS))
         if "SIGNOFF_DATA" not in environment:
-            sys.exit("SIGNOFF_DATA is not set: name the `visible` folder of a corpus (docs/default-target.md says how)")
+            sys.exit("SIGNOFF_DATA is not set: name the `visible` folder of a corpus (docs/explanation/default-target.md)")
         data = Path(environment["SIGNOFF_DATA"])
         self.out = Path(environment.get("SIGNOFF_OUT", "out"))
         self.out.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The channel `webhook`: one POST of `{"text": …}`, as Slack, Mattermost and Rocket.Chat take it, signed.
 
 The address that was checked is the one that is connected to, and no redirect is followed. The signature is that of the
-Standard Webhooks specification (docs/notifications.md shows how to check it).
+Standard Webhooks specification (docs/how-to/notifications.md shows how to check it).
 """
 
 import base64

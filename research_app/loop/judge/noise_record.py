@@ -1,0 +1,45 @@
+"""Record of the noise: when sigma changes by much, or a candidate's runs are left out of it, the log of events says so."""
+
+from dataclasses import asdict
+
+from research_app.evidence.noise import Noise
+from research_app.evidence.pooling import NAMED
+from research_app.models import Event, Project
+from research_app.project_file.ladder import SMALLEST
+
+MUCH = 1.25  # times, either way
+MEASURED, CHANGED = "noise measured", "noise changed"
+
+
+def record_noise(project: Project, scale: str = SMALLEST) -> None:
+    """Write down what sigma is, once, and again where it or what it leaves out has changed. In a transaction (two queries)."""
+    noise = project.noise(scale)
+    if noise is None:
+        return
+    before = last_recorded(project, scale)
+    if before is None:
+        record(MEASURED, project, scale, noise)
+        return
+    known = before.data["sigma"]
+    names = {group["group"] for group in before.data["left_out"]}
+    more = any(group.group not in names for group in noise.left_out[:NAMED])
+    if more or changed_much(known, noise.sigma):
+        record(CHANGED, project, scale, noise, before=known)
+
+
+def changed_much(before: float, sigma: float) -> bool:
+    """Whether sigma is another than it was, by more than MUCH either way."""
+    return not 1 / MUCH <= sigma / before <= MUCH
+
+
+def last_recorded(project: Project, scale: str = SMALLEST) -> Event | None:
+    """The newest record of a project's noise (one query)."""
+    kinds = Event.objects.about(project).filter(kind__in=(MEASURED, CHANGED), data__scale=scale)
+    return kinds.last()
+
+
+def record(kind: str, project: Project, scale: str, noise: Noise, **more: float) -> None:
+    """One event. In a transaction."""
+    left_out = [asdict(group) for group in noise.left_out[:NAMED]]
+    figures = {"sigma": noise.sigma, "degrees": noise.degrees, "scale": scale, **more}
+    Event.objects.record(kind, project, "signoff", project, **figures, left_out=left_out)

@@ -1,0 +1,451 @@
+"""Propose: keep enough candidates ahead of the devices, so that a device never waits for a proposer.
+
+Proposers know nothing of the database: they get a context and return a proposal. Which proposer's turn it is, what was
+tried and what is wanted stands in rows.
+"""
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import import_module
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from agent.failure import ConversationFailed, Failure
+from agent.proposal import Context, NothingToPropose, Proposal, Proposer, Tried
+from agent.same import propose_nothing
+from agent.steering import arms_of, drawn_category, drawn_mode
+from research_app.loop.attention.attention import UNKNOWN
+from research_app.loop.attention.baseline_trouble import troubles_of_newest
+from research_app.loop.disclosure import effect_told, interval_told, is_no_op, why_told
+from research_app.loop.propose.near_misses import AUTHOR as COMBINE
+from research_app.loop.propose.near_misses import joined, next_combination
+from research_app.loop.train.launched import launched_of
+from research_app.models import (
+    Author,
+    BaselineVersion,
+    Candidate,
+    Conversation,
+    ConversationState,
+    Device,
+    Event,
+    Kind,
+    Message,
+    ProgramVersion,
+    Project,
+    Round,
+    Stage,
+    State,
+    Turn,
+    TurnState,
+    Verdict,
+)
+from research_app.models.candidate import RESTING
+from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost
+from research_app.plain_text import storable, without_refused
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What is known of a proposer without its module, whose libraries take seconds to import: only who proposes needs those."""
+
+    module: str
+    class_name: str
+    kind: Author
+    limited: bool = False  # it may lack a key, a budget or room for another conversation, and says so by `why_not` and `busy`
+
+    def made(self) -> Proposer:
+        """The proposer itself. Imports its module."""
+        proposer: Proposer = getattr(import_module(self.module), self.class_name)()
+        return proposer
+
+
+PROPOSERS = {
+    "playbook": Registered("agent.playbook", "PlaybookProposer", Author.SEARCH),
+    "knobs": Registered("agent.knobs", "KnobsProposer", Author.SEARCH),
+    "claude": Registered("research_app.loop.propose.conversation.converse", "ClaudeProposer", Author.AGENT, limited=True),
+}
+
+WAITING_LIMIT = 25
+"""An open-ended round stops proposing while so many candidates wait for a person: nobody reads a longer list."""
+
+MAX_FAILURES = 3  # of one proposer in a row, after which a round goes on without it
+UNCLAIMED = timedelta(seconds=10)
+"""A turn that nobody took for so long was opened by a worker that died."""
+MEASURED = (Stage.PROPOSED, Stage.CHECKING, Stage.SCREENING, Stage.REPLICATING, Stage.CONFIRMING)
+"""Stages in which nothing is decided yet."""
+
+
+TAKEN_BACK = "taken_back"
+"""What agents are told as the stage of a change that landed and is no longer part of the baseline."""
+
+
+class UnknownProposer(ValueError):
+    """There is no proposer of that name; the message lists those that there are."""
+
+
+def registered(name: str) -> Registered:
+    """What is known of the proposer of that name. Raises UnknownProposer."""
+    if name not in PROPOSERS:
+        raise UnknownProposer(f"There is no proposer {name!r}; there are: {', '.join(PROPOSERS)}.")
+    return PROPOSERS[name]
+
+
+def open_round(project: Project, proposers: Sequence[str], wanted: int | None, actor: str) -> Round:
+    """Ask for a number of candidates, or for candidates until the round is closed."""
+    for name in proposers:
+        registered(name)
+    with transaction.atomic():
+        asked = Round.objects.create(project=project, proposers=list(proposers), wanted=wanted, opened_by=actor)
+        Event.objects.record("round opened", asked, actor, project, wanted=wanted, proposers=list(proposers))
+        Message.objects.enqueue("propose", asked.pk, "agent")
+    return asked
+
+
+def close_round(asked: Round, note: str, actor: str = "signoff") -> None:
+    """Stop proposing for this round; its candidates go on. A second close does nothing."""
+    with transaction.atomic():
+        if Round.objects.filter(pk=asked.pk, closed_at=None).update(closed_at=timezone.now(), note=note[:500]):
+            Event.objects.record("round closed", asked, actor, asked.project, note=note)
+
+
+def pause(project: Project, actor: str) -> None:
+    """Propose nothing more until resumed. What is under way goes on."""
+    _set_paused(project, True, actor)
+
+
+def resume(project: Project, actor: str) -> None:
+    """Propose again."""
+    _set_paused(project, False, actor)
+    for asked in Round.objects.open().filter(project=project):
+        Message.objects.enqueue("propose", asked.pk, "agent")
+
+
+def _set_paused(project: Project, paused: bool, actor: str) -> None:
+    with transaction.atomic():
+        if Project.objects.filter(pk=project.pk, paused=not paused).update(paused=paused):
+            Event.objects.record("project paused" if paused else "project resumed", project, actor, project)
+
+
+def propose(round_id: int, worker: str) -> None:
+    """One turn of one proposer, if devices will soon want a candidate; wakes the next, which need not wait for this one."""
+    asked = Round.objects.select_related("project").get(pk=round_id)
+    turn = lost_turn(asked, ~Q(proposer__in=busy(asked))) or open_turn(asked)
+    if turn is None:
+        return
+    lease = Turn.claim(turn.pk, worker, Q(state=TurnState.WORKING))
+    if lease is None:
+        return
+    if turn.attempts >= MAX_ATTEMPTS:
+        why = f"It failed {turn.attempts} times; the last time: {turn.last_error or UNKNOWN}"
+        end_turn(turn, lease, TurnState.FAILED, why)
+        return
+    with lease.heartbeat():
+        try:
+            take(turn, lease)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            lease.fail(error)
+            raise
+
+
+def take(turn: Turn, lease: Lease) -> None:
+    """Ask the proposer whose turn it is, and enter what it proposes. Named failures end the turn; others raise."""
+    project, aa = turn.project, is_aa(turn.project, turn.number)
+    known = registered(turn.proposer)
+    proposer, kind = known.made(), known.kind
+    if hasattr(proposer, "at"):  # it holds a conversation, which belongs to the turn
+        proposer = proposer.at(turn)
+    try:
+        if turn.mode == "combine" and not aa and (pair := next_combination(project, turn.base)):
+            proposal, patch = joined(project, turn.base, pair)
+            enter(project, turn.base, proposal, author=COMBINE, kind=Author.SEARCH, lease=lease, patch=patch)
+            return
+        context = context_of(project, turn.base, turn)
+        proposal = propose_nothing(context) if aa else proposer.propose(context)
+    except NothingToPropose as end:
+        end_turn(turn, lease, TurnState.EMPTY, str(end))
+        return
+    except ConversationFailed as failure:
+        end_turn(turn, lease, TurnState.FAILED, str(failure))
+        return
+    enter(project, turn.base, proposal, author=proposer.name, kind=kind, lease=lease, aa=aa)
+
+
+def lost_turn(asked: Round, *conditions: Q) -> Turn | None:
+    """A turn whose worker died, or whose proposer failed without a name for it: it is taken again, as it was drawn."""
+    free = Q(lease_until=None, attempts__gt=0) | Q(lease_until__lt=timezone.now())
+    free |= Q(lease_until=None, opened_at__lt=timezone.now() - UNCLAIMED)
+    waiting = Turn.objects.under_way().filter(free, *conditions, round=asked)
+    return waiting.select_related("project", "base", "round").order_by("pk").first()
+
+
+def open_turn(asked: Round) -> Turn | None:
+    """The next turn, where one is wanted: whose, in which mode, in which category. Wakes another worker for the one after."""
+    if not wants_more(asked):
+        return None
+    outcomes = [(category, solid) for category, solid, _ in outcomes_of(asked.project)]
+    with transaction.atomic():
+        project = Project.objects.select_for_update().get(pk=asked.project_id)
+        asked.refresh_from_db()
+        if not wants_more(asked):
+            return None
+        base = project.tip()
+        proposer = whose_turn(asked, base)
+        if proposer is None:
+            close_idle(asked)
+            return None
+        number = 1 + (project.turns.order_by("-number").values_list("number", flat=True).first() or 0)
+        mode = drawn_mode(project.file.agents.shares, f"{project.slug} {number}")
+        category = "simplification" if mode == "simplify" else drawn_category(arms_of(outcomes), f"{project.slug} {number}")
+        turn = Turn.objects.create(
+            project=project, round=asked, number=number, proposer=proposer, mode=mode, category=category, base=base
+        )
+        Message.objects.enqueue("propose", asked.pk, "agent")
+    return turn
+
+
+def whose_turn(asked: Round, base: BaselineVersion) -> str | None:
+    """The proposer with the fewest turns in this round, of those that still have something to propose for this baseline."""
+    done = set(asked.turns.filter(base=base, state=TurnState.EMPTY).values_list("proposer", flat=True))
+    done |= given_up(asked) | set(why_not(asked)) | busy(asked)
+    had = Counter(asked.turns.values_list("proposer", flat=True))
+    left = [name for name in dict.fromkeys(asked.proposers) if name not in done]
+    return min(left, key=lambda name: had[name]) if left else None
+
+
+def why_not(asked: Round) -> dict[str, str]:
+    """Proposers of a round that cannot propose now and may later, for want of a budget or a key: name → why."""
+    limited = {name: registered(name).made() for name in asked.proposers if registered(name).limited}
+    reasons = {name: proposer.why_not(asked.project) for name, proposer in limited.items() if hasattr(proposer, "why_not")}
+    return {name: why for name, why in reasons.items() if why}
+
+
+def busy(asked: Round) -> set[str]:
+    """Proposers of a round of which this process has as many at work as it may: others go first."""
+    held = {name: registered(name).made() for name in asked.proposers if registered(name).limited}
+    return {name for name, proposer in held.items() if hasattr(proposer, "busy") and proposer.busy()}
+
+
+def given_up(asked: Round) -> set[str]:
+    """Proposers whose last turns in this round all failed."""
+    found = set()
+    for name in set(asked.proposers):
+        ended = asked.turns.filter(proposer=name).exclude(state=TurnState.WORKING).order_by("-number")
+        # A budget that was spent on the way is no fault of the proposer; one that never had room for a question counts.
+        ended = ended.exclude(conversation__failure=Failure.BUDGET_SPENT, conversation__requests__gt=0)
+        last = list(ended.values_list("state", flat=True)[:MAX_FAILURES])
+        if len(last) == MAX_FAILURES and set(last) == {TurnState.FAILED}:
+            found.add(name)
+    return found
+
+
+def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
+    """Nothing came of a turn. The round goes on with the other proposers, and is closed when none is left."""
+    with transaction.atomic():
+        lease.write(state=state, note=why, ended_at=timezone.now(), lease_until=None, leased_by="")
+        kind = "nothing to propose" if state == TurnState.EMPTY else "proposer failed"
+        Event.objects.record(kind, turn, turn.proposer, turn.project, why=why)
+        if whose_turn(turn.round, turn.base) is None:
+            close_idle(turn.round)
+        else:
+            Message.objects.enqueue("propose", turn.round_id, "agent")
+
+
+def close_idle(asked: Round) -> None:
+    """Close a round in which nobody has anything to propose and nobody is at work, with what was said last."""
+    if asked.turns.under_way().exists() or busy(asked) or (asked.wanted is None and why_not(asked)):
+        return  # an open-ended round waits for the next day's budget
+    last = asked.turns.exclude(note="").order_by("-number").values_list("note", flat=True).first()
+    close_round(asked, last or "No proposer has anything to propose.")
+
+
+def outcomes_of(project: Project) -> list[tuple[str, bool, int]]:
+    """(category, was it solid, number) of every judged candidate, in the order of their numbers (one query)."""
+    judged = project.candidates.filter(aa=False, kind=Kind.CHANGE, evidence__isnull=False).exclude(stage__in=MEASURED)
+    rows = judged.exclude(evidence__verdict=Verdict.INVALID).order_by("number")
+    values = rows.values_list("category", "evidence__verdict", "number")
+    return [(category, verdict == Verdict.SOLID, number) for category, verdict, number in values]
+
+
+def is_aa(project: Project, attempt: int) -> bool:
+    """Whether this attempt is an A/A candidate: at the project's rate, unforeseeable for whoever reads the list."""
+    return random.Random(f"{project.pk} {settings.SECRET_KEY} {attempt}").random() < project.file.policy.aa_rate
+
+
+def wants_more(asked: Round) -> bool:
+    """True while the round is not full and fewer candidates are ahead of the devices than two for each.
+
+    A proposer at work counts as the candidate that it may bring.
+    """
+    project = asked.project
+    if asked.closed_at or project.paused:
+        return False
+    if asked.wanted is not None and made_or_coming(asked) >= asked.wanted:
+        return False
+    first = Round.objects.open().filter(project=project).first()
+    if first and first.pk != asked.pk and (first.wanted is None or made_or_coming(first) < first.wanted):
+        return False  # a bounded round, or an older one, goes first
+    if asked.wanted is None and project.candidates.waiting_for_review().count() >= WAITING_LIMIT:
+        return False
+    file, at_work = project.file, project.turns.under_way().count()
+    devices = Device.objects.online().filter(kind=file.train.device).count()
+    if at_work >= file.agents.at_once or ahead(project) + at_work >= 2 * max(1, devices):
+        return False
+    trouble = troubles_of_newest([project]).get(project.pk)
+    return trouble is None or not trouble.blocking  # what is proposed now could not be measured
+
+
+def made_or_coming(asked: Round) -> int:
+    """Candidates of a round, and those that proposers work on (two queries)."""
+    return asked.candidates.count() + asked.turns.under_way().count()
+
+
+def ahead(project: Project) -> int:
+    """Candidates that wait for a device, or soon will (two queries)."""
+    unchecked = project.candidates.filter(stage__in=[Stage.PROPOSED, Stage.CHECKING], needs_attention="").count()
+    return unchecked + project.runs.filter(state=State.QUEUED, patch_set__isnull=False).count()
+
+
+def enter(
+    project: Project,
+    base: BaselineVersion,
+    proposal: Proposal,
+    *,
+    author: str,
+    kind: Author,
+    lease: Lease | None = None,
+    patch: str = "",
+    submitted_by_id: int | None = None,
+    aa: bool = False,
+    taking_back: tuple[Kind, BaselineVersion] | None = None,
+) -> Candidate:
+    """Write a proposal down as the project's next candidate and wake `check`. One transaction; LeaseLost undoes it.
+
+    `lease` is a worker's claim on the turn that it ends with this candidate; `taking_back`: a revert or removal, and of what.
+    """
+    made, reverts = taking_back or (Kind.CHANGE, None)
+    proposed = {"patch": patch} if patch else {"edits": [[e.path, e.old, e.new] for e in proposal.edits]}
+    with transaction.atomic():
+        round_id = Turn.objects.values_list("round_id", flat=True).get(pk=lease.pk) if lease else None
+        Project.objects.filter(pk=project.pk).update(last_number=F("last_number") + 1)
+        number = Project.objects.values_list("last_number", flat=True).get(pk=project.pk)
+        candidate = Candidate.objects.create(
+            project=project,
+            number=number,
+            round_id=round_id,
+            title=" ".join(without_refused(proposal.title).split()),
+            hypothesis=without_refused(proposal.hypothesis),
+            category=proposal.category,
+            expected_effect=without_refused(proposal.expected_effect)[:500],
+            author_kind=kind,
+            author=author,
+            submitted_by_id=submitted_by_id,
+            base=base,
+            aa=aa,
+            kind=made,
+            reverts=reverts,
+            proposed=storable(proposed, code=True),
+            details=storable(proposal.details),
+        )
+        told = {"hypothesis": candidate.hypothesis} | ({"title": candidate.title} if candidate.beyond_title else {})
+        Event.objects.seal([candidate], "candidate proposed", candidate, author, project, **told)
+        Message.objects.enqueue("check", candidate.pk)
+        if lease and round_id:
+            lease.write(state=TurnState.PROPOSED, candidate=candidate, ended_at=timezone.now(), lease_until=None, leased_by="")
+            held = Conversation.objects.filter(turn_id=lease.pk)
+            held.update(state=ConversationState.SUBMITTED, candidate=candidate, lease_until=None, leased_by="", attempts=0)
+            Message.objects.enqueue("propose", round_id, "agent")
+    return candidate
+
+
+def context_of(project: Project, base: BaselineVersion, turn: Turn | None = None) -> Context:
+    """All that a proposer may know: editable files at the baseline, the program, what was tried, and what is wanted."""
+    files = project.repository.texts(base.commit, project.file.edit.editable)
+    noise = project.noise()
+    return Context(
+        files=files,
+        program=program_of(project, base)[0],
+        history=tried(project),
+        sigma=noise.sigma if noise else None,
+        attempt=turn.number if turn else project.last_number + 1,
+        others=others_at_work(project, turn),
+        category=turn.category if turn else "",
+        mode=turn.mode if turn else "",
+        launched=launched_of(project, base),
+    )
+
+
+def program_of(project: Project, base: BaselineVersion) -> tuple[str, ProgramVersion | None]:
+    """The researchers' instructions: their newest version, or the file that the repository brought (one query)."""
+    if newest := project.program_versions.order_by("-number").first():
+        return newest.text, newest
+    name = project.file.edit.program
+    return project.repository.texts(base.commit, [name]).get(name, ""), None
+
+
+def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
+    """What became of all candidates, or of one, as agents may know it: figures to half a sigma."""
+    rows = project.candidates.with_stage().select_related("evidence").order_by("number")
+    noise = project.noise()
+    found = []
+    for row in rows.filter(pk=only.pk) if only else rows:
+        low, high = interval_told(row, noise)
+        found.append(
+            Tried(
+                candidate=row.number,
+                author=row.author,
+                stage=told_stage(row),
+                outcome=outcome_of(row),
+                title=row.title,
+                hypothesis=row.hypothesis,
+                effect=effect_told(row, noise),
+                details=row.details,
+                category=row.category,
+                low=low,
+                high=high,
+                why=why_told(row),
+                no_op=is_no_op(row),
+            )
+        )
+    return tuple(found)
+
+
+def told_stage(candidate: Candidate) -> str:
+    """Where a candidate stands, as agents are told: a refused duplicate and what was taken back have words of their own."""
+    if candidate.undone:
+        return TAKEN_BACK
+    return candidate.get_stage_display() if outcome_of(candidate) == "duplicate" else candidate.stage
+
+
+def others_at_work(project: Project, turn: Turn | None) -> tuple[str, ...]:
+    """What else is being tried or thought about now, in a sentence each (three queries)."""
+    running = project.candidates.under_way().order_by("number")
+    said = [f"{row} by {row.author} is being measured: {row.title}" for row in running]
+    turns = project.turns.under_way().exclude(pk=turn.pk if turn else 0).select_related("conversation").order_by("number")
+    for other in turns:
+        wanted = f"something in {other.category} ({other.mode})"
+        talk = getattr(other, "conversation", None)
+        said.append(f"{other.proposer} works on {talk.doing if talk else wanted}")
+    asked_for = project.conversations.filter(state=ConversationState.OPEN).exclude(turn__state=TurnState.WORKING)
+    return (*said, *(f"an agent works on {talk.doing}" for talk in asked_for))
+
+
+def outcome_of(candidate: Candidate) -> str:
+    """The contract's word for how far a candidate came."""
+    if candidate.stage == Stage.INVALID:
+        return "duplicate" if candidate.duplicate_of_id else "invalid"
+    if candidate.stage == Stage.CRASHED:
+        return "crashed"
+    if candidate.evidence_id:
+        return "evaluated"
+    return "crashed" if candidate.resting or candidate.stage in RESTING else "pending"

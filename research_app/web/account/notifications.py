@@ -1,0 +1,228 @@
+"""/settings/notifications/ : how this person hears that it is their turn. /turns.json : the same for their browser."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from research_app.loop.notify.announce import waiting_delivery
+from research_app.loop.notify.breaker import destinations_of
+from research_app.loop.notify.channels import CHANNELS
+from research_app.loop.notify.channels.address import checked
+from research_app.loop.notify.channels.notice import BadAddress
+from research_app.loop.notify.compose import item_of, subscriber
+from research_app.loop.notify.wake import QUEUE
+from research_app.loop.review.votes import turns_of
+from research_app.models import (
+    Channel,
+    Delivery,
+    Destination,
+    Event,
+    Message,
+    NotificationSettings,
+    Occasion,
+    Pace,
+)
+from research_app.models.notification import new_secret
+from research_app.strict_json import StrictJsonResponse
+from research_app.web.shared import live
+from research_app.web.shared.access import researcher
+from research_app.web.shared.drafts import refuse
+
+STANDS_STILL = timedelta(minutes=1)  # what is due for so long, nobody sends
+SHOWN = 20  # of what was sent lately
+TURNS = 50  # that a browser is told of
+FRAGMENTS = {"places": "account/notifications/_places.html", "sent": "account/notifications/_sent.html"}
+
+
+class Wishes(forms.ModelForm):  # type: ignore[type-arg]  # the class takes no parameter when it runs
+    """The form. A webhook's address is a secret: it is never shown again, and an empty field keeps the one that is there."""
+
+    address = forms.EmailField(label="E-mail address", required=False, max_length=254)
+    new_webhook = forms.CharField(label="Webhook", required=False, max_length=1000, strip=True)
+    forget = forms.BooleanField(label="Forget the webhook", required=False)
+
+    class Meta:
+        model = NotificationSettings
+        fields = ["email", "webhook", "digest_hour", "hourly_limit"]
+
+    def clean_new_webhook(self) -> str:
+        url = str(self.cleaned_data["new_webhook"])
+        if url:
+            try:
+                checked(url)
+            except BadAddress as problem:
+                raise forms.ValidationError(str(problem)) from problem
+        return url
+
+    def clean(self) -> dict[str, Any]:
+        told = super().clean() or self.cleaned_data
+        if told.get("email") != Pace.OFF and not told.get("address") and "address" not in self.errors:
+            self.add_error("address", "Say where e-mails should go, or choose “never”.")
+        there = told.get("new_webhook") or (self.instance.webhook_url and not told.get("forget"))
+        if told.get("webhook") != Pace.OFF and not there and "new_webhook" not in self.errors:
+            self.add_error("new_webhook", "Say which address should be called, or choose “never”.")
+        return told
+
+    def save(self, commit: bool = True) -> NotificationSettings:
+        wishes, told = self.instance, self.cleaned_data
+        if told["forget"]:
+            wishes.webhook_url = ""
+        if told["new_webhook"]:
+            wishes.webhook_url = told["new_webhook"]
+        User.objects.filter(pk=wishes.user_id).update(email=told["address"])
+        return super().save(commit)
+
+
+def wishes_of(request: HttpRequest) -> NotificationSettings:
+    """This person's wishes, unsaved where they never had any (one query)."""
+    assert isinstance(request.user, User)
+    found = NotificationSettings.objects.filter(user=request.user).select_related("user").first()
+    return found or NotificationSettings(user=request.user)
+
+
+@researcher
+@sensitive_post_parameters("new_webhook")
+@require_http_methods(["GET", "HEAD", "POST"])
+def notifications(request: HttpRequest) -> HttpResponse:
+    """The page and its form. A constant number of queries."""
+    wishes = wishes_of(request)
+    form = Wishes(request.POST or None, instance=wishes, initial={"address": wishes.user.email})
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, "Saved.")
+        return redirect("notifications")
+    response = live.page(request, "account/notifications.html", FRAGMENTS, context_of(wishes, form))
+    response.status_code = 422 if form.errors else response.status_code
+    return response
+
+
+def context_of(wishes: NotificationSettings, form: Wishes, **more: object) -> dict[str, object]:
+    """What the page and its fragments show."""
+    sent = Delivery.objects.filter(user=wishes.user).annotate(gathered=Count("notifications")).order_by("-pk")[:SHOWN]
+    url = wishes.webhook_url
+    masked = CHANNELS[Channel.WEBHOOK].masked(url) if url else ""
+    return {
+        "form": form,
+        "wishes": wishes,
+        "masked": masked,
+        "sent": sent,
+        "places": places_of(wishes),
+        "unsent": unsent_of(wishes),
+        **more,
+    }
+
+
+def unsent_of(wishes: NotificationSettings) -> int:
+    """Messages to this person that a worker should have taken and none did (one query)."""
+    late = timezone.now() - STANDS_STILL
+    return Delivery.objects.waiting().filter(user=wishes.user, due_at__lt=late).count()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One channel that a person uses: where it goes, and what stands in the way."""
+
+    channel: Channel
+    where: str
+    paused: Destination | None
+    last: Destination | None  # the address, once it was used
+
+
+def places_of(wishes: NotificationSettings) -> list[Shown]:
+    """The channels with an address. One query for each."""
+    shown = []
+    for channel in Channel:
+        sender = CHANNELS[channel]
+        if address := sender.address(wishes):
+            rows = destinations_of(wishes, channel)
+            paused = next((row for row in reversed(rows) if row.paused_until), None)
+            last = next((row for row in rows if not row.server), None)
+            shown.append(Shown(channel, sender.masked(address), paused, last))
+    return shown
+
+
+@researcher
+@require_POST
+def try_notification(request: HttpRequest, channel: str) -> HttpResponse:
+    """Ask for a trial message, also where the address is paused: it goes out at once, and the page says what became of it."""
+    if channel not in Channel:
+        raise Http404(f"There is no channel {channel}.")
+    wishes, wanted = wishes_of(request), Channel(channel)
+    if not wishes.pk or not CHANNELS[wanted].address(wishes):
+        what = "where e-mails should go" if wanted == Channel.EMAIL else "which webhook should be called"
+        refuse(request, f"Say first {what}, and save it.")
+        return redirect("notifications")
+    with transaction.atomic():
+        delivery = waiting_delivery(wishes, wanted, Occasion.TRIAL)
+        Message.objects.enqueue("deliver", delivery.pk, QUEUE)
+    messages.info(request, f"A trial message is on its way by {wanted.label}. What becomes of it stands below.")
+    return redirect("notifications")
+
+
+@never_cache
+@researcher
+@require_POST
+@sensitive_variables("secret")
+def make_secret(request: HttpRequest) -> HttpResponse:
+    """A new secret for signing what the webhook is sent; shown once."""
+    assert isinstance(request.user, User)
+    wishes, _ = NotificationSettings.objects.select_related("user").get_or_create(user=request.user)
+    secret = new_secret()
+    NotificationSettings.objects.filter(pk=wishes.pk).update(webhook_secret=secret)
+    form = Wishes(None, instance=wishes, initial={"address": wishes.user.email})
+    return live.page(request, "account/notifications.html", FRAGMENTS, context_of(wishes, form, secret=secret))
+
+
+@csrf_exempt
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+    """Switch e-mails off without a sign-in: a page with a button, or a mail program's own click (RFC 8058).
+
+    The token is signed and good for one address, so a forged post can do no more than whoever holds the e-mail.
+    """
+    wishes = subscriber(token)
+    if wishes is None:
+        return render(request, "account/unsubscribe.html", {"refused": True}, status=410)
+    if request.method == "POST":
+        with transaction.atomic():
+            if NotificationSettings.objects.filter(pk=wishes.pk).exclude(email=Pace.OFF).update(email=Pace.OFF):
+                Event.objects.record("unsubscribed", wishes, wishes.user.get_username(), None, by="link in an e-mail")
+    return render(request, "account/unsubscribe.html", {"wishes": wishes, "done": request.method == "POST"})
+
+
+@researcher
+@require_safe
+def delivery(request: HttpRequest, pk: int) -> HttpResponse:
+    """What one message of this person was about, and what was left out of it. Two queries."""
+    row = get_object_or_404(Delivery, pk=pk, user_id=request.user.pk)
+    about = row.notifications.select_related("candidate__project").order_by("pk")
+    return render(request, "account/delivery.html", {"delivery": row, "about": about})
+
+
+@researcher
+@require_safe
+def turns(request: HttpRequest) -> HttpResponse:
+    """What waits for this person, newest first, for the browser's notices. A constant number of queries."""
+    assert isinstance(request.user, User)
+    waiting = turns_of(request.user).with_evidence().order_by("-stage_since")[:TURNS]
+    told = []
+    for candidate in waiting:
+        item = item_of(candidate)
+        key = f"{candidate.pk}@{candidate.stage_since.timestamp():.3f}"
+        told.append({"key": key, "title": item.title, "body": "\n".join(item.lines), "address": candidate.get_absolute_url()})
+    response = StrictJsonResponse({"turns": told})
+    return live.with_etag(request, response, live.version(response.content.decode()))

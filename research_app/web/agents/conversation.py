@@ -1,0 +1,158 @@
+"""/projects/<slug>/agents/<id>/ : a conversation with all that was said, what it cost, and stop and go on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from agent.failure import Failure
+from agent.quote import cut
+from research_app.access import may_operate
+from research_app.loop.propose import steer
+from research_app.loop.propose.conversation import converse
+from research_app.loop.propose.conversation.token_budget import shares
+from research_app.loop.propose.steer import SteeringRefused
+from research_app.models import Candidate, Conversation, Note, Utterance
+from research_app.models.candidate import DISCARDED
+from research_app.web.agents.conversations import Budget, person
+from research_app.web.shared import live
+from research_app.web.shared.access import get_candidate, get_project, operator, researcher
+from research_app.web.shared.drafts import refuse
+
+LONGEST_SHOWN = 20_000  # characters of one block
+SHORT = 1200  # characters; a longer block is folded
+FRAGMENTS = {"talk-head": "agents/conversation/_head.html", "talk-turns": "agents/conversation/_turns.html"}
+
+
+def get_conversation(request: HttpRequest, slug: str, pk: int) -> Conversation:
+    """The conversation, if this person may see its project. Two queries."""
+    project = get_project(request, slug)
+    rows = Conversation.objects.select_related("project", "base", "candidate__project", "asked_by", "program", "turn")
+    return get_object_or_404(rows, project=project, pk=pk)
+
+
+@researcher
+@require_safe
+def conversation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """The transcript. A constant number of queries."""
+    shown = get_conversation(request, slug, pk)
+    context = {
+        "project": shown.project,
+        "conversation": shown,
+        "entries": entries_of(list(shown.utterances.order_by("number"))),
+        "system": [block.get("text", "") for block in shown.system],
+        "budgets": [Budget(*row) for row in shares(shown.project, shown)[:2] if row[0] == "this proposal"],
+        "about": shown.about.select_related("project").order_by("number"),
+        "advice": Failure(shown.failure).resumable if shown.failure else False,
+    }
+    return live.page(request, "agents/conversation.html", FRAGMENTS, context)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of an utterance, as text."""
+
+    kind: str  # "text", "thinking", "call", "result"
+    title: str
+    text: str
+    failed: bool = False
+
+    @property
+    def long(self) -> bool:
+        return len(self.text) > SHORT or self.text.count("\n") > 14
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One utterance with its blocks."""
+
+    said: Utterance
+    blocks: Sequence[Block]
+
+
+def entries_of(utterances: Sequence[Utterance]) -> list[Entry]:
+    """The transcript; results carry the name of the tool that they answer."""
+    names: dict[str, str] = {}
+    entries = []
+    for said in utterances:
+        for block in said.content:
+            if block.get("type") == "tool_use":
+                names[str(block.get("id"))] = str(block.get("name"))
+        entries.append(Entry(said, [block_of(block, names) for block in said.content]))
+    return entries
+
+
+def block_of(block: Mapping[str, Any], names: Mapping[str, str]) -> Block:
+    """A block of the Messages API as a person reads it."""
+    kind = block.get("type")
+    if kind == "tool_use":
+        return Block("call", str(block.get("name")), call_text(block.get("input")))
+    if kind == "tool_result":
+        text = cut(str(block.get("content", "")), LONGEST_SHOWN)
+        return Block("result", names.get(str(block.get("tool_use_id")), "tool"), text, bool(block.get("is_error")))
+    if kind in ("thinking", "redacted_thinking"):
+        return Block("thinking", "thinking", str(block.get("thinking") or "(not shown by the service)"))
+    return Block("text", "", cut(str(block.get("text", "")), LONGEST_SHOWN))
+
+
+def call_text(given: Any) -> str:
+    """The input of a call: short values on a line each, long ones below their name."""
+    if not isinstance(given, Mapping):
+        return json.dumps(given, ensure_ascii=False)
+    parts = []
+    for name, value in given.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        parts.append(f"{name}:\n{text}" if "\n" in text or len(text) > 100 else f"{name}: {text}")
+    return cut("\n".join(parts), LONGEST_SHOWN)
+
+
+@operator
+@require_POST
+def stop(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Stop after what it does now; it can go on later."""
+    shown = get_conversation(request, slug, pk)
+    if converse.stop(shown, person(request).get_username()):
+        messages.info(request, "It stops after what it does now. Nothing is lost: it can go on later.")
+    return redirect(shown)
+
+
+@operator
+@require_POST
+def resume(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Let it go on where it is."""
+    shown = get_conversation(request, slug, pk)
+    if reason := converse.unavailable(shown.project):
+        refuse(request, reason)
+    elif converse.resume(shown, person(request).get_username()):
+        messages.info(request, "It goes on where it stopped.")
+    return redirect(shown)
+
+
+@operator
+@require_POST
+def revive(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Have an agent work out an earlier idea again; what stands in the field of notes goes with it."""
+    shown = get_candidate(request, slug, number)
+    try:
+        row = steer.revive(shown, person(request), request.POST.get("text", ""))
+    except SteeringRefused as refused:
+        refuse(request, str(refused))
+        return redirect(shown)
+    messages.info(request, f"An agent works on {shown} again.")
+    return redirect(row)
+
+
+def of_candidate(request: HttpRequest, shown: Candidate) -> dict[str, Any]:
+    """What the candidate's page shows of agents: its conversations and the notes on it. At most four queries."""
+    rows = Conversation.objects.select_related("project", "asked_by").order_by("pk")
+    return {
+        "talks": [*rows.filter(candidate=shown), *rows.filter(about=shown)],
+        "notes": Note.objects.standing().filter(candidate=shown).select_related("written_by"),
+        "may_operate": may_operate(request.user),
+        "may_revive": shown.stage in DISCARDED or shown.undone,
+    }

@@ -1,0 +1,222 @@
+"""/projects/<slug>/candidates/<number>/ : the change and its evidence on one page, and the decision bar."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from research_app.evidence.averages import deviation, mean
+from research_app.evidence.documents import rows_of
+from research_app.loop.attention.waits import waits_for
+from research_app.models import Candidate, Event, Evidence, Run
+from research_app.models.run import is_usable
+from research_app.project_file.ladder import SMALLEST
+from research_app.web.agents.conversation import of_candidate
+from research_app.web.candidate import findings
+from research_app.web.candidate.comments import mark_of
+from research_app.web.candidate.decision import decision_context
+from research_app.web.candidate.diff_view import ShownDiff
+from research_app.web.candidate.resources import constants_of, facts_table
+from research_app.web.candidate.verdict import card_of
+from research_app.web.candidates.candidates import neighbours
+from research_app.web.diff import comparison
+from research_app.web.shared import live
+from research_app.web.shared.access import get_candidate, researcher
+from research_app.web.shared.effects import Scale, effect_of
+
+KEPT = ("run", "seed", "score")  # of each run that evidence froze
+FRAGMENTS = {
+    "head": "candidate/_head.html",
+    "verdict": "candidate/_verdict.html",
+    "guards": "candidate/_guards.html",
+    "scores": "candidate/_scores.html",
+    "resources": "candidate/_resources.html",
+    "findings": "candidate/_findings.html",
+    "runs": "candidate/_runs.html",
+    "events": "candidate/_events.html",
+    "curves-mark": "candidate/_mark.html",
+    "talk-mark": "candidate/_talk.html",
+    "decide": "candidate/_decide.html",
+}
+
+
+@researcher
+@require_safe
+def candidate(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """The candidate's page; for a script that asks for another comparison, the diff alone."""
+    shown = get_candidate(request, slug, number)
+    if request.headers.get("HX-Target") == "diff":
+        return diff_alone(request, shown)
+    return live.page(request, "candidate/candidate.html", FRAGMENTS, context_of(request, shown))
+
+
+def diff_alone(request: HttpRequest, shown: Candidate) -> HttpResponse:
+    """The diff in another view. The address says what is shown, and the view is remembered as this person's."""
+    diff = ShownDiff(request, shown)
+    context = {"shown": diff, "candidate": shown, "project": shown.project, "patch_set": shown.patch_set}
+    response = render(request, "candidate/diff.html", context)
+    response.headers["HX-Replace-Url"] = f"{shown.get_absolute_url()}?{diff.comparison.query()}"
+    response.headers["Cache-Control"] = "private, no-cache"
+    kept: dict[str, Any] = {"max_age": 365 * 86400, "httponly": True, "samesite": "Lax", "secure": request.is_secure()}
+    response.set_cookie(comparison.COOKIE, diff.comparison.view, **kept)
+    return response
+
+
+@researcher
+@require_safe
+def change_diff(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """What is compared, as a file: the stored diff, or what was proposed as a patch where no patch set came of it."""
+    shown = get_candidate(request, slug, number)
+    asked = comparison.Comparison.of(request, shown)
+    text = asked.diff if asked.right else str(shown.proposed.get("patch", ""))
+    response = HttpResponse(text, content_type="text/plain; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-C-{number}.diff"'
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str, Any]:
+    """What all fragments of the page show. A constant number of queries, whatever the number of runs."""
+    patch_set, project, evidence = shown.patch_set, shown.project, shown.evidence
+    base = patch_set.base if patch_set else shown.base
+    runs = runs_of(shown)
+    bank = list(base.runs.of_baseline().filter(budget_share=1.0).select_related("device").order_by("seed"))
+    newest = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
+    mine = [run for run in newest if run.scale == SMALLEST]  # those of a scale-up have a page of their own
+    effect, earlier = effect_of(evidence), earlier_look(evidence)
+    previous, following = neighbours(project, shown)
+    landing = shown.landings.select_related("version").order_by("-pk").first()
+    facts = facts_table(bank, mine)
+    return {
+        "project": project,
+        "candidate": shown,
+        "patch_set": patch_set,
+        "base": base,
+        "tip": project.tip(),
+        "waits": waits_for(shown),
+        "evidence": evidence,
+        "card": card_of(evidence, earlier, project, mine) if evidence else None,
+        "effect": effect,
+        "hidden": evidence is not None and effect is None,  # health comes first
+        "bar": Scale.of([effect]).bar(effect) if effect else None,
+        "arms": arms_of(shown, earlier, bank, mine),
+        "facts": facts,
+        "same_facts": sum(fact.same and not fact.note for fact in facts),
+        "constants": constants_of(patch_set),
+        "contradictions": evidence.numbers.get("contradictions", []) if evidence else [],
+        "sources": source_table(bank, mine, project.sign),
+        "findings": findings.together(mine),
+        "bank": bank,
+        "runs": runs,
+        "device_seconds": sum(run.device_seconds for run in runs),
+        "scales": list(dict.fromkeys(run.scale for run in newest if run.scale != SMALLEST)),
+        "mine": mine,
+        "unsandboxed": any(run.sandbox_level == "none" for run in (*bank, *mine)),
+        "chart_version": chart_version((*bank, *mine)),
+        "shown": ShownDiff(request, shown),
+        "talk": mark_of(shown),
+        "events": Event.objects.about(shown),
+        "reviews": shown.reviews.select_related("reviewer").order_by("pk"),
+        "curves_source": f"{shown.get_absolute_url()}curves.json",
+        "git_show": f"git -C {project.folder / 'repository.git'} show {landing.commit}" if landing else "",
+        "previous": previous,
+        "following": following,
+        **decision_context(request, shown, landing),
+        **of_candidate(request, shown),
+        **more,
+    }
+
+
+def earlier_look(evidence: Evidence | None) -> Evidence | None:
+    """The look that led to a confirmation: the runs that were looked at before the fresh ones. At most one query."""
+    if evidence is None or "confirmation" not in evidence.numbers or not evidence.numbers.get("looks"):
+        return None
+    looks = Evidence.objects.filter(patch_set=evidence.patch_set_id, pk__lt=evidence.pk)
+    return looks.filter(candidate_n=len(evidence.numbers["looks"])).order_by("-pk").first()
+
+
+def runs_of(shown: Candidate) -> list[Run]:
+    """All runs of all patch sets of a candidate, newest patch set first. One query."""
+    found = Run.objects.filter(patch_set__candidate=shown).select_related("device", "patch_set", "baseline")
+    return list(found.defer("patch_set__diff").order_by("-patch_set__number", "seed"))
+
+
+def chart_version(runs: Sequence[Run]) -> str:
+    """Changes when a curve of these runs may have grown."""
+    return live.version(" ".join(f"{run.pk}:{run.state}:{run.progress:.3f}" for run in runs))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of the comparison: the scores of its runs, by run."""
+
+    name: str
+    role: str
+    scores: Sequence[tuple[int, int, float]]  # run, seed, score
+    sign: float
+
+    @classmethod
+    def of(cls, name: str, role: str, kept: Sequence[Mapping[str, Any]], sign: float) -> "Arm":
+        """From what evidence keeps of each run."""
+        return cls(name, role, [(one["run"], one["seed"], one["score"]) for one in kept if is_usable(one["score"])], sign)
+
+    @property
+    def values(self) -> list[float]:
+        return [score for _, _, score in self.scores]
+
+    @property
+    def n(self) -> int:
+        return len(self.scores)
+
+    @property
+    def mean(self) -> float | None:
+        return mean(self.values)
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation; None for a single run, which has none."""
+        return deviation(self.values)
+
+    @property
+    def best(self) -> tuple[int, int, float] | None:
+        return min(self.scores, key=lambda entry: self.sign * entry[2], default=None)
+
+
+def arms_of(shown: Candidate, earlier: Evidence | None, bank: Sequence[Run], mine: Sequence[Run]) -> list[Arm]:
+    """Exactly the runs that the evidence froze, before them those of the earlier looks; without evidence, those that ended."""
+    frozen = shown.evidence.numbers if shown.evidence else {}
+    arms = []
+    for name, role, runs in (("baseline", "baseline", bank), (str(shown), "candidate", mine)):
+        kept = rows_of(frozen, role, *KEPT) or [
+            {"run": r.pk, "seed": r.seed, "score": r.score} for r in runs if is_usable(r.score)
+        ]
+        if earlier is not None:
+            arms.append(Arm.of(name, role, rows_of(earlier.numbers, role, *KEPT), shown.project.sign))
+        arms.append(Arm.of(f"{name}, fresh seeds" if earlier else name, role, kept, shown.project.sign))
+    return arms
+
+
+@dataclass(frozen=True)
+class Source:
+    """The score on one source of the held-out text."""
+
+    name: str
+    before: float
+    after: float
+    gain: float
+
+
+def source_table(bank: Sequence[Run], mine: Sequence[Run], sign: float) -> list[Source]:
+    """Mean score per source in both arms, the smallest gain first. Empty where the scorer gave none."""
+    before, after = _by_source(bank), _by_source(mine)
+    table = [Source(n, before[n], after[n], sign * (before[n] - after[n])) for n in before if n in after]
+    return sorted(table, key=lambda source: source.gain)
+
+
+def _by_source(runs: Sequence[Run]) -> Mapping[str, float]:
+    scored = [run.score_by_source for run in runs if run.score is not None and run.score_by_source]
+    names = [name for name in (scored[0] if scored else ()) if all(name in scores for scores in scored)]
+    return {name: mean([scores[name] for scores in scored]) or 0.0 for name in names}

@@ -1,0 +1,281 @@
+"""The verdict card: what the frozen evidence says, health before effect. Pure over one row of evidence and its earlier look.
+
+Old evidence may lack any of its numbers: what is missing is not shown, and nothing is made up for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.safestring import SafeString
+
+from research_app.evidence import digits
+from research_app.evidence.apart import places_apart
+from research_app.evidence.digits import Gain, share
+from research_app.evidence.documents import has_all, part_of, rows_of, words_of
+from research_app.evidence.noise import LeftOut
+from research_app.loop.judge.guard_check import GUARD_FACTS
+from research_app.models import Evidence, Project, Run, Verdict
+from research_app.web.candidate.interim_looks import looks_chart
+from research_app.web.shared import figures
+
+PROBES, DETECTORS = "probe", "detectors"
+CHECKS: Mapping[str, str] = {  # rule of evidence/health.py → what holds where it passed
+    "too few runs": "a run of each arm ended well",
+    "data": "same data",
+    "budget": "same budget",
+    "device": "same kind of device",
+    "scorer": "same scorer",
+    "failures": "runs fail no more often",
+    "scores": "every score is a number",
+    "zero variance": "seeds make a difference",
+    PROBES: "probes of the model",
+    "protected files": "protected files untouched",
+    "overspent": "budget kept",
+    "implausible": "gain is plausible",
+    "risk flag": "no gain with a risky edit",
+    "envelope": "work within the baseline's envelope",
+    "costly": "no gain bought with much more work",
+    DETECTORS: "no detector calls a run invalid",
+}
+GUARD_KEYS = ("metric", "baseline", "candidate", "change", "margin", "status")  # without which nothing can be said of it
+SOURCE_KEYS = ("source", "baseline", "candidate", "effect", "interval", "status", "hurt")
+STATUS = {
+    "within": ("good", "✓", "within"),
+    "uncertain": ("warn", "?", "not settled"),
+    "exceeded": ("bad", "!", "exceeded"),
+    "not comparable": ("mute", "–", "not comparable"),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of health: whether it passed, None where it was not made."""
+
+    words: str
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether the arms may be compared, with every reason against it."""
+
+    state: str  # "healthy", "quarantined" or "invalid"
+    findings: Sequence[Mapping[str, str]]
+    checks: Sequence[Check]
+
+    @property
+    def made(self) -> int:
+        return sum(check.passed is not None for check in self.checks)
+
+    @property
+    def not_made(self) -> int:
+        return len(self.checks) - self.made
+
+    @property
+    def passed(self) -> int:
+        return sum(check.passed is True for check in self.checks)
+
+    @classmethod
+    def of(cls, evidence: Evidence, runs: Sequence[Run]) -> "Health | None":
+        """From evidence and the candidate's runs, which tell whether probes and detectors were at work. None: not recorded."""
+        told = part_of(evidence.numbers, "health", "state")
+        if not told:
+            return None
+        findings = rows_of(told, "findings", "rule", "sentence")
+        failed = {finding["rule"] if finding["rule"] in CHECKS else DETECTORS for finding in findings}
+        made = {
+            PROBES: any(run.facts.get("probes") for run in runs),
+            DETECTORS: any("findings" in run.facts for run in runs),
+            **dict.fromkeys(("envelope", "costly"), bool(evidence.numbers.get("envelope"))),
+        }
+        checks = [
+            Check(words, False if rule in failed else True if made.get(rule, True) else None) for rule, words in CHECKS.items()
+        ]
+        return cls(told["state"], findings, checks)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Time saved at equal loss, or in `why_not` why it cannot be said."""
+
+    words: str = ""
+    interval: str = ""
+    tone: str = "mute"
+    extrapolated: bool = False
+    why_not: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any] | None) -> "Saving | None":
+        """From the evidence's numbers; None where nothing was worked out."""
+        if not told:
+            return None
+        if not has_all(told, ("saved", "low", "high")):
+            return cls(why_not=words_of(told, "sentence"))
+        saved, low, high = told["saved"], told["low"], told["high"]
+        tone = "good" if low > 0 else "bad" if high < 0 else "mute"
+        words = f"{figures.percent(abs(saved))} {'less' if saved >= 0 else 'more'} time"
+        interval = " … ".join("below −999%" if bound < -9.99 else figures.percent(bound) for bound in (low, high))
+        return cls(words, interval, tone, told.get("extrapolated", False))
+
+
+@dataclass(frozen=True)
+class GuardRow:
+    """One guard metric: what a gain must not cost."""
+
+    words: str
+    before: str
+    after: str
+    change: str
+    interval: str
+    margin: str
+    tone: str
+    sign: str
+    status: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """The score on one source of text, with its gain and the simultaneous interval of that."""
+
+    name: str
+    before: float
+    after: float
+    gain: Gain
+    tone: str
+    sign: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything on the verdict card beside the effect itself (effects.py)."""
+
+    health: Health | None
+    saving: Saving | None
+    chart: SafeString
+    arms: str
+    sigma: str
+    scatter: str
+    tried: int | None
+    settle: str
+    old_policy: str
+    confirmed: bool
+    no_op: bool
+    on_hidden_text: bool
+    measured: str
+    guards: Sequence[GuardRow]
+    sources: Sequence[SourceRow]
+    sources_sentence: str
+
+    @property
+    def quarantined(self) -> bool:
+        return self.health is not None and self.health.state == "quarantined"
+
+
+def card_of(evidence: Evidence, earlier: Evidence | None, project: Project, mine: Sequence[Run]) -> Card:
+    """The card. `earlier` is the look that led to a confirmation, `mine` the runs of the patch set."""
+    numbers = evidence.numbers
+    confirmation, sources = part_of(numbers, "confirmation", "effect"), part_of(numbers, "sources")
+    hides = evidence.verdict == Verdict.INVALID
+    return Card(
+        health=Health.of(evidence, mine),
+        saving=Saving.of(numbers.get("savings")),
+        chart=looks_chart(rows_of(numbers, "looks"), numbers.get("boundaries") or []),
+        arms=arms_in_words(evidence, earlier),
+        sigma=sigma_in_words(evidence),
+        scatter=scatter_in_words(numbers.get("scatter")),
+        tried=numbers.get("tried"),
+        settle=words_of(numbers, "settle"),
+        old_policy=policy_note(evidence, project),
+        confirmed=bool(confirmation),
+        no_op=bool(part_of(numbers, "no_op")),
+        on_hidden_text=any(run.get("hidden") is not None for run in rows_of(numbers, "candidate")),
+        measured=digits.gain(confirmation["effect"], confirmation.get("standard_error")) if confirmation else "",
+        guards=[] if hides else guard_rows(numbers),
+        sources=[] if hides else [source_row(row) for row in rows_of(sources, "rows", *SOURCE_KEYS)],
+        sources_sentence=words_of(sources, "sentence"),
+    )
+
+
+def arms_in_words(evidence: Evidence, earlier: Evidence | None) -> str:
+    """How many runs of each arm: `n = 3 + 5 against 8 + 5` where fresh seeds confirmed, `n = 3 against 8` otherwise."""
+    counts = f"{evidence.candidate_n}", f"{evidence.baseline_n}"
+    if earlier is not None:
+        counts = f"{earlier.candidate_n} + {counts[0]}", f"{earlier.baseline_n} + {counts[1]}"
+    return f"n = {counts[0]} against {counts[1]}"
+
+
+def sigma_in_words(evidence: Evidence) -> str:
+    """Sigma with what is known about it: `run-to-run noise σ 0.0071 (0.0047 … 0.015, 7 df)`."""
+    if not evidence.sigma:
+        return ""
+    noise = part_of(evidence.numbers, "noise", "low", "high", "degrees")
+    words = f"run-to-run noise σ {digits.spread(evidence.sigma)}"
+    if not noise:
+        return words
+    return f"{words} ({digits.spread(noise['low'])} … {digits.spread(noise['high'])}, {digits.number(noise['degrees'])} df)"
+
+
+def scatter_in_words(told: Mapping[str, Any] | None) -> str:
+    """That the candidate's own runs scatter otherwise than the noise says; empty where they do not."""
+    if not told:
+        return ""
+    return f"{LeftOut(**told).sentence.partition(': ')[2]}: the noise that others are judged by leaves them out"
+
+
+def policy_note(evidence: Evidence, project: Project) -> str:
+    """What to know about evidence that another policy judged; empty where it is today's."""
+    if evidence.policy_version == project.policy_version:
+        return ""
+    return f"Judged by policy version {evidence.policy_version}; the project uses version {project.policy_version} now."
+
+
+def guard_rows(numbers: Mapping[str, Any]) -> list[GuardRow]:
+    """The guards of some evidence."""
+    return [guard_row(row) for row in rows_of(numbers, "guards", *GUARD_KEYS)]
+
+
+def guard_row(row: Mapping[str, Any]) -> GuardRow:
+    """One guard metric in words."""
+    metric = row["metric"]
+    fact, lower = GUARD_FACTS.get(metric, (metric, True))
+    written = figures.size if fact.endswith("_bytes") else figures.quantity
+    interval = row.get("interval")
+    tone, sign, status = STATUS[row["status"]]
+    limit = row["margin"] if lower else -row["margin"]
+    places = max(places_apart(100 * bound, 100 * limit, decimals=1, nothing=True) for bound in interval or (limit,))
+    return GuardRow(
+        words={"tokens_per_second": "tokens/s", "flops_per_token": "FLOPs per token"}.get(metric, metric.replace("_", " ")),
+        before=written(row["baseline"]),
+        after=written(row["candidate"]),
+        change=figures.NOTHING if row["change"] is None else _share(row["change"]),
+        interval=f"{_share(interval[0], places)} … {_share(interval[1], places)}" if interval else "",
+        margin=_share(limit, places if places > 1 else 0),
+        tone=tone,
+        sign=sign,
+        status=status,
+        note=row.get("note", ""),
+    )
+
+
+def source_row(row: Mapping[str, Any]) -> SourceRow:
+    """One source of text: who gains, who pays."""
+    if row["status"] == "exceeded" or (row["hurt"] and -row["effect"] > row.get("margin", float("inf"))):
+        tone, mark, status = "bad", "!", "beyond its margin"
+    elif row["hurt"]:
+        tone, mark, status = "bad", "!", "pays for the gain"
+    elif row["interval"][0] > 0:
+        tone, mark, status = "good", "✓", "better"
+    elif row["status"] == "within":
+        tone, mark, status = "mute", "=", "no harm"
+    else:
+        tone, mark, status = "warn", "?", "not settled"
+    gain = Gain(row["effect"], None, *row["interval"])
+    return SourceRow(row["source"], row["baseline"], row["candidate"], gain, tone, mark, status)
+
+
+def _share(value: float, decimals: int = 1) -> str:
+    """A relative change with its sign."""
+    return share(value, decimals, signed=True)

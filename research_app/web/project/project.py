@@ -1,0 +1,252 @@
+"""/projects/<slug>/ : how the research goes, what trains now, what waits; and pausing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.contrib import messages
+from django.db.models import Avg, Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from research_app.access import may_operate
+from research_app.evidence.averages import deviation, mean
+from research_app.loop.attention.troubles import troubles
+from research_app.loop.propose import propose
+from research_app.models import Candidate, Device, Project, Purpose, Run, Stage, State
+from research_app.models.candidate import DISCARDED, RESTING, WAITING
+from research_app.models.run import is_usable
+from research_app.web.candidate.resources import Constant, constants_of
+from research_app.web.candidates.candidates import DUPLICATES, SMALL, for_list
+from research_app.web.project.calibration import Grounds
+from research_app.web.project.funnel import cost_of, funnel_of
+from research_app.web.project.progress import MEASURES
+from research_app.web.shared import live
+from research_app.web.shared.access import get_project, operator, researcher
+from research_app.web.shared.effects import rows
+from research_app.web.shared.live_runs import Training, with_curves
+from research_app.web.shared.stats_cache import kept, version_of
+from training.spec import Outcome
+
+WINDOW = timedelta(hours=1)  # of throughput and device use
+WAY = tuple(stage for stage in Stage if stage not in DISCARDED)
+ALWAYS = (*WAY[: WAY.index(Stage.SHORTLISTED)], Stage.READY, Stage.LANDING, Stage.LANDED)  # shown with a zero too
+MOST_PLACES = 8  # devices that are shown one by one
+TRYING = 4  # candidates under way
+
+
+@researcher
+@require_safe
+def project(request: HttpRequest, slug: str) -> HttpResponse:
+    """The project's page. The number of queries does not depend on how much it tried."""
+    shown = get_project(request, slug)
+    waiting = for_list(shown.candidates.waiting_for_review()).order_by("stage_since")
+    counts = dict(shown.candidates.values_list("stage").annotate(Count("pk")).order_by())
+    version, places = (version_of(shown), *sorted(counts.items())), places_of(shown)
+    training = [place.training for place in places if place.training]
+    told = shown.candidates.aggregate(
+        attention=Count("pk", filter=~Q(needs_attention="")),
+        within_noise=Count("pk", filter=SMALL),
+        duplicates=Count("pk", filter=DUPLICATES),
+    )
+    refused = {Stage.INVALID: counts.get(Stage.INVALID, 0) - told["duplicates"]}
+    context = {
+        "measures": MEASURES,
+        **told,
+        "project": shown,
+        "baseline": Bank.of(shown),
+        "way": [(stage, counts.get(stage, 0)) for stage in WAY if stage in ALWAYS or counts.get(stage)],
+        "discarded": [(stage, count) for stage in DISCARDED if (count := (counts | refused).get(stage))],
+        "waiting": rows(waiting[:5]),
+        "waiting_count": sum(counts.get(stage, 0) for stage in WAITING),
+        "places": places,
+        "training": training,
+        "idle": sum(place.idle for place in places),
+        "queued": shown.runs.filter(state=State.QUEUED).count(),
+        "pace": Pace.of(shown),
+        "grounds": Grounds.of(shown),
+        "rounds": shown.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
+        "last_round": shown.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
+        "trying": tried_now(shown),
+        "troubles": troubles([shown]),
+        "may_operate": may_operate(request.user),
+        "funnel": kept(shown, version, funnel_of),
+        "cost": cost_of(shown),
+        "chart_version": f"{sum(counts.values())}-{sum(counts.get(s, 0) for s in RESTING)}-{shown.baseline_versions.count()}",
+    }
+    fragments = {
+        "status": "project/_status.html",
+        "troubles": "project/_troubles.html",
+        "training": "project/_training.html",
+        "turn": "project/_turn.html",
+        "grounds": "project/_grounds.html",
+        "proposing": "project/_proposing.html",
+        "funnel": "project/_funnel.html",
+        "progress-mark": "project/_mark.html",
+    }
+    return live.page(request, "project/project.html", fragments, context)
+
+
+@operator
+@require_POST
+def pause(request: HttpRequest, slug: str) -> HttpResponse:
+    """Stop proposing; what is under way goes on."""
+    shown = get_project(request, slug)
+    propose.pause(shown, request.user.get_username())
+    messages.info(request, "Paused: nothing new is proposed. What is under way goes on.")
+    return redirect(shown)
+
+
+@operator
+@require_POST
+def resume(request: HttpRequest, slug: str) -> HttpResponse:
+    """Propose again."""
+    shown = get_project(request, slug)
+    propose.resume(shown, request.user.get_username())
+    messages.info(request, "Resumed: the proposers are at work again.")
+    return redirect(shown)
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The baseline's newest version, the scores of its bank, and how many other budgets were run for the loss curve."""
+
+    number: int
+    commit: str
+    scores: Sequence[float]
+    wanted: int
+    ended: int
+    curve: int
+    curve_wanted: int
+    diverged: int = 0  # of its runs, at any budget
+
+    @classmethod
+    def of(cls, project: Project) -> "Bank | None":
+        """Two queries. None before the project has a baseline."""
+        version = project.baseline_versions.order_by("-number").first()
+        if version is None:
+            return None
+        found = list(version.runs.of_baseline().values_list("purpose", "state", "score", "outcome"))
+        usable = [(purpose, state, score if is_usable(score) else None) for purpose, state, score, _ in found]
+        bank = [(state, score) for purpose, state, score in usable if purpose == Purpose.BANK]
+        curve = [score for purpose, _, score in usable if purpose == Purpose.CURVE]
+        return cls(
+            version.number,
+            version.commit,
+            scores=[score for _, score in bank if score is not None],
+            wanted=max(project.file.baseline.runs, len(bank)),
+            ended=sum(state == State.FINISHED for state, _ in bank),
+            curve=sum(score is not None for score in curve),
+            curve_wanted=len(curve),
+            diverged=sum(outcome == Outcome.diverged for *_, outcome in found),
+        )
+
+    @property
+    def mean(self) -> float | None:
+        return mean(self.scores)
+
+    @property
+    def std(self) -> float | None:
+        return deviation(self.scores)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One device and what it does: a run of this project, one of another, or nothing. Places stay where they are."""
+
+    name: str
+    training: Training | None
+    elsewhere: str = ""  # what else it trains for: another project, or a run that has several devices
+
+    @property
+    def idle(self) -> bool:
+        return self.training is None and not self.elsewhere
+
+
+def places_of(project: Project) -> list[Place]:
+    """A place for every device that takes this project's runs, where they are few, and every run that trains. Five queries."""
+    running = Run.objects.filter(state=State.RUNNING).select_related("project", "device", "baseline", "patch_set__candidate")
+    runs = list(running.defer("patch_set__diff", "facts").prefetch_related("further_devices").order_by("pk"))
+    mine = [run for run in runs if run.project_id == project.pk]
+    others = {run.device_id: run.project.slug for run in runs if run.project_id != project.pk}
+    for run in runs:
+        whose = run.name if run.project_id == project.pk else run.project.slug
+        others |= {device.pk: f"{whose}, with others" for device in run.further_devices.all()}
+    training = with_curves(mine)
+    devices = Device.objects.online().filter(kind=project.file.train.device, refusal="").order_by("name")
+    free = list(devices[: MOST_PLACES + 1])
+    if len(free) > MOST_PLACES:  # a large fleet: only what trains for this project
+        return [Place(each.run.device.name if each.run.device else "", each) for each in training]
+    by_device = {each.run.device_id: each for each in training if each.run.device_id}
+    shown = [Place(device.name, by_device.pop(device.pk, None), others.get(device.pk, "")) for device in free]
+    left = [each for each in training if each.run.device_id is None or each.run.device_id in by_device]
+    return [*shown, *(Place(each.run.device.name if each.run.device else "", each) for each in left)]
+
+
+@dataclass(frozen=True)
+class Trying:
+    """One candidate that a machine works on: what it changes, and how far its runs are."""
+
+    candidate: Candidate
+    ended: int
+    asked: int
+    mean: float | None
+
+    @property
+    def constants(self) -> list[Constant]:
+        return constants_of(self.candidate.patch_set)
+
+
+def tried_now(project: Project) -> list[Trying]:
+    """The newest candidates under way with their runs. Two queries."""
+    under_way = project.candidates.exclude(stage__in=RESTING).filter(needs_attention="").select_related("patch_set", "project")
+    candidates = list(under_way.defer("proposed").order_by("-number")[:TRYING])
+    runs = Run.objects.filter(patch_set__in=[c.patch_set_id for c in candidates if c.patch_set_id]).order_by()
+    ended = Count("pk", filter=Q(state=State.FINISHED))
+    counted = runs.values_list("patch_set_id").annotate(asked=Count("pk"), ended=ended, mean=Avg("score"))
+    by_patch_set = {patch_set: (ended, asked, mean) for patch_set, asked, ended, mean in counted}
+    return [Trying(c, *by_patch_set.get(c.patch_set_id, (0, 0, None))) for c in candidates]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Throughput and device use in the last hour, or since the first run if that is less."""
+
+    experiments: int
+    window: timedelta
+    busy: float | None
+    devices: int
+    refusing: int
+
+    @classmethod
+    def of(cls, project: Project) -> "Pace":
+        """Two queries."""
+        now = timezone.now()
+        since = now - WINDOW
+        found = project.runs.filter(Q(finished_at__gte=since) | Q(state=State.RUNNING), started_at__isnull=False)
+        runs = list(found.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id", "devices"))
+        refusals = Device.objects.online().filter(kind=project.file.train.device).values_list("refusal", flat=True)
+        refusing = sum(bool(refusal) for refusal in refusals)
+        devices = len(refusals) - refusing
+        if not runs:
+            return cls(0, WINDOW, None, devices, refusing)
+        begin = max(since, min(run.started_at or now for run in runs))
+        window = max(now - begin, timedelta(seconds=1))
+        ended = sum(1 for run in runs if run.patch_set_id and run.finished_at)
+        used = sum(_overlap(run, begin, now) for run in runs)
+        busy = min(1.0, used / (window.total_seconds() * devices)) if devices else None
+        return cls(ended, window, busy, devices, refusing)
+
+    @property
+    def per_hour(self) -> float | None:
+        """None in the first minute, when a rate would say nothing."""
+        return self.experiments / (self.window / timedelta(hours=1)) if self.window > timedelta(minutes=1) else None
+
+
+def _overlap(run: Run, begin: datetime, now: datetime) -> float:
+    """Seconds of training inside the window, on all of its devices."""
+    started = (run.started_at or now).timestamp()
+    end = started + run.train_seconds if run.train_seconds else (run.finished_at or now).timestamp()
+    return max(0.0, min(end, now.timestamp()) - max(started, begin.timestamp())) * run.devices

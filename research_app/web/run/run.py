@@ -1,0 +1,80 @@
+"""/projects/<slug>/runs/<id>/ : one training run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from research_app.models import Run, RunLog, State
+from research_app.web.candidate import findings
+from research_app.web.candidate.candidate import chart_version
+from research_app.web.candidate.resources import FACTS
+from research_app.web.shared import figures, live
+from research_app.web.shared.access import get_run, researcher
+from training.said import said_by_run
+
+FRAGMENTS = {
+    "run-head": "run/_head.html",
+    "run-findings": "run/_findings.html",
+    "run-facts": "run/_facts.html",
+    "curves-mark": "run/_mark.html",
+}
+SHOWN_APART = ("findings", "probes", "left_out")  # what was left out is among the findings
+
+
+@researcher
+@require_safe
+def run(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Facts, curves, outcome and log of one run."""
+    shown = get_run(request, slug, pk)
+    context = {
+        "project": shown.project,
+        "run": shown,
+        "candidate": shown.patch_set.candidate if shown.patch_set else None,
+        "facts": facts_of(shown),
+        "findings": findings.together([shown]),
+        "probes": findings.probes_of(shown),
+        "level": shown.sandbox_level or (shown.device.sandbox_level if shown.device else ""),
+        "sources": sorted(shown.score_by_source.items()),
+        "running": shown.state == State.RUNNING,
+        "chart_version": chart_version([shown]),
+    }
+    return live.page(request, "run/run.html", FRAGMENTS, context)
+
+
+@researcher
+@require_safe
+def log(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """What the run printed: a piece of page for a script, the text itself otherwise."""
+    shown = get_run(request, slug, pk)
+    text = RunLog.objects.filter(run=shown).values_list("text", flat=True).first()
+    if request.headers.get("HX-Request"):
+        return render(request, "run/_log.html", {"run": shown, "text": text})
+    response = HttpResponse(text or "", content_type="text/plain; charset=utf-8")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A fact of a run in words; `said`: only the run itself knows it."""
+
+    words: str
+    value: str
+    said: bool
+
+
+def facts_of(shown: Run) -> list[Fact]:
+    """Facts in words, known ones first and the rest as they came."""
+    rest = {key: value for key, value in shown.facts.items() if key not in SHOWN_APART}
+    known = [(key, words, _fact(rest.pop(key), written)) for key, words, written in FACTS if key in rest]
+    more = [(key, key.replace("_", " "), _fact(value, figures.quantity)) for key, value in sorted(rest.items())]
+    return [Fact(words, value, said_by_run(shown.facts, key)) for key, words, value in (*known, *more)]
+
+
+def _fact(value: object, written: Callable[[float], str]) -> str:
+    """A number as its kind is written; whatever else a run may report as it is."""
+    number = figures.as_number(value)
+    return str(value) if number is None else written(number)

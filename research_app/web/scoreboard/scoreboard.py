@@ -1,0 +1,273 @@
+"""/projects/<slug>/scoreboard/ : who proposed what, what came of it, and what it cost: new ideas, or known knobs turned?"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import hypot, sqrt
+
+from django.db.models import F, QuerySet, Sum
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from research_app.evidence.difference import compare
+from research_app.evidence.digits import Gain
+from research_app.loop.runs import HOUR
+from research_app.models import Author, Candidate, Kind, Landing, LandingState, Project, Purpose, Stage, Verdict
+from research_app.models.device_time import total_device_seconds
+from research_app.project_file.ladder import SMALLEST
+from research_app.web.shared import live
+from research_app.web.shared.access import get_project, researcher
+
+ONE_SIDED = 0.05
+EFFECT = ("evidence__effect", "evidence__standard_error")
+DOLLARS = ("USD", "$")
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What the scoreboard knows of one candidate."""
+
+    number: int
+    author: str
+    kind: str
+    trained: bool
+    solid: bool
+    duplicate: bool
+    knobs: bool | None  # True where nothing but constants moved; None where it never became a patch set
+    gain: float  # positive is better; of what landed, 0 otherwise
+    error: float  # its standard error
+    landed: bool
+    replicated: bool | None  # None until the baseline that it made has a bank to compare
+
+
+@dataclass
+class Score:
+    """One author's line. `hours` are device-hours of all its runs, `dollars` those of models and devices."""
+
+    author: str
+    kind: str
+    proposals: list[Proposed] = field(default_factory=list)
+    hours: float = 0.0
+    dollars: float = 0.0
+
+    def _count(self, flags: Iterable[bool | None]) -> int:
+        return sum(bool(flag) for flag in flags)
+
+    @property
+    def seconds(self) -> float:
+        """Device time."""
+        return self.hours * HOUR
+
+    @property
+    def proposed(self) -> int:
+        return len(self.proposals)
+
+    @property
+    def trained(self) -> int:
+        return self._count(p.trained for p in self.proposals)
+
+    @property
+    def solid(self) -> int:
+        return self._count(p.solid for p in self.proposals)
+
+    @property
+    def landed(self) -> int:
+        return self._count(p.landed for p in self.proposals)
+
+    @property
+    def duplicates(self) -> int:
+        return self._count(p.duplicate for p in self.proposals)
+
+    @property
+    def replicated(self) -> int:
+        return self._count(p.replicated for p in self.proposals)
+
+    @property
+    def replicable(self) -> int:
+        """Landed changes whose new baseline was measured with runs that took no part in the decision."""
+        return self._count(p.replicated is not None for p in self.proposals)
+
+    @property
+    def solid_rate(self) -> float | None:
+        """Share of the trained proposals that were found solid."""
+        return self.solid / self.trained if self.trained else None
+
+    @property
+    def gain(self) -> Gain | None:
+        """Sum of what its landings brought when they landed; None where nothing did."""
+        return self._gain_for(1.0)
+
+    @property
+    def gain_per_hour(self) -> Gain | None:
+        return self._gain_for(self.hours)
+
+    @property
+    def gain_per_dollar(self) -> Gain | None:
+        return self._gain_for(self.dollars)
+
+    def _gain_for(self, cost: float) -> Gain | None:
+        """The gain for each unit of a cost, with the error that its parts leave."""
+        if not cost or not self.landed:
+            return None
+        return Gain(sum(p.gain for p in self.proposals) / cost, hypot(*(p.error for p in self.proposals)) / cost)
+
+    @property
+    def knobs(self) -> int:
+        return self._count(p.knobs for p in self.proposals)
+
+    @property
+    def structural(self) -> int:
+        return self._count(p.knobs is False for p in self.proposals)
+
+    @property
+    def structural_share(self) -> float | None:
+        """Share of the changes that are more than constants moved."""
+        return self.structural / (self.knobs + self.structural) if self.knobs + self.structural else None
+
+    @property
+    def structural_landed(self) -> int:
+        return self._count(p.landed and p.knobs is False for p in self.proposals)
+
+
+@researcher
+@require_safe
+def scoreboard(request: HttpRequest, slug: str) -> HttpResponse:
+    """The page. A constant number of queries, however much was tried."""
+    project = get_project(request, slug)
+    scores = scores_of(project)
+    context = {"project": project, "scores": scores, "priced": any(score.dollars for score in scores)}
+    return live.page(request, "scoreboard/scoreboard.html", {"scores": "scoreboard/_scores.html"}, context)
+
+
+def scores_of(project: Project) -> list[Score]:
+    """A line for each author, most landed first. Nine queries."""
+    scores: dict[str, Score] = {}
+    for proposed in proposals_of(project):
+        scores.setdefault(proposed.author, Score(proposed.author, proposed.kind)).proposals.append(proposed)
+    for author, hours, dollars in device_time(project):
+        if author in scores:
+            scores[author].hours += hours
+            scores[author].dollars += dollars
+    for author, dollars in conversations_cost(project):
+        scores.setdefault(author, Score(author, str(Author.AGENT.label))).dollars += dollars
+    return sorted(scores.values(), key=lambda score: (-score.landed, -score.solid, -score.proposed, score.author))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a change that landed brought as part of its landing: all of it, or its share of what several brought together."""
+
+    version: int
+    gain: float
+    error: float
+
+
+def proposals_of(project: Project) -> list[Proposed]:
+    """Every change that was proposed, without A/A candidates, stacks and reverts. Six queries."""
+    parts = parts_of(project)
+    held = replications(project)
+    rows = project.candidates.filter(aa=False, kind=Kind.CHANGE).order_by("number")
+    names = ("pk", "number", "author", "author_kind", "duplicate_of", "patch_set", "patch_set__moved", "evidence__verdict")
+    found = []
+    for pk, number, author, kind, duplicate, patch_set, moved, verdict in rows.values_list(*names):
+        part = parts.get(pk)
+        found.append(
+            Proposed(
+                number=number,
+                author=author,
+                kind=str(Author(kind).label),
+                trained=verdict is not None,
+                solid=verdict == Verdict.SOLID,
+                duplicate=duplicate is not None,
+                knobs=None if patch_set is None else bool(moved),
+                gain=part.gain if part else 0.0,
+                error=part.error if part else 0.0,
+                landed=part is not None,
+                replicated=held.get(part.version) if part else None,
+            )
+        )
+    return found
+
+
+def parts_of(project: Project) -> dict[int, Part]:
+    """What each change that is on the baseline brought when it landed, by candidate. Three queries.
+
+    The evidence of a landing is measured on the baseline before it, so that landings one after the other add up. What landed
+    together, as a batch or a stack, was measured together: its members share that in the proportions of what each was confirmed
+    to gain by itself, because those gains need not add up.
+    """
+    rows = Candidate.objects.filter(project=project, stage=Stage.LANDED, undone_by=None).order_by()
+    effects = {pk: (effect or 0.0, error or 0.0) for pk, effect, error in rows.values_list("pk", *EFFECT)}
+    members: dict[int, list[int]] = defaultdict(list)
+    for stack, member in Candidate.members.through.objects.filter(from_candidate__project=project).values_list(
+        "from_candidate", "to_candidate"
+    ):
+        if member in effects:
+            members[stack].append(member)
+    found: dict[int, Part] = {}
+    for candidate, version in landings_of(project).filter(batch=None).values_list("candidate", "version__number"):
+        share_out(candidate, Part(int(version or 0), *effects.get(candidate, (0.0, 0.0))), members, effects, found)
+    return found
+
+
+def share_out(
+    candidate: int,
+    part: Part,
+    members: Mapping[int, Sequence[int]],
+    effects: Mapping[int, tuple[float, float]],
+    found: dict[int, Part],
+) -> None:
+    """Give a candidate its part; a stack hands it on to its members, whose errors together are that of the stack."""
+    if not (inside := members.get(candidate)):
+        found[candidate] = part
+        return
+    weights = [max(0.0, effects[member][0]) for member in inside]
+    whole = sum(weights)
+    for member, weight in zip(inside, weights, strict=True):
+        share = weight / whole if whole else 1 / len(inside)
+        share_out(member, Part(part.version, part.gain * share, part.error * sqrt(share)), members, effects, found)
+
+
+def landings_of(project: Project) -> QuerySet[Landing]:
+    """What landed, made a version and was not taken back."""
+    here = {"state": LandingState.LANDED, "version__isnull": False, "candidate__undone_by": None}
+    return Landing.objects.filter(project=project, **here)
+
+
+def replications(project: Project) -> Mapping[int, bool]:
+    """By version: whether its bank is better than the bank before it (one-sided 5%). Those runs decided nothing. Two queries.
+
+    A version without two runs, or after one without two, is left out. A batch made one version: it holds for all of it.
+    """
+    noise = project.noise()
+    banks: dict[int, list[float]] = defaultdict(list)
+    runs = project.runs.scored().of_baseline(SMALLEST).filter(purpose=Purpose.BANK, budget_share=1.0)
+    for number, score in runs.values_list("baseline__number", "score"):
+        banks[number].append(float(score or 0.0))
+    found = {}
+    for number, bank in banks.items():
+        before = banks.get(number - 1, [])
+        if noise and len(bank) > 1 and len(before) > 1:
+            found[number] = compare(before, bank, noise, lower_is_better=project.sign > 0).p_value < ONE_SIDED
+    return found
+
+
+def device_time(project: Project) -> Sequence[tuple[str, float, float]]:
+    """(author, device-hours, dollars) of the runs of candidates, by author and rung. One query."""
+    prices = {rung.name: rung.price for rung in project.file.rungs}
+    counted = project.file.scale_up.currency in DOLLARS
+    runs = project.runs.filter(patch_set__isnull=False, patch_set__candidate__aa=False).values("scale")
+    rows = runs.annotate(author=F("patch_set__candidate__author"), took=total_device_seconds()).order_by()
+    found = []
+    for author, scale, took in rows.values_list("author", "scale", "took"):
+        hours = float(took) / HOUR
+        found.append((author, hours, hours * prices.get(scale, 0.0) if counted else 0.0))
+    return found
+
+
+def conversations_cost(project: Project) -> Sequence[tuple[str, float]]:
+    """(author, dollars) of all conversations, those that brought nothing by their model. One query."""
+    whose = Coalesce("candidate__author", "model")
+    rows = project.conversations.annotate(author=whose).values("author").annotate(dollars=Sum("cost")).order_by()
+    return [(row["author"], float(row["dollars"] or 0.0)) for row in rows]
