@@ -10,6 +10,7 @@ from research_app.loop.propose import steer
 from research_app.loop.propose.propose import program_of
 from research_app.loop.propose.steer import LONGEST_NOTE, LONGEST_PROGRAM, ProgramChanged, SteeringRefused
 from research_app.models import Note, Project
+from research_app.repository import RepositoryError
 from research_app.web.agents.conversations import person
 from research_app.web.shared.access import get_candidate, get_project, operator, researcher
 from research_app.web.shared.asked import whole
@@ -49,6 +50,7 @@ def page(
     versions = list(project.program_versions.select_related("written_by")[:VERSIONS_SHOWN])
     wanted = request.GET.get("version", "")
     chosen = next((version for version in versions if str(version.number) == wanted), None)
+    changes, problem = what_changed(project, chosen.number) if chosen else ([], "")
     context = {
         "project": project,
         "text": typed or text,
@@ -56,7 +58,8 @@ def page(
         "seen": newest.number if newest else 0,
         "versions": versions,
         "chosen": chosen,
-        "changes": changed_lines(project, chosen.number) if chosen else [],
+        "changes": changes,
+        "problem": problem,
         "notes": Note.objects.standing().filter(project=project).select_related("written_by", "candidate__project"),
         "refused": refused,
         "newer": text if refused and typed and newest else "",
@@ -68,8 +71,19 @@ def page(
     return render(request, "agents/program.html", context, status=status)
 
 
+def what_changed(project: Project, number: int) -> tuple[list[tuple[str, str]], str]:
+    """The changed lines of a version, or why they cannot be told."""
+    try:
+        return changed_lines(project, number), ""
+    except RepositoryError as error:
+        return [], str(error)
+
+
 def changed_lines(project: Project, number: int) -> list[tuple[str, str]]:
-    """What a version changed against the one before it: ("+", line), ("-", line) and ("", line) around them."""
+    """What a version changed against the one before it: ("+", line), ("-", line) and ("", line) around them.
+
+    Raises RepositoryError where the first version is asked for and the repository, which brought what was before, cannot be read.
+    """
     rows = project.program_versions.filter(number__in=[number - 1, number]).order_by("number")
     texts = {row.number: row.text for row in rows}
     before = texts.get(number - 1) or original(project)

@@ -73,9 +73,8 @@ def page(request: HttpRequest, move: ExternalMove, refusal: str = "", reason: st
 
 def difference(move: ExternalMove) -> tuple[list[FileDiff], str, int]:
     """The files in which it differs from the version before, why they cannot be shown, and how many come without lines."""
-    repository = move.project.repository
     try:
-        diff = repository.diff(move.before.commit, move.commit)
+        diff = move.project.repository.diff(move.before.commit, move.commit)
     except RepositoryError as error:
         return [], str(error), 0
     if too_large(diff):

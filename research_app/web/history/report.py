@@ -81,7 +81,7 @@ def policy() -> str:
 
 def markdown_of(found: "Report") -> str:
     """The same words as Markdown, without empty lines in a row."""
-    lines = [line.rstrip() for line in render_to_string("report/report.md", {"report": found}).split("\n")]
+    lines = [line.rstrip() for line in render_to_string("history/report/report.md", {"report": found}).split("\n")]
     kept = [line for at, line in enumerate(lines) if line or (at and lines[at - 1])]
     return "\n".join(kept).strip() + "\n"
 
