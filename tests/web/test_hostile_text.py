@@ -107,13 +107,8 @@ READERS: dict[str, Callable[[str], object]] = {
 def test_no_reader_takes_longer_than_the_length_of_a_text_allows(reader: str, what: str) -> None:
     short, text = whole(PIECES[what], 2_000), whole(PIECES[what])
     read = READERS[reader]
-    begin = time.process_time()
-    read(short)
-    took = time.process_time() - begin
-    assert took < 0.5
-    begin = time.process_time()
-    read(text)
-    assert time.process_time() - begin < 1.5
+    assert any(seconds(lambda: read(short)) < 0.5 for _ in range(3))
+    assert any(seconds(lambda: read(text)) < 1.5 for _ in range(3))
 
 
 LANGUAGES = {id(language): f"t{suffix}" for suffix, language in _BY_SUFFIX.items()} | {1: "Dockerfile"}  # a file of each
@@ -123,9 +118,14 @@ LANGUAGES = {id(language): f"t{suffix}" for suffix, language in _BY_SUFFIX.items
 def test_no_language_takes_longer_than_the_length_of_a_text_allows(name: str) -> None:
     for piece in PIECES.values():
         text = whole(piece, 100_000)
-        begin = time.process_time()
-        coloured_lines.__wrapped__(name, text)
-        assert time.process_time() - begin < 0.5, piece
+        assert any(seconds(lambda t=text: coloured_lines.__wrapped__(name, t)) < 0.5 for _ in range(3)), piece
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Of the processor. A busy machine bends them; the best of a few tries says what the work takes."""
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
 
 
 @pytest.mark.parametrize("piece", ["a=1;", "é=1;"])
