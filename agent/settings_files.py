@@ -103,8 +103,8 @@ def _of_toml(path: str, text: str) -> Iterator[Constant]:
     table: tuple[str, ...] = ()
     lists: dict[tuple[str, ...], int] = {}
     for line, start in _lines(text):
-        if header := re.match(r"[ \t]*(\[{1,2})[ \t]*([^\]]+?)[ \t]*\]{1,2}", line):
-            table = _keys(header[2])
+        if header := re.match(r"[ \t]*(\[{1,2})([^\]]+)\]{1,2}", line):
+            table = _keys(header[2].strip())
             if header[1] == "[[":
                 lists[table] = lists.get(table, -1) + 1
             continue

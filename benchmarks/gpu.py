@@ -184,7 +184,7 @@ def masks(bench: Bench) -> list[Part]:
     """A run sees the one device that it leased, and that is the one that the driver calls so."""
     tree = bench.tree(train=MASK)
     result, _ = bench.run(tree, SelfReported("pattern", "score", STEPS), 30, {})
-    line = next(line for line in result.log.splitlines() if line.startswith("mask"))
+    line = next(line for line in result.log.split("\n") if line.startswith("mask"))
     if bench.gpu is None:
         return [Part("masks", None, line)]
     _, mask, device, count, uuid = line.split()

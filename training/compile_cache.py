@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from research_app.evidence.digits import number
 from training.sandbox.scratch import FOLDER, remove
 
 LIMIT = 4 << 30  # bytes that are kept of one project on one machine
@@ -84,7 +85,9 @@ class CompileCache:
                     found = os.fstat(source.fileno())
                     size, count = size + found.st_size, count + 1
                     if size > self.limit or count > self.files:
-                        raise NotKept(f"compile caches are kept up to {self.limit / 2**30:.3g} GiB and {self.files:,} files")
+                        raise NotKept(
+                            f"compile caches are kept up to {number(self.limit / 2**30)} GiB and {self.files:,} files"
+                        )
                     target = state / path
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("xb") as copy:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection
 from typing import Self
 
+from research_app.evidence.digits import number
 from training.devices import kind_of, masks_of
 from training.nvml import Handle, Load, Nvml
 
@@ -66,7 +67,7 @@ class DeviceAccount:
         held = max(self.memory, default=0)
         if not limit or held <= limit:
             return ""
-        return f"held {held / GIB:.3g} GiB of its device's memory, and its project file allows {limit / GIB:.3g} GiB"
+        return f"held {number(held / GIB)} GiB of its device's memory, and its project file allows {number(limit / GIB)} GiB"
 
     def facts(self) -> dict[str, float | int]:
         """Busy seconds of all devices together, joules, and the most memory that was held; nothing where nobody counted."""

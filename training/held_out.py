@@ -140,9 +140,9 @@ def _run(encoder: Encoder, given: Path, out: Path) -> None:
     command = confined([sys.executable, "-I", "-B", *words], confinement)
     with Process(command, cwd=out.parent, environment=clean_environment(out.parent), memory_limit=MEMORY) as process:
         process.wait(SECONDS)
-        ended, said = process.ended, process.log.text().strip().splitlines()
+        ended, said = process.ended, process.log.text().strip().split("\n")
     if ended is None:
-        raise CorpusError(f"encode() did not end within {SECONDS:g} s")
+        raise CorpusError(f"encode() did not end within {SECONDS:.0f} s")
     if ended.exit_code:
         last = said[-1] if said else "it printed nothing"
         why = last if ended.exit_code == REFUSED else f"encoding the held-out text failed (exit code {ended.exit_code}): {last}"

@@ -23,7 +23,7 @@ def lines_of(log: str, scoring: SelfReported | None, most: int) -> list[Line]:
     """The lines of a log with what was read off each: all where there are few, else those that said something, and the last."""
     parser = OutputParser(scoring) if scoring is not None and scoring.format in FORMATS else None
     found = []
-    for text in log.splitlines():
+    for text in log.removesuffix("\n").split("\n"):
         before = dict(parser.final) if parser else {}
         points = parser.feed(text.encode() + b"\n") if parser else []
         values = {name: value for point in points for name, value in {"step": float(point.step), **point.values}.items()}

@@ -93,7 +93,7 @@ def _behind(command: Sequence[str], at: int) -> int:
 def read_options(text: str) -> dict[str, str]:
     """Option to value of a file of options. Raises ValueError for a line that is none."""
     found = {}
-    for number, line in enumerate(text[:LARGEST].splitlines(), 1):
+    for number, line in enumerate(text[:LARGEST].split("\n"), 1):
         if not (line := line.strip()) or line.startswith("#"):
             continue
         if not (assigned := _ASSIGNED.fullmatch(line)):

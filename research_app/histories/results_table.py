@@ -34,7 +34,7 @@ STATUSES = {
     **dict.fromkeys(("crash", "crashed", "fail", "failed", "error", "timeout", "oom"), "crash"),
 }
 NONE = ("", "-", "–", "none", "null", "n/a", "na", "nan", "inf", "+inf", "-inf")
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+NUMBER = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]{1,4})?")
 COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, OutputWrapper
 
+from research_app.evidence.digits import number
 from research_app.loop.project.try_project import try_out
 from research_app.loop.project.try_report import TryReport
 from research_app.loop.train.idle_gpus import GpusAtWork
@@ -67,7 +68,9 @@ def show(report: TryReport, stdout: OutputWrapper) -> None:
     matched = [line for line in first.lines if line.values]
     stdout.write(f"\nWhat {first.words} printed ({len(matched)} lines were read, > marks them):")
     for line in first.lines[-LAST_LINES:] if not matched else (*matched[:3], *matched[-3:]):
-        values = "  → " + ", ".join(f"{name} = {value:g}" for name, value in line.values.items()) if line.values else ""
+        values = (
+            "  → " + ", ".join(f"{name} = {number(value, 6)}" for name, value in line.values.items()) if line.values else ""
+        )
         stdout.write(f"{'>' if line.values else ' '} {line.text}{values}")
     stdout.write("")
     for check in report.checks:

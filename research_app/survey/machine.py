@@ -163,7 +163,7 @@ def writes_in_tree(modules: Sequence[Module]) -> Seen | None:
 def starts_more(modules: Sequence[Module]) -> Seen | None:
     """Where code starts processes: workers that load data, a compiler."""
     for module in modules:
-        for number, line in enumerate(module.text.splitlines(), 1):
+        for number, line in enumerate(module.text.split("\n"), 1):
             if STARTS_MORE.search(line) and not line.lstrip().startswith("#"):
                 return Seen(module.path, number)
     return None

@@ -84,7 +84,7 @@ def _keyword(call: ast.Call, name: str) -> ast.expr | None:
     return next((each.value for each in call.keywords if each.arg == name), None)
 
 
-_YAML_LINE = re.compile(r"^(\s*)([A-Za-z_]\w*)\s*:\s*([^#\n]*?)\s*(?:#.*)?$")
+_YAML_LINE = re.compile(r"([ \t]*)([A-Za-z_]\w*)[ \t]*:([^#\n]*)")
 
 
 def _yaml_options(sources: Sources, module: Module, call: ast.Call) -> list[Option]:
@@ -95,15 +95,15 @@ def _yaml_options(sources: Sources, module: Module, call: ast.Call) -> list[Opti
     if path is None:
         return []
     found, stack = [], list[tuple[int, str]]()
-    for number, line in enumerate(sources.texts[path].splitlines(), 1):
+    for number, line in enumerate(sources.texts[path].split("\n"), 1):
         if not (match := _YAML_LINE.match(line)):
             continue
         depth = len(match[1])
         while stack and stack[-1][0] >= depth:
             stack.pop()
         dotted_name = ".".join([*(key for _, key in stack), match[2]])
-        if match[3]:
-            found.append(Option(dotted_name, match[3], Seen(path, number)))
+        if value := match[3].strip():
+            found.append(Option(dotted_name, value, Seen(path, number)))
         else:
             stack.append((depth, match[2]))
     return found

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from research_app.survey.sources import Module, Seen, dotted, shape_of
 
 HELD_OUT = r"(val|valid|validation|eval|test|dev|heldout|held_out)"
-MEASURE = r"(loss|bpb|bpc|nll|bits\w*|perplexity|ppl|acc\w*|error|score|metric)"
-METRIC = re.compile(rf"(?:{HELD_OUT}[\s/_.-]*.*?{MEASURE}|{MEASURE}[\s/_.-]*{HELD_OUT})", re.IGNORECASE)
+MEASURE = r"(loss|bpb|bpc|nll|bits|perplexity|ppl|acc|error|score|metric)"
+_HELD_OUT = re.compile(HELD_OUT, re.IGNORECASE)
+_MEASURE = re.compile(MEASURE, re.IGNORECASE)
+_MEASURE_FIRST = re.compile(rf"{MEASURE}\w{{0,20}}[\s/_.-]{{0,3}}{HELD_OUT}", re.IGNORECASE)
 HIGHER = re.compile(r"acc|bleu|score|core_metric|f1|win", re.IGNORECASE)
 STEP = re.compile(r"(step|iter|iteration|it|epoch|batch|update)s?", re.IGNORECASE)
-_BEFORE = re.compile(r"([A-Za-z][\w/.-]*(?: [A-Za-z][\w/.-]*)?)\W*$")
+_BEFORE = re.compile(r"([A-Za-z][\w/.-]{0,80}(?: [A-Za-z][\w/.-]{0,80})?)\W{0,40}$")
+
+
+def is_metric(name: str) -> bool:
+    """Whether it names a measure of held-out text: val_loss, loss/eval, validation bits per byte."""
+    held_out = _HELD_OUT.search(name)
+    return bool(held_out and _MEASURE.search(name, held_out.end())) or _MEASURE_FIRST.search(name) is not None
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,8 @@ class Shape:
 def output_of(modules: Sequence[Module]) -> FoundOutput | None:
     """The first of the ways, surest first, in which the code says its metric; None where it seems to say none."""
     shapes = [shape for module in modules for shape in shapes_of(module)]
-    ways = (known(shapes), json_lines(modules), table(modules), events(modules), printed(shapes, METRIC), wandb(modules))
-    return next((way for way in ways if way), None) or printed(shapes, re.compile(MEASURE, re.IGNORECASE))
+    ways = (known(shapes), json_lines(modules), table(modules), events(modules), printed(shapes, is_metric), wandb(modules))
+    return next((way for way in ways if way), None) or printed(shapes, _MEASURE.search)
 
 
 def shapes_of(module: Module) -> Iterator[Shape]:
@@ -131,16 +139,16 @@ def _keys(module: Module) -> list[str]:
 
 def metric_key(names: Sequence[str]) -> str:
     """The name that a metric on held-out data has; empty where none looks like it."""
-    return next((name for name in names if METRIC.search(name)), "") or next(
+    return next((name for name in names if is_metric(name)), "") or next(
         (name for name in names if re.search(MEASURE, name)), ""
     )
 
 
-def printed(shapes: Sequence[Shape], wanted: re.Pattern[str]) -> FoundOutput | None:
+def printed(shapes: Sequence[Shape], wanted: Callable[[str], object]) -> FoundOutput | None:
     """A pattern for the printed line that holds the metric, and for one that holds the training loss."""
     lines = [(shape, pattern_of(shape.text)) for shape in shapes if "\0" in shape.text]
     for shape, (pattern, names) in lines:
-        key = next((name for name in names if wanted.search(name.replace("_", " ")) and name != "step"), None)
+        key = next((name for name in names if wanted(name.replace("_", " ")) and name != "step"), None)
         if key is None:
             continue
         steps = (other for _, (other, more) in lines if "step" in more and "loss" in " ".join(more) and key not in more)

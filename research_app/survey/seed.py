@@ -58,7 +58,7 @@ def _place(module: Module, call: ast.Call) -> FoundSeed | None:
     if number is None or not (text := module.source_of(call)) or "\n" in text or "{" in text:
         return None
     if module.text.count(text) != 1:
-        text = module.text.splitlines()[call.lineno - 1].strip()
+        text = module.text.split("\n")[call.lineno - 1].strip()
     if module.text.count(text) != 1 or "{" in text:
         return None
     put = re.sub(rf"(?<![\w.]){re.escape(str(number.value))}(?![\w.])", "{seed}", text, count=1)

@@ -8,7 +8,7 @@ from django.test import Client
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from research_app.models import Candidate, Note, Project, SignInLink, Stage, Verdict
+from research_app.models import Candidate, Note, Project, SignInLink, Stage, Trial, TrialState, Verdict
 from tests.browser.conftest import SignIn
 from tests.everything import make_everything
 from tests.factories import make_candidate, make_project, make_user
@@ -38,6 +38,8 @@ def sign_in_again(page: Page, name: str = "ada") -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
+TRIAL = "the repository that is looked at"
+
 # Every field of every page: where it stands, its name, and what to open first.
 FIELDS = [
     ("/projects/demo/candidates/2/", "textarea[name=reason]", ""),
@@ -62,6 +64,11 @@ FIELDS = [
     ("/settings/notifications/", "#id_hourly_limit", ""),
     ("/settings/notifications/", "#id_digest_hour", ""),
     ("/settings/tokens/", "#token-name", ""),
+    ("/new-project/", "#bring-source", ""),
+    ("/new-project/", "#bring-branch", ""),
+    (TRIAL, "#bring-slug", ""),
+    (TRIAL, "input[name*='.']", ""),
+    (TRIAL, "#bring-file", ""),
 ]
 
 
@@ -69,6 +76,8 @@ FIELDS = [
 def test_what_is_typed_survives_a_reload_and_a_sign_in(sign_in: SignIn, address: str, field: str, opens: str) -> None:
     make_everything()
     page = sign_in("ada")
+    if address == TRIAL:
+        address = f"/new-project/{Trial.objects.get(state=TrialState.DRAFT).pk}/"
     page.goto(address)
     if opens:
         page.locator(opens).first.click()

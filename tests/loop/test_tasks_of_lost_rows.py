@@ -23,6 +23,7 @@ from research_app.models import (
     StackCheck,
     Stage,
     State,
+    Trial,
 )
 from research_app.models.lease import Lease, Leased
 from tests.routes.world import make_world
@@ -32,9 +33,9 @@ pytestmark = pytest.mark.django_db
 TASKS: Mapping[str, type[models.Model]] = {
     "propose": Round, "converse": Conversation, "check": Candidate, "train": Run, "judge": PatchSet, "scale_up": PatchSet,
     "judge_baseline": BaselineVersion, "announce": Candidate, "deliver": Delivery, "land": Project, "push": Project,
-    "check_stack": StackCheck,
+    "check_stack": StackCheck, "bring": Trial,
 }  # fmt: skip
-OUTSIDE = ("converse", "deliver", "push", "train")  # they reach out of this machine or train before they write
+OUTSIDE = ("bring", "converse", "deliver", "push", "train")  # they reach out of this machine or train before they write
 
 
 def test_every_task_is_tried() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from research_app.evidence import digits
 from research_app.loop.project.projects import ProjectRefused, check_target, require_reach, text_of
 from research_app.loop.project.try_report import TryReport, report_on, series_of, tried_run
 from research_app.loop.train.idle_gpus import GpusAtWork, idle_device
@@ -163,4 +164,4 @@ def spec_of(place: Place, file: ProjectFile, number: int, seed: int, say: Say) -
 
 
 def _values(point: Point) -> str:
-    return ", ".join(f"{name} {value:.6g}" for name, value in list(point.values.items())[:4])
+    return ", ".join(f"{name} {digits.number(value, 6)}" for name, value in list(point.values.items())[:4])

@@ -82,7 +82,7 @@ def what_changed(project: Project, number: int) -> tuple[list[tuple[str, str]], 
 def changed_lines(project: Project, number: int) -> list[tuple[str, str]]:
     """What a version changed against the one before it: ("+", line), ("-", line) and ("", line) around them.
 
-    Raises RepositoryError where the first version is asked for and the repository, which brought what was before, cannot be read.
+    Raises RepositoryError where it is the first one and the repository, which brought what was before, cannot be read.
     """
     rows = project.program_versions.filter(number__in=[number - 1, number]).order_by("number")
     texts = {row.number: row.text for row in rows}
