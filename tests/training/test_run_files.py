@@ -27,7 +27,7 @@ from training.series import Damaged, Outputs, UnsafeOutput
 from training.spec import Outcome, Point, RunResult, SelfReported
 from training.wandb_files import WandbFile
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 OFFLINE = (SAMPLES / "run-offline.wandb").read_bytes()
 """Written by wandb 0.31.0: five steps of train/loss and tok/sec, then val.loss and a NaN; peak_vram_mb in the summary."""
 
