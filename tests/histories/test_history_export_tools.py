@@ -130,6 +130,7 @@ def wandb_file(project: Project, run: Run, out: Path) -> Path:
     return next(out.glob(f"wandb/offline-run-*-{key}/run-{key}.wandb"))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.slow
 def test_weights_and_biases_reads_a_run_with_its_history_settings_and_summary(project: Project, tmp_path: Path) -> None:
     out = export("wandb", tmp_path / "out")

@@ -76,6 +76,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
         process.wait()
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.slow
 def test_two_hundred_runs_on_one_pool(box: Box) -> None:
     box.run("queue", str(SMALL), str(LARGE))

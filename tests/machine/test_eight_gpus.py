@@ -45,6 +45,7 @@ def test_what_is_there_is_named_by_its_own_number(signoff: Installation) -> None
     assert re.search(r"devices +cuda 4: NVIDIA H200; cuda 5: .*cuda 7: NVIDIA H200\n", some) and "cuda 3" not in some
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.slow
 def test_runs_on_one_gpu_and_on_eight_share_the_box(signoff: Installation) -> None:
     if best_level(Level.none) is not Level.strong:

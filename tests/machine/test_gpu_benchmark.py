@@ -37,6 +37,7 @@ def test_with_a_gpu_that_this_torch_cannot_use_it_says_that(tmp_path: Path) -> N
     assert hidden.returncode == 2 and "names none that CUDA_VISIBLE_DEVICES leaves" in hidden.stderr
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.slow
 def test_all_of_it_runs_on_a_core(tmp_path: Path) -> None:
     ended = script(tmp_path, SIMULATE="yes")

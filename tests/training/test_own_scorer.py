@@ -93,6 +93,7 @@ def test_the_owner_writes_at_most_thirty_lines() -> None:
     assert len([line for line in block("python").splitlines() if line.strip()]) <= 30
 
 
+@pytest.mark.one_in(3)
 def test_whoever_follows_the_guide_has_a_score_that_was_measured(owner: Owner) -> None:
     said = owner.follow()
     assert "config/train_stories.py:learning_rate = 3e-3" in said

@@ -65,6 +65,7 @@ class Steps:
         return loss.item(), self.cost.end()[1], logits.dtype
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.slow
 def test_steps_are_compiled_and_cost_what_they_cost_uncompiled(prepare: Any) -> None:
     plain, fast = Steps(prepare, compiled=False), Steps(prepare, compiled=True)
