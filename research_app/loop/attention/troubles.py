@@ -172,7 +172,7 @@ def of_pushes(projects: Mapping[int, Project]) -> list[Trouble]:
             f"push of baseline {push.version.number}",
             f"{projects[pk].get_absolute_url()}landings/",
             push.reason,
-            hint=f"The landing stands. It is tried again at {push.next_at:%H:%M} UTC, or by “Push now”.",
+            hint=f"The landing stands. It is tried again after {push.next_at:%H:%M:%S} UTC, or by “Push now”.",
         )
         for pk, push in newest.items()
     ]

@@ -1,0 +1,21 @@
+"""What a document names is there: a file that moved is not looked for where it was."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from research_app.home import CODE
+
+ROOMS, ENDINGS = "tests|research_app|training|agent|benchmarks|docs|templates|static", "py|md|html|js|css|sh"
+NAMED = re.compile(rf"(?<![\w./<{{-])(?:{ROOMS})/[\w./-]+\.(?:{ENDINGS})\b")
+DOCUMENTS = sorted([*CODE.glob("*.md"), *(CODE / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(CODE).as_posix())
+def test_every_file_that_a_document_names_is_there(document: Path) -> None:
+    assert [name for name in NAMED.findall(document.read_text()) if not (CODE / name).exists()] == []
+
+
+def test_documents_name_files() -> None:
+    assert sum(len(NAMED.findall(document.read_text())) for document in DOCUMENTS) > 100
