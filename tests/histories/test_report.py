@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
 from io import StringIO
@@ -14,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 from markdown_it import MarkdownIt
+from pytest_django import Settings
 
 from research_app.models import Candidate, Landing, LandingState, Project, Stage, Verdict
 from research_app.web.history.report import Report, html_of, markdown_of
@@ -165,3 +167,15 @@ def test_the_chart_holds_scores_of_any_size(scale: float, django_assert_max_num_
         html = html_of(Report.of(project))
     drawn = [float(at) for at in re.findall(r'<circle class="tried" cx="[\d.]+" cy="([\d.]+)" r="2.6"', html)]
     assert len(drawn) == 12 and all(0 <= at <= 300 for at in drawn)
+
+
+@pytest.mark.parametrize("written", [html_of, markdown_of])
+def test_the_folder_of_the_installation_stays_at_home(
+    project: Project, settings: Settings, written: Callable[[Report], str]
+) -> None:
+    candidate = make_candidate(project, stage=Stage.CRASHED)
+    where = f'File "{settings.HOME}/runs/41-1/tree/train.py", line 26'
+    Candidate.objects.filter(pk=candidate.pk).update(why=f"The training command failed with exit code 1. {where}")
+    said = unescape(written(Report.of(project)))
+    assert "41-1/tree/train.py" in said
+    assert str(settings.HOME) not in said and str(settings.HOME).replace("_", "\\_") not in said

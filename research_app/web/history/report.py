@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, F, Sum
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -107,6 +108,11 @@ class Tried:
 
     candidate: Candidate
     gain: Gain | None
+
+    @property
+    def why(self) -> str:
+        """Without the folder of this installation, which is nobody's business where the report is read."""
+        return self.candidate.why.replace(f"{settings.HOME}/", "")
 
 
 @dataclass(frozen=True)
