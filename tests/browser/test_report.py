@@ -21,7 +21,7 @@ def requests_of(context: BrowserContext) -> list[str]:
 
 
 def test_a_report_opens_from_a_file_and_asks_for_nothing(browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "history/report.html").write_text(html_of(Report.of(make_everything())), encoding="utf-8")
+    (tmp_path / "report.html").write_text(html_of(Report.of(make_everything())), encoding="utf-8")
     faults: list[str] = []
     for viewport in (WIDE, NARROW):
         colours = []
@@ -30,7 +30,7 @@ def test_a_report_opens_from_a_file_and_asks_for_nothing(browser: Browser, tmp_p
             watch(context, faults.extend)
             asked = requests_of(context)
             window = context.new_page()
-            window.goto((tmp_path / "history/report.html").as_uri())
+            window.goto((tmp_path / "report.html").as_uri())
             assert len(asked) == 1
             assert window.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
             colours.append(window.evaluate("getComputedStyle(document.body).backgroundColor"))

@@ -142,7 +142,7 @@ def _spread(x: Array, view: View) -> tuple[Array, float]:
         return x, float(x[-1] - x[0])
     if view.start is not None and view.end is not None:
         return x, view.end - view.start
-    return x, float(x[-1] - min(x[0], 0.0))
+    return x, min(float(x[-1]) - min(float(x[0]), 0.0), float(np.finfo(float).max))
 
 
 def _extremes(x: Array, span: float, columns: Sequence[Array], limit: int) -> NDArray[np.intp]:
