@@ -1,6 +1,5 @@
 """What is there and what is wrong, each with its fix: for `manage.py doctor` and /healthz."""
 
-import os
 import re
 import shutil
 import sqlite3
@@ -19,6 +18,7 @@ from django.db import DatabaseError, connection
 from django.db.models import F, Max
 from django.utils import timezone
 
+from research_app import environment
 from research_app.audit.checkpoints import last_line, local_file
 from research_app.checks import MANY_WRITERS, POSTGRESQL_ADVISED
 from research_app.home import broker_url, home
@@ -70,7 +70,7 @@ class Finding:
 
 def examine(thorough: bool = False) -> list[Finding]:
     """What matters to whoever serves pages (a few queries, under 50 ms); `thorough` adds versions, settings and devices."""
-    findings = [*(software() if thorough else ()), disk()]
+    findings = [*((*software(), variables()) if thorough else ()), disk()]
     reachable = database()
     findings.append(reachable)
     findings.append(the_broker())
@@ -152,8 +152,15 @@ def sqlite() -> Finding:
 
 def chromium() -> Finding:
     """Only the browser tests need one."""
-    path = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+    path = shutil.which(environment.read().CHROMIUM or "chromium")
     return Finding("Chromium", True, path or "none", "" if path else "For the browser tests: apt-get install chromium")
+
+
+def variables() -> Finding:
+    """Names in the environment that look like ours and that nothing reads."""
+    unread = environment.unread()
+    detail = f"nothing reads {', '.join(unread)}" if unread else "every SIGNOFF_ variable is known"
+    return Finding("environment", True, detail, " ".join(f"{name}: {fix}" for name, fix in unread.items()))
 
 
 def disk() -> Finding:

@@ -19,12 +19,13 @@ LOCK = "up.lock"  # held by whoever keeps the services of a home running
 
 def home() -> Path:
     """The folder of all state, created on first use, readable by its owner only. Raises BadEnvironment."""
+    wanted = environment.read().SIGNOFF_HOME or CODE / "var"
     try:
-        folder = Path(environment.text("SIGNOFF_HOME") or CODE / "var").expanduser().resolve()
+        folder = Path(wanted).expanduser().resolve()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (OSError, RuntimeError, ValueError) as error:  # no such person after ~, a NUL in the path
-        where, why = environment.text("SIGNOFF_HOME") or CODE / "var", getattr(error, "strerror", None) or str(error)
-        raise BadEnvironment(f"{where} cannot be made: {why}. Set SIGNOFF_HOME to a folder of yours.") from error
+        why = getattr(error, "strerror", None) or str(error)
+        raise BadEnvironment(f"{wanted} cannot be made: {why}. Set SIGNOFF_HOME to a folder of yours.") from error
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise BadEnvironment(
             f"{folder} cannot be read and written by this user. Give it to them, or set SIGNOFF_HOME to a folder of theirs."
@@ -32,19 +33,14 @@ def home() -> Path:
     return folder
 
 
-def port() -> int:
-    """`PORT`, by default 8000. Raises BadEnvironment."""
-    return environment.whole("PORT", 8000, 1, 65535, "8001")
-
-
 def default_address() -> str:
     """How a browser on this machine reaches the web server: where it runs now, otherwise where it would be started.
 
     `PORT` and `SIGNOFF_LISTEN` say the latter. Raises BadEnvironment.
     """
-    host = environment.text("SIGNOFF_LISTEN", "127.0.0.1")
+    host, port = environment.read().SIGNOFF_LISTEN, environment.read().PORT
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return running().get("address") or f"http://{host}:{port()}"
+    return running().get("address") or f"http://{host}:{port}"
 
 
 def running() -> dict[str, Any]:
@@ -63,7 +59,7 @@ def running() -> dict[str, Any]:
 
 def secret_key() -> str:
     """The signing key of this installation, made on first use; `SECRET_KEY` in the environment wins."""
-    if given := environment.text("SECRET_KEY"):
+    if given := environment.read().SECRET_KEY.get_secret_value():
         return given
     path = home() / "secret_key"
     if not path.exists():
@@ -94,8 +90,7 @@ def _write_once(path: Path, text: str) -> None:
 
 def broker_url() -> str:
     """`REDIS_URL`, or the private socket of the embedded Valkey that `manage.py up` starts. Raises BadEnvironment."""
-    given = environment.url("REDIS_URL", ("redis", "rediss", "redis+socket"), "REDIS_URL=redis://broker.example.org:6379/0")
-    return given or f"redis+socket://{broker_socket()}"
+    return environment.read().REDIS_URL or f"redis+socket://{broker_socket()}"
 
 
 def broker_socket() -> Path:
@@ -103,6 +98,6 @@ def broker_socket() -> Path:
     path = home() / "broker" / "valkey.sock"
     if len(os.fsencode(path)) <= 100:
         return path
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
+    runtime = Path(environment.read().XDG_RUNTIME_DIR or "/tmp")
     short = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
     return runtime / f"signoff-{os.getuid()}-{short}" / "valkey.sock"

@@ -1,4 +1,5 @@
-"""Django settings. Everything that differs between installations comes from the environment; see docs/how-to/operating.md."""
+"""Django settings. Everything that differs between installations comes from the environment; each variable
+is a field of research_app/environment.py, and docs/reference/environment.md lists them."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -7,15 +8,17 @@ from typing import Any
 import dj_database_url
 
 from research_app import environment
-from research_app.home import CODE, broker_url, default_address, home, port, secret_key
+from research_app.environment_values import host_of
+from research_app.home import CODE, broker_url, default_address, home, secret_key
 
+ENVIRONMENT = environment.read()
 HOME: Path = home()
 SECRET_KEY = secret_key()
-DEBUG = environment.flag("DEBUG")
-PORT = port()
-LISTEN = environment.text("SIGNOFF_LISTEN", "127.0.0.1")
-SITE_URL = environment.site("SITE_URL", default_address())
-ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{environment.host_of(SITE_URL)}")
+DEBUG = ENVIRONMENT.DEBUG
+PORT = ENVIRONMENT.PORT
+LISTEN = ENVIRONMENT.SIGNOFF_LISTEN
+SITE_URL = ENVIRONMENT.SITE_URL or default_address()
+ALLOWED_HOSTS = list(ENVIRONMENT.ALLOWED_HOSTS or ("localhost", "127.0.0.1", "[::1]", host_of(SITE_URL)))
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL.startswith("https://") else []
 
 INSTALLED_APPS = [
@@ -63,18 +66,10 @@ TEMPLATES = [
 ]
 
 # Settled by measurement (design section 7): IMMEDIATE transactions in WAL mode never met "database is locked".
-POSTGRESQL = "DATABASE_URL=postgresql://signoff@db.example.org/signoff"
-DATABASE_URL = environment.url("DATABASE_URL", ("postgresql", "postgres", "sqlite"), POSTGRESQL)
+DATABASE_URL = ENVIRONMENT.DATABASE_URL
 DATABASES: dict[str, Any] = {
-    "default": environment.parsed(
-        "DATABASE_URL",
-        lambda: dj_database_url.parse(DATABASE_URL or f"sqlite:///{HOME / 'signoff.sqlite3'}", conn_max_age=0),
-        ValueError,
-        f"write an address, for example {POSTGRESQL}.",
-    )
+    "default": dj_database_url.parse(DATABASE_URL or f"sqlite:///{HOME / 'signoff.sqlite3'}", conn_max_age=0)
 }
-if DATABASES["default"]["NAME"] in ("", ":memory:"):  # several processes share it
-    raise environment.refused("DATABASE_URL", f"name a database or a file, for example {POSTGRESQL}.", secret=True)
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -137,35 +132,34 @@ STORAGES = {
 }
 
 # How long a worker may be silent before its work is given to another. It reports four times as often.
-LEASE_SECONDS = environment.number("LEASE_SECONDS", 20, 1, 86_400, "seconds")
-RUNS_PER_GPU = environment.whole("SIGNOFF_RUNS_PER_GPU", 1, 1, 16, "2")
+LEASE_SECONDS = ENVIRONMENT.LEASE_SECONDS
+RUNS_PER_GPU = ENVIRONMENT.SIGNOFF_RUNS_PER_GPU
 
 CELERY_BROKER_URL = broker_url()
 
 # Reverse proxies, whose word for a client's address is taken; see docs/explanation/door.md.
-PROXIES = environment.networks("SIGNOFF_PROXIES")
+PROXIES = ENVIRONMENT.SIGNOFF_PROXIES
 
 # Signed heads of the audit log, exported to where the owner of the database cannot reach: a file, an http(s) address, or "off".
-CHECKPOINTS = environment.file_or_address("SIGNOFF_CHECKPOINTS", str(HOME / "checkpoints.jsonl"))
-CHECKPOINT_KEY = environment.text("SIGNOFF_CHECKPOINT_KEY", str(HOME / "checkpoint_key.pem"))
-CHECKPOINT_EVERY = environment.number("SIGNOFF_CHECKPOINT_EVERY", 3600, 1, 31_536_000, "seconds")
+CHECKPOINTS = ENVIRONMENT.SIGNOFF_CHECKPOINTS or str(HOME / "checkpoints.jsonl")
+CHECKPOINT_KEY = ENVIRONMENT.SIGNOFF_CHECKPOINT_KEY or str(HOME / "checkpoint_key.pem")
+CHECKPOINT_EVERY = ENVIRONMENT.SIGNOFF_CHECKPOINT_EVERY
 
 # E-mail to people whose turn it is. Without a mail server each message becomes a file, so that nothing is lost or sent astray.
-EMAIL_HOST = environment.text("EMAIL_HOST")
-EMAIL_PORT = environment.whole("EMAIL_PORT", 25, 1, 65535, "587")
-EMAIL_HOST_USER = environment.text("EMAIL_HOST_USER")
-EMAIL_HOST_PASSWORD = environment.secret("EMAIL_HOST_PASSWORD")
-environment.only_one("EMAIL_USE_TLS", "EMAIL_USE_SSL")
-EMAIL_USE_TLS, EMAIL_USE_SSL = environment.flag("EMAIL_USE_TLS"), environment.flag("EMAIL_USE_SSL")
+EMAIL_HOST = ENVIRONMENT.EMAIL_HOST
+EMAIL_PORT = ENVIRONMENT.EMAIL_PORT
+EMAIL_HOST_USER = ENVIRONMENT.EMAIL_HOST_USER
+EMAIL_HOST_PASSWORD = ENVIRONMENT.EMAIL_HOST_PASSWORD.get_secret_value()
+EMAIL_USE_TLS, EMAIL_USE_SSL = ENVIRONMENT.EMAIL_USE_TLS, ENVIRONMENT.EMAIL_USE_SSL
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'filebased'}.EmailBackend"
 EMAIL_FILE_PATH = HOME / "mail"
-DEFAULT_FROM_EMAIL = environment.mail_address("EMAIL_FROM", "signoff@localhost")
+DEFAULT_FROM_EMAIL = ENVIRONMENT.EMAIL_FROM
 # Hosts (with a port where it matters) that people's webhooks may name although they are not https or not public.
-WEBHOOK_HOSTS = environment.hosts("SIGNOFF_WEBHOOK_HOSTS", "", ports=True)
+WEBHOOK_HOSTS = list(ENVIRONMENT.SIGNOFF_WEBHOOK_HOSTS)
 
 # Requests of one token in a minute: those that read and those that submit something. Counted in each web process.
-API_READS = environment.whole("SIGNOFF_API_READS", 600, 1, 1_000_000, "600")
-API_SUBMISSIONS = environment.whole("SIGNOFF_API_SUBMISSIONS", 60, 1, 1_000_000, "60")
+API_READS = ENVIRONMENT.SIGNOFF_API_READS
+API_SUBMISSIONS = ENVIRONMENT.SIGNOFF_API_SUBMISSIONS
 
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -173,5 +167,5 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "loggers": {"axes": {"level": "ERROR"}},  # the audit log tells it
-    "root": {"handlers": ["console"], "level": environment.one_of("LOG_LEVEL", "INFO", environment.LEVELS)},
+    "root": {"handlers": ["console"], "level": ENVIRONMENT.LOG_LEVEL},
 }

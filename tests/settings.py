@@ -5,7 +5,7 @@ import shutil
 import tempfile
 
 # Processes that tests start share the home; only its maker removes it. Test processes side by side have one each.
-OWNER = "SIGNOFF_TEST_HOME_OF_" + os.environ.get("PYTEST_XDIST_WORKER", "ALL")
+OWNER = "TEST_HOME_OF_" + os.environ.get("PYTEST_XDIST_WORKER", "ALL")
 
 if OWNER not in os.environ:
     os.environ["SIGNOFF_HOME"] = tempfile.mkdtemp(prefix="signoff-test-")

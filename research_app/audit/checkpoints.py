@@ -19,6 +19,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from research_app import environment
 from research_app.audit.chain import Head
 from research_app.audit.keys import BadKey, is_signed, private_key, public_half
 from research_app.audit.report import Kind, Report
@@ -150,7 +151,7 @@ def append(path: Path, line: str) -> None:
 
 def post(address: str, line: str) -> None:
     """Send one line. Raises OSError; an address that leads elsewhere is refused."""
-    token = os.environ.get("SIGNOFF_CHECKPOINT_TOKEN", "")
+    token = environment.read().SIGNOFF_CHECKPOINT_TOKEN.get_secret_value()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     asked = urllib.request.Request(address, f"{line}\n".encode(), headers, method="POST")
     with urllib.request.build_opener(_NoRedirect).open(asked, timeout=TIMEOUT) as answer:

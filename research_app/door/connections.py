@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from research_app.environment import Network
+from research_app.environment_values import Network
 
 HEAD_SECONDS = 10.0  # from the first moment, or the first byte of a later request, to the whole head of a request
 BODY_SECONDS = 20.0  # for a body, and a second more for each BODY_RATE bytes of it

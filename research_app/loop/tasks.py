@@ -12,6 +12,7 @@ from celery import shared_task, signals
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error, connection, models
 
+from research_app import environment
 from research_app.loop.check import check as check_step
 from research_app.loop.judge import judge as judge_step
 from research_app.loop.land import land as land_step
@@ -160,7 +161,7 @@ def this_pool(queue: str = "") -> DevicePool:
     kind, masks = own_device()
     known, sandbox = known_of(kind, masks), found()
     together = sum(1 for gpu in known if not gpu.is_slice) or 1
-    own = os.environ.get("SIGNOFF_QUEUE", "")
+    own = environment.read().SIGNOFF_QUEUE
     rows = Device.report_all(
         socket.gethostname(),
         kind,
@@ -177,7 +178,7 @@ def this_pool(queue: str = "") -> DevicePool:
 @signals.worker_ready.connect
 def _report_device(**_: Any) -> None:
     """A training worker shows that it lives, also while it waits for work."""
-    if "SIGNOFF_DEVICE" not in os.environ:
+    if not environment.read().SIGNOFF_DEVICE:
         return
 
     def report() -> None:

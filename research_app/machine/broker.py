@@ -34,7 +34,7 @@ class BrokerState:
 
 def is_embedded() -> bool:
     """True where `manage.py up` runs the broker itself."""
-    return not environment.text("REDIS_URL")
+    return not environment.read().REDIS_URL
 
 
 def server_binary() -> Path:

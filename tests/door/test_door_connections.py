@@ -9,9 +9,9 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from research_app import environment
 from research_app.door import connections
 from research_app.door.connections import is_proxy, make_room, register
-from research_app.environment import networks
 from tests.outside import call, served, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -152,7 +152,7 @@ def test_the_process_holds_no_more_connections_than_it_has_descriptors_for() -> 
 
 def test_connections_of_a_proxy_are_those_of_many_people(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNOFF_PROXIES", "127.0.0.1, 10.0.0.0/8,::1")
-    trusted = networks("SIGNOFF_PROXIES")
+    trusted = environment.read().SIGNOFF_PROXIES
     assert [is_proxy(each, trusted) for each in ("127.0.0.1", "10.2.3.4", "::1", "192.0.2.1", "", "unix")] == [
         True, True, True, False, False, False,
     ]  # fmt: skip

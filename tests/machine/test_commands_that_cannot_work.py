@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from research_app.environment import BadEnvironment
+from research_app.environment import BadEnvironment, Environment, allowed, facts_of, read
 from research_app.home import CODE, home
 from tests.installation import Installation
 
@@ -240,15 +240,29 @@ def test_a_worker_on_another_host_says_it_too(tmp_path: Path) -> None:
 
 
 def test_every_variable_that_the_code_reads_is_checked_here_or_needs_no_check() -> None:
-    free = {  # any text is good, or others say what is wrong
-        "SECRET_KEY", "SIGNOFF_LISTEN", "EMAIL_HOST", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD", "ANTHROPIC_API_KEY",
-        "SIGNOFF_AGENTS_HAVE_KEY", "SIGNOFF_TOKEN", "SIGNOFF_QUEUE", "SIGNOFF_CHECKPOINT_KEY", "CHROMIUM",
-    }  # fmt: skip
-    elsewhere = {"SIGNOFF_DEVICES", "SIGNOFF_DEVICE", "ANTHROPIC_BASE_URL", "EMAIL_USE_SSL"}  # test_devices_that_are_asked_for
-    import re
+    free = {name for name in Environment.model_fields if not allowed(name)}  # any text is good, or others say what is wrong
+    elsewhere = {"SIGNOFF_DEVICE", "ANTHROPIC_BASE_URL", "EMAIL_USE_SSL"}  # test_devices_that_are_asked_for
+    assert free >= {"SECRET_KEY", "SIGNOFF_HOME"}
+    assert set(Environment.model_fields) - free - elsewhere == {name for name, _, _ in WRONG} - {"SIGNOFF_HOME"}
 
-    read = set()
-    for path in (CODE / "research_app").rglob("*.py"):
-        read |= set(re.findall(r'environment\.\w+\(\s*"([A-Z_]+)"', path.read_text(encoding="utf-8")))
-    assert read >= {"PORT", "DATABASE_URL"}
-    assert read - free - elsewhere == {name for name, _, _ in WRONG}
+
+def test_several_wrong_variables_are_told_together(tmp_path: Path) -> None:
+    told = said(Installation(tmp_path), "check", PORT="http", DEBUG="maybe", DATABASE_URL="mysql://me:secret@db/x")
+    assert [line.partition(" is ")[0] for line in told.splitlines()] == ["PORT", "DATABASE_URL", "DEBUG"]
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize("name", ["SITE_URL", "ANTHROPIC_BASE_URL", "SIGNOFF_CHECKPOINTS", "DATABASE_URL", "REDIS_URL"])
+def test_a_password_in_an_address_is_not_repeated(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "ftp://me:pass/word@a.example/x y")
+    with pytest.raises(BadEnvironment, match=f"^{name} is not what it may be: write ") as refusal:
+        read()
+    assert "pass" not in str(refusal.value)
+
+
+def test_secrets_are_not_in_what_an_environment_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = [name for name, field in Environment.model_fields.items() if facts_of(field)["secret"]]
+    assert len(secrets) >= 7
+    for name in secrets:
+        monkeypatch.setenv(name, "redis://me:dont-tell@a" if name == "REDIS_URL" else "postgresql://me:dont-tell@a/b")
+    assert "dont-tell" not in repr(read()) + str(read())

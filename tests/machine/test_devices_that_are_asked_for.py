@@ -121,4 +121,4 @@ def test_a_workers_device_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatc
 def test_the_address_of_a_model_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "api.example.org")
     with pytest.raises(environment.BadEnvironment, match=r"ANTHROPIC_BASE_URL is 'api.example.org': write an address"):
-        environment.address("ANTHROPIC_BASE_URL")
+        environment.read()

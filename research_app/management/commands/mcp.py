@@ -1,6 +1,5 @@
 """`manage.py mcp`: the MCP server over stdio, for an agent on this machine; it calls a Signoff anywhere with your token."""
 
-import os
 from argparse import ArgumentParser
 from typing import Any
 
@@ -8,6 +7,7 @@ import httpx2
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from research_app import environment
 from research_app.api.mcp_server import make_server
 
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("--url", default=settings.SITE_URL, help="address of the Signoff to work with")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        token = os.environ.get("SIGNOFF_TOKEN", "")
+        token = environment.read().SIGNOFF_TOKEN.get_secret_value()
         if not token:
             raise CommandError("Set SIGNOFF_TOKEN to an access token; they are made in Signoff under Access tokens.")
         headers = {"Authorization": f"Bearer {token}"}

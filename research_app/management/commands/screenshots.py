@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
+from research_app import environment
 from research_app.home import home
 from research_app.management.base import SignoffCommand
 from research_app.models import Project, SignInLink, State
@@ -50,7 +51,7 @@ def take(url: str, link: str, addresses: dict[str, str], folder: Path) -> list[s
         from playwright.sync_api import Error, sync_playwright
     except ImportError:
         raise CommandError("Playwright is missing: install requirements-dev.txt.") from None
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = environment.read().CHROMIUM or shutil.which("chromium") or shutil.which("chromium-browser")
     if not chromium:
         raise CommandError("No Chromium found: install one (Debian: apt install chromium), or name yours in CHROMIUM.")
     folder.mkdir(parents=True, exist_ok=True)

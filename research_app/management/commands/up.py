@@ -14,7 +14,7 @@ import psutil
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from research_app import set_up
+from research_app import environment, set_up
 from research_app.home import broker_url, home
 from research_app.loop.propose.conversation.converse import has_key, join_rounds
 from research_app.machine import broker
@@ -43,6 +43,8 @@ class Command(BaseCommand):
             die_with_parent(os.getppid())  # a killed `make up` must not leave us without a terminal
         try:
             set_up.require_space()
+            for name, fix in environment.unread().items():
+                self.say(f"  Nothing reads the variable {name}. {fix}")
             with set_up.hold_home(settings.SITE_URL), set_up.listen(settings.LISTEN, settings.PORT) as listener:
                 self.supervise(listener)
         except (set_up.SetUpRefused, broker.BrokerDown, UnknownDevice, OSError) as error:

@@ -102,13 +102,13 @@ class WorkerStops(Exception):
 
 def key() -> str:
     """The key of the service; empty where this process has none."""
-    return environment.text("ANTHROPIC_API_KEY")
+    return environment.read().ANTHROPIC_API_KEY.get_secret_value()
 
 
 def has_key() -> bool:
     """Whether the agents' workers have a key: other services are only told that there is one
     (research_app/machine/supervisor.py)."""
-    return bool(key() or environment.text("SIGNOFF_AGENTS_HAVE_KEY"))
+    return bool(key() or environment.read().SIGNOFF_AGENTS_HAVE_KEY)
 
 
 def redactor() -> Redactor:
@@ -287,7 +287,7 @@ def hold(row: Conversation, lease: Lease) -> Proposal:
     journal.charge_what_was_lost()
     with lease.heartbeat() as lost:
         patience = Patience(time.monotonic() + agents.seconds, Stop(row, lost.is_set))
-        client = connect(key(), environment.address("ANTHROPIC_BASE_URL"), patience)
+        client = connect(key(), environment.read().ANTHROPIC_BASE_URL, patience)
         talk = Talk(
             client=client,
             settings=Settings(row.model, agents.answer_tokens, agents.turns, agents.context_tokens, agents.effort),
