@@ -9,12 +9,13 @@ from django.core.asgi import get_asgi_application
 from starlette.types import ASGIApp
 
 from research_app.environment import BadEnvironment
+from training.registry import BrokenVariant
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "research_app.settings")
 
 try:
     pages = get_asgi_application()
-except BadEnvironment as error:
+except (BadEnvironment, BrokenVariant) as error:
     sys.exit(str(error))
 
 from research_app.api.mcp_over_http import beside

@@ -21,10 +21,11 @@ def main() -> None:
     from django.db import DatabaseError
 
     from research_app.environment import BadEnvironment
+    from training.registry import BrokenVariant
 
     try:
         execute_from_command_line(sys.argv)
-    except (BadEnvironment, ImproperlyConfigured, DatabaseError, OSError) as error:
+    except (BadEnvironment, BrokenVariant, ImproperlyConfigured, DatabaseError, OSError) as error:
         if "--traceback" in sys.argv:
             raise
         sys.exit(sentence_about(error))

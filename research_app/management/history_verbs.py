@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from agent.proposal import CATEGORIES
 from research_app.histories.bring_in import Imported, ImportRefused, import_history
-from research_app.histories.formats import FORMATS, ExportRefused, export_project
+from research_app.histories.export import FORMATS, ExportRefused, export_project
 from research_app.histories.rejudge import RejudgeRefused, rejudge
 from research_app.histories.results_table import TableRefused
 from research_app.loop.check.check import CheckFailed
@@ -35,7 +35,8 @@ def add_history_verbs(verbs: Any) -> None:
     again.add_argument("--category", choices=CATEGORIES, default="architecture")
     out = verbs.add_parser("export", help="write candidates, runs and their curves for other tools")
     out.add_argument("name")
-    out.add_argument("--format", dest="kind", choices=tuple(FORMATS), required=True)
+    words = "; ".join(f"{each.name}: {each.words}" for each in FORMATS.values()).replace("%", "%%")
+    out.add_argument("--format", dest="kind", choices=tuple(FORMATS), required=True, help=words)
     out.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a folder that is empty, or not there yet")
     story = verbs.add_parser("report", help="write what was found as one file to send: HTML or Markdown")
     story.add_argument("name")

@@ -13,7 +13,7 @@ from agent.failure import Failure
 from agent.prices import price_of
 from research_app.loop.propose import propose, steer
 from research_app.loop.propose.conversation import converse
-from research_app.loop.propose.propose import UnknownProposer, open_round
+from research_app.loop.propose.propose import open_round
 from research_app.loop.propose.steer import SteeringRefused
 from research_app.loop.review.review import Seen, request_changes
 from research_app.loop.review.votes import steered_by
@@ -34,6 +34,7 @@ from research_app.models import (
 from tests.factories import make_candidate, make_project, make_user
 from tests.messages_server import KEY, SUBMISSION, Fail, MessagesServer, Reply, Say, call, edit, submit, text
 from tests.small_project import approver, drain, small_project
+from training.registry import UnknownVariant
 
 pytestmark = pytest.mark.django_db
 WAY: list[Reply] = [call("read_file", path="train.py"), edit("WIDTH = 96", "WIDTH = 64"), call("check"), submit()]
@@ -175,7 +176,7 @@ def test_without_a_key_nothing_is_asked_of_claude_and_the_others_go_on(monkeypat
     project.refresh_from_db()
     with pytest.raises(SteeringRefused, match="ANTHROPIC_API_KEY"):
         steer.revive(make_candidate(project, stage=Stage.DROPPED), make_user())
-    with pytest.raises(UnknownProposer):
+    with pytest.raises(UnknownVariant):
         open_round(project, ["gpt"], 1, "ada")
 
 

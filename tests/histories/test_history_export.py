@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
 
-from research_app.histories.formats import FORMATS
+from research_app.histories.export import FORMATS
 from research_app.models import Event, Evidence, ImportedResult, LandingState, Project, Run, Series, SeriesChunk, Stage, Verdict
 from research_app.models.run import arrays_of
 from tests.factories import make_candidate, make_landing, make_project, make_run, make_user
@@ -182,7 +182,7 @@ def test_an_empty_project_is_exported_too(db: None, tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_named_with_the_fix(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("research_app.histories.formats.find_spec", lambda name: None)
+    monkeypatch.setattr("research_app.histories.export.find_spec", lambda name: None)
     with pytest.raises(CommandError, match=r"pip install -r requirements-export\.txt"):
         export("parquet", tmp_path / "out")
 

@@ -18,7 +18,7 @@ from django.core.management import call_command
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from research_app.histories.formats.named import key_of
+from research_app.histories.formats._named_runs import key_of
 from research_app.histories.formats.wandb_format import Log
 from research_app.histories.records import Export, run_record
 from research_app.models import Evidence, Project, Run, Series, SeriesChunk, Stage, Verdict

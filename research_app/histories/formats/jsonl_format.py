@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from research_app.histories.formats.plain_rows import plain, row_of, write_about
+from research_app.histories.export import ExportFormat
+from research_app.histories.formats._plain_rows import plain, row_of, write_about
 from research_app.histories.records import Export
 
 
@@ -21,3 +22,6 @@ def write(export: Export, folder: Path) -> None:
 
 def _line(row: dict[str, Any]) -> str:
     return json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMAT = ExportFormat("jsonl", "one JSON object a line: candidates.jsonl, and runs.jsonl with their curves", write)

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from research_app.histories.formats.named import (
+from research_app.histories.export import ExportFormat
+from research_app.histories.formats._named_runs import (
     figures_of,
     group_of,
     key_of,
@@ -22,7 +23,7 @@ from research_app.histories.formats.named import (
     settings_of,
     whole_steps,
 )
-from research_app.histories.formats.plain_rows import write_about
+from research_app.histories.formats._plain_rows import write_about
 from research_app.histories.records import CandidateRecord, Curve, Export, RunRecord
 
 EXPERIMENT = "1"
@@ -100,3 +101,6 @@ def _milliseconds(at: Any) -> int:
 
 def _yaml(path: Path, document: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
+
+
+FORMAT = ExportFormat("mlflow", "MLflow's file store", write)

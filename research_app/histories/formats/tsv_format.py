@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from research_app.evidence.averages import mean
-from research_app.histories.formats.plain_rows import row_of, write_about
+from research_app.histories.export import ExportFormat
+from research_app.histories.formats._plain_rows import row_of, write_about
 from research_app.histories.records import CandidateRecord, Export, RunRecord
 
 FORMULA = re.compile(r"[=+\-@]")  # with which a spreadsheet would take a text for something to compute
@@ -69,3 +70,6 @@ def cell(value: Any) -> str:
     text = "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     text = " ".join(text.split())
     return f"'{text}" if FORMULA.match(text) else text
+
+
+FORMAT = ExportFormat("tsv", "tables with tabs: candidates.tsv as a results table, runs.tsv, curves.tsv", write)

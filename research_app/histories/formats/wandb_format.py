@@ -13,7 +13,8 @@ from datetime import UTC
 from pathlib import Path
 from typing import BinaryIO
 
-from research_app.histories.formats.named import (
+from research_app.histories.export import ExportFormat
+from research_app.histories.formats._named_runs import (
     figures_of,
     group_of,
     key_of,
@@ -23,7 +24,7 @@ from research_app.histories.formats.named import (
     seconds_of,
     settings_of,
 )
-from research_app.histories.formats.plain_rows import plain, write_about
+from research_app.histories.formats._plain_rows import plain, write_about
 from research_app.histories.records import CandidateRecord, Curve, Export, RunRecord
 
 START = b":W&B\xe1\xbe\x00"
@@ -126,3 +127,6 @@ def item(name: str, value: object, field: int) -> bytes:
     if spoken is None and isinstance(value, float):
         spoken = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
     return text(field, name) + text(VALUE_JSON, json.dumps(spoken, allow_nan=False))
+
+
+FORMAT = ExportFormat("wandb", "offline runs of Weights & Biases, for `wandb sync`", write)

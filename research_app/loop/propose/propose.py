@@ -8,9 +8,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from importlib import import_module
 
 from django.conf import settings
 from django.db import transaction
@@ -18,7 +16,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from agent.failure import ConversationFailed, Failure
-from agent.proposal import Context, NothingToPropose, Proposal, Proposer, Tried
+from agent.proposal import Context, NothingToPropose, Proposal, Tried
 from agent.same import propose_nothing
 from agent.steering import arms_of, drawn_category, drawn_mode
 from research_app.loop.attention.attention import UNKNOWN
@@ -26,6 +24,7 @@ from research_app.loop.attention.baseline_trouble import troubles_of_newest
 from research_app.loop.disclosure import effect_told, interval_told, is_no_op, why_told
 from research_app.loop.propose.near_misses import AUTHOR as COMBINE
 from research_app.loop.propose.near_misses import joined, next_combination
+from research_app.loop.propose.registered import PROPOSERS
 from research_app.loop.train.launched import launched_of
 from research_app.models import (
     Author,
@@ -53,27 +52,6 @@ from research_app.plain_text import storable, without_refused
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Registered:
-    """What is known of a proposer without its module, whose libraries take seconds to import: only who proposes needs those."""
-
-    module: str
-    class_name: str
-    kind: Author
-    limited: bool = False  # it may lack a key, a budget or room for another conversation, and says so by `why_not` and `busy`
-
-    def made(self) -> Proposer:
-        """The proposer itself. Imports its module."""
-        proposer: Proposer = getattr(import_module(self.module), self.class_name)()
-        return proposer
-
-
-PROPOSERS = {
-    "playbook": Registered("agent.playbook", "PlaybookProposer", Author.SEARCH),
-    "knobs": Registered("agent.knobs", "KnobsProposer", Author.SEARCH),
-    "claude": Registered("research_app.loop.propose.conversation.converse", "ClaudeProposer", Author.AGENT, limited=True),
-}
-
 WAITING_LIMIT = 25
 """An open-ended round stops proposing while so many candidates wait for a person: nobody reads a longer list."""
 
@@ -88,21 +66,10 @@ TAKEN_BACK = "taken_back"
 """What agents are told as the stage of a change that landed and is no longer part of the baseline."""
 
 
-class UnknownProposer(ValueError):
-    """There is no proposer of that name; the message lists those that there are."""
-
-
-def registered(name: str) -> Registered:
-    """What is known of the proposer of that name. Raises UnknownProposer."""
-    if name not in PROPOSERS:
-        raise UnknownProposer(f"There is no proposer {name!r}; there are: {', '.join(PROPOSERS)}.")
-    return PROPOSERS[name]
-
-
 def open_round(project: Project, proposers: Sequence[str], wanted: int | None, actor: str) -> Round:
-    """Ask for a number of candidates, or for candidates until the round is closed."""
+    """Ask for a number of candidates, or for candidates until the round is closed. Raises UnknownVariant."""
     for name in proposers:
-        registered(name)
+        PROPOSERS.named(name)
     with transaction.atomic():
         asked = Round.objects.create(project=project, proposers=list(proposers), wanted=wanted, opened_by=actor)
         Event.objects.record("round opened", asked, actor, project, wanted=wanted, proposers=list(proposers))
@@ -161,10 +128,8 @@ def propose(round_id: int, worker: str) -> None:
 def take(turn: Turn, lease: Lease) -> None:
     """Ask the proposer whose turn it is, and enter what it proposes. Named failures end the turn; others raise."""
     project, aa = turn.project, is_aa(turn.project, turn.number)
-    known = registered(turn.proposer)
-    proposer, kind = known.made(), known.kind
-    if hasattr(proposer, "at"):  # it holds a conversation, which belongs to the turn
-        proposer = proposer.at(turn)
+    known = PROPOSERS.named(turn.proposer)
+    proposer = known.make(turn)
     try:
         if turn.mode == "combine" and not aa and (pair := next_combination(project, turn.base)):
             proposal, patch = joined(project, turn.base, pair)
@@ -178,7 +143,7 @@ def take(turn: Turn, lease: Lease) -> None:
     except ConversationFailed as failure:
         end_turn(turn, lease, TurnState.FAILED, str(failure))
         return
-    enter(project, turn.base, proposal, author=proposer.name, kind=kind, lease=lease, aa=aa)
+    enter(project, turn.base, proposal, author=proposer.name, kind=known.kind, lease=lease, aa=aa)
 
 
 def lost_turn(asked: Round, *conditions: Q) -> Turn | None:
@@ -225,15 +190,14 @@ def whose_turn(asked: Round, base: BaselineVersion) -> str | None:
 
 def why_not(asked: Round) -> dict[str, str]:
     """Proposers of a round that cannot propose now and may later, for want of a budget or a key: name → why."""
-    limited = {name: registered(name).made() for name in asked.proposers if registered(name).limited}
-    reasons = {name: proposer.why_not(asked.project) for name, proposer in limited.items() if hasattr(proposer, "why_not")}
+    gone = {name: "It is no proposer of this version." for name in asked.proposers if name not in PROPOSERS}
+    reasons = gone | {name: PROPOSERS[name].why_not(asked.project) for name in asked.proposers if name not in gone}
     return {name: why for name, why in reasons.items() if why}
 
 
 def busy(asked: Round) -> set[str]:
     """Proposers of a round of which this process has as many at work as it may: others go first."""
-    held = {name: registered(name).made() for name in asked.proposers if registered(name).limited}
-    return {name for name, proposer in held.items() if hasattr(proposer, "busy") and proposer.busy()}
+    return {name for name in asked.proposers if name in PROPOSERS and PROPOSERS[name].busy()}
 
 
 def given_up(asked: Round) -> set[str]:

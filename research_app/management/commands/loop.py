@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from agent.steering import plateau_of
 from research_app import set_up
-from research_app.loop.propose.propose import UnknownProposer, close_round, open_round, outcomes_of
+from research_app.loop.propose.propose import close_round, open_round, outcomes_of
+from research_app.loop.propose.registered import PROPOSERS, default_proposers
 from research_app.loop.train.measure import readable, utilisation
 from research_app.machine import broker
 from research_app.machine.fleet import UnknownDevice
@@ -26,6 +27,7 @@ from research_app.management.commands.project import find_project
 from research_app.models import Device, Round, Stage
 from research_app.models.candidate import RESTING, WAITING
 from research_app.wording import counted
+from training.registry import UnknownVariant
 
 LOOK_EVERY = 1.0  # seconds
 SILENCE = 60.0  # seconds without any worker
@@ -38,7 +40,8 @@ class Command(SignoffCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--project", required=True)
         parser.add_argument("--experiments", type=int, required=True, metavar="N")
-        parser.add_argument("--proposer", default="playbook,knobs", help="names, comma-separated; they take turns")
+        words = f"names, comma-separated; they take turns. There are {', '.join(PROPOSERS)}"
+        parser.add_argument("--proposer", default=",".join(default_proposers(paid=False)), help=words)
         parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -51,7 +54,7 @@ class Command(SignoffCommand):
         begun = timezone.now()
         try:
             asked = open_round(project, options["proposer"].split(","), options["experiments"], "command line")
-        except UnknownProposer as error:
+        except UnknownVariant as error:
             raise CommandError(str(error)) from error
         try:
             self.wait(asked)

@@ -12,7 +12,8 @@ from django.core.management.base import CommandError
 from research_app.loop.land.external_moves import AdoptionRefused, adopt, notice
 from research_app.loop.project.delete_project import DeletionRefused, delete_project
 from research_app.loop.project.projects import ProjectRefused, configure, create_project
-from research_app.loop.propose.propose import PROPOSERS, UnknownProposer, close_round, open_round, pause, registered, resume
+from research_app.loop.propose.propose import close_round, open_round, pause, resume
+from research_app.loop.propose.registered import PROPOSERS
 from research_app.loop.reconcile import retry_bank
 from research_app.management.base import SignoffCommand
 from research_app.management.door_verbs import add_door_verbs, inspect_repository, try_repository
@@ -21,6 +22,7 @@ from research_app.models import ExternalMove, Project, Round
 from research_app.project_file.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError, left_out
 from training.corpus import CorpusError
+from training.registry import UnknownVariant
 
 
 def find_project(slug: str) -> Project:
@@ -80,10 +82,10 @@ class Command(SignoffCommand):
         proposers = [name for name in (options["propose"] or "").split(",") if name]
         try:
             for name in proposers:
-                registered(name)
+                PROPOSERS.named(name)
             file = self.read(options["config"]) if options["config"] else None
             project = create_project(options["name"], source=options["repo"], file=file, actor="command line")
-        except (ProjectRefused, ProjectFileError, RepositoryError, CorpusError, UnknownProposer) as error:
+        except (ProjectRefused, ProjectFileError, RepositoryError, CorpusError, UnknownVariant) as error:
             raise CommandError(str(error)) from error
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error

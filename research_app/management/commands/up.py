@@ -16,7 +16,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from research_app import environment, set_up
 from research_app.home import broker_url, home
-from research_app.loop.propose.conversation.converse import has_key, join_rounds
+from research_app.loop.propose.conversation.converse import join_rounds
+from research_app.loop.propose.registered import default_proposers
 from research_app.machine import broker
 from research_app.machine.fleet import UnknownDevice, local_devices
 from research_app.machine.services import MANAGE, PYTHON, broker_service, services
@@ -142,7 +143,7 @@ def begin_again(chosen: Mapping[str, str | None]) -> None:
 
 def create_demo() -> Service:
     """The one-time task that makes the first project."""
-    proposers = "playbook,knobs,claude" if has_key() else "playbook,knobs"
+    proposers = ",".join(default_proposers(paid=True))
     return Service("demo", "first project", [PYTHON, MANAGE, "project", "create", DEMO, "--propose", proposers])
 
 

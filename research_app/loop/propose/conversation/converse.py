@@ -141,25 +141,12 @@ def join_rounds() -> int:
 class ClaudeProposer:
     """The proposer `claude` of the loop: for each turn one conversation, which goes on where a lost worker left it."""
 
-    def __init__(self, turn: Turn | None = None) -> None:
+    def __init__(self, turn: Turn) -> None:
         self.turn = turn
-        self.name = turn.project.file.agents.uses_model if turn else NAME  # A/A candidates carry the model's name as well
-
-    def at(self, turn: Turn) -> "ClaudeProposer":
-        """The proposer for one turn."""
-        return ClaudeProposer(turn)
-
-    def why_not(self, project: Project) -> str:
-        """Why it cannot propose in this project now, although it may later; empty when it can."""
-        return unavailable(project)
-
-    def busy(self) -> bool:
-        """Whether this process holds as many conversations as it may."""
-        return not talking.free
+        self.name = turn.project.file.agents.uses_model  # A/A candidates carry the model's name as well
 
     def propose(self, context: Context) -> Proposal:
         """Raises ConversationFailed, WorkerStops, LeaseLost."""
-        assert self.turn is not None  # loop/propose.py gives it its turn
         row = Conversation.objects.filter(turn=self.turn).first() or begin(
             self.turn.project, context, turn=self.turn, category=self.turn.category, mode=self.turn.mode
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from research_app.histories.formats.plain_rows import plain, row_of
+from research_app.histories.formats._plain_rows import plain, row_of
 from research_app.histories.records import CandidateRecord, Curve, Export, RunRecord
 
 OF_CANDIDATE = (

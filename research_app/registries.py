@@ -1,0 +1,20 @@
+"""Every registry of the product (training/registry.py). They are read at the start, so that a broken module is named there."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from training.registry import Registry
+
+
+def registries() -> Iterator[Registry[Any]]:
+    """All of them. Imports the rooms that they stand in."""
+    from research_app.histories.export import FORMATS
+    from research_app.loop.propose.registered import PROPOSERS
+
+    yield from (FORMATS, PROPOSERS)
+
+
+def read_registries() -> None:
+    """Read the folder of each. Raises BrokenVariant."""
+    for registry in registries():
+        len(registry)
