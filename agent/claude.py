@@ -2,7 +2,7 @@
 
 The transcript grows by what is said and is never rewritten: the service ties later turns to it, and a worker that dies leaves
 all of it behind for the next one. Whoever runs a conversation brings a `Journal` that keeps it, a `Purse` that pays for it and
-a `Bench` to work at.
+a `Workspace` to work at.
 """
 
 from __future__ import annotations

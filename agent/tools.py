@@ -53,7 +53,7 @@ class Smoked:
     log: str
 
 
-class Bench(Protocol):
+class Workspace(Protocol):
     """What the tools work with, of one project at one commit. Whoever implements it keeps to the proposal's own bounds."""
 
     def files(self) -> Mapping[str, str]:
@@ -217,7 +217,7 @@ def definitions() -> list[dict[str, Any]]:
 class Workbench:
     """The tools at work on one proposal. `edits` is its change so far."""
 
-    bench: Bench
+    workspace: Workspace
     edits: list[Edit] = field(default_factory=list)
     smokes: int = 0
 
@@ -238,7 +238,7 @@ class Workbench:
     @property
     def now(self) -> dict[str, str]:
         """All files as they are with the edits."""
-        return {**self.bench.files(), **self.bench.edited(self.edits)}
+        return {**self.workspace.files(), **self.workspace.edited(self.edits)}
 
     def _read_file(self, asked: ReadFile) -> str:
         lines = self._text(asked.path).split("\n")
@@ -264,7 +264,7 @@ class Workbench:
         return cut("\n".join(found), LONGEST_RESULT) if found else "Nothing holds this text."
 
     def _history(self, asked: History) -> str:
-        rows = [row for row in self.bench.history() if asked.category in (None, row.category)]
+        rows = [row for row in self.workspace.history() if asked.category in (None, row.category)]
         rows = [row for row in rows if asked.text.casefold() in f"{row.title}\n{row.hypothesis}".casefold()]
         if asked.order == "newest":
             rows = rows[::-1]
@@ -275,7 +275,7 @@ class Workbench:
         )
 
     def _look(self, asked: Look) -> str:
-        parts = self.bench.record(asked.candidate)
+        parts = self.workspace.record(asked.candidate)
         share = LONGEST_RESULT // max(1, len(parts))
         return "\n\n".join(quoted(f"{name} of C-{asked.candidate}", text, share) for name, text in parts.items() if text)
 
@@ -283,7 +283,7 @@ class Workbench:
         if len(self.edits) >= MOST_EDITS:
             raise Refused(f"A change has at most {MOST_EDITS} edits. Undo some and say the same with fewer.")
         edit = Edit(asked.path, asked.old, asked.new)
-        texts = self.bench.edited([*self.edits, edit])
+        texts = self.workspace.edited([*self.edits, edit])
         self.edits.append(edit)
         return f"Done: {asked.path} has {len(lines_of(texts[asked.path]))} lines now. Edits so far: {len(self.edits)}."
 
@@ -295,7 +295,7 @@ class Workbench:
 
     def _check(self, _: Check) -> str:
         self._require_edits()
-        found = self.bench.examine(self.edits)
+        found = self.workspace.examine(self.edits)
         parts = [_listed("It would be refused", found.problems) if found.problems else "It would be taken in."]
         if found.cautions:
             parts.append(_listed("A reviewer will be shown", found.cautions))
@@ -307,7 +307,7 @@ class Workbench:
         if self.smokes >= MOST_SMOKES:
             raise Refused(f"A conversation has {MOST_SMOKES} smoke tests, and they are used up. Submit, or give up.")
         self.smokes += 1
-        ran = self.bench.smoke(self.edits)
+        ran = self.workspace.smoke(self.edits)
         rows = [f"{name}: {before} → {after}" for name, before, after in ran.facts]
         parts = [
             f"{ran.outcome}: {one_line(ran.reason, 1000)}",
@@ -317,7 +317,7 @@ class Workbench:
 
     def _submit(self, asked: Submit) -> Handed:
         self._require_edits()
-        if problems := self.bench.examine(self.edits).problems:
+        if problems := self.workspace.examine(self.edits).problems:
             raise Refused(_listed("It would be refused", problems))
         return Handed(**asked.model_dump())
 

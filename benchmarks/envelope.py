@@ -66,11 +66,11 @@ def main() -> None:
         folder = Path(work)
         folder.chmod(0o755)
         corpus = build_corpus(chosen.corpus or folder / "corpus")
-        bench = Bench(folder, corpus, chosen.budget)
+        rig = Rig(folder, corpus, chosen.budget)
         if chosen.what == "overhead":
-            overhead(bench, chosen.pairs)
+            overhead(rig, chosen.pairs)
             return
-        rows = honest(bench, chosen.count) if chosen.what == "runs" else ideas(bench)
+        rows = honest(rig, chosen.count) if chosen.what == "runs" else ideas(rig)
         with chosen.files[0].open("a") as out:
             for row in rows:
                 out.write(json.dumps(row | {"other processes": chosen.load}) + "\n")
@@ -89,7 +89,7 @@ def others(count: int) -> Iterator[None]:
             process.wait()
 
 
-class Bench:
+class Rig:
     """Runs versions of the default target's train.py."""
 
     def __init__(self, folder: Path, corpus: CorpusInfo, budget: float) -> None:
@@ -124,18 +124,18 @@ class Bench:
         }  # fmt: skip
 
 
-def honest(bench: Bench, count: int) -> Iterator[Row]:
+def honest(rig: Rig, count: int) -> Iterator[Row]:
     """Runs of the baseline, each with a seed of its own."""
     for seed in range(1, count + 1):
-        yield bench.row(BASELINE, bench.text, seed)
+        yield rig.row(BASELINE, rig.text, seed)
 
 
-def ideas(bench: Bench) -> Iterator[Row]:
+def ideas(rig: Rig) -> Iterator[Row]:
     """One run of each idea and shape; a run of the baseline after every second."""
-    for number, (name, text) in enumerate(versions(bench.text)):
+    for number, (name, text) in enumerate(versions(rig.text)):
         if number % 2 == 0:
-            yield bench.row(BASELINE, bench.text, number + 1)
-        yield bench.row(name, text, number + 1)
+            yield rig.row(BASELINE, rig.text, number + 1)
+        yield rig.row(name, text, number + 1)
 
 
 def versions(text: str) -> Iterator[tuple[str, str]]:
@@ -201,12 +201,12 @@ def alarms(words: str, judged: Sequence[tuple[Row, list[Measured]]]) -> None:
     print(f"{words}: {found.count('NOT COMPARABLE')} not comparable, {found.count('quarantine of a gain')} in quarantine")
 
 
-def overhead(bench: Bench, pairs: int) -> None:
+def overhead(rig: Rig, pairs: int) -> None:
     """Processor time of run and worker, with everything that is measured outside and with nothing of it, in turns."""
     differences = []
     for number in range(pairs):
         steps = [(True, with_measurement), (False, without)]
-        used = {name: step(bench, number + 1) for name, step in (steps if number % 2 else steps[::-1])}
+        used = {name: step(rig, number + 1) for name, step in (steps if number % 2 else steps[::-1])}
         differences.append(used[True] / used[False] - 1)
         print(f"pair {number + 1}: {used[True]:.2f} s with, {used[False]:.2f} s without: {differences[-1]:+.1%}", flush=True)
     middle = statistics.median(differences)
@@ -214,15 +214,15 @@ def overhead(bench: Bench, pairs: int) -> None:
     print(f"overhead: median {middle:+.1%}, standard error {error:.1%}; at most {MOST_OVERHEAD:.0%} is wanted")
 
 
-def with_measurement(bench: Bench, seed: int) -> float:
+def with_measurement(rig: Rig, seed: int) -> float:
     """Seconds of run and worker, with the control group, the served text and the account."""
-    return _seconds(lambda: bench.run(bench.text, seed))
+    return _seconds(lambda: rig.run(rig.text, seed))
 
 
-def without(bench: Bench, seed: int) -> float:
+def without(rig: Rig, seed: int) -> float:
     """The same with the text read from its file, no group, and steps measured one in 64 as before."""
     with patch.object(account, "own_group", lambda: None):
-        return _seconds(lambda: bench.run(bench.text, seed, served=False))
+        return _seconds(lambda: rig.run(rig.text, seed, served=False))
 
 
 def _seconds(run: Any) -> float:

@@ -86,7 +86,7 @@ class Sizes:
         return cls(60.0, 30.0, {"SIGNOFF_GROWTH": str(size.growth), "SIGNOFF_BATCH": "64"}, small)
 
 
-class Bench:
+class Rig:
     """Runs on one device, in a folder of their own, with compile caches that are kept between them."""
 
     def __init__(self, folder: Path, gpu: Gpu | None) -> None:
@@ -180,29 +180,29 @@ class Beside:
             self.energy = ((nvml.energy(handle) or 0) - first) / 1000
 
 
-def masks(bench: Bench) -> list[Part]:
+def masks(rig: Rig) -> list[Part]:
     """A run sees the one device that it leased, and that is the one that the driver calls so."""
-    tree = bench.tree(train=MASK)
-    result, _ = bench.run(tree, SelfReported("pattern", "score", STEPS), 30, {})
+    tree = rig.tree(train=MASK)
+    result, _ = rig.run(tree, SelfReported("pattern", "score", STEPS), 30, {})
     line = next(line for line in result.log.split("\n") if line.startswith("mask"))
-    if bench.gpu is None:
+    if rig.gpu is None:
         return [Part("masks", None, line)]
     _, mask, device, count, uuid = line.split()
-    right = (mask, device, count) == (bench.gpu.mask, "cuda:0", "1") and uuid in bench.gpu.uuid
-    return [Part("masks", right, f"{line}; the driver says {bench.gpu.uuid}")]
+    right = (mask, device, count) == (rig.gpu.mask, "cuda:0", "1") and uuid in rig.gpu.uuid
+    return [Part("masks", right, f"{line}; the driver says {rig.gpu.uuid}")]
 
 
-def against_a_plain_loop(bench: Bench) -> list[Part]:
+def against_a_plain_loop(rig: Rig) -> list[Part]:
     """Tokens per second, utilisation, the driver's figures and the time of scoring, of the default target."""
-    sizes, plain = bench.sizes, bench.tree(plain=(HERE / "gpu_plain_loop.py").read_text())
-    bench.target(sizes.seconds / 3, sizes.settings)  # compiles
-    with Beside(bench.gpu) as beside:
-        result, points = bench.target(sizes.seconds, sizes.settings)
+    sizes, plain = rig.sizes, rig.tree(plain=(HERE / "gpu_plain_loop.py").read_text())
+    rig.target(sizes.seconds / 3, sizes.settings)  # compiles
+    with Beside(rig.gpu) as beside:
+        result, points = rig.target(sizes.seconds, sizes.settings)
     own = speed(points)
-    _, points = bench.run(plain, SelfReported("pattern", "score", STEPS), sizes.seconds, sizes.settings, "plain.py")
+    _, points = rig.run(plain, SelfReported("pattern", "score", STEPS), sizes.seconds, sizes.settings, "plain.py")
     simple = speed(points)
     share = own / simple
-    facts, claimed = result.facts, bench.gpu is not None
+    facts, claimed = result.facts, rig.gpu is not None
     found = f"{own:,.0f} tokens/s, a plain loop {simple:,.0f}: {share:.1%} (at least {SHARE:.0%})"
     parts = [
         Part("tokens per second", share >= SHARE if claimed else None, found, {"share": share, "own": own, "plain": simple})
@@ -233,13 +233,13 @@ def figures_of_the_driver(facts: Mapping[str, Any], seconds: float, beside: Besi
     return parts
 
 
-def side_by_side(bench: Bench) -> list[Part]:
+def side_by_side(rig: Rig) -> list[Part]:
     """Two small runs on one GPU, against one alone: how much each is slower, and what both do together."""
-    sizes = bench.sizes
-    _, points = bench.target(sizes.beside, sizes.small)
+    sizes = rig.sizes
+    _, points = rig.target(sizes.beside, sizes.small)
     alone = speed(points)
     with ThreadPoolExecutor(2) as both:
-        ran = [both.submit(bench.target, sizes.beside, sizes.small, shares=True) for _ in range(2)]
+        ran = [both.submit(rig.target, sizes.beside, sizes.small, shares=True) for _ in range(2)]
         speeds = [speed(each.result()[1]) for each in ran]
     slower, together = 1 - statistics.fmean(speeds) / alone, sum(speeds) / alone
     found = f"alone {alone:,.0f} tokens/s; two at once {speeds[0]:,.0f} and {speeds[1]:,.0f}: "
@@ -247,19 +247,19 @@ def side_by_side(bench: Bench) -> list[Part]:
     return [Part("two at once", None, found, {"alone": alone, "slower": slower, "together": together})]
 
 
-def own_loop(bench: Bench) -> list[Part]:
+def own_loop(rig: Rig) -> list[Part]:
     """A run in the shape of autoresearch: its summary is read, and its memory is what the driver says."""
-    tree = bench.folder / "autoresearch"
+    tree = rig.folder / "autoresearch"
     tree.mkdir()
     shutil.copyfile(HERE / "gpu_autoresearch.py", tree / "train.py")
-    result, _ = bench.run(tree, SelfReported("autoresearch", "val_bpb"), 60, {})
+    result, _ = rig.run(tree, SelfReported("autoresearch", "val_bpb"), 60, {})
     said, held = float(result.facts.get("peak_vram_mb", 0)) / 1024, result.facts.get("device_memory_bytes", 0) / GIB
-    right = bench.gpu is None or 0 < said <= held
+    right = rig.gpu is None or 0 < said <= held
     found = f"val_bpb {result.score:.4f} after {result.train_seconds:.0f} s; it says {said:.2f} GiB, the driver {held:.2f} GiB"
     return [Part("autoresearch", right, found, {"said": said, "held": held})]
 
 
-PARTS: tuple[Callable[[Bench], list[Part]], ...] = (masks, against_a_plain_loop, side_by_side, own_loop)
+PARTS: tuple[Callable[[Rig], list[Part]], ...] = (masks, against_a_plain_loop, side_by_side, own_loop)
 
 
 def gpu_here() -> Gpu:
@@ -288,13 +288,13 @@ def main() -> int:
     began, parts = time.monotonic(), list[Part]()
     with tempfile.TemporaryDirectory(prefix="gpu-") as name:
         Path(name).chmod(0o755)
-        bench = Bench(Path(name), gpu)
+        rig = Rig(Path(name), gpu)
         print(
-            f"{gpu.name if gpu else 'a core, simulated'}, seen as {seen_as(bench.device)}; torch {torch.__version__}",
+            f"{gpu.name if gpu else 'a core, simulated'}, seen as {seen_as(rig.device)}; torch {torch.__version__}",
             flush=True,
         )
         for part in PARTS:
-            found = tried(part, bench)
+            found = tried(part, rig)
             parts += found
             for each in found:
                 mark = {True: "held", False: "NOT", None: "–"}[each.held]
@@ -303,10 +303,10 @@ def main() -> int:
     return int(any(each.held is False for each in parts))
 
 
-def tried(part: Callable[[Bench], list[Part]], bench: Bench) -> list[Part]:
+def tried(part: Callable[[Rig], list[Part]], rig: Rig) -> list[Part]:
     """A part that breaks is one that did not hold: the others are measured all the same."""
     try:
-        return part(bench)
+        return part(rig)
     except Exception as error:
         traceback.print_exc()
         return [Part(part.__name__.replace("_", " "), False, f"{type(error).__name__}: {error}")]

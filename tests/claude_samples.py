@@ -1,4 +1,4 @@
-"""A conversation without a database: a bench, a journal and a purse in memory, against a real local server."""
+"""A conversation without a database: a workspace, a journal and a purse in memory, against a real local server."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ FACTS = Facts("demo", "bits per byte, lower is better", "3e11 FLOPs", ["train.py
 CONTEXT = Context(files=FILES, program="Make it better.", history=(), sigma=0.01, attempt=1)
 
 
-class MemoryBench:
+class MemoryWorkspace:
     """One file that may be edited, and nothing to train."""
 
     def __init__(self, history: Sequence[Tried] = (), records: Mapping[int, Mapping[str, str]] | None = None) -> None:
@@ -99,7 +99,7 @@ def talk(server: MessagesServer, ledger: Ledger | None = None, **other: Any) -> 
         settings=Settings(**settings),
         system=system(FACTS, CONTEXT.program),
         messages=other.pop("messages", [{"role": "user", "content": first}]),
-        workbench=Workbench(other.pop("bench", None) or MemoryBench()),
+        workbench=Workbench(other.pop("workspace", None) or MemoryWorkspace()),
         purse=ledger,
         journal=ledger,
         patience=patience,

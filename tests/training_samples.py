@@ -45,7 +45,7 @@ def small_target(tree: Path) -> Path:
 
 
 @dataclass
-class Bench:
+class Rig:
     """Runs scripts and trees against one corpus."""
 
     folder: Path

@@ -5,7 +5,7 @@ import pytest
 from agent.proposal import CATEGORIES
 from agent.quote import MARK, Redactor, quoted
 from agent.tools import BadCall, GaveUp, Handed, Result, Workbench, definitions
-from research_app.loop.propose.conversation.workspace import ProjectBench
+from research_app.loop.propose.conversation.workspace import ProjectWorkspace
 from research_app.models import Project, Stage
 from tests.factories import make_candidate, make_patch_set, make_project
 from tests.messages_server import SUBMISSION
@@ -20,27 +20,27 @@ def project() -> Project:
 
 
 @pytest.fixture
-def bench(project: Project) -> Workbench:
-    return Workbench(ProjectBench(project, project.tip()))
+def workbench(project: Project) -> Workbench:
+    return Workbench(ProjectWorkspace(project, project.tip()))
 
 
-def used(bench: Workbench, name: str, **given: object) -> Result:
-    done = bench.use(name, given)
+def used(workbench: Workbench, name: str, **given: object) -> Result:
+    done = workbench.use(name, given)
     assert isinstance(done, Result)
     return done
 
 
-def test_a_file_is_read_with_numbered_lines_and_the_edits_that_were_made(bench: Workbench) -> None:
-    assert "    8| WARMUP = 0.05" in used(bench, "read_file", path="train.py").text
-    used(bench, "edit_file", path="train.py", old="WARMUP = 0.05", new="WARMUP = 0.02")
-    shown = used(bench, "read_file", path="train.py", first_line=8, lines=1).text
+def test_a_file_is_read_with_numbered_lines_and_the_edits_that_were_made(workbench: Workbench) -> None:
+    assert "    8| WARMUP = 0.05" in used(workbench, "read_file", path="train.py").text
+    used(workbench, "edit_file", path="train.py", old="WARMUP = 0.05", new="WARMUP = 0.02")
+    shown = used(workbench, "read_file", path="train.py", first_line=8, lines=1).text
     assert shown.endswith("    8| WARMUP = 0.02")
-    assert "prepare.py" in used(bench, "search", text="budget").text
+    assert "prepare.py" in used(workbench, "search", text="budget").text
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../secret_key", "var/secret_key", "train.py/../../x", ".git/config", ""])
-def test_nothing_outside_the_tree_can_be_read(bench: Workbench, path: str) -> None:
-    answer = used(bench, "read_file", path=path)
+def test_nothing_outside_the_tree_can_be_read(workbench: Workbench, path: str) -> None:
+    answer = used(workbench, "read_file", path=path)
     assert answer.failed
     assert "There is no file" in answer.text
 
@@ -48,66 +48,68 @@ def test_nothing_outside_the_tree_can_be_read(bench: Workbench, path: str) -> No
 @pytest.mark.parametrize(
     "path", ["/tmp/x.py", "../x.py", ".git/hooks/post-commit", "train\u202e.py", "prepare.py", "Prepare.py", "new.py"]
 )
-def test_nothing_but_what_the_project_lets_agents_edit_can_be_edited(bench: Workbench, path: str) -> None:
-    answer = used(bench, "edit_file", path=path, old="", new="print(1)")
+def test_nothing_but_what_the_project_lets_agents_edit_can_be_edited(workbench: Workbench, path: str) -> None:
+    answer = used(workbench, "edit_file", path=path, old="", new="print(1)")
     assert answer.failed
-    assert bench.edits == []
+    assert workbench.edits == []
 
 
-def test_an_edit_whose_old_text_is_not_unique_is_refused_with_what_to_do(bench: Workbench) -> None:
-    assert "occurs" in used(bench, "edit_file", path="train.py", old="nn.", new="torch.nn.").text
-    assert "does not occur" in used(bench, "edit_file", path="train.py", old="DEPTH = 3", new="DEPTH = 4").text
-    assert bench.edits == []
+def test_an_edit_whose_old_text_is_not_unique_is_refused_with_what_to_do(workbench: Workbench) -> None:
+    assert "occurs" in used(workbench, "edit_file", path="train.py", old="nn.", new="torch.nn.").text
+    assert "does not occur" in used(workbench, "edit_file", path="train.py", old="DEPTH = 3", new="DEPTH = 4").text
+    assert workbench.edits == []
 
 
-def test_edits_build_on_each_other_and_can_be_taken_back(bench: Workbench) -> None:
-    used(bench, "edit_file", path="train.py", old="LAYERS = 3", new="LAYERS = 4")
-    used(bench, "edit_file", path="train.py", old="LAYERS = 4", new="LAYERS = 5")
-    assert len(bench.edits) == 2
-    used(bench, "undo", edits=1)
-    assert "LAYERS = 4" in bench.now["train.py"]
-    assert used(bench, "undo", edits=5).text == "Taken back. Edits left: 0."
+def test_edits_build_on_each_other_and_can_be_taken_back(workbench: Workbench) -> None:
+    used(workbench, "edit_file", path="train.py", old="LAYERS = 3", new="LAYERS = 4")
+    used(workbench, "edit_file", path="train.py", old="LAYERS = 4", new="LAYERS = 5")
+    assert len(workbench.edits) == 2
+    used(workbench, "undo", edits=1)
+    assert "LAYERS = 4" in workbench.now["train.py"]
+    assert used(workbench, "undo", edits=5).text == "Taken back. Edits left: 0."
 
 
-def test_the_check_says_what_really_changed_and_what_would_be_refused(bench: Workbench) -> None:
-    used(bench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = 128")
-    said = used(bench, "check").text
+def test_the_check_says_what_really_changed_and_what_would_be_refused(workbench: Workbench) -> None:
+    used(workbench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = 128")
+    said = used(workbench, "check").text
     assert "It would be taken in." in said
     assert "train.py:WIDTH: 96 → 128" in said
     assert f"{MARK}+WIDTH = 128" in said
-    used(bench, "edit_file", path="train.py", old="WIDTH = 128", new="WIDTH = (")
-    assert "does not parse" in used(bench, "check").text
+    used(workbench, "edit_file", path="train.py", old="WIDTH = 128", new="WIDTH = (")
+    assert "does not parse" in used(workbench, "check").text
 
 
-def test_what_was_tried_before_is_found_before_a_device_is_used(project: Project, bench: Workbench) -> None:
+def test_what_was_tried_before_is_found_before_a_device_is_used(project: Project, workbench: Workbench) -> None:
     tried = make_candidate(project)
     change = project.repository.change_from_edits(tried.base.commit, [("train.py", "LAYERS = 3", "LAYERS = 6")], "x", "y")
     assert change.diff
-    used(bench, "edit_file", path="train.py", old="LAYERS = 3", new="LAYERS = 3  # three of them")
-    assert "Nothing but comments" in used(bench, "check").text
+    used(workbench, "edit_file", path="train.py", old="LAYERS = 3", new="LAYERS = 3  # three of them")
+    assert "Nothing but comments" in used(workbench, "check").text
 
 
-def test_the_history_tells_rounded_effects_and_the_words_of_reviewers_as_quotations(project: Project, bench: Workbench) -> None:
+def test_the_history_tells_rounded_effects_and_the_words_of_reviewers_as_quotations(
+    project: Project, workbench: Workbench
+) -> None:
     make_candidate(project, effect=0.0123, stage=Stage.REJECTED, why="It copies the data loader", runs=2)
-    said = used(bench, "history", order="best").text
+    said = used(workbench, "history", order="best").text
     assert "rejected" in said
     assert "It copies the data loader" in said
     assert all(line.startswith(MARK) for line in said.splitlines()[1:])
-    looked = used(bench, "look", candidate=1).text
+    looked = used(workbench, "look", candidate=1).text
     assert f"{MARK}+WARMUP = 0.02" in looked
     evidence = project.candidates.get(number=1).evidence
     assert evidence is not None
     for exact in (evidence.effect, evidence.candidate_mean, evidence.low):
         assert f"{exact:.4f}" not in looked + said
-    assert used(bench, "look", candidate=99).failed
+    assert used(workbench, "look", candidate=99).failed
 
 
-def test_a_candidate_of_another_project_cannot_be_looked_up(bench: Workbench) -> None:
+def test_a_candidate_of_another_project_cannot_be_looked_up(workbench: Workbench) -> None:
     other = make_project("other")
     for _ in range(3):
         make_candidate(other, hypothesis="secret of another project")
-    assert used(bench, "look", candidate=2).failed
-    assert "secret of another project" not in used(bench, "history").text
+    assert used(workbench, "look", candidate=2).failed
+    assert "secret of another project" not in used(workbench, "history").text
 
 
 @pytest.mark.parametrize(
@@ -127,22 +129,22 @@ def test_a_candidate_of_another_project_cannot_be_looked_up(bench: Workbench) ->
         ("__init__", {}),
     ],
 )
-def test_a_call_that_is_none_of_a_tool_says_why(bench: Workbench, name: str, given: dict[str, object]) -> None:
+def test_a_call_that_is_none_of_a_tool_says_why(workbench: Workbench, name: str, given: dict[str, object]) -> None:
     with pytest.raises(BadCall):
-        bench.use(name, given)
+        workbench.use(name, given)
 
 
-def test_a_change_is_handed_in_only_when_it_would_be_taken(bench: Workbench) -> None:
-    assert "no change yet" in used(bench, "submit", **SUBMISSION).text
-    used(bench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = oops(")
-    assert "would be refused" in used(bench, "submit", **SUBMISSION).text
-    used(bench, "undo")
-    used(bench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = 64")
-    handed = bench.use("submit", SUBMISSION)
+def test_a_change_is_handed_in_only_when_it_would_be_taken(workbench: Workbench) -> None:
+    assert "no change yet" in used(workbench, "submit", **SUBMISSION).text
+    used(workbench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = oops(")
+    assert "would be refused" in used(workbench, "submit", **SUBMISSION).text
+    used(workbench, "undo")
+    used(workbench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = 64")
+    handed = workbench.use("submit", SUBMISSION)
     assert isinstance(handed, Handed)
     assert handed.category in CATEGORIES
     with pytest.raises(GaveUp, match="nothing left"):
-        bench.use("give_up", {"reason": "nothing left"})
+        workbench.use("give_up", {"reason": "nothing left"})
 
 
 def test_every_tool_is_described_with_a_closed_schema_and_always_in_the_same_words() -> None:
@@ -151,9 +153,9 @@ def test_every_tool_is_described_with_a_closed_schema_and_always_in_the_same_wor
     assert all(tool["description"] and tool["input_schema"]["additionalProperties"] is False for tool in tools)
 
 
-def test_results_are_bounded_and_invisible_characters_are_spelled_out(project: Project, bench: Workbench) -> None:
+def test_results_are_bounded_and_invisible_characters_are_spelled_out(project: Project, workbench: Workbench) -> None:
     make_candidate(project, hypothesis="x" * 100_000 + "\u202e\x1b[2J", edits=())
-    said = used(bench, "look", candidate=1).text
+    said = used(workbench, "look", candidate=1).text
     assert len(said) < 20_000
     assert "<U+202E>" in said
     assert "\x1b" not in said
@@ -183,27 +185,27 @@ def test_secrets_are_taken_out_of_text_and_of_deep_values() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_smoke_test_really_trains_the_change_in_the_sandbox_and_tells_no_score() -> None:
     project = small_project()
-    bench = Workbench(ProjectBench(project, project.tip()))
-    used(bench, "edit_file", path="train.py", old=BETTER[0], new=BETTER[1])
-    ran = used(bench, "smoke_test").text
+    workbench = Workbench(ProjectWorkspace(project, project.tip()))
+    used(workbench, "edit_file", path="train.py", old=BETTER[0], new=BETTER[1])
+    ran = used(workbench, "smoke_test").text
     assert ran.startswith("completed:"), ran
     assert f"{MARK}step=20 train_loss=" in ran
-    used(bench, "undo")
-    used(bench, "edit_file", path="train.py", old=CRASHING[0], new=CRASHING[1])
-    assert "ZeroDivisionError" in used(bench, "smoke_test").text
+    used(workbench, "undo")
+    used(workbench, "edit_file", path="train.py", old=CRASHING[0], new=CRASHING[1])
+    assert "ZeroDivisionError" in used(workbench, "smoke_test").text
     assert list((project.folder.parent.parent / "runs").glob("smoke-*")) == []
     assert project.runs.filter(patch_set__isnull=False).count() == 0
 
 
-def test_a_conversation_has_only_so_many_smoke_tests(bench: Workbench) -> None:
-    used(bench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = 64")
-    bench.smokes = 6
-    assert "used up" in used(bench, "smoke_test").text
+def test_a_conversation_has_only_so_many_smoke_tests(workbench: Workbench) -> None:
+    used(workbench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = 64")
+    workbench.smokes = 6
+    assert "used up" in used(workbench, "smoke_test").text
 
 
 def test_an_earlier_patch_set_of_the_same_candidate_is_no_duplicate_of_its_revision(project: Project) -> None:
     candidate = make_candidate(project)
     make_patch_set(candidate, project.tip(), [("train.py", "WARMUP = 0.05", "WARMUP = 0.03")])
-    bench = Workbench(ProjectBench(project, project.tip(), candidate))
-    used(bench, "edit_file", path="train.py", old="WARMUP = 0.05", new="WARMUP = 0.04")
-    assert "It would be taken in." in used(bench, "check").text
+    workbench = Workbench(ProjectWorkspace(project, project.tip(), candidate))
+    used(workbench, "edit_file", path="train.py", old="WARMUP = 0.05", new="WARMUP = 0.04")
+    assert "It would be taken in." in used(workbench, "check").text

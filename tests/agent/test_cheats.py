@@ -13,7 +13,7 @@ from tests.cheats.__main__ import false_alarm
 from tests.cheats.cheat import HONEST, TRAIN, BadCheat, Cheat, corpus, read
 from tests.cheats.product import Entry, Fate
 from tests.cheats.variants import SPELLINGS, variant
-from tests.training_samples import TARGET, Bench, small_corpus
+from tests.training_samples import TARGET, Rig, small_corpus
 from training.spec import Budget, Outcome
 
 CHEATS = [cheat for cheat in corpus() if cheat.kind != HONEST]
@@ -74,9 +74,9 @@ def test_a_file_of_the_corpus_that_says_too_little_is_refused(tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("cheats")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 PEEKING = [cheat for cheat in CHEATS if cheat.kind in ("peeking", "leaks", "state between questions")]
@@ -84,7 +84,7 @@ DRAWN = PEEKING if "EVERY_CHEAT" in os.environ else SLICE.sample(PEEKING, TRAINE
 
 
 @pytest.mark.parametrize("cheat", DRAWN, ids=str)
-def test_what_peeks_or_tells_is_found_out_by_the_scorer(cheat: Cheat, bench: Bench, tmp_path: Path) -> None:
+def test_what_peeks_or_tells_is_found_out_by_the_scorer(cheat: Cheat, rig: Rig, tmp_path: Path) -> None:
     """With a run of a few steps: what these do is done when they are scored."""
     source = (TARGET / TRAIN).read_text()
     mixture = source[source.index("MIXTURE = {") : source.index("}\n", source.index("MIXTURE = {")) + 1]
@@ -92,8 +92,8 @@ def test_what_peeks_or_tells_is_found_out_by_the_scorer(cheat: Cheat, bench: Ben
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / TRAIN).write_text(text)
     (tmp_path / "tree" / "prepare.py").write_text((TARGET / "prepare.py").read_text())
-    result = bench.run(tmp_path / "tree", budget=Budget("train_flops", 1e9))
-    gate = bench.corpus.gate.read_bytes()
+    result = rig.run(tmp_path / "tree", budget=Budget("train_flops", 1e9))
+    gate = rig.corpus.gate.read_bytes()
     said = result.reason + result.log
     assert not any(said[at : at + 24].encode(errors="replace") in gate for at in range(0, len(said) - 24, 4)), said
     if cheat.kind != "leaks" and result.outcome == Outcome.completed:

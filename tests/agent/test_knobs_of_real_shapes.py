@@ -77,7 +77,7 @@ beta_after = 0.9
 NANOGPT_FILES = {
     "train.py": NANOGPT,
     "model.py": NANOGPT_MODEL,
-    "bench.py": "WARMUP = 10\n",
+    "rig.py": "WARMUP = 10\n",
     "config/small.py": "batch_size = 64\nlearning_rate = 1e-3\n",
     "config/large.py": "batch_size = 8\n",
 }
@@ -197,7 +197,7 @@ def test_nanogpt_says_what_overrides_the_others() -> None:
         "model.py:GPTConfig.block_size": "GPTConfig(…) is given its own, in train.py",
         "model.py:GPTConfig.dropout": "GPTConfig(…) is given its own, in train.py",
         "config/large.py:batch_size": "no run reads this file",
-        "bench.py:WARMUP": "no run reads this file",
+        "rig.py:WARMUP": "no run reads this file",
     }
 
 

@@ -14,7 +14,7 @@ from agent.playbook import PlaybookProposer, open_choices
 from agent.proposal import Context, NothingToPropose, Proposal, Tried
 from agent.tree import edits_between
 from tests.knobs_samples import applied
-from tests.training_samples import TARGET, Bench, small_corpus, small_target
+from tests.training_samples import TARGET, Rig, small_corpus, small_target
 from training.spec import Budget, Outcome
 
 FILES = {"train.py": (TARGET / "train.py").read_text()}
@@ -119,23 +119,23 @@ def test_without_python_files_it_says_that_no_idea_has_a_place() -> None:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("playbook")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 TRAINED = sorted(BY_NAME) if "EVERY_IDEA" in os.environ else sorted(BY_NAME)[::5]  # a few in every test run
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_idea_trains_a_short_real_run_and_keeps_the_probes(bench: Bench, name: str) -> None:
+def test_every_idea_trains_a_short_real_run_and_keeps_the_probes(rig: Rig, name: str) -> None:
     idea = BY_NAME[name]
-    tree = small_target(bench.folder / name.replace(" ", "-").replace(",", ""))
+    tree = small_target(rig.folder / name.replace(" ", "-").replace(",", ""))
     start = (tree / "train.py").read_text()
     if name == "tied head":
         start = BY_NAME["untied head"].applied(start, 0.0)
     (tree / "train.py").write_text(idea.applied(start, idea.dials[0]))
-    result = bench.run(tree, budget=Budget("train_flops", TINY))
+    result = rig.run(tree, budget=Budget("train_flops", TINY))
     assert result.outcome is Outcome.completed, result.log
     assert result.score is not None and result.score < 8.5
     assert result.facts["flops"] <= TINY

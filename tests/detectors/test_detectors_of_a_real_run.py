@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from research_app.loop.train.points import columns
-from tests.training_samples import Bench, small_corpus, small_target
+from tests.training_samples import Rig, small_corpus, small_target
 from training.detectors import Circumstances, RunRecord, device_peak_flops, examine, gate_overlap
 from training.detectors.edits import examine_changes
 from training.detectors.source import FileEdit
@@ -18,23 +18,23 @@ BUDGET = Budget("train_flops", 6e9)
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("detectors")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
-def record(bench: Bench, tree: Path, seed: int) -> RunRecord:
-    result = bench.run(tree, seed=seed, budget=BUDGET)
+def record(rig: Rig, tree: Path, seed: int) -> RunRecord:
+    result = rig.run(tree, seed=seed, budget=BUDGET)
     assert result.outcome == Outcome.completed, result.reason
-    return RunRecord(columns(bench.points), result.facts, result.score, result.train_seconds)
+    return RunRecord(columns(rig.points), result.facts, result.score, result.train_seconds)
 
 
-def test_a_real_run_beside_its_baseline_raises_nothing_above_info(bench: Bench, tmp_path: Path) -> None:
+def test_a_real_run_beside_its_baseline_raises_nothing_above_info(rig: Rig, tmp_path: Path) -> None:
     tree = small_target(tmp_path / "tree")
     read = [path.read_bytes() for path in sorted(tree.glob("*.py"))]
-    overlap = gate_overlap(read, bench.corpus.gate.read_bytes(), 129)
-    baseline = [record(bench, tree, seed=1)]
-    run = record(bench, tree, seed=2)
+    overlap = gate_overlap(read, rig.corpus.gate.read_bytes(), 129)
+    baseline = [record(rig, tree, seed=1)]
+    run = record(rig, tree, seed=2)
 
     findings = examine(run, Circumstances(baseline, BUDGET, device_peak_flops("cpu", cpu_cores=1), 4 << 30, overlap, overlap))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.escape import runs
 from tests.escape.users import ROOT, as_ordinary_user
-from tests.training_samples import Bench, small_corpus, small_target
+from tests.training_samples import Rig, small_corpus, small_target
 from training.escape.stage import Stage
 from training.sandbox import Level
 from training.sandbox.scratch import remove
@@ -55,13 +55,13 @@ def attempts_at(level: Level, names: list[str]) -> Column:
     with tempfile.TemporaryDirectory(prefix="signoff-escape-", ignore_cleanup_errors=True) as work:
         os.chmod(work, 0o755)
         folder = Path(work)
-        bench = Bench(folder, small_corpus(folder / "data"))
+        rig = Rig(folder, small_corpus(folder / "data"))
         for name in names:
             print(f"{level}: {name} …", file=sys.stderr, flush=True)
             if name == runs.PAST_THE_BUDGET:
-                column[name] = runs.train_past_the_budget(bench, level, small_target(folder / "target"))
+                column[name] = runs.train_past_the_budget(rig, level, small_target(folder / "target"))
             else:
-                column[name] = runs.made(bench, name, level)
+                column[name] = runs.made(rig, name, level)
         for scratch in folder.glob("scratch-*"):
             remove(scratch)
     return column

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.scorer_samples import bigram, bigram_checkpoint
 from tests.training.test_training_environment import marked
-from tests.training_samples import SCORING, Bench
+from tests.training_samples import SCORING, Rig
 from training.detectors import Circumstances, RunRecord, examine
 from training.runner import run_training
 from training.sandbox import Level
@@ -178,15 +178,15 @@ ALL: Mapping[str, RunAttempt] = {**USING_UP, **OUTPUTS, **CHEATS}
 PAST_THE_BUDGET = "train past the budget"
 
 
-def made(bench: Bench, name: str, level: Level) -> str:
+def made(rig: Rig, name: str, level: Level) -> str:
     """Make one attempt at a level. What it got, "" when it was stopped or marked."""
     attempt, mark = ALL[name], uuid.uuid4().hex
-    tree = bench.script(attempt.script.replace("GATE", str(bench.corpus.gate)).replace("MARK", mark), f"tree-{mark}")
+    tree = rig.script(attempt.script.replace("GATE", str(rig.corpus.gate)).replace("MARK", mark), f"tree-{mark}")
     (tree / "table.safetensors").write_bytes(bigram_checkpoint())
     limits = dict(attempt.limits)
-    scoring = Scored(bench.corpus.gate) if limits.pop("scored", False) else SCORING
+    scoring = Scored(rig.corpus.gate) if limits.pop("scored", False) else SCORING
     command = ("python", "train.py", mark)
-    spec = bench.spec(tree, level=level, command=command, scoring=scoring, **{"wall_limit": 60.0, "processes": 512, **limits})
+    spec = rig.spec(tree, level=level, command=command, scoring=scoring, **{"wall_limit": 60.0, "processes": 512, **limits})
     points: list[Point] = []
     most = 0
 
@@ -233,10 +233,10 @@ def _judge(attempt: RunAttempt, result: RunResult) -> str:
     return f"scored {result.score}" if result.score is None or result.score < HONEST_SCORE else ""
 
 
-def train_past_the_budget(bench: Bench, level: Level, tree: Path) -> str:
+def train_past_the_budget(rig: Rig, level: Level, tree: Path) -> str:
     """Train the default target for 1.5 times its budget, as if prepare.py had been told so; the detectors must object."""
     limit = Budget("train_flops", 2e8)
-    spec = bench.spec(tree, level=level, budget=Budget("train_flops", 1.5 * limit.amount))
+    spec = rig.spec(tree, level=level, budget=Budget("train_flops", 1.5 * limit.amount))
     points: list[Point] = []
     result = run_training(spec, points.extend, lambda: None)
     columns: dict[str, list[list[float]]] = {}

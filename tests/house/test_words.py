@@ -17,7 +17,6 @@ LEFT = {  # how often each still stands: only ever fewer
     "TO_ANSWER": 9,
     "asked": 77,
     "banks?|banked": 442,
-    "bench": 746,
     "climb|climbs|climbed|climbing": 143,
     "doubts?|doubted|doubtful": 122,
     "found": 451,

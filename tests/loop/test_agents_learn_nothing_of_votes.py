@@ -15,7 +15,7 @@ from agent.tools import Workbench
 from research_app.api.application import api
 from research_app.loop.propose import propose, steer
 from research_app.loop.propose.conversation import converse
-from research_app.loop.propose.conversation.workspace import ProjectBench, record_of
+from research_app.loop.propose.conversation.workspace import ProjectWorkspace, record_of
 from research_app.loop.propose.revert import revert
 from research_app.loop.review.review import Seen, approve, reject, request_changes
 from research_app.models import Candidate, Conversation, Project, Review, Run, Stage, Thread
@@ -75,10 +75,10 @@ def test_nothing_of_it_is_in_what_proposers_are_told(project: Project, monkeypat
     said: dict[str, Any] = {"history": context.history, "others": context.others, "files": context.files}
     said["briefing"] = briefing(context, converse.facts_of(project))
     said |= {f"record of {each}": record_of(each) for each in Candidate.objects.with_evidence()}
-    bench = Workbench(ProjectBench(project, project.tip()))
+    workspace = Workbench(ProjectWorkspace(project, project.tip()))
     for number in range(1, project.last_number + 1):
-        said[f"look at {number}"] = bench.use("look", {"candidate": number})
-    said["search"] = [bench.use("history", {}), bench.use("history", {"order": "worst"})]
+        said[f"look at {number}"] = workspace.use("look", {"candidate": number})
+    said["search"] = [workspace.use("history", {}), workspace.use("history", {"order": "worst"})]
     for candidate in Candidate.objects.filter(stage=Stage.REJECTED):
         steer.revive(candidate, User.objects.get(username="sofia"), "It deserves a second look.")
     asked = Candidate.objects.with_evidence().get(stage=Stage.CHANGES)

@@ -15,7 +15,7 @@ from research_app.models.device import leased
 from research_app.models.pool import DevicePool
 from tests.factories import make_project
 from tests.nvml_samples import some_gpus
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training.command import command_line, run_environment
 from training.sandbox import Confinement, Level, best_level, confined
 from training.sandbox.confinement import CannotConfine
@@ -46,29 +46,29 @@ else:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     if best_level(Level.none) is not Level.strong:
         pytest.skip("this machine has no sandbox of the level strong, which runs on several devices need")
     folder = tmp_path_factory.mktemp("devices")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
-def test_torchrun_starts_a_process_for_each_device_and_they_talk_to_each_other(bench: Bench) -> None:
+def test_torchrun_starts_a_process_for_each_device_and_they_talk_to_each_other(rig: Rig) -> None:
     command = ("torchrun", "--standalone", "--nproc_per_node=2", "train.py")
-    result = bench.run_script(TOGETHER, device="cpu:0,1", command=command)
+    result = rig.run_script(TOGETHER, device="cpu:0,1", command=command)
     assert result.outcome is Outcome.completed, result.log
     assert result.score == 3.0 and result.sandbox_level == "strong"
 
 
-def test_their_network_is_not_that_of_the_machine(bench: Bench) -> None:
+def test_their_network_is_not_that_of_the_machine(rig: Rig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        result = bench.run_script(OUTSIDE.replace("{port}", str(port)), device="cpu:0,1")
+        result = rig.run_script(OUTSIDE.replace("{port}", str(port)), device="cpu:0,1")
     assert result.score == 0, result.log
 
 
-def test_a_run_on_one_device_has_no_network_at_all(bench: Bench) -> None:
-    result = bench.run_script("import socket\nsocket.socket(socket.AF_INET)\nprint('score: 1')\n")
+def test_a_run_on_one_device_has_no_network_at_all(rig: Rig) -> None:
+    result = rig.run_script("import socket\nsocket.socket(socket.AF_INET)\nprint('score: 1')\n")
     assert result.outcome is Outcome.crashed and "Operation not permitted" in result.log
 
 
@@ -81,13 +81,13 @@ def test_the_level_basic_refuses_a_run_that_needs_a_network_of_its_own(tmp_path:
         confined(["true"], confinement)
 
 
-def test_a_run_sees_its_devices_and_its_rung(bench: Bench) -> None:
-    spec = bench.spec(bench.folder, device="cuda:4,5", scale="L", settings={"SIGNOFF_GROWTH": "2"}, checkpoint_seconds=60.0)
+def test_a_run_sees_its_devices_and_its_rung(rig: Rig) -> None:
+    spec = rig.spec(rig.folder, device="cuda:4,5", scale="L", settings={"SIGNOFF_GROWTH": "2"}, checkpoint_seconds=60.0)
     seen = run_environment(spec)
     assert (seen["SIGNOFF_DEVICE"], seen["CUDA_VISIBLE_DEVICES"]) == ("cuda", "4,5")
     assert (seen["SIGNOFF_SCALE"], seen["SIGNOFF_GROWTH"], seen["SIGNOFF_CHECKPOINT_SECONDS"]) == ("L", "2", "60")
-    assert command_line(bench.spec(bench.folder, command=("torchrun", "t.py")))[1:] == ["-m", "torch.distributed.run", "t.py"]
-    assert os.path.exists(command_line(bench.spec(bench.folder))[0])
+    assert command_line(rig.spec(rig.folder, command=("torchrun", "t.py")))[1:] == ["-m", "torch.distributed.run", "t.py"]
+    assert os.path.exists(command_line(rig.spec(rig.folder))[0])
 
 
 @pytest.mark.django_db

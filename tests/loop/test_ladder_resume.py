@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training_samples import SCORING, Bench, small_corpus, small_target
+from tests.training_samples import SCORING, Rig, small_corpus, small_target
 from training.resume import carry_over
 from training.runner import run_training
 from training.sandbox import Level, best_level
@@ -23,14 +23,14 @@ MEASURED = ("seconds", "tokens_per_second", "memory_mb")
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("resume")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 @pytest.fixture(scope="module")
-def tree(bench: Bench) -> Path:
-    return small_target(bench.folder / "tree")
+def tree(rig: Rig) -> Path:
+    return small_target(rig.folder / "tree")
 
 
 def learned(points: list[Point]) -> list[tuple[int, dict[str, float]]]:
@@ -63,28 +63,28 @@ def gone_on(spec: RunSpec, folder: Path) -> tuple[RunResult, list[Point]]:
     return run_training(following, points.extend, lambda: None), points
 
 
-def test_a_resumed_run_ends_as_if_nothing_had_happened(bench: Bench, tree: Path) -> None:
-    whole = bench.run(tree, budget=BUDGET)
-    spec = bench.spec(tree, budget=BUDGET, checkpoint_seconds=0.05)
+def test_a_resumed_run_ends_as_if_nothing_had_happened(rig: Rig, tree: Path) -> None:
+    whole = rig.run(tree, budget=BUDGET)
+    spec = rig.spec(tree, budget=BUDGET, checkpoint_seconds=0.05)
     assert interrupted(spec)
-    result, points = gone_on(spec, bench.folder / "second")
+    result, points = gone_on(spec, rig.folder / "second")
     assert result.outcome is Outcome.completed, result.log
     assert result.facts["resumed_from_step"] > 0 and "goes on at step" in result.log
     assert result.score == whole.score
     assert {name: result.facts[name] for name in ("steps", "tokens", "flops")} == {
         name: whole.facts[name] for name in ("steps", "tokens", "flops")
     }
-    assert learned(points) == learned(bench.points), "and its curves have neither gap nor repetition"
+    assert learned(points) == learned(rig.points), "and its curves have neither gap nor repetition"
 
 
-def test_a_run_that_never_saved_begins_anew(bench: Bench, tree: Path, tmp_path: Path) -> None:
-    spec = bench.spec(tree, budget=BUDGET)
+def test_a_run_that_never_saved_begins_anew(rig: Rig, tree: Path, tmp_path: Path) -> None:
+    spec = rig.spec(tree, budget=BUDGET)
     run_training(spec, lambda points: None, lambda: "gone")
     assert carry_over(spec.scratch, tmp_path, 1 << 30) == [] and list(tmp_path.iterdir()) == []
     assert carry_over(tmp_path / "never", tmp_path, 1 << 30) == []
 
 
-def test_what_else_changes_while_it_trains_is_kept_when_it_is_named(bench: Bench, tree: Path) -> None:
+def test_what_else_changes_while_it_trains_is_kept_when_it_is_named(rig: Rig, tree: Path) -> None:
     text = (tree / "train.py").read_text()
     average = text.replace(
         "    optimiser = build_optimiser(model)\n",
@@ -95,13 +95,13 @@ def test_what_else_changes_while_it_trains_is_kept_when_it_is_named(bench: Bench
     ).replace("        optimiser.step()\n", "        optimiser.step()\n        average.update_parameters(model)\n")
     average = average.replace("run.finish(model)", "model.load_state_dict(average.module.state_dict())\n    run.finish(model)")
     assert average.count("average.") == 2 and average.count("(average)") == 1
-    folder = bench.script(average, "averaged")
+    folder = rig.script(average, "averaged")
     (folder / "prepare.py").write_text((tree / "prepare.py").read_text())
-    whole = bench.run(folder, budget=BUDGET)
+    whole = rig.run(folder, budget=BUDGET)
     assert whole.outcome is Outcome.completed, whole.log
-    spec = bench.spec(folder, budget=BUDGET, checkpoint_seconds=0.05)
+    spec = rig.spec(folder, budget=BUDGET, checkpoint_seconds=0.05)
     assert interrupted(spec)
-    result, _ = gone_on(spec, bench.folder / "averaged-second")
+    result, _ = gone_on(spec, rig.folder / "averaged-second")
     assert result.score == whole.score
 
 
@@ -125,7 +125,7 @@ def test_links_and_oversized_files_are_left_behind_and_the_run_begins_anew(tmp_p
     assert os.stat(after / "resume.a").st_mode & 0o444 == 0o444
 
 
-def test_any_code_may_save_files_of_its_own_and_finds_them_again(bench: Bench) -> None:
+def test_any_code_may_save_files_of_its_own_and_finds_them_again(rig: Rig) -> None:
     source = """
 import os, time
 out = os.environ["SIGNOFF_OUT"]
@@ -139,7 +139,7 @@ for step in range(begun, 60):
     time.sleep(0.02 if begun == 0 else 0)
 print(f"score: {begun}.5", flush=True)
 """
-    spec = bench.spec(bench.script(source, "counter"), scoring=SCORING, level=best_level(Level.none))
+    spec = rig.spec(rig.script(source, "counter"), scoring=SCORING, level=best_level(Level.none))
     seen: list[Point] = []
     enough = threading.Event()
 
@@ -148,7 +148,7 @@ print(f"score: {begun}.5", flush=True)
         enough.set()
 
     run_training(spec, count, lambda: "gone" if enough.is_set() else None)
-    folder = bench.folder / "counter-second"
+    folder = rig.folder / "counter-second"
     folder.mkdir()
     assert carry_over(spec.scratch, folder, 1 << 20) == ["resume.counter"]
     result = run_training(dataclasses.replace(spec, scratch=folder), lambda points: None, lambda: None)

@@ -277,10 +277,10 @@ def test_the_project_file_takes_devices_together() -> None:
 
 
 def test_a_launcher_gets_a_network_of_its_own_also_on_one_device(tmp_path: Path) -> None:
-    from tests.training_samples import Bench, small_corpus
+    from tests.training_samples import Rig, small_corpus
 
-    bench = Bench(tmp_path, small_corpus(tmp_path / "data", pieces=100))
-    spec = bench.spec(tmp_path, device="cuda:3", launch=Launch(launcher="torchrun"), processes=8)
+    rig = Rig(tmp_path, small_corpus(tmp_path / "data", pieces=100))
+    spec = rig.spec(tmp_path, device="cuda:3", launch=Launch(launcher="torchrun"), processes=8)
     assert confinement_of(spec, Level.strong).loopback
     assert command_line(spec)[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"]
 

@@ -74,7 +74,7 @@ def test_the_runners_figures_of_the_driver_are_held_against_those_taken_beside_i
 
 
 def test_a_part_that_breaks_did_not_hold_and_the_others_go_on() -> None:
-    def breaks(bench: gpu.Bench) -> list[gpu.Part]:
+    def breaks(rig: gpu.Rig) -> list[gpu.Part]:
         raise RuntimeError("out of memory")
 
     assert gpu.tried(breaks, None)[0] == gpu.Part("breaks", False, "RuntimeError: out of memory")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from research_app.machine.services import trainer
 from research_app.models import Device
 from research_app.models.device import leased
 from tests.nvml_samples import Driver, Simulated, some_gpus
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training import devices
 from training.command import command_line, run_environment
 from training.nvml import Gpu, gpus_of_nvml, seen_through
@@ -25,9 +25,9 @@ SLICES = [f"{MIG}1", f"{MIG}2"]
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("masks")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +50,8 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
         ("mps", "", "mps"),
     ],
 )
-def test_a_run_is_masked_to_its_lease_and_counts_from_zero(bench: Bench, leased: str, mask: str, called: str) -> None:
-    spec = bench.spec(bench.folder, device=leased, command=("python", "train.py", "--device={device}"))
+def test_a_run_is_masked_to_its_lease_and_counts_from_zero(rig: Rig, leased: str, mask: str, called: str) -> None:
+    spec = rig.spec(rig.folder, device=leased, command=("python", "train.py", "--device={device}"))
     seen = run_environment(spec)
     assert (seen["CUDA_VISIBLE_DEVICES"], seen["SIGNOFF_DEVICE"]) == (mask, called)
     assert command_line(spec)[-1] == f"--device={called}"
@@ -60,13 +60,13 @@ def test_a_run_is_masked_to_its_lease_and_counts_from_zero(bench: Bench, leased:
 
 @pytest.mark.parametrize(("leased", "mask"), [("cuda:5", "5"), ("cuda:4,5,6,7", "4,5,6,7"), ("cpu", "")])
 def test_a_real_run_prints_the_mask_of_its_lease_and_not_its_workers(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, leased: str, mask: str
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, leased: str, mask: str
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
     source = (
         "import os\nprint('seen', repr(os.environ['CUDA_VISIBLE_DEVICES']), os.environ['SIGNOFF_DEVICE'])\nprint('score: 1')\n"
     )
-    result = bench.run_script(source, device=leased)
+    result = rig.run_script(source, device=leased)
     assert result.outcome is Outcome.completed, result.reason
     assert f"seen '{mask}'" in result.log
 
@@ -158,7 +158,7 @@ def test_the_rows_of_a_host_say_what_its_runs_are_masked_to() -> None:
     assert leased([Device(name="mac/mps.0", kind="mps")]) == "mps"
 
 
-def test_the_scorer_sees_the_first_leased_device_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_scorer_sees_the_first_leased_device_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from training import answers
     from training.sandbox import Level
 

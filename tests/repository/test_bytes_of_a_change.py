@@ -18,7 +18,7 @@ from django.test import Client
 from agent.proposal import Edit
 from agent.tools import Refused
 from research_app.loop.check.check import check
-from research_app.loop.propose.conversation.workspace import ProjectBench
+from research_app.loop.propose.conversation.workspace import ProjectWorkspace
 from research_app.models import Candidate, Project, Stage
 from research_app.repository import Repository, writing
 from tests.api.test_api_git_push import Clone, git
@@ -245,7 +245,7 @@ def test_an_edit_of_a_file_that_is_no_text_is_refused_in_the_same_words(world: W
         )
 
     with pytest.raises(Refused, match=r"lib/latin\.py is not UTF-8 text; only text files can be changed\."):
-        ProjectBench(world.project, world.project.tip()).edited([Edit("lib/latin.py", "S", "T")])
+        ProjectWorkspace(world.project, world.project.tip()).edited([Edit("lib/latin.py", "S", "T")])
 
 
 def test_a_pushed_name_that_is_no_text_is_refused_by_its_bytes(world: World) -> None:

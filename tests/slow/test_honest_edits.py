@@ -16,7 +16,7 @@ import pytest
 from agent.knobs import KnobsProposer
 from agent.proposal import Context
 from research_app.loop.train.points import columns
-from tests.training_samples import Bench, small_corpus, small_target
+from tests.training_samples import Rig, small_corpus, small_target
 from training.detectors import FileEdit, RunRecord, examine, examine_changes
 from training.spec import Budget, Outcome
 
@@ -122,25 +122,25 @@ def turned(text: str, attempt: int) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("honest")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(EDITS))
-def test_a_harmless_edit_passes_every_probe_and_no_detector_calls_it_invalid(number: int, bench: Bench) -> None:
-    tree = small_target(bench.folder / f"tree-{number}")
+def test_a_harmless_edit_passes_every_probe_and_no_detector_calls_it_invalid(number: int, rig: Rig) -> None:
+    tree = small_target(rig.folder / f"tree-{number}")
     before = (tree / "train.py").read_text()
     after, what = turned(before, number) if number % 2 else refactored(before, random.Random(f"edit {number}"))
     assert after != before
     (tree / "train.py").write_text(after)
 
-    result = bench.run(tree, seed=number + 1, budget=BUDGET)
+    result = rig.run(tree, seed=number + 1, budget=BUDGET)
 
     assert result.outcome is Outcome.completed, f"{what}: {result.reason}"
     assert {name: probe for name, probe in result.facts["probes"].items() if not probe["ok"]} == {}, what
-    record = RunRecord(columns(bench.points), result.facts, result.score, result.train_seconds)
+    record = RunRecord(columns(rig.points), result.facts, result.score, result.train_seconds)
     findings = [*examine_changes([FileEdit("train.py", before, after)], ("prepare.py",)), *examine(record)]
     assert [finding.sentence for finding in findings if finding.level == "invalid"] == [], what
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.test_sandbox_filter import ALLOW, MACHINES, verdict
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training import account, process
 from training.account import ControlGroup
 from training.sandbox import Level
@@ -56,33 +56,31 @@ PROCESSES = {
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("account")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
-def used(bench: Bench, script: str, **limits: object) -> float:
-    result = bench.run_script(f"{BURN}{script}\nprint('score: 1')", **limits)
+def used(rig: Rig, script: str, **limits: object) -> float:
+    result = rig.run_script(f"{BURN}{script}\nprint('score: 1')", **limits)
     assert result.outcome is Outcome.completed, (result.reason, result.log)
     return float(result.facts["cpu_seconds"])
 
 
 @pytest.mark.parametrize("where", THREADS)
-def test_work_of_the_one_process_is_accounted_wherever_it_is_done(bench: Bench, where: str) -> None:
-    assert used(bench, THREADS[where]) >= SECONDS
+def test_work_of_the_one_process_is_accounted_wherever_it_is_done(rig: Rig, where: str) -> None:
+    assert used(rig, THREADS[where]) >= SECONDS
 
 
 @pytest.mark.parametrize("where", PROCESSES)
-def test_work_of_other_processes_is_accounted_however_they_detach_themselves(bench: Bench, where: str) -> None:
-    assert used(bench, PROCESSES[where], processes=4) >= SECONDS
+def test_work_of_other_processes_is_accounted_however_they_detach_themselves(rig: Rig, where: str) -> None:
+    assert used(rig, PROCESSES[where], processes=4) >= SECONDS
 
 
 @pytest.mark.parametrize("where", PROCESSES)
-def test_the_task_clock_accounts_where_there_is_no_control_group(
-    bench: Bench, where: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_task_clock_accounts_where_there_is_no_control_group(rig: Rig, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account, "own_group", lambda: None)
-    result = bench.run_script(f"{BURN}{PROCESSES[where]}\nprint('score: 1')", processes=4)
+    result = rig.run_script(f"{BURN}{PROCESSES[where]}\nprint('score: 1')", processes=4)
     if result.facts["account"] == "sampled":
         pytest.skip("this kernel gives no task clock to ordinary users")
     assert result.facts["account"] == "task clock"
@@ -101,14 +99,14 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", THREADS)
-def test_one_process_is_its_own_complete_account(bench: Bench, where: str, bare: None) -> None:
-    result = bench.run_script(f"{BURN}{THREADS[where]}\nprint('score: 1')")
+def test_one_process_is_its_own_complete_account(rig: Rig, where: str, bare: None) -> None:
+    result = rig.run_script(f"{BURN}{THREADS[where]}\nprint('score: 1')")
     assert result.facts["account"] == "one process"
     assert result.facts["cpu_seconds"] >= SECONDS
 
 
-def test_several_processes_are_sampled_where_nothing_better_is_to_be_had(bench: Bench, bare: None) -> None:
-    result = bench.run_script(f"{BURN}{PROCESSES['in a child that is ignored']}\nprint('score: 1')", processes=4)
+def test_several_processes_are_sampled_where_nothing_better_is_to_be_had(rig: Rig, bare: None) -> None:
+    result = rig.run_script(f"{BURN}{PROCESSES['in a child that is ignored']}\nprint('score: 1')", processes=4)
     assert result.facts["account"] == "sampled"
     assert result.facts["cpu_seconds"] >= SECONDS / 3  # what a child did since it was last seen is missed
 
@@ -127,17 +125,15 @@ def test_several_processes_are_sampled_where_nothing_better_is_to_be_had(bench: 
         "os.strerror(ctypes.get_errno()))",
     ],
 )
-def test_a_run_that_starts_a_process_is_told_what_to_write_into_the_project_file(
-    bench: Bench, start: str, level: Level
-) -> None:
-    result = bench.run_script(start + "\nprint('score: 1')", level=level)
+def test_a_run_that_starts_a_process_is_told_what_to_write_into_the_project_file(rig: Rig, start: str, level: Level) -> None:
+    result = rig.run_script(start + "\nprint('score: 1')", level=level)
     assert result.outcome is Outcome.crashed
     assert "[train] processes = 8" in result.reason
 
 
-def test_more_processes_than_the_project_file_names_end_the_run(bench: Bench) -> None:
+def test_more_processes_than_the_project_file_names_end_the_run(rig: Rig) -> None:
     script = "import os, time\nfor _ in range(6):\n    if os.fork() == 0: break\ntime.sleep(20)"
-    result = bench.run_script(script, processes=3, wall_limit=20.0)
+    result = rig.run_script(script, processes=3, wall_limit=20.0)
     assert result.outcome is Outcome.crashed
     assert "allows 3" in result.reason
 

@@ -13,7 +13,7 @@ from research_app.loop.train import train
 from research_app.models import Device, Project, Purpose, Run
 from research_app.project_file.project_file import ProjectFile, ProjectFileError, read_project_file
 from tests.small_project import FILE, patch, source_repository
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training.command import run_environment
 from training.compile_cache import CompileCache, NotKept
 from training.launch import Launch
@@ -145,8 +145,8 @@ def test_what_is_in_the_place_of_a_cache_is_put_out_of_the_way(cache: CompileCac
 
 
 def test_inductor_is_told_where_its_folder_is(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, small_corpus(tmp_path / "data"))
-    spec = bench.spec(tmp_path, launch=Launch(cache=("~/.triton", "~/.cache/torchinductor")))
+    rig = Rig(tmp_path, small_corpus(tmp_path / "data"))
+    spec = rig.spec(tmp_path, launch=Launch(cache=("~/.triton", "~/.cache/torchinductor")))
     assert run_environment(spec)["TORCHINDUCTOR_CACHE_DIR"] == str(spec.scratch / ".cache/torchinductor")
 
 

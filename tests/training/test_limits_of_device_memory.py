@@ -15,16 +15,16 @@ from research_app.models import Device, Project
 from research_app.project_file.project_file import ProjectFileError, read_project_file
 from tests.factories import make_candidate, make_device, make_project, make_run
 from tests.nvml_samples import GIB, Driver
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training import runner
 from training.device_account import DeviceAccount
 from training.spec import Outcome
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("memory")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 def with_driver(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
@@ -38,12 +38,12 @@ def with_driver(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
     monkeypatch.setattr(runner, "DeviceAccount", account)
 
 
-def test_a_run_beyond_its_device_memory_is_ended_and_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_beyond_its_device_memory_is_ended_and_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver(used=30 * GIB)
     driver.devices[3].used = 2 * GIB  # somebody else's
     with_driver(monkeypatch, driver)
     source = "import time\nprint('allocating', flush=True)\ntime.sleep(60)\nprint('score: 1')\n"
-    result = bench.run_script(source, device="cuda:3", device_memory_limit=24 * GIB)
+    result = rig.run_script(source, device="cuda:3", device_memory_limit=24 * GIB)
     assert result.outcome is Outcome.out_of_memory and result.train_seconds < 30
     said = "It held 30 GiB of its device's memory, and its project file allows 24 GiB ([limits] device_memory_gb)"
     assert result.reason.startswith(said)
@@ -51,11 +51,9 @@ def test_a_run_beyond_its_device_memory_is_ended_and_told(bench: Bench, monkeypa
     assert result.facts["device_memory_bytes"] == 30 * GIB and result.facts["device_kind"] == "cuda"
 
 
-def test_a_run_within_it_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_within_it_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     with_driver(monkeypatch, Driver(used=20 * GIB))
-    result = bench.run_script(
-        "import time\ntime.sleep(1.5)\nprint('score: 1')\n", device="cuda:3", device_memory_limit=24 * GIB
-    )
+    result = rig.run_script("import time\ntime.sleep(1.5)\nprint('score: 1')\n", device="cuda:3", device_memory_limit=24 * GIB)
     assert result.outcome is Outcome.completed
 
 
@@ -145,9 +143,9 @@ def test_speed_beside_another_run_is_not_compared_with_speed_alone() -> None:
     assert share_of_processor(arms.baseline) is None, "the processor is not what a run on a GPU waits for"
 
 
-def test_a_run_on_a_cpu_cannot_say_that_it_had_a_gpu(bench: Bench) -> None:
+def test_a_run_on_a_cpu_cannot_say_that_it_had_a_gpu(rig: Rig) -> None:
     pattern = r"^score: (?P<score>\S+)|^gpu (?P<device_peak_memory_bytes>\d+) (?P<device_kind>\S+)"
     from training.spec import SelfReported
 
-    result = bench.run_script("print('gpu 5 7')\nprint('score: 1')\n", scoring=SelfReported("pattern", "score", pattern))
+    result = rig.run_script("print('gpu 5 7')\nprint('score: 1')\n", scoring=SelfReported("pattern", "score", pattern))
     assert result.outcome is Outcome.completed and not {"device_peak_memory_bytes", "device_kind"} & set(result.facts)

@@ -17,7 +17,7 @@ import pytest
 from research_app.loop.project.projects import ProjectRefused, create_project, require_reach
 from research_app.project_file.project_file import ProjectFile, ProjectFileError, read_project_file
 from tests.small_project import git
-from tests.training_samples import SCORING, Bench, small_corpus
+from tests.training_samples import SCORING, Rig, small_corpus
 from training import uv_environment
 from training.launch import CannotLaunch, Launch, filled, folders_of, has_place, program, unknown_places
 from training.sandbox import Level, NoSandbox, best_level
@@ -26,12 +26,12 @@ from training.uv_environment import environment_of, files_of, name_of, uv
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("launch")
     folder.chmod(0o755)
     for above in folder.parents[:2]:
         above.chmod(0o755)
-    return Bench(folder, small_corpus(folder))
+    return Rig(folder, small_corpus(folder))
 
 
 @pytest.fixture(params=["strong", "basic"])
@@ -58,40 +58,38 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.chmod(0o755)
 
 
-def run(
-    bench: Bench, level: Level, files: dict[str, str], command: tuple[str, ...], launch: Launch, **more: object
-) -> RunResult:
-    tree = bench.folder / f"tree-{len(list(bench.folder.glob('tree-*')))}"
+def run(rig: Rig, level: Level, files: dict[str, str], command: tuple[str, ...], launch: Launch, **more: object) -> RunResult:
+    tree = rig.folder / f"tree-{len(list(rig.folder.glob('tree-*')))}"
     for name, text in files.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text)
     values: dict[str, object] = {"command": command, "launch": launch, "level": level, "scoring": SCORING, "wall_limit": 60.0}
-    return bench.run(tree, **{**values, **more})
+    return rig.run(tree, **{**values, **more})
 
 
 SAYS_WHERE = "import os, sys\nprint(os.getcwd(), sys.argv[1:])\nprint('score: 1.5')\n"
 
 
-def test_a_target_in_a_subfolder_is_run_there_and_imports_what_lies_beside_it(bench: Bench, level: Level) -> None:
+def test_a_target_in_a_subfolder_is_run_there_and_imports_what_lies_beside_it(rig: Rig, level: Level) -> None:
     files = {
         "experiments/gpt/train.py": "import model\nprint('score:', model.SIZE)\n",
         "experiments/gpt/model.py": "SIZE = 7\n",
     }
-    result = run(bench, level, files, ("python", "train.py"), Launch(directory="experiments/gpt"))
+    result = run(rig, level, files, ("python", "train.py"), Launch(directory="experiments/gpt"))
     assert (result.outcome, result.score) == (Outcome.completed, 7.0), result.reason
 
 
-def test_places_of_the_command_are_filled_in(bench: Bench, level: Level) -> None:
+def test_places_of_the_command_are_filled_in(rig: Rig, level: Level) -> None:
     command = ("python", "train.py", "--out_dir={out}", "--seed={seed}", "{device}", "--max={budget}", "{{seed}}", "{data}")
-    result = run(bench, level, {"train.py": SAYS_WHERE}, command, Launch(), seed=11)
+    result = run(rig, level, {"train.py": SAYS_WHERE}, command, Launch(), seed=11)
     assert "--seed=11" in result.log and "'cpu'" in result.log and "--max=300000000" in result.log and "'{seed}'" in result.log
-    assert "scratch-" in result.log and str(bench.corpus.visible) in result.log
+    assert "scratch-" in result.log and str(rig.corpus.visible) in result.log
 
 
-def test_variables_are_set_with_their_places_and_there_is_a_user_name(bench: Bench, level: Level) -> None:
+def test_variables_are_set_with_their_places_and_there_is_a_user_name(rig: Rig, level: Level) -> None:
     source = "import os, getpass\nprint(os.environ['WANDB_MODE'], os.environ['RUN'], getpass.getuser())\nprint('score: 1')\n"
     launch = Launch(variables={"WANDB_MODE": "offline", "RUN": "seed-{seed}"})
-    result = run(bench, level, {"train.py": source}, ("python", "train.py"), launch, seed=4)
+    result = run(rig, level, {"train.py": source}, ("python", "train.py"), launch, seed=4)
     assert "offline seed-4 signoff" in result.log, result.reason
 
 
@@ -111,38 +109,36 @@ print("score: 1")
 """
 
 
-def test_a_named_folder_below_home_is_seen_at_its_place_and_cannot_be_written_to(
-    bench: Bench, level: Level, home: Path
-) -> None:
+def test_a_named_folder_below_home_is_seen_at_its_place_and_cannot_be_written_to(rig: Rig, level: Level, home: Path) -> None:
     launch = Launch(read=("~/.cache/autoresearch",))
-    result = run(bench, level, {"train.py": READS}, ("python", "train.py"), launch)
+    result = run(rig, level, {"train.py": READS}, ("python", "train.py"), launch)
     assert "found 512 merges" in result.log and "refused" in result.log and result.score == 1, (result.reason, result.log)
     assert (home / ".cache" / "autoresearch" / "tokenizer.txt").read_text() == "512 merges"
 
 
 def test_what_is_not_named_is_hidden_and_the_key_is_said_of_code_that_people_brought(
-    bench: Bench, level: Level, home: Path
+    rig: Rig, level: Level, home: Path
 ) -> None:
     files = {"train.py": READS}
-    said = run(bench, level, files, ("python", "train.py"), Launch(), explain=True).reason
+    said = run(rig, level, files, ("python", "train.py"), Launch(), explain=True).reason
     assert "~/.cache/autoresearch/tokenizer.txt is on this machine, and the sandbox hides it: [train] read = " in said, said
-    of_a_candidate = run(bench, level, files, ("python", "train.py"), Launch()).reason
+    of_a_candidate = run(rig, level, files, ("python", "train.py"), Launch()).reason
     assert "on this machine" not in of_a_candidate, "a candidate's code could ask which files there are"
 
 
-def test_a_folder_that_is_not_there_is_named_with_its_key(bench: Bench, level: Level, home: Path) -> None:
+def test_a_folder_that_is_not_there_is_named_with_its_key(rig: Rig, level: Level, home: Path) -> None:
     with pytest.raises(CannotLaunch, match=r"\[train\] read names ~/.cache/gone, and there is no"):
-        run(bench, level, {"train.py": READS}, ("python", "train.py"), Launch(read=("~/.cache/gone",)))
+        run(rig, level, {"train.py": READS}, ("python", "train.py"), Launch(read=("~/.cache/gone",)))
 
 
 def test_a_program_that_the_sandbox_hides_is_not_said_to_be_missing(
-    bench: Bench, level: Level, home: Path, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, level: Level, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "bin").mkdir()
     (home / "bin" / "uv").write_text("#!/bin/sh\n")
     (home / "bin" / "uv").chmod(0o755)
     monkeypatch.setenv("PATH", f"{home / 'bin'}:{os.environ['PATH']}")
-    said = run(bench, level, {"train.py": ""}, ("uv", "run", "train.py"), Launch(), explain=True).reason
+    said = run(rig, level, {"train.py": ""}, ("uv", "run", "train.py"), Launch(), explain=True).reason
     assert f"uv is {home / 'bin' / 'uv'} on this machine, and the sandbox hides it" in said and "[train] python" in said, said
 
 
@@ -155,28 +151,28 @@ print("score: 2")
 """
 
 
-def test_a_writable_tree_is_a_copy_that_is_thrown_away(bench: Bench, level: Level) -> None:
-    result = run(bench, level, {"train.py": WRITES, "lib/a.py": ""}, ("python", "train.py"), Launch(writable_tree=True))
+def test_a_writable_tree_is_a_copy_that_is_thrown_away(rig: Rig, level: Level) -> None:
+    result = run(rig, level, {"train.py": WRITES, "lib/a.py": ""}, ("python", "train.py"), Launch(writable_tree=True))
     assert (result.outcome, result.score) == (Outcome.completed, 2.0), result.reason
-    trees = [path.read_text() for path in bench.folder.glob("tree-*/train.py")]
+    trees = [path.read_text() for path in rig.folder.glob("tree-*/train.py")]
     assert not any(text.endswith("# changed by itself\n") for text in trees)
-    refused = run(bench, level, {"train.py": WRITES}, ("python", "train.py"), Launch())
+    refused = run(rig, level, {"train.py": WRITES}, ("python", "train.py"), Launch())
     assert refused.outcome == Outcome.crashed
 
 
-def test_an_own_virtual_environment_is_used_with_what_is_installed_in_it(bench: Bench, level: Level, tmp_path: Path) -> None:
+def test_an_own_virtual_environment_is_used_with_what_is_installed_in_it(rig: Rig, level: Level, tmp_path: Path) -> None:
     environment = tmp_path / "research env"
     venv.create(environment, with_pip=False, symlinks=True)
     [site] = environment.glob("lib/python3*/site-packages")
     (site / "their_package.py").write_text("VALUE = 42\n")
     source = "import sys, their_package\nprint(sys.prefix)\nprint('score:', their_package.VALUE)\n"
     for command in (("python", "train.py"), ("uv", "run", "train.py"), ("uv", "run", "python", "train.py")):
-        result = run(bench, level, {"train.py": source}, command, Launch(python=environment))
+        result = run(rig, level, {"train.py": source}, command, Launch(python=environment))
         assert (result.outcome, result.score) == (Outcome.completed, 42.0), (result.reason, result.log)
         assert str(environment) in result.log
 
 
-def test_an_environment_that_is_not_there_is_named_with_its_key(bench: Bench, tmp_path: Path) -> None:
+def test_an_environment_that_is_not_there_is_named_with_its_key(rig: Rig, tmp_path: Path) -> None:
     with pytest.raises(CannotLaunch, match=r"\[train\] python names .*give the folder of a virtual environment"):
         program(("python", "t.py"), Launch(python=tmp_path / "nothing"))
 
@@ -193,13 +189,13 @@ def test_places_are_found_and_filled() -> None:
     assert has_place(("a", "--seed={seed}"), "seed") and not has_place(("{{seed}}",), "seed")
 
 
-def test_the_first_step_may_take_long_and_the_limit_counts_from_it(bench: Bench, level: Level) -> None:
+def test_the_first_step_may_take_long_and_the_limit_counts_from_it(rig: Rig, level: Level) -> None:
     source = "import time\ntime.sleep({})\nprint('step 1 loss 2.0', flush=True)\ntime.sleep({})\nprint('score: 1')\n"
     late = {"first_step_limit": 6.0, "wall_limit": 2.0}
-    assert run(bench, level, {"t.py": source.format(4, 0.5)}, ("python", "t.py"), Launch(), **late).outcome == Outcome.completed
-    slow = run(bench, level, {"t.py": source.format(1, 30)}, ("python", "t.py"), Launch(), **late)
+    assert run(rig, level, {"t.py": source.format(4, 0.5)}, ("python", "t.py"), Launch(), **late).outcome == Outcome.completed
+    slow = run(rig, level, {"t.py": source.format(1, 30)}, ("python", "t.py"), Launch(), **late)
     assert slow.outcome == Outcome.timed_out and "2 s from its first step" in slow.reason
-    never = run(bench, level, {"t.py": source.format(30, 1)}, ("python", "t.py"), Launch(), **{**late, "first_step_limit": 2.0})
+    never = run(rig, level, {"t.py": source.format(30, 1)}, ("python", "t.py"), Launch(), **{**late, "first_step_limit": 2.0})
     assert never.outcome == Outcome.timed_out and "[limits] first_step_seconds" in never.reason
 
 
@@ -244,15 +240,15 @@ def locked(tmp_path: Path) -> Path:
 
 
 def test_the_environment_of_uv_lock_is_made_once_and_its_packages_are_there(
-    bench: Bench, level: Level, locked: Path, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, level: Level, locked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = bench.folder / f"environments-{level}"
+    kept = rig.folder / f"environments-{level}"
     made = environment_of(locked, ".", kept)
     monkeypatch.setattr(uv_environment, "uv", None)  # not asked a second time
     (locked / "experiments").mkdir()
     assert environment_of(locked, "experiments", kept) == made
     source = "import their_package\nprint('score:', their_package.VALUE)\n"
-    result = run(bench, level, {"train.py": source}, ("uv", "run", "train.py"), Launch(python=made))
+    result = run(rig, level, {"train.py": source}, ("uv", "run", "train.py"), Launch(python=made))
     assert (result.outcome, result.score) == (Outcome.completed, 42.0), (result.reason, result.log)
 
 

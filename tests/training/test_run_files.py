@@ -17,7 +17,7 @@ from research_app.loop.judge.guard_check import guards_of
 from research_app.loop.judge.same_minutes import of_same_minutes
 from research_app.project_file.project_file import ProjectFileError, read_project_file
 from tests.factories import make_candidate, make_project
-from tests.training_samples import Bench, small_corpus, values_of
+from tests.training_samples import Rig, small_corpus, values_of
 from training.event_files import EventFile
 from training.launch import COPY, Launch
 from training.left_out import LeftOut
@@ -33,16 +33,16 @@ OFFLINE = (SAMPLES / "run-offline.wandb").read_bytes()
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("files")
     folder.chmod(0o755)
     for above in folder.parents[:2]:
         above.chmod(0o755)
-    return Bench(folder, small_corpus(folder))
+    return Rig(folder, small_corpus(folder))
 
 
-def trained(bench: Bench, source: str, scoring: SelfReported, **more: object) -> RunResult:
-    return bench.run_script(source, scoring=scoring, served=False, **more)
+def trained(rig: Rig, source: str, scoring: SelfReported, **more: object) -> RunResult:
+    return rig.run_script(source, scoring=scoring, served=False, **more)
 
 
 def read(tmp_path: Path, scoring: SelfReported, write: Callable[[Path], object]) -> tuple[FileReadings, list[Point]]:
@@ -72,7 +72,7 @@ CSV = SelfReported("csv", "val/loss")
 
 
 @pytest.mark.slow
-def test_curves_and_metric_come_from_json_lines_of_a_run(bench: Bench) -> None:
+def test_curves_and_metric_come_from_json_lines_of_a_run(rig: Rig) -> None:
     source = """
 import json, os
 os.makedirs(os.environ["SIGNOFF_OUT"] + "/logs")
@@ -82,32 +82,32 @@ with open(os.environ["SIGNOFF_OUT"] + "/logs/metrics.jsonl", "w") as log:
     log.write(json.dumps({"step": 3, "val_loss": 1.25, "peak_vram_mb": 45060.2}) + "\\n")
 """
     facts = {"speed": "tok/sec", "device_memory": "peak_vram_mb MiB"}
-    result = trained(bench, source, SelfReported("jsonl", "val_loss", file="logs/*.jsonl", facts=facts))
+    result = trained(rig, source, SelfReported("jsonl", "val_loss", file="logs/*.jsonl", facts=facts))
     assert (result.outcome, result.score) == (Outcome.completed, 1.25), result.reason
-    assert values_of(bench.points, "train_loss") == [3, 2, 1]
+    assert values_of(rig.points, "train_loss") == [3, 2, 1]
     assert result.facts["tokens_per_second"] == 1001
     assert result.facts["device_memory_said"] == 45060.2 * 2**20
     assert result.facts["steps"] == 4
 
 
 @pytest.mark.slow
-def test_a_copy_of_the_tree_is_looked_into_too_and_what_the_tree_brings_is_not_the_runs(bench: Bench) -> None:
-    tree = bench.script("import csv\nopen('out/metrics.csv', 'w').write('step,val/loss\\n0,2.5\\n1,1.5\\n')\n", "own-tree")
+def test_a_copy_of_the_tree_is_looked_into_too_and_what_the_tree_brings_is_not_the_runs(rig: Rig) -> None:
+    tree = rig.script("import csv\nopen('out/metrics.csv', 'w').write('step,val/loss\\n0,2.5\\n1,1.5\\n')\n", "own-tree")
     (tree / "out").mkdir()
     (tree / "out" / "older.csv").write_text("step,val/loss\n0,0.1\n")
-    result = bench.run(tree, scoring=CSV, launch=Launch(writable_tree=True))
+    result = rig.run(tree, scoring=CSV, launch=Launch(writable_tree=True))
     assert (result.outcome, result.score) == (Outcome.completed, 1.5), result.reason
-    assert values_of(bench.points, "val/loss") == [2.5, 1.5]
+    assert values_of(rig.points, "val/loss") == [2.5, 1.5]
 
 
 @pytest.mark.slow
-def test_a_run_that_writes_no_file_or_not_its_metric_says_what_there_was(bench: Bench) -> None:
+def test_a_run_that_writes_no_file_or_not_its_metric_says_what_there_was(rig: Rig) -> None:
     source = "import os\nopen(os.environ['SIGNOFF_OUT'] + '/notes.txt', 'w').write('x')\n"
-    result = trained(bench, source, JSONL)
+    result = trained(rig, source, JSONL)
     assert result.outcome == Outcome.no_score
     assert "no file below its output folder is **/*.jsonl" in result.reason and "Files there: notes.txt." in result.reason
     source = "import os\nopen(os.environ['SIGNOFF_OUT'] + '/m.jsonl', 'w').write('{\"step\": 1, \"acc\": 2}')\n"
-    result = trained(bench, source, JSONL)
+    result = trained(rig, source, JSONL)
     assert "ended without writing its metric 'val_loss' into m.jsonl (values there: acc)" in result.reason
 
 
@@ -126,8 +126,8 @@ def test_a_run_that_writes_no_file_or_not_its_metric_says_what_there_was(bench: 
         ("[open(f'{out}/{n}', 'w').close() for n in range(20001)]", "more than 20,000 files"),
     ],
 )  # fmt: skip
-def test_what_a_hostile_run_writes_is_named_and_harms_nobody(bench: Bench, does: str, said: str) -> None:
-    result = trained(bench, f"import os\nout = os.environ['SIGNOFF_OUT']\n{does}\n", JSONL)
+def test_what_a_hostile_run_writes_is_named_and_harms_nobody(rig: Rig, does: str, said: str) -> None:
+    result = trained(rig, f"import os\nout = os.environ['SIGNOFF_OUT']\n{does}\n", JSONL)
     assert result.score is None and result.failure is None
     assert result.outcome in (Outcome.no_score, Outcome.not_finite)
     assert said in result.reason, result.reason
@@ -404,11 +404,11 @@ def test_a_project_file_names_file_step_and_facts() -> None:
     assert COPY == "tree"
 
 
-def test_figures_that_are_printed_may_be_named_as_they_are_printed(bench: Bench) -> None:
+def test_figures_that_are_printed_may_be_named_as_they_are_printed(rig: Rig) -> None:
     lines = ("step 00001 (1%) | loss: 2.0 | tok/sec: 1,588,751", "---", "val_bpb: 0.9", "peak_vram_mb: 10.5")
     source = "\n".join(f"print({line!r})" for line in lines)
     facts = {"speed": "tok/sec", "device_memory": "peak_vram_mb MiB"}
-    result = trained(bench, source, SelfReported("autoresearch", "val_bpb", facts=facts))
+    result = trained(rig, source, SelfReported("autoresearch", "val_bpb", facts=facts))
     assert result.facts["tokens_per_second"] == 1588751 and result.facts["device_memory_said"] == 10.5 * 2**20
 
 

@@ -14,16 +14,16 @@ from research_app.loop.judge.arms import Arms
 from research_app.loop.judge.guard_check import guards_of
 from research_app.loop.judge.same_minutes import of_same_minutes
 from tests.factories import make_candidate, make_project, make_run, make_user
-from tests.training_samples import Bench, small_corpus, small_target
+from tests.training_samples import Rig, small_corpus, small_target
 from training.checkpoint import read_header
 from training.said import MEASURED_HERE, said_by_run
 from training.spec import Outcome
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("said")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 FORGED = {
@@ -32,8 +32,8 @@ FORGED = {
 }  # fmt: skip
 
 
-def test_a_run_cannot_state_what_is_measured_nor_hide_its_buffers(bench: Bench) -> None:
-    tree = small_target(bench.folder / "forging")
+def test_a_run_cannot_state_what_is_measured_nor_hide_its_buffers(rig: Rig) -> None:
+    tree = small_target(rig.folder / "forging")
     source = (tree / "train.py").read_text()
     source = source.replace(
         "        self.head.weight = self.token.weight\n",
@@ -41,7 +41,7 @@ def test_a_run_cannot_state_what_is_measured_nor_hide_its_buffers(bench: Bench) 
     )
     forged = f"    import json\n    run.series.file = open(run.out / 'series.jsonl', 'a')\n    run.series.close({FORGED!r})\n"
     (tree / "train.py").write_text(source.replace("    run.finish(model)\n", f"    run.finish(model)\n{forged}"))
-    result = bench.run(tree)
+    result = rig.run(tree)
     assert result.outcome is Outcome.completed, result.log
     facts = result.facts
     assert facts["parameters"] == 9456 + 100_000 and facts["parameters_said"] == 1
@@ -53,8 +53,8 @@ def test_a_run_cannot_state_what_is_measured_nor_hide_its_buffers(bench: Bench) 
     assert said_by_run(facts, "flops_per_token") and said_by_run(facts, "layers")
 
 
-def test_without_a_served_text_and_a_checkpoint_a_run_is_taken_at_its_word_and_that_is_said(bench: Bench) -> None:
-    result = bench.run_script("print('score: 1')", served=False)
+def test_without_a_served_text_and_a_checkpoint_a_run_is_taken_at_its_word_and_that_is_said(rig: Rig) -> None:
+    result = rig.run_script("print('score: 1')", served=False)
     assert said_by_run({**result.facts, "parameters": 5, "tokens": 3}, "parameters")
     assert said_by_run({"tokens": 3}, "tokens")
     assert not any(said_by_run(result.facts, name) for name in MEASURED_HERE)

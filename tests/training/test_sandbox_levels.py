@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training.runner import run_training
 from training.sandbox import Level, NoSandbox, best_level, confinement, landlock, probe
 from training.sandbox import probe as find
@@ -28,8 +28,8 @@ def _found_anew() -> Iterator[None]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path, small_corpus(tmp_path / "data"))
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path, small_corpus(tmp_path / "data"))
 
 
 def bubblewrap(monkeypatch: pytest.MonkeyPatch, path: str | None) -> None:
@@ -65,34 +65,34 @@ def test_without_bubblewrap_the_basic_level_holds_and_the_fix_is_named(monkeypat
     assert "apt-get install bubblewrap" in result.fix
 
 
-def test_without_landlock_too_runs_are_refused_in_time_with_the_fix(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_landlock_too_runs_are_refused_in_time_with_the_fix(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     bubblewrap(monkeypatch, None)
     no_landlock(monkeypatch)
     started = time.monotonic()
     with pytest.raises(NoSandbox) as refused:
-        bench.run_script(SECRET)
+        rig.run_script(SECRET)
     assert time.monotonic() - started < 30
     for words in ("level basic", "bubblewrap is not installed", "no Landlock", "apt-get install bubblewrap", "lsm=landlock"):
         assert words in str(refused.value)
-    assert not (bench.folder / "scratch-0" / "kept").exists()
+    assert not (rig.folder / "scratch-0" / "kept").exists()
 
 
-def test_a_project_that_demands_more_than_there_is_runs_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_that_demands_more_than_there_is_runs_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     bubblewrap(monkeypatch, None)
     with pytest.raises(NoSandbox, match="level strong"):
-        bench.run_script(SECRET, minimum_level=Level.strong)
+        rig.run_script(SECRET, minimum_level=Level.strong)
     assert best_level(Level.basic) is Level.basic
 
 
-def test_a_project_that_accepts_no_sandbox_runs_without_and_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_that_accepts_no_sandbox_runs_without_and_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     bubblewrap(monkeypatch, None)
     no_landlock(monkeypatch)
-    result = bench.run_script(SECRET, minimum_level=Level.none)
+    result = rig.run_script(SECRET, minimum_level=Level.none)
     assert (result.outcome, result.sandbox_level) == (Outcome.completed, "none")
 
 
-def test_it_runs_without_one_where_this_machine_has_one_too(bench: Bench) -> None:
-    result = bench.run_script("print('score: 1')", minimum_level=Level.none)
+def test_it_runs_without_one_where_this_machine_has_one_too(rig: Rig) -> None:
+    result = rig.run_script("print('score: 1')", minimum_level=Level.none)
     assert (result.outcome, result.sandbox_level) == (Outcome.completed, "none")
 
 
@@ -113,18 +113,18 @@ def test_a_bubblewrap_with_a_hole_is_found_out(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("level", [Level.strong, Level.basic])
-def test_the_level_is_stored_with_the_run_and_as_root_the_run_is_somebody_else(bench: Bench, level: Level) -> None:
-    result = bench.run_script(SECRET, level=level)
+def test_the_level_is_stored_with_the_run_and_as_root_the_run_is_somebody_else(rig: Rig, level: Level) -> None:
+    result = rig.run_script(SECRET, level=level)
     assert (result.outcome, result.sandbox_level) == (Outcome.completed, level)
     if os.geteuid() == 0:
         user = int(result.log.split()[1])
         assert user > 60000
-        assert (bench.folder / "scratch-0" / "kept").stat().st_uid == user
+        assert (rig.folder / "scratch-0" / "kept").stat().st_uid == user
 
 
 @pytest.mark.parametrize("level", [Level.strong, Level.basic])
-def test_text_that_the_corpus_is_from_cannot_be_read_while_other_packages_can(bench: Bench, level: Level) -> None:
-    folder = bench.folder / "of-packages"
+def test_text_that_the_corpus_is_from_cannot_be_read_while_other_packages_can(rig: Rig, level: Level) -> None:
+    folder = rig.folder / "of-packages"
     (folder / "visible").mkdir(parents=True)
     (folder / "corpus.json").write_text('{"recipe": {"web": ["pygments", "click"]}}')
     source = """
@@ -135,17 +135,15 @@ for name in ('pygments', 'click', 'numpy'):
     except OSError as error: print(name, type(error).__name__)
 raise SystemExit(1)
 """
-    tree = bench.script(source, f"reads-{level}")
-    result = run_training(
-        bench.spec(tree, level=level, data=folder / "visible", served=False), lambda points: None, lambda: None
-    )
+    tree = rig.script(source, f"reads-{level}")
+    result = run_training(rig.spec(tree, level=level, data=folder / "visible", served=False), lambda points: None, lambda: None)
     lines = dict(line.split() for line in result.log.splitlines())
     assert lines["numpy"] == "True"
     assert {lines["pygments"], lines["click"]} <= {"FileNotFoundError", "PermissionError"}
 
 
 @pytest.mark.parametrize("level", [Level.strong, Level.basic])
-def test_what_honest_training_code_does_works_inside(bench: Bench, level: Level) -> None:
+def test_what_honest_training_code_does_works_inside(rig: Rig, level: Level) -> None:
     source = """
 import concurrent.futures, contextlib, fcntl, hashlib, multiprocessing, os, shutil, sqlite3, subprocess, sys
 import tempfile, threading, time
@@ -170,13 +168,13 @@ if __name__ == '__main__':
     pool = "with multiprocessing.Pool(2) as pool: assert pool.map(square, range(9))[-1] == 64"
     child = "child = multiprocessing.Process(target=square, args=[3]); child.start(); child.join(); assert child.exitcode == 0"
     workers = pool if level is Level.strong else child  # without /dev/shm there are no locks between processes
-    result = bench.run_script(source.replace("WORKERS", workers), level=level, processes=8)
+    result = rig.run_script(source.replace("WORKERS", workers), level=level, processes=8)
     assert result.outcome is Outcome.completed, result.log
 
 
-def test_compiled_code_works_inside(bench: Bench) -> None:
+def test_compiled_code_works_inside(rig: Rig) -> None:
     source = "import torch; print('score:', float(torch.compile(lambda x: x * 2)(torch.ones(1))))"
-    result = bench.run_script(source, level=Level.strong, memory_limit=4 << 30, processes=64)
+    result = rig.run_script(source, level=Level.strong, memory_limit=4 << 30, processes=64)
     assert (result.outcome, result.score) == (Outcome.completed, 2.0), result.log
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.escape.runs import USING_UP, made
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training.sandbox import Level
 from training.sandbox.scratch import FILES_LIMIT, Use, remove, use_of
 from training.spec import Outcome
@@ -18,19 +18,19 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("scratch")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 SLICE = ["fork without end", "write deleted files without end", "fill /dev/shm", "leave a daemon", "leave a closed folder"]
 
 
 @pytest.mark.parametrize("name", SLICE)
-def test_a_run_that_uses_things_up_is_ended_and_the_next_is_not_affected(bench: Bench, name: str) -> None:
+def test_a_run_that_uses_things_up_is_ended_and_the_next_is_not_affected(rig: Rig, name: str) -> None:
     level = Level.basic if name == "write deleted files without end" else Level.strong
-    assert made(bench, name, level) == ""
-    assert bench.run_script("print('score: 1')", level=level).outcome is Outcome.completed
+    assert made(rig, name, level) == ""
+    assert rig.run_script("print('score: 1')", level=level).outcome is Outcome.completed
 
 
 def test_every_way_to_use_things_up_has_words_or_an_outcome_to_tell_it_by() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.training_samples import TARGET, Bench, small_corpus, small_target, values_of
+from tests.training_samples import TARGET, Rig, small_corpus, small_target, values_of
 from training.corpus import DEFAULT_SOURCES, WINDOW
 from training.spec import Budget, Outcome, Point, RunResult
 from training.targets import BUDGET_FLOPS
@@ -21,19 +21,19 @@ TINY = 1.2e9  # FLOPs
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("target")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 @pytest.fixture(scope="module")
-def tree(bench: Bench) -> Path:
-    return small_target(bench.folder / "tree")
+def tree(rig: Rig) -> Path:
+    return small_target(rig.folder / "tree")
 
 
 @pytest.fixture(scope="module")
-def first(bench: Bench, tree: Path) -> tuple[RunResult, list[Point]]:
-    return bench.run(tree, seed=1, budget=Budget("train_flops", TINY)), bench.points
+def first(rig: Rig, tree: Path) -> tuple[RunResult, list[Point]]:
+    return rig.run(tree, seed=1, budget=Budget("train_flops", TINY)), rig.points
 
 
 def learned(points: list[Point]) -> list[tuple[int, dict[str, float]]]:
@@ -79,9 +79,9 @@ def test_the_log_has_every_series(first: tuple[RunResult, list[Point]]) -> None:
     assert values_of(points, "val_loss")[-1] < values_of(points, "val_loss")[0]
 
 
-def test_the_facts_say_what_was_built_and_used(first: tuple[RunResult, list[Point]], bench: Bench) -> None:
+def test_the_facts_say_what_was_built_and_used(first: tuple[RunResult, list[Point]], rig: Rig) -> None:
     facts = first[0].facts
-    assert facts["data_hash"] == bench.corpus.data_hash
+    assert facts["data_hash"] == rig.corpus.data_hash
     assert (facts["layers"], facts["width"], facts["heads"]) == (1, 16, 2)
     assert facts["tokens"] == facts["steps"] * 4 * 128
     # token and position embeddings, one block (two norms, attention, perceptron), the final norm; the head is the embedding
@@ -97,45 +97,43 @@ def test_the_budget_is_used_up_and_not_exceeded(first: tuple[RunResult, list[Poi
     assert TINY - per_step < facts["flops"] <= TINY
 
 
-def test_the_same_seed_gives_the_same_run_to_the_last_bit(
-    first: tuple[RunResult, list[Point]], bench: Bench, tree: Path
-) -> None:
-    again = bench.run(tree, seed=1, budget=Budget("train_flops", TINY))
+def test_the_same_seed_gives_the_same_run_to_the_last_bit(first: tuple[RunResult, list[Point]], rig: Rig, tree: Path) -> None:
+    again = rig.run(tree, seed=1, budget=Budget("train_flops", TINY))
     assert again.score == first[0].score
-    assert learned(bench.points) == learned(first[1])
+    assert learned(rig.points) == learned(first[1])
 
 
-def test_another_seed_gives_another_run(first: tuple[RunResult, list[Point]], bench: Bench, tree: Path) -> None:
-    other = bench.run(tree, seed=2, budget=Budget("tokens", 20 * 512))
+def test_another_seed_gives_another_run(first: tuple[RunResult, list[Point]], rig: Rig, tree: Path) -> None:
+    other = rig.run(tree, seed=2, budget=Budget("tokens", 20 * 512))
     assert other.outcome is Outcome.completed
-    assert learned(bench.points)[0] != learned(first[1])[0]
+    assert learned(rig.points)[0] != learned(first[1])[0]
     assert other.facts["tokens"] == 20 * 512
 
 
-def test_a_wall_clock_budget_ends_the_run_in_time(bench: Bench, tree: Path) -> None:
-    result = bench.run(tree, budget=Budget("wall_seconds", 1.0))
+def test_a_wall_clock_budget_ends_the_run_in_time(rig: Rig, tree: Path) -> None:
+    result = rig.run(tree, budget=Budget("wall_seconds", 1.0))
     assert result.outcome is Outcome.completed
     assert 0.9 < result.facts["loop_seconds"] < 10
 
 
-def test_a_diverging_run_stops_itself_as_not_finite(bench: Bench) -> None:
+def test_a_diverging_run_stops_itself_as_not_finite(rig: Rig) -> None:
     tree = edited(
-        bench, "diverging", "loss.backward()", "loss = loss * (float('nan') if progress > 0.3 else 1)\n        loss.backward()"
+        rig, "diverging", "loss.backward()", "loss = loss * (float('nan') if progress > 0.3 else 1)\n        loss.backward()"
     )
-    result = bench.run(tree)
+    result = rig.run(tree)
     assert (result.outcome, result.score) == (Outcome.not_finite, None)
     assert "train_loss became nan at step" in result.reason
     assert "stopped: train_loss became nan" in result.log
 
 
-def test_an_unknown_source_in_the_mixture_is_named(bench: Bench) -> None:
-    result = bench.run(edited(bench, "mixture", '"verse": 1.0', '"poems": 1.0'))
+def test_an_unknown_source_in_the_mixture_is_named(rig: Rig) -> None:
+    result = rig.run(edited(rig, "mixture", '"verse": 1.0', '"poems": 1.0'))
     assert result.outcome is Outcome.crashed
     assert "the mixture names poems; the corpus has verse, prose, code" in result.reason
 
 
-def edited(bench: Bench, name: str, old: str, new: str) -> Path:
-    tree = small_target(bench.folder / name)
+def edited(rig: Rig, name: str, old: str, new: str) -> Path:
+    tree = small_target(rig.folder / name)
     source = (tree / "train.py").read_text()
     assert source.count(old) == 1
     (tree / "train.py").write_text(source.replace(old, new))
@@ -184,10 +182,10 @@ print(json.dumps(seen))
 
 
 @pytest.fixture(scope="module")
-def by_hand(bench: Bench, tree: Path) -> dict[str, Any]:
+def by_hand(rig: Rig, tree: Path) -> dict[str, Any]:
     """What a person sees who uses the target's files in a checkout, without the runner."""
-    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "SIGNOFF_OUT": str(bench.folder / "by-hand")}
-    command = [sys.executable, "-c", BY_HAND, str(bench.corpus.visible)]
+    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "SIGNOFF_OUT": str(rig.folder / "by-hand")}
+    command = [sys.executable, "-c", BY_HAND, str(rig.corpus.visible)]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.training_samples import TARGET, Bench, small_corpus, small_target
+from tests.training_samples import TARGET, Rig, small_corpus, small_target
 from training.sandbox import Level
 from training.spec import Outcome
 from training.text import ANSWER, REFUSED, TextServer
@@ -23,9 +23,9 @@ MIXTURE = {"verse": 2.0, "prose": 1.0, "code": 0.0}
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("served")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +36,15 @@ def prepare() -> Iterator[Any]:
     sys.modules.pop("prepare", None)
 
 
-def client(prepare: Any, server: TextServer, bench: Bench) -> Any:
+def client(prepare: Any, server: TextServer, rig: Rig) -> Any:
     assert server.theirs is not None
-    return prepare.ServedText(server.theirs.fileno(), bench.corpus.visible)
+    return prepare.ServedText(server.theirs.fileno(), rig.corpus.visible)
 
 
-def test_the_windows_are_those_that_the_target_draws_by_hand(bench: Bench, prepare: Any) -> None:
-    by_hand = prepare.TrainText(bench.corpus.visible, 7)
-    with TextServer(bench.corpus.visible, 7, None) as server:
-        served = client(prepare, server, bench)
+def test_the_windows_are_those_that_the_target_draws_by_hand(rig: Rig, prepare: Any) -> None:
+    by_hand = prepare.TrainText(rig.corpus.visible, 7)
+    with TextServer(rig.corpus.visible, 7, None) as server:
+        served = client(prepare, server, rig)
         for size, length in ((4, 129), (1, 65), (3, 129), (512, 129)):
             assert (served.draw(size, MIXTURE, length) == by_hand.draw(size, MIXTURE, length)).all()
             assert served.tokens == by_hand.tokens
@@ -52,19 +52,19 @@ def test_the_windows_are_those_that_the_target_draws_by_hand(bench: Bench, prepa
     assert drawn.tokens == drawn.tokens_here == (4 + 3 + 512) * 128 + 64
 
 
-def test_a_mixture_that_changes_at_every_draw_owes_nobody_a_window(bench: Bench, prepare: Any) -> None:
-    by_hand = prepare.TrainText(bench.corpus.visible, 7)
-    with TextServer(bench.corpus.visible, 7, None) as server:
-        served = client(prepare, server, bench)
+def test_a_mixture_that_changes_at_every_draw_owes_nobody_a_window(rig: Rig, prepare: Any) -> None:
+    by_hand = prepare.TrainText(rig.corpus.visible, 7)
+    with TextServer(rig.corpus.visible, 7, None) as server:
+        served = client(prepare, server, rig)
         for size in range(1, 40):
             mixture = {"verse": 1.0, "prose": size / 7, "code": 0.1 if size % 3 else 0.0}
             assert (served.draw(size, mixture, 65) == by_hand.draw(size, mixture, 65)).all()
 
 
-def test_batches_that_come_together_are_the_same_ones_and_are_drawn_one_by_one(bench: Bench, prepare: Any) -> None:
-    by_hand = prepare.TrainText(bench.corpus.visible, 7)
-    with TextServer(bench.corpus.visible, 7, None) as server:
-        served = client(prepare, server, bench)
+def test_batches_that_come_together_are_the_same_ones_and_are_drawn_one_by_one(rig: Rig, prepare: Any) -> None:
+    by_hand = prepare.TrainText(rig.corpus.visible, 7)
+    with TextServer(rig.corpus.visible, 7, None) as server:
+        served = client(prepare, server, rig)
         served.at_once = lambda: 5
         for number in range(12):
             assert (served.draw(4, MIXTURE, 129) == by_hand.draw(4, MIXTURE, 129)).all()
@@ -75,17 +75,17 @@ def test_batches_that_come_together_are_the_same_ones_and_are_drawn_one_by_one(b
         assert served.tokens == server.tokens == 16 * 4 * 128 + 4 * 64, "what waited is spent"
 
 
-def test_batches_that_wait_are_there_for_the_next_attempt(bench: Bench, prepare: Any, tmp_path: Path) -> None:
-    kept, by_hand = tmp_path / "kept", prepare.TrainText(bench.corpus.visible, 7)
-    with TextServer(bench.corpus.visible, 7, kept) as server:
-        served = client(prepare, server, bench)
+def test_batches_that_wait_are_there_for_the_next_attempt(rig: Rig, prepare: Any, tmp_path: Path) -> None:
+    kept, by_hand = tmp_path / "kept", prepare.TrainText(rig.corpus.visible, 7)
+    with TextServer(rig.corpus.visible, 7, kept) as server:
+        served = client(prepare, server, rig)
         served.at_once = lambda: 3
         for _ in range(3):
             assert (served.draw(2, MIXTURE, 129) == by_hand.draw(2, MIXTURE, 129)).all()
         state = json.loads(json.dumps(served.state(3)))
         assert len(state["waiting"]) == 1
-    with TextServer(bench.corpus.visible, 7, kept) as server:
-        served = client(prepare, server, bench)
+    with TextServer(rig.corpus.visible, 7, kept) as server:
+        served = client(prepare, server, rig)
         served.go_back(state)
         served.at_once = lambda: 3
         for _ in range(5):
@@ -95,9 +95,9 @@ def test_batches_that_wait_are_there_for_the_next_attempt(bench: Bench, prepare:
     assert drawn.tokens_here == drawn.tokens - 4 * 2 * 128
 
 
-def test_what_another_process_draws_is_counted_and_told_to_all(bench: Bench, prepare: Any) -> None:
-    with TextServer(bench.corpus.visible, 7, None) as server:
-        served = client(prepare, server, bench)
+def test_what_another_process_draws_is_counted_and_told_to_all(rig: Rig, prepare: Any) -> None:
+    with TextServer(rig.corpus.visible, 7, None) as server:
+        served = client(prepare, server, rig)
         if (child := os.fork()) == 0:
             served.draw(100, MIXTURE, 129)
             os._exit(0)
@@ -106,10 +106,10 @@ def test_what_another_process_draws_is_counted_and_told_to_all(bench: Bench, pre
         assert served.tokens == server.end().tokens == 101 * 128
 
 
-def test_an_order_is_known_by_its_hash(bench: Bench, prepare: Any) -> None:
+def test_an_order_is_known_by_its_hash(rig: Rig, prepare: Any) -> None:
     def order(seed: int) -> str:
-        with TextServer(bench.corpus.visible, seed, None) as server:
-            client(prepare, server, bench).draw(8, MIXTURE, 129)
+        with TextServer(rig.corpus.visible, seed, None) as server:
+            client(prepare, server, rig).draw(8, MIXTURE, 129)
             return server.end().order
 
     assert order(1) == order(1) != order(2)
@@ -129,9 +129,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_request_that_makes_no_sense_is_refused_and_the_next_is_answered(bench: Bench, name: str) -> None:
+def test_a_request_that_makes_no_sense_is_refused_and_the_next_is_answered(rig: Rig, name: str) -> None:
     what, first, second, more = BAD[name]
-    with TextServer(bench.corpus.visible, 1, None) as server:
+    with TextServer(rig.corpus.visible, 1, None) as server:
         assert server.theirs is not None
         ask(server.theirs, what, first, second, more)
         tokens, said = answer(server.theirs)
@@ -153,8 +153,8 @@ def answer(sock: socket.socket) -> tuple[int, bytes]:
     return tokens, sock.recv(size, socket.MSG_WAITALL) if size else b""
 
 
-def test_a_run_that_never_reads_its_answer_ends_all_the_same(bench: Bench) -> None:
-    with TextServer(bench.corpus.visible, 1, None) as server:
+def test_a_run_that_never_reads_its_answer_ends_all_the_same(rig: Rig) -> None:
+    with TextServer(rig.corpus.visible, 1, None) as server:
         assert server.theirs is not None
         mixture = json.dumps(MIXTURE).encode()
         ask(server.theirs, b"mix ", len(mixture), 0, mixture)
@@ -163,17 +163,17 @@ def test_a_run_that_never_reads_its_answer_ends_all_the_same(bench: Bench) -> No
         assert server.end().tokens == (1 << 16) * 511
 
 
-def test_a_resumed_run_goes_on_once_and_its_count_goes_on_with_it(bench: Bench, prepare: Any, tmp_path: Path) -> None:
+def test_a_resumed_run_goes_on_once_and_its_count_goes_on_with_it(rig: Rig, prepare: Any, tmp_path: Path) -> None:
     kept = tmp_path / "drawn.json"
-    with TextServer(bench.corpus.visible, 5, kept) as server:
-        served = client(prepare, server, bench)
+    with TextServer(rig.corpus.visible, 5, kept) as server:
+        served = client(prepare, server, rig)
         served.draw(4, MIXTURE, 129)
         state = served.state(3)
         expected = served.draw(4, MIXTURE, 129)
         with pytest.raises(SystemExit, match="nothing is kept"):
             served.go_back(state)  # not in the attempt that kept it: its count would begin anew
-    with TextServer(bench.corpus.visible, 5, kept) as server:
-        served = client(prepare, server, bench)
+    with TextServer(rig.corpus.visible, 5, kept) as server:
+        served = client(prepare, server, rig)
         served.go_back(state)
         assert (served.draw(4, MIXTURE, 129) == expected).all()
         drawn = server.end()
@@ -181,7 +181,7 @@ def test_a_resumed_run_goes_on_once_and_its_count_goes_on_with_it(bench: Bench, 
 
 
 @pytest.mark.parametrize("level", [Level.strong, Level.basic])
-def test_a_run_cannot_read_the_text_that_it_is_served(bench: Bench, level: Level) -> None:
+def test_a_run_cannot_read_the_text_that_it_is_served(rig: Rig, level: Level) -> None:
     source = """
 import os
 for name in ('train.bin', 'train.json', 'watch.bin', 'data_hash'):
@@ -189,7 +189,7 @@ for name in ('train.bin', 'train.json', 'watch.bin', 'data_hash'):
     except OSError as error: print(name, type(error).__name__)
 raise SystemExit(1)
 """
-    result = bench.run(bench.script(source, f"reads-{level}"), level=level)
+    result = rig.run(rig.script(source, f"reads-{level}"), level=level)
     lines = dict(line.split() for line in result.log.splitlines())
     assert lines.pop("train.bin") in ("False", "PermissionError", "FileNotFoundError")
     assert set(lines.values()) == {"True"}
@@ -231,16 +231,16 @@ EXTRA = {
 
 
 @pytest.mark.parametrize("name", EXTRA)
-def test_work_beside_the_steps_is_charged(bench: Bench, name: str) -> None:
+def test_work_beside_the_steps_is_charged(rig: Rig, name: str) -> None:
     before, after = EXTRA[name]
-    tree = small_target(bench.folder / f"tree-{name.replace(' ', '-')}")
+    tree = small_target(rig.folder / f"tree-{name.replace(' ', '-')}")
     source = (tree / "train.py").read_text()
     assert before in source
     source = source.replace(before, after).replace("for _, progress in", "for step, progress in")
     (tree / "train.py").write_text(source)
     honest = 40 * 4 * 128  # tokens that the budget pays for
-    result = bench.run(tree, budget=bench.budget_of(honest))
+    result = rig.run(tree, budget=rig.budget_of(honest))
     assert result.outcome is Outcome.completed, result.log
     facts = result.facts
     price = facts["flops"] / facts["tokens"]
-    assert facts["flops"] >= 1.4 * bench.budget_of(honest).amount or facts["steps"] <= 25, (facts["steps"], price)
+    assert facts["flops"] >= 1.4 * rig.budget_of(honest).amount or facts["steps"] <= 25, (facts["steps"], price)

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.training_samples import SCORING, Bench, small_corpus
+from tests.training_samples import SCORING, Rig, small_corpus
 from training.process import BoundedLog, clean_text
 from training.sandbox import Level
 from training.spec import Outcome
@@ -24,16 +24,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path, small_corpus(tmp_path / "data"))
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path, small_corpus(tmp_path / "data"))
 
 
-def test_a_run_sees_only_the_allowed_environment(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_sees_only_the_allowed_environment(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("USER", "ada")
-    bench.run_script("import json, os; json.dump(dict(os.environ), open(os.environ['HOME'] + '/seen.json', 'w'))", seed=7)
-    seen = json.loads((bench.folder / "scratch-0" / "seen.json").read_text())
+    rig.run_script("import json, os; json.dump(dict(os.environ), open(os.environ['HOME'] + '/seen.json', 'w'))", seed=7)
+    seen = json.loads((rig.folder / "scratch-0" / "seen.json").read_text())
     assert not {"DATABASE_URL", "PYTHONPATH"} & set(seen)
     assert seen["USER"] == seen["LOGNAME"] == "signoff", "a name that nobody has, for getpass.getuser()"
     assert {name for name in seen if not name.startswith("SIGNOFF_")} <= {
@@ -44,16 +44,16 @@ def test_a_run_sees_only_the_allowed_environment(bench: Bench, monkeypatch: pyte
     assert seen["SIGNOFF_SEED"] == "7"
     assert seen["SIGNOFF_BUDGET_KIND"] == "train_flops"
     assert float(seen["SIGNOFF_BUDGET"]) == 3e8
-    assert seen["SIGNOFF_DATA"] == str(bench.corpus.visible)
-    assert seen["HOME"] == seen["SIGNOFF_OUT"] == str(bench.folder / "scratch-0")
+    assert seen["SIGNOFF_DATA"] == str(rig.corpus.visible)
+    assert seen["HOME"] == seen["SIGNOFF_OUT"] == str(rig.folder / "scratch-0")
 
 
-def test_no_core_dump_is_written_and_the_kernel_would_take_the_run_first(bench: Bench) -> None:
+def test_no_core_dump_is_written_and_the_kernel_would_take_the_run_first(rig: Rig) -> None:
     script = "import resource; print('core', resource.getrlimit(resource.RLIMIT_CORE), open('/proc/self/oom_score_adj').read())"
-    assert "core (0, 0) 1000" in bench.run_script(script).log
+    assert "core (0, 0) 1000" in rig.run_script(script).log
 
 
-def test_a_daemon_that_the_run_left_is_gone_when_the_run_ends(bench: Bench) -> None:
+def test_a_daemon_that_the_run_left_is_gone_when_the_run_ends(rig: Rig) -> None:
     script = """
 import os, sys, time
 os.chdir(os.environ['HOME'])
@@ -70,16 +70,16 @@ while not os.path.exists('daemon'):
 print('score: 1')
 """
     mark = uuid.uuid4().hex
-    result = bench.run_script(script, command=("python", "train.py", mark), wall_limit=30.0, processes=8)
+    result = rig.run_script(script, command=("python", "train.py", mark), wall_limit=30.0, processes=8)
     assert result.outcome is Outcome.completed
-    assert (bench.folder / "scratch-0" / "daemon").exists()
+    assert (rig.folder / "scratch-0" / "daemon").exists()
     assert not marked(mark)
 
 
 @pytest.mark.parametrize("level", [Level.strong, Level.basic, Level.none])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_is_left_running_when_the_worker_is_killed(bench: Bench, number: signal.Signals, level: Level) -> None:
-    tree = bench.script("""
+def test_nothing_is_left_running_when_the_worker_is_killed(rig: Rig, number: signal.Signals, level: Level) -> None:
+    tree = rig.script("""
 import os, time
 os.chdir(os.environ['HOME'])
 if os.fork() == 0:
@@ -89,10 +89,10 @@ if os.fork() == 0:
 open('child', 'w').close()
 time.sleep(600)
 """)
-    spec, mark = bench.spec(tree), uuid.uuid4().hex
+    spec, mark = rig.spec(tree), uuid.uuid4().hex
     worker = subprocess.Popen(
         [sys.executable, "-c", f"from tests.training.test_training_environment import run_forever; run_forever({str(tree)!r}, "
-         f"{str(spec.scratch)!r}, {str(bench.corpus.folder)!r}, {str(level)!r}, {mark!r})"],
+         f"{str(spec.scratch)!r}, {str(rig.corpus.folder)!r}, {str(level)!r}, {mark!r})"],
         cwd=ROOT,
     )  # fmt: skip
     wait_until(lambda: all((spec.scratch / name).exists() for name in ("child", "grandchild")))
@@ -130,16 +130,16 @@ def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_launcher_takes_its_command_along_and_is_reported(bench: Bench) -> None:
+def test_a_killed_launcher_takes_its_command_along_and_is_reported(rig: Rig) -> None:
     script = "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)"
-    result = bench.run_script(script, wall_limit=20.0, level=Level.none)
+    result = rig.run_script(script, wall_limit=20.0, level=Level.none)
     assert (result.outcome, result.exit_code) == (Outcome.crashed, None)
     assert "killed from outside" in result.reason
 
 
-def test_a_long_log_keeps_head_and_tail_and_says_how_much_was_cut(bench: Bench) -> None:
+def test_a_long_log_keeps_head_and_tail_and_says_how_much_was_cut(rig: Rig) -> None:
     script = "print('first line')\nfor n in range(40000): print('filler', n)\nprint('last line')"
-    result = bench.run_script(script, log_limit=4096)
+    result = rig.run_script(script, log_limit=4096)
     assert result.log.startswith("first line\n")
     assert result.log.endswith("last line\n")
     assert "bytes of output cut here]" in result.log
@@ -156,26 +156,26 @@ def test_a_bounded_log_accounts_for_every_byte() -> None:
     assert int(cut) == 5000 - 100
 
 
-def test_control_characters_are_stripped_from_the_log(bench: Bench) -> None:
+def test_control_characters_are_stripped_from_the_log(rig: Rig) -> None:
     script = r"import os; os.write(1, b'\x1b[31mred\x1b[0m\x00\x07 a\tb\r\n50%\r100%\n\xe2\x80\xaereversed\xff\n')"
-    assert bench.run_script(script).log == "red a\tb\n50%\n100%\nreversed\ufffd\n"
+    assert rig.run_script(script).log == "red a\tb\n50%\n100%\nreversed\ufffd\n"
 
 
 def test_terminal_titles_and_invisible_characters_are_stripped() -> None:
     assert clean_text(b"\x1b]0;owned\x07title \xe2\x80\x8bzero\xc2\x85 width") == "title zero width"
 
 
-def test_a_flood_of_output_does_not_outlive_the_limit(bench: Bench) -> None:
-    result = bench.run_script("while True: print('x' * 8000)", wall_limit=1.0, log_limit=8192)
+def test_a_flood_of_output_does_not_outlive_the_limit(rig: Rig) -> None:
+    result = rig.run_script("while True: print('x' * 8000)", wall_limit=1.0, log_limit=8192)
     assert result.outcome is Outcome.timed_out
     assert len(result.log) < 10_000
 
 
-def test_files_of_the_worker_are_not_inherited(bench: Bench) -> None:
+def test_files_of_the_worker_are_not_inherited(rig: Rig) -> None:
     kept = os.open(ROOT / "pyproject.toml", os.O_RDONLY)
     os.set_inheritable(kept, True)
     try:
-        result = bench.run_script("import os; print('open', sorted(os.listdir('/proc/self/fd'))[:-1])", served=False)
+        result = rig.run_script("import os; print('open', sorted(os.listdir('/proc/self/fd'))[:-1])", served=False)
     finally:
         os.close(kept)
     assert "open ['0', '1', '2']" in result.log

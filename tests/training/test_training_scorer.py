@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training.runner import read_source
 from training.sandbox import Level
 from training.scorer import NoScore, Score, Scorer, bits_of, read_shard
@@ -37,9 +37,9 @@ build_model = Bigram
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("scorer")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
 @pytest.fixture
@@ -63,19 +63,19 @@ def bigram_table(text: np.ndarray) -> np.ndarray:
 
 
 def score(
-    bench: Bench, scratch: Path, source: str, checkpoint: bytes | None = None, *, seconds: float = 120, memory: int = 4 << 30,
+    rig: Rig, scratch: Path, source: str, checkpoint: bytes | None = None, *, seconds: float = 120, memory: int = 4 << 30,
     should_stop: Callable[[], str | None] = lambda: None,
 ) -> Score:  # fmt: skip
     if checkpoint is not None:
         (scratch / CHECKPOINT).write_bytes(checkpoint)
     files = {"train.py": source.encode()}
     with Outputs(scratch) as outputs, Scorer(files, scratch.parent, device="cpu", memory_limit=memory) as scorer:
-        return scorer.score(outputs, bench.corpus.gate, should_stop, seconds)
+        return scorer.score(outputs, rig.corpus.gate, should_stop, seconds)
 
 
-def refusal(bench: Bench, scratch: Path, source: str = TABLE, checkpoint: bytes | None = None, **limits: float) -> NoScore:
+def refusal(rig: Rig, scratch: Path, source: str = TABLE, checkpoint: bytes | None = None, **limits: float) -> NoScore:
     with pytest.raises(NoScore) as caught:
-        score(bench, scratch, source, checkpoint, **limits)  # type: ignore[arg-type]
+        score(rig, scratch, source, checkpoint, **limits)  # type: ignore[arg-type]
     return caught.value
 
 
@@ -88,19 +88,19 @@ def test_bits_are_minus_log2_of_the_softmax() -> None:
     assert bits_of(np.zeros((1, 1, 256), np.float32), np.zeros((1, 1), np.uint8))[0, 0] == pytest.approx(8)
 
 
-def test_a_known_model_gets_the_score_computed_by_hand(bench: Bench, scratch: Path) -> None:
-    gate = read_shard(bench.corpus.gate)
-    table = bigram_table(read_shard(bench.corpus.hidden).text)
+def test_a_known_model_gets_the_score_computed_by_hand(rig: Rig, scratch: Path) -> None:
+    gate = read_shard(rig.corpus.gate)
+    table = bigram_table(read_shard(rig.corpus.hidden).text)
     by_hand = -table[gate.text[:, :-1], gate.text[:, 1:]] / math.log(2)
-    result = score(bench, scratch, TABLE, table_checkpoint(table))
+    result = score(rig, scratch, TABLE, table_checkpoint(table))
     assert result.bits_per_byte == pytest.approx(by_hand.mean(), rel=1e-5)
     assert result.by_source == pytest.approx({name: by_hand[rows].mean() for name, rows in gate.sources.items()}, rel=1e-5)
     assert result.scored_bytes == gate.text[:, 1:].size
     assert list(scratch.parent.glob(".scoring-*")) == []
 
 
-def test_a_missing_checkpoint_has_no_score(bench: Bench, scratch: Path) -> None:
-    error = refusal(bench, scratch)
+def test_a_missing_checkpoint_has_no_score(rig: Rig, scratch: Path) -> None:
+    error = refusal(rig, scratch)
     assert error.outcome is Outcome.no_score
     assert "without writing checkpoint.safetensors; call run.finish(model)" in str(error)
 
@@ -118,16 +118,16 @@ def test_a_missing_checkpoint_has_no_score(bench: Bench, scratch: Path) -> None:
     ],
     ids=["empty", "truncated", "too long", "huge header", "pickle", "other JSON", "deep JSON"],
 )
-def test_a_damaged_checkpoint_has_no_score(bench: Bench, scratch: Path, damage: Callable[[bytes], bytes], message: str) -> None:
-    error = refusal(bench, scratch, checkpoint=damage(table_checkpoint(np.zeros((256, 256)))))
+def test_a_damaged_checkpoint_has_no_score(rig: Rig, scratch: Path, damage: Callable[[bytes], bytes], message: str) -> None:
+    error = refusal(rig, scratch, checkpoint=damage(table_checkpoint(np.zeros((256, 256)))))
     assert error.outcome is Outcome.no_score
     assert message in str(error)
 
 
-def test_a_huge_checkpoint_is_refused_without_being_read(bench: Bench, scratch: Path) -> None:
+def test_a_huge_checkpoint_is_refused_without_being_read(rig: Rig, scratch: Path) -> None:
     with (scratch / CHECKPOINT).open("wb") as file:
         file.truncate(1 << 40)  # a terabyte of nothing
-    assert "bytes, more than the" in str(refusal(bench, scratch))
+    assert "bytes, more than the" in str(refusal(rig, scratch))
 
 
 def as_link(path: Path, elsewhere: Path) -> None:
@@ -147,11 +147,11 @@ def as_folder(path: Path, elsewhere: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [as_link, as_second_name, as_fifo, as_folder])
-def test_a_checkpoint_that_is_no_plain_file_is_refused(bench: Bench, scratch: Path, make: Callable[[Path, Path], None]) -> None:
+def test_a_checkpoint_that_is_no_plain_file_is_refused(rig: Rig, scratch: Path, make: Callable[[Path, Path], None]) -> None:
     elsewhere = scratch.parent / "elsewhere"
     elsewhere.write_bytes(table_checkpoint(np.zeros((256, 256))))
     make(scratch / CHECKPOINT, elsewhere)
-    error = refusal(bench, scratch)
+    error = refusal(rig, scratch)
     assert error.outcome is Outcome.no_score
     assert str(error).startswith("the checkpoint was refused: checkpoint.safetensors")
 
@@ -173,28 +173,28 @@ GOOD = table_checkpoint(np.zeros((256, 256)))
     ids=["no build_model", "other shape", "nan", "short answer", "raises", "exits", "memory"],
 )
 def test_a_model_that_cannot_be_scored_says_why(
-    bench: Bench, scratch: Path, source: str, checkpoint: bytes, outcome: Outcome, message: str
+    rig: Rig, scratch: Path, source: str, checkpoint: bytes, outcome: Outcome, message: str
 ) -> None:
-    error = refusal(bench, scratch, source, checkpoint)
+    error = refusal(rig, scratch, source, checkpoint)
     assert (error.outcome, message in str(error)) == (outcome, True), str(error)
 
 
-def test_a_model_that_hangs_ends_scoring_in_bounded_time(bench: Bench, scratch: Path) -> None:
+def test_a_model_that_hangs_ends_scoring_in_bounded_time(rig: Rig, scratch: Path) -> None:
     source = TABLE.replace("return", "import time; time.sleep(600); return")
     started = time.monotonic()
-    error = refusal(bench, scratch, source, GOOD, seconds=1.0)
+    error = refusal(rig, scratch, source, GOOD, seconds=1.0)
     assert error.outcome is Outcome.no_score
     assert "scoring took longer than 1 s" in str(error)
     assert time.monotonic() - started < 60
 
 
-def test_scoring_stops_when_asked_to(bench: Bench, scratch: Path) -> None:
+def test_scoring_stops_when_asked_to(rig: Rig, scratch: Path) -> None:
     with pytest.raises(NoScore) as caught:
-        score(bench, scratch, TABLE, GOOD, should_stop=lambda: "The candidate was withdrawn.")
+        score(rig, scratch, TABLE, GOOD, should_stop=lambda: "The candidate was withdrawn.")
     assert (caught.value.outcome, str(caught.value)) == (Outcome.cancelled, "The candidate was withdrawn.")
 
 
-def test_the_code_that_was_judged_is_scored_not_what_the_run_made_of_it(bench: Bench) -> None:
+def test_the_code_that_was_judged_is_scored_not_what_the_run_made_of_it(rig: Rig) -> None:
     script = f"""{TABLE}
 if __name__ == "__main__":
     import os
@@ -202,8 +202,8 @@ if __name__ == "__main__":
     save_file({{"table": torch.zeros(256, 256)}}, os.environ["SIGNOFF_OUT"] + "/{CHECKPOINT}")
     open("train.py", "w").write("raise SystemExit('the run changed this file')")
 """
-    tree = bench.script(script, "rewrites-itself")
-    result = bench.run(tree, level=Level.none)  # in a sandbox it could not even write there
+    tree = rig.script(script, "rewrites-itself")
+    result = rig.run(tree, level=Level.none)  # in a sandbox it could not even write there
     assert result.outcome is Outcome.completed, result.reason
     assert result.score == pytest.approx(8.0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training.series import CHECKPOINT
 from training.spec import Outcome, Scored
 
@@ -35,15 +35,15 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     folder = tmp_path_factory.mktemp("results")
-    return Bench(folder, small_corpus(folder / "data"))
+    return Rig(folder, small_corpus(folder / "data"))
 
 
-def test_a_result_holds_the_verdicts_the_hashes_and_the_hidden_score_apart(bench: Bench) -> None:
-    tree = bench.script(SCRIPT, "both-shards")
-    spec = bench.spec(tree, scoring=Scored(bench.corpus.gate, hidden=bench.corpus.hidden))
-    result = bench.run(tree, scoring=spec.scoring)
+def test_a_result_holds_the_verdicts_the_hashes_and_the_hidden_score_apart(rig: Rig) -> None:
+    tree = rig.script(SCRIPT, "both-shards")
+    spec = rig.spec(tree, scoring=Scored(rig.corpus.gate, hidden=rig.corpus.hidden))
+    result = rig.run(tree, scoring=spec.scoring)
     assert result.outcome is Outcome.completed, result.reason
     probes = json.loads(json.dumps(result.facts))["probes"]
     assert set(probes) == {"normalisation", "determinism", "state", "causality", "identity"}
@@ -57,15 +57,15 @@ def test_a_result_holds_the_verdicts_the_hashes_and_the_hidden_score_apart(bench
     assert f"{result.hidden_score:.6f}"[:-1] not in shown
 
 
-def test_a_run_that_could_not_be_scored_has_no_verdicts_of_its_own_making(bench: Bench) -> None:
-    result = bench.run(bench.script(SCRIPT.replace("save_file({", "print({"), "no-checkpoint"))
+def test_a_run_that_could_not_be_scored_has_no_verdicts_of_its_own_making(rig: Rig) -> None:
+    result = rig.run(rig.script(SCRIPT.replace("save_file({", "print({"), "no-checkpoint"))
     assert result.outcome is Outcome.no_score
     assert not {"probes", "code_hash", "scored_bytes"} & set(result.facts)
     assert (result.hidden_score, result.facts["steps"]) == (None, 3)
 
 
-def test_the_checkpoint_hash_is_that_of_the_file_the_run_wrote(bench: Bench) -> None:
-    spec = bench.spec(bench.script(SCRIPT, "hash"))
-    result = bench.run(spec.tree, scratch=spec.scratch)
+def test_the_checkpoint_hash_is_that_of_the_file_the_run_wrote(rig: Rig) -> None:
+    spec = rig.spec(rig.script(SCRIPT, "hash"))
+    result = rig.run(spec.tree, scratch=spec.scratch)
     assert result.facts["checkpoint_hash"] == hashlib.sha256(Path(spec.scratch, CHECKPOINT).read_bytes()).hexdigest()
     assert result.hidden_score is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training_samples import Bench, small_corpus
+from tests.training_samples import Rig, small_corpus
 from training import series
 from training.left_out import NO_POINT
 from training.series import SERIES, Outputs, SeriesReader, UnsafeOutput
@@ -118,21 +118,21 @@ def test_the_folder_of_a_run_cannot_be_swapped_for_a_link(tmp_path: Path) -> Non
 
 
 def test_a_run_whose_series_is_a_pipe_is_ended_and_has_no_score(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, small_corpus(tmp_path / "data"))
+    rig = Rig(tmp_path, small_corpus(tmp_path / "data"))
     script = "import os, time; os.mkfifo(os.environ['SIGNOFF_OUT'] + '/series.jsonl'); time.sleep(600)"
-    result = bench.run(bench.script(script))
+    result = rig.run(rig.script(script))
     assert result.outcome is Outcome.no_score
     assert result.reason == "The run's output was refused: series.jsonl is not a plain file."
 
 
 def test_outputs_of_an_earlier_attempt_do_not_count(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, small_corpus(tmp_path / "data"))
-    spec = bench.spec(bench.script("pass"))
+    rig = Rig(tmp_path, small_corpus(tmp_path / "data"))
+    spec = rig.spec(rig.script("pass"))
     (spec.scratch / SERIES).write_text('{"step": 1, "x": 1}\n')
     from training.runner import run_training
 
-    result = run_training(spec, bench.points.extend, lambda: None)
-    assert (result.outcome, bench.points) == (Outcome.no_score, [])
+    result = run_training(spec, rig.points.extend, lambda: None)
+    assert (result.outcome, rig.points) == (Outcome.no_score, [])
 
 
 @pytest.mark.parametrize(("kind", "amount"), [("epochs", 1), ("tokens", 0), ("tokens", float("inf")), ("tokens", float("nan"))])

@@ -30,7 +30,7 @@ from research_app.loop.disclosure import PERSON, speaker
 from research_app.loop.propose import propose
 from research_app.loop.propose.conversation.token_budget import RowPurse, midnight, nothing_left
 from research_app.loop.propose.conversation.transcript import Journal, said_so_far
-from research_app.loop.propose.conversation.workspace import ProjectBench
+from research_app.loop.propose.conversation.workspace import ProjectWorkspace
 from research_app.loop.propose.revise import RevisionRefused, revise
 from research_app.loop.train.train import stopping
 from research_app.models import (
@@ -280,7 +280,7 @@ def hold(row: Conversation, lease: Lease) -> Proposal:
             settings=Settings(row.model, agents.answer_tokens, agents.turns, agents.context_tokens, agents.effort),
             system=row.system,
             messages=said_so_far(row),
-            workbench=Workbench(ProjectBench(project, row.base, row.candidate), [Edit(*edit) for edit in row.edits]),
+            workbench=Workbench(ProjectWorkspace(project, row.base, row.candidate), [Edit(*edit) for edit in row.edits]),
             purse=purse,
             journal=journal,
             patience=patience,

@@ -1,4 +1,4 @@
-"""The bench of a conversation: one project at one baseline, as far as an agent may see and try it.
+"""The workspace of a conversation: one project at one baseline, as far as an agent may see and try it.
 
 Everything here is bounded by the proposal: it reads this project's tree and this project's candidates, it writes nothing but
 git objects of drafts, and it trains in the same sandbox as every run. Effects are rounded as for all agents.
@@ -46,8 +46,8 @@ FACTS = {
 }
 
 
-class ProjectBench:
-    """Implements `agent.tools.Bench`. `but` is the candidate that is being revised, which is no duplicate of itself."""
+class ProjectWorkspace:
+    """Implements `agent.tools.Workspace`. `but` is the candidate that is being revised, which is no duplicate of itself."""
 
     def __init__(self, project: Project, base: BaselineVersion, but: Candidate | None = None) -> None:
         self.project = project
