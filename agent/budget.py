@@ -47,7 +47,7 @@ class Reservation:
         return (self.prompt * price.dearest_input + self.answer * price.output) / MILLION if price else 0.0
 
 
-class Purse(Protocol):
+class TokenBudget(Protocol):
     """Where the budgets are kept. Room for every request is set aside in advance; its bill takes the place of that."""
 
     def reserve(self, counted: int, wanted: int) -> Reservation:

@@ -1,8 +1,8 @@
 """A conversation with Claude that ends with a proposal or with a named failure, and with nothing else.
 
 The transcript grows by what is said and is never rewritten: the service ties later turns to it, and a worker that dies leaves
-all of it behind for the next one. Whoever runs a conversation brings a `Journal` that keeps it, a `Purse` that pays for it and
-a `Workspace` to work at.
+all of it behind for the next one. Whoever runs a conversation brings a `Transcript` that stores it, a `TokenBudget` that pays
+for it, and a `Workspace`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any, Protocol
 
 import anthropic
 
-from agent.budget import Purse, Reservation
+from agent.budget import Reservation, TokenBudget
 from agent.failure import ConversationFailed, Failure
 from agent.prices import Usage
 from agent.proposal import Edit, Proposal
 from agent.quote import Redactor, one_line
-from agent.request import Answer, Call, Patience, ask, count
+from agent.request import Answer, Call, ConversationDeadline, ask, count
 from agent.title import title_of
-from agent.tools import BadCall, GaveUp, Handed, Result, Workbench, definitions
+from agent.tools import BadCall, GaveUp, Result, Submission, Workbench, definitions
 
 TRIES = 3  # answers in a row that cannot be used, of one kind
 CACHED = {"type": "ephemeral"}
-CALL_A_TOOL = "You called no tool. Go on with your tools; hand in your change with `submit`, or end with `give_up`."
+CALL_A_TOOL = "You called no tool. Go on with your tools; call `submit` with your change, or end with `give_up`."
 CUT_OFF = "Your answer was cut off at its longest allowed length. What you called last was not done. Go on in smaller steps."
 NOT_READ = "Your last answer could not be used: {reason} Nothing of it was done. Go on from here."
-LAST_TURNS = "You have {left} answers left. Hand in your change with `submit` soon, or end with `give_up`."
+LAST_TURNS = "You have {left} answers left. Call `submit` with your change soon, or end with `give_up`."
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Said:
-    """One utterance, to be kept. `sent` is False for an answer that broke off: it is kept and not sent again."""
+class TranscriptMessage:
+    """One message of a transcript, to be stored. `sent` is False for an answer that broke off: it is not sent again."""
 
     role: str
     blocks: Sequence[Mapping[str, Any]]
@@ -55,11 +55,11 @@ class Said:
     sent: bool = True
 
 
-class Journal(Protocol):
-    """Keeps what is said, and the change as it stands, in one step for each utterance."""
+class Transcript(Protocol):
+    """Keeps what is said, and the change as it stands, in one step for each message."""
 
-    def write(self, said: Said, edits: Sequence[Edit]) -> None:
-        """Keep an utterance; the tokens of an answer take the place of what was reserved for it.
+    def write(self, message: TranscriptMessage, edits: Sequence[Edit]) -> None:
+        """Store a message; the tokens of an answer take the place of what was reserved for it.
 
         Raises ConversationFailed where the conversation is no longer ours to go on with.
         """
@@ -92,14 +92,14 @@ class Conversation:
     system: Sequence[Mapping[str, Any]]
     messages: list[dict[str, Any]]
     workbench: Workbench
-    purse: Purse
-    journal: Journal
-    patience: Patience
+    budget: TokenBudget
+    transcript: Transcript
+    deadline: ConversationDeadline
     clean: Redactor = field(default_factory=Redactor)
     streak: _Streak = field(default_factory=_Streak)
 
     def run(self) -> Proposal:
-        """Go on until a change is handed in. Raises ConversationFailed, with its name, for every other end."""
+        """Go on until a change is submitted. Raises ConversationFailed, with its name, for every other end."""
         calls = self._unanswered()  # its worker died between an answer and what the answer asked for
         if calls and (proposal := self._work(calls)):
             return proposal
@@ -120,22 +120,22 @@ class Conversation:
                 self._say([_text(CALL_A_TOOL)])
             elif proposal := self._work(answer.calls, left=self.settings.turns - turn - 1):
                 return proposal
-        raise ConversationFailed(Failure.TOO_MANY_TURNS, f"No change was handed in within {self.settings.turns} answers.")
+        raise ConversationFailed(Failure.TOO_MANY_TURNS, f"No change was submitted within {self.settings.turns} answers.")
 
     def _ask(self) -> Answer | None:
         """The next answer, paid for and kept; None where it broke off and is asked for again."""
-        self.patience.check()
+        self.deadline.check()
         request = self._request()
         counted = count(self.client, request)
         if counted > self.settings.context_tokens:
             raise ConversationFailed(
                 Failure.CONTEXT_FULL, f"The conversation has {counted:,} tokens, more than [agents] allows."
             )
-        room = self.purse.reserve(counted, self.settings.answer_tokens)
+        room = self.budget.reserve(counted, self.settings.answer_tokens)
         try:
             answer = ask(self.client, {**request, "max_tokens": room.answer})
         except BaseException:
-            self.purse.release()  # refused without work
+            self.budget.release()  # refused without work
             raise
         self._keep(answer, room)
         if answer.whole:
@@ -143,48 +143,48 @@ class Conversation:
         assert answer.failure is not None
         if answer.failure in (Failure.STOPPED, Failure.BAD_REQUEST, Failure.NO_KEY):
             raise ConversationFailed(answer.failure, answer.reason)
-        self.patience.check()
+        self.deadline.check()
         again = self.streak.another(answer.failure, answer.reason)
         if answer.failure is Failure.MALFORMED_CALL:
             self._say([_text(NOT_READ.format(reason=answer.reason))])
         else:
-            time.sleep(min(self.settings.pause * 2 ** (again - 1), self.patience.left))
+            time.sleep(min(self.settings.pause * 2 ** (again - 1), self.deadline.left))
         return None
 
     def _keep(self, answer: Answer, room: Reservation) -> None:
         usage = answer.charged(room.prompt, room.answer)
         sent = answer.whole and bool(answer.blocks)
         answer.blocks = [_cleaned(block, self.clean) for block in answer.blocks]
-        said = Said("assistant", answer.blocks, answer, usage, bound=answer.usage is None, sent=sent)
-        self.journal.write(said, self.workbench.edits)
+        message = TranscriptMessage("assistant", answer.blocks, answer, usage, bound=answer.usage is None, sent=sent)
+        self.transcript.write(message, self.workbench.edits)
         if sent:
             self.messages.append({"role": "assistant", "content": answer.blocks})
 
     def _work(self, calls: Sequence[Call], left: int | None = None) -> Proposal | None:
-        """Do what was called; the proposal once one is handed in."""
+        """Do what was called; the proposal once one is submitted."""
         results: list[dict[str, Any]] = []
-        handed: Handed | None = None
+        submission: Submission | None = None
         ended, bad = "", ""
         for call in calls:
-            done: Result | Handed = Result("Not done: the conversation ended before.", failed=True)
+            done: Result | Submission = Result("Not done: the conversation ended before.", failed=True)
             try:
                 if call.input is None:
                     raise BadCall(call.problem)
-                if not (handed or ended):
+                if not (submission or ended):
                     done = self.workbench.use(call.name, self.clean.deep(call.input))
             except BadCall as problem:
                 bad, done = str(problem), Result(str(problem), failed=True)
             except GaveUp as end:
                 ended, done = str(end), Result("The conversation ends here.")
-            handed = done if isinstance(done, Handed) else handed
-            results.append(_result(call.id, Result("Handed in.") if isinstance(done, Handed) else done))
-        if left is not None and left <= 3 and not (handed or ended):
+            submission = done if isinstance(done, Submission) else submission
+            results.append(_result(call.id, Result("Submitted.") if isinstance(done, Submission) else done))
+        if left is not None and left <= 3 and not (submission or ended):
             results.append(_text(LAST_TURNS.format(left=left)))
         self._say(results)
         if ended:
             raise ConversationFailed(Failure.GAVE_UP, ended)
-        if handed:
-            return proposal_of(handed, self.workbench.edits)
+        if submission:
+            return proposal_of(submission, self.workbench.edits)
         if bad:
             self.streak.another(Failure.MALFORMED_CALL, bad)
         else:
@@ -193,7 +193,7 @@ class Conversation:
 
     def _say(self, blocks: Sequence[Mapping[str, Any]]) -> None:
         cleaned = [self.clean.deep(block) for block in blocks]
-        self.journal.write(Said("user", cleaned), self.workbench.edits)
+        self.transcript.write(TranscriptMessage("user", cleaned), self.workbench.edits)
         self.messages.append({"role": "user", "content": cleaned})
 
     def _unanswered(self) -> list[Call]:
@@ -221,16 +221,16 @@ class Conversation:
         return request
 
 
-def proposal_of(handed: Handed, edits: Sequence[Edit]) -> Proposal:
+def proposal_of(submission: Submission, edits: Sequence[Edit]) -> Proposal:
     """As the loop takes it."""
-    details = {"how_it_could_be_wrong": handed.how_it_could_be_wrong}
+    details = {"how_it_could_be_wrong": submission.how_it_could_be_wrong}
     return Proposal(
-        title=title_of(handed.title) if handed.title.strip() else "",
-        hypothesis=one_line(handed.hypothesis, 4000),
-        category=handed.category,
+        title=title_of(submission.title) if submission.title.strip() else "",
+        hypothesis=one_line(submission.hypothesis, 4000),
+        category=submission.category,
         edits=tuple(edits),
-        expected_effect=handed.expected_effect,
-        details=details | ({"answer": handed.answer} if handed.answer else {}),
+        expected_effect=submission.expected_effect,
+        details=details | ({"answer": submission.answer} if submission.answer else {}),
     )
 
 

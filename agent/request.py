@@ -97,7 +97,7 @@ class Answer:
         return Usage(input=self.prompt if self.prompt is not None else prompt, output=most)
 
 
-class Patience(anthropic.Middleware):
+class ConversationDeadline(anthropic.Middleware):
     """Keeps every attempt of every request within the time that is left, and sees to it that a stop is heard."""
 
     def __init__(self, deadline: float, should_stop: Callable[[], str | None] = lambda: None) -> None:
@@ -154,16 +154,16 @@ class Watched(httpx2.SyncByteStream):
 
 
 def connect(
-    key: str, base_url: str, patience: Patience, retries: int = RETRIES, silence: float = SILENCE
+    key: str, base_url: str, deadline: ConversationDeadline, retries: int = RETRIES, silence: float = SILENCE
 ) -> anthropic.Anthropic:
     """A client that takes nothing from the environment or from profiles on disk but proxies."""
-    timeout = anthropic.Timeout(min(silence, patience.left), connect=min(10.0, patience.left))
+    timeout = anthropic.Timeout(min(silence, deadline.left), connect=min(10.0, deadline.left))
     return anthropic.Anthropic(
         api_key=key,
         base_url=base_url or "https://api.anthropic.com",
         timeout=timeout,
         max_retries=retries,
-        middleware=[patience],
+        middleware=[deadline],
     )
 
 

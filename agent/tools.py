@@ -90,8 +90,8 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Handed:
-    """A change that is handed in."""
+class Submission:
+    """A change that is submitted."""
 
     title: str
     hypothesis: str
@@ -102,7 +102,7 @@ class Handed:
 
 
 class GaveUp(Exception):
-    """The model says that it has nothing to hand in; the message is its reason."""
+    """The model says that it has nothing to submit; the message is its reason."""
 
 
 class Input(BaseModel):
@@ -164,7 +164,7 @@ class SmokeTest(Input):
 
 
 class Submit(Input):
-    """Hand in your change. It ends the conversation until somebody asks for changes."""
+    """Submit your change. It ends the conversation until somebody asks for changes."""
 
     title: str = Field(
         "", max_length=MOST, description="The change in a few words, for lists and commits; else it is cut from the hypothesis"
@@ -221,7 +221,7 @@ class Workbench:
     edits: list[Edit] = field(default_factory=list)
     smokes: int = 0
 
-    def use(self, name: str, given: Mapping[str, Any]) -> Result | Handed:
+    def use(self, name: str, given: Mapping[str, Any]) -> Result | Submission:
         """Run one tool. Raises BadCall for what is no call of a tool, GaveUp when the model ends it."""
         if name not in TOOLS:
             raise BadCall(f"There is no tool {one_line(name, 80)!r}; there are: {', '.join(TOOLS)}.")
@@ -230,10 +230,10 @@ class Workbench:
         except ValidationError as error:
             raise BadCall(f"{name} cannot be called like this: {mistakes(error)}") from None
         try:
-            done: str | Handed = getattr(self, f"_{name}")(asked)
+            done: str | Submission = getattr(self, f"_{name}")(asked)
         except Refused as refusal:
             return Result(cut(str(refusal), LONGEST_RESULT), failed=True)
-        return done if isinstance(done, Handed) else Result(done)
+        return done if isinstance(done, Submission) else Result(done)
 
     @property
     def now(self) -> dict[str, str]:
@@ -315,11 +315,11 @@ class Workbench:
         ]
         return "\n".join([*parts, quoted("the log of this run", ran.log, LONGEST_RESULT // 2)])
 
-    def _submit(self, asked: Submit) -> Handed:
+    def _submit(self, asked: Submit) -> Submission:
         self._require_edits()
         if problems := self.workspace.examine(self.edits).problems:
             raise Refused(_listed("It would be refused", problems))
-        return Handed(**asked.model_dump())
+        return Submission(**asked.model_dump())
 
     def _give_up(self, asked: GiveUp) -> str:
         raise GaveUp(asked.reason)

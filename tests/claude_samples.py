@@ -1,4 +1,4 @@
-"""A conversation without a database: a workspace, a journal and a purse in memory, against a real local server."""
+"""A conversation without a database: a workspace, a transcript and a token budget in memory, against a real local server."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,11 @@ from typing import Any
 
 from agent.briefing import Facts, briefing, system
 from agent.budget import Left, Reservation, reservation
-from agent.claude import Conversation, Said, Settings
+from agent.claude import Conversation, Settings, TranscriptMessage
 from agent.prices import Price
 from agent.proposal import Context, Edit, Tried
 from agent.quote import Redactor
-from agent.request import Patience, connect
+from agent.request import ConversationDeadline, connect
 from agent.tools import Examined, Refused, Smoked, Workbench
 from tests.messages_server import KEY, MessagesServer
 
@@ -57,11 +57,11 @@ class MemoryWorkspace:
 
 @dataclass
 class Ledger:
-    """Journal and purse in memory: everything that was said, what is set aside, and what was used of each budget."""
+    """Transcript and token budget in memory: everything that was said, what is set aside, and what was used of each budget."""
 
     tokens: int | None = None
     dollars: float | None = None
-    said: list[Said] = field(default_factory=list)
+    messages: list[TranscriptMessage] = field(default_factory=list)
     used: int = 0
     cost: float = 0.0
     reserved: Reservation | None = None
@@ -78,19 +78,19 @@ class Ledger:
     def release(self) -> None:
         self.reserved = None
 
-    def write(self, said: Said, edits: Sequence[Edit]) -> None:
-        self.said.append(said)
-        if said.usage is not None:
+    def write(self, message: TranscriptMessage, edits: Sequence[Edit]) -> None:
+        self.messages.append(message)
+        if message.usage is not None:
             assert self.reserved is not None
             self.reserved = None
-            self.used += said.usage.total
-            self.cost += PRICE.cost(said.usage)
+            self.used += message.usage.total
+            self.cost += PRICE.cost(message.usage)
 
 
 def talk(server: MessagesServer, ledger: Ledger | None = None, **other: Any) -> Conversation:
     """A conversation that is about to begin. `seconds`, `silence` and `retries` bound its requests."""
-    patience = Patience(time.monotonic() + other.pop("seconds", 20.0))
-    client = connect(other.pop("key", KEY), server.url, patience, other.pop("retries", 2), other.pop("silence", 5.0))
+    deadline = ConversationDeadline(time.monotonic() + other.pop("seconds", 20.0))
+    client = connect(other.pop("key", KEY), server.url, deadline, other.pop("retries", 2), other.pop("silence", 5.0))
     ledger = ledger or Ledger()
     settings = {"model": "claude-opus-5-5", "answer_tokens": 4000, "turns": 12, "pause": 0.01, **other.pop("settings", {})}
     first = [{"type": "text", "text": briefing(CONTEXT, FACTS)}]
@@ -100,9 +100,9 @@ def talk(server: MessagesServer, ledger: Ledger | None = None, **other: Any) -> 
         system=system(FACTS, CONTEXT.program),
         messages=other.pop("messages", [{"role": "user", "content": first}]),
         workbench=Workbench(other.pop("workspace", None) or MemoryWorkspace()),
-        purse=ledger,
-        journal=ledger,
-        patience=patience,
+        budget=ledger,
+        transcript=ledger,
+        deadline=deadline,
         clean=Redactor([KEY]),
         **other,
     )

@@ -25,7 +25,7 @@ class Installation:
     """One home and port, with `manage.py up` running in it or not; `code` is the checkout that it runs."""
 
     code = CODE
-    patience = 1.0  # how many times longer than on a quiet machine its start, end and commands may take
+    slowness = 1.0  # how many times longer than on a quiet machine its start, end and commands may take
 
     def __init__(self, home: Path, **environment: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -43,7 +43,7 @@ class Installation:
         command = [sys.executable, str(self.code / "manage.py"), *arguments]
         environment = self.environment | environment
         return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=60 * self.patience, stdin=subprocess.DEVNULL
+            command, env=environment, capture_output=True, text=True, timeout=60 * self.slowness, stdin=subprocess.DEVNULL
         )
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ class Installation:
         )
         threading.Thread(target=self._read, args=[self.process], daemon=True).start()
         process = self.process
-        wait_until(lambda: self.said("Ctrl-C stops it") or process.poll() is not None, 90 * self.patience)
+        wait_until(lambda: self.said("Ctrl-C stops it") or process.poll() is not None, 90 * self.slowness)
         assert self.said("Ctrl-C stops it"), self.output
         self.first_output = self.first_output or self.output
 
@@ -114,7 +114,7 @@ class Installation:
         """Signal the supervisor and wait for its exit status."""
         assert self.process
         self.process.send_signal(number)
-        return self.process.wait(timeout=20 * self.patience)
+        return self.process.wait(timeout=20 * self.slowness)
 
     def end(self) -> None:
         """Stop it, whatever the test left."""

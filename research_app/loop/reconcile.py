@@ -64,7 +64,7 @@ from training.spec import Outcome
 logger = logging.getLogger(__name__)
 
 EVERY = 5.0  # seconds
-PATIENCE = timedelta(seconds=5)
+OVERDUE_AFTER = timedelta(seconds=5)
 """How long a message may take before its row is thought forgotten."""
 NAME = "reconciler"
 
@@ -124,7 +124,7 @@ def reconcile() -> None:
 
 def relay_messages() -> None:
     """Messages that the broker did not take at their commit."""
-    Message.objects.relay(PATIENCE)
+    Message.objects.relay(OVERDUE_AFTER)
 
 
 def note_lost_workers() -> None:
@@ -154,7 +154,7 @@ def wake_checks() -> None:
         forgotten(),
         stage__in=[Stage.PROPOSED, Stage.CHECKING],
         needs_attention="",
-        stage_since__lt=timezone.now() - PATIENCE,
+        stage_since__lt=timezone.now() - OVERDUE_AFTER,
     )
     for pk in waiting.values_list("pk", flat=True)[:200]:
         Message.objects.wake("check", pk)
@@ -189,7 +189,7 @@ def complete_banks() -> None:
 
 def wake_devices() -> None:
     """Queues with runs that wait although a device is idle."""
-    old = timezone.now() - PATIENCE
+    old = timezone.now() - OVERDUE_AFTER
     waiting = Run.objects.filter(state=State.QUEUED, created_at__lt=old).values_list("queue").annotate(Count("pk"))
     for queue, count in waiting:
         idle = Device.objects.online().serving(queue).exclude(pk__in=Device.objects.busy().values("pk")).count()
@@ -205,7 +205,7 @@ def wake_judges() -> None:
         Q(current_of__stage__in=JUDGED) | Q(pk__in=rejudging),
         candidate__in=Candidate.objects.filter(forgotten(), needs_attention=""),
     ).exclude(pk__in=unfinished)
-    ended = waiting.filter(runs__finished_at__lt=timezone.now() - PATIENCE).distinct()
+    ended = waiting.filter(runs__finished_at__lt=timezone.now() - OVERDUE_AFTER).distinct()
     for pk in ended.values_list("pk", flat=True)[:200]:
         Message.objects.wake("judge", pk)
 
@@ -218,7 +218,7 @@ def wake_scale_ups() -> None:
     ):
         with transaction.atomic():
             stuck = report_stuck(step)
-        if not stuck and scale_up_waits(step, PATIENCE):
+        if not stuck and scale_up_waits(step, OVERDUE_AFTER):
             wake(step)
 
 
@@ -238,7 +238,7 @@ def return_stuck_landings() -> None:
 def wake_landings() -> None:
     """Queues with a head that nobody takes further."""
     waiting = Landing.objects.filter(
-        forgotten(), not_held(), state=LandingState.QUEUED, queued_at__lt=timezone.now() - PATIENCE
+        forgotten(), not_held(), state=LandingState.QUEUED, queued_at__lt=timezone.now() - OVERDUE_AFTER
     ).values_list("project_id", flat=True)
     for project_id in set(waiting):
         Message.objects.wake("land", project_id)

@@ -3,7 +3,7 @@
 from research_app.models.baseline import BaselineVersion
 from research_app.models.candidate import Author, Candidate, Kind, Stage, StageMoved
 from research_app.models.comment import Comment, Side, Thread, ViewedFile
-from research_app.models.conversation import Conversation, ConversationPurpose, ConversationState, Utterance
+from research_app.models.conversation import Conversation, ConversationMessage, ConversationPurpose, ConversationState
 from research_app.models.delivery import Channel, Delivery, Destination, Occasion, Sending
 from research_app.models.device import Device
 from research_app.models.event import Event
@@ -40,6 +40,7 @@ __all__ = [
     "CheckState",
     "Comment",
     "Conversation",
+    "ConversationMessage",
     "ConversationPurpose",
     "ConversationState",
     "Decision",
@@ -99,7 +100,6 @@ __all__ = [
     "TrialState",
     "Turn",
     "TurnState",
-    "Utterance",
     "Verdict",
     "ViewedFile",
     "Widening",

@@ -126,10 +126,10 @@ class Conversation(Leased):
         return " ".join(filter(None, (self.get_purpose_display(), *wanted, f"editing {paths}" if paths else "")))
 
 
-class Utterance(models.Model):
+class ConversationMessage(models.Model):
     """What one side said, as it was sent or received, with secrets removed; and what the request took."""
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="utterances")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
     number = models.PositiveIntegerField()
     role = models.CharField(max_length=10, choices=[("user", "Signoff"), ("assistant", "model")])
     content = models.JSONField(help_text="Blocks of the Messages API")
@@ -152,7 +152,7 @@ class Utterance(models.Model):
         ordering = ["conversation", "number"]
 
     def __str__(self) -> str:
-        return f"utterance {self.number} of conversation {self.conversation_id}"
+        return f"message {self.number} of conversation {self.conversation_id}"
 
     @property
     def usage(self) -> Usage:

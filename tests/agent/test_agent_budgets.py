@@ -15,7 +15,7 @@ from agent.prices import MILLION, Price, Usage, price_of
 from research_app.loop.propose import propose
 from research_app.loop.propose.conversation import converse
 from research_app.loop.propose.conversation.token_budget import left_of, nothing_left, shares
-from research_app.models import Conversation, ConversationState, Event, Project, Utterance
+from research_app.models import Conversation, ConversationMessage, ConversationState, Event, Project
 from tests.claude_samples import PRICE, Ledger, talk
 from tests.factories import make_project
 from tests.messages_server import KEY, MessagesServer, Reply, Say, call, edit, submit, text
@@ -128,7 +128,7 @@ def test_a_spent_budget_stops_a_conversation_and_a_larger_one_lets_it_go_on_wher
     assert row.usage.total == service.tokens <= 16_000
     assert row.reserved_tokens == 0
     assert row.edits == [["train.py", "WIDTH = 96", "WIDTH = 64"]]
-    said = row.utterances.count()
+    said = row.messages.count()
     config = {**project.config, "agents": {**project.config["agents"], "tokens_per_proposal": 100_000}}
     Project.objects.filter(pk=project.pk).update(config=config)
     assert converse.resume(row, "ada")
@@ -136,7 +136,7 @@ def test_a_spent_budget_stops_a_conversation_and_a_larger_one_lets_it_go_on_wher
     row.refresh_from_db()
     assert row.state == ConversationState.SUBMITTED
     assert row.candidate is not None and row.candidate.proposed == {"edits": row.edits}
-    assert row.utterances.count() > said
+    assert row.messages.count() > said
     assert len(service.requests[-1]["messages"]) >= said  # nothing that was said is lost
 
 
@@ -183,7 +183,7 @@ def test_conversations_at_once_share_a_budget_and_together_hold_it(service: Mess
         list(pool.map(work, rows))
     assert service.most_at_once >= 3
     assert service.tokens <= 60_000
-    assert Utterance.spent()[0] == service.tokens
+    assert ConversationMessage.spent()[0] == service.tokens
     found = Conversation.objects.filter(failure=Failure.BUDGET_SPENT)
     assert found.count() == 3
     assert left_of(project, "day").tokens == 60_000 - service.tokens
@@ -198,7 +198,7 @@ def test_a_request_whose_worker_died_counts_in_full(service: MessagesServer) -> 
     row.refresh_from_db()
     assert row.state == ConversationState.SUBMITTED
     assert row.usage.total == 5000 + service.tokens
-    lost = row.utterances.get(number=2)
+    lost = row.messages.get(number=2)
     assert (lost.sent, lost.bound, lost.cost) == (False, True, 0.07)
 
 

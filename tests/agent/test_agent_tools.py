@@ -4,7 +4,7 @@ import pytest
 
 from agent.proposal import CATEGORIES
 from agent.quote import MARK, Redactor, quoted
-from agent.tools import BadCall, GaveUp, Handed, Result, Workbench, definitions
+from agent.tools import BadCall, GaveUp, Result, Submission, Workbench, definitions
 from research_app.loop.propose.conversation.workspace import ProjectWorkspace
 from research_app.models import Project, Stage
 from tests.factories import make_candidate, make_patch_set, make_project
@@ -141,7 +141,7 @@ def test_a_change_is_handed_in_only_when_it_would_be_taken(workbench: Workbench)
     used(workbench, "undo")
     used(workbench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = 64")
     handed = workbench.use("submit", SUBMISSION)
-    assert isinstance(handed, Handed)
+    assert isinstance(handed, Submission)
     assert handed.category in CATEGORIES
     with pytest.raises(GaveUp, match="nothing left"):
         workbench.use("give_up", {"reason": "nothing left"})

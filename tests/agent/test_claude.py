@@ -42,7 +42,7 @@ def test_a_conversation_reads_edits_checks_and_hands_in_a_proposal() -> None:
     assert [edit.new for edit in proposal.edits] == ["WIDTH = 96"]
     assert proposal.category == "optimiser"
     assert proposal.details["how_it_could_be_wrong"] == SUBMISSION["how_it_could_be_wrong"]
-    assert [said.role for said in ledger.said] == ["assistant", "user"] * 4
+    assert [message.role for message in ledger.messages] == ["assistant", "user"] * 4
     assert ledger.used == server.tokens
     assert server.counts == 4
 
@@ -51,7 +51,7 @@ def test_what_does_not_change_is_read_from_the_cache() -> None:
     ledger = Ledger()
     with MessagesServer(WAY) as server:
         talk(server, ledger).run()
-        first, *rest = [said.usage for said in ledger.said if said.usage]
+        first, *rest = [message.usage for message in ledger.messages if message.usage]
         assert first.cache_write > 1000
         assert all(later.cache_read >= first.cache_write for later in rest)
         assert all(later.cache_read > 5 * (later.input + later.cache_write) for later in rest)
@@ -59,7 +59,7 @@ def test_what_does_not_change_is_read_from_the_cache() -> None:
             fresh = Ledger()
             server.answered.clear()
             talk(server, fresh).run()
-    opening = next(said.usage for said in fresh.said if said.usage)
+    opening = next(message.usage for message in fresh.messages if message.usage)
     assert opening.cache_read > 1000  # tools, rules and program are shared by all conversations of a project
 
 
@@ -100,7 +100,7 @@ def test_what_passes_is_tried_again_as_long_as_the_service_asks_and_costs_nothin
         talk(server, ledger).run()
     assert time.monotonic() - began > 0.08
     assert ledger.used == server.tokens
-    assert not any(said.bound for said in ledger.said)
+    assert not any(message.bound for message in ledger.messages)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again_and_counts_in_full(broken:
     ledger = Ledger()
     with MessagesServer([broken, *WAY]) as server:
         talk(server, ledger).run()
-    lost = ledger.said[0]
+    lost = ledger.messages[0]
     assert lost.bound
     assert not lost.sent
     assert lost.usage is not None
@@ -256,7 +256,7 @@ def test_a_stop_is_heard_in_the_middle_of_an_answer() -> None:
     with MessagesServer(lambda _: Trickle(every=0.05)) as server:
         conversation = talk(server)
         began = time.monotonic()
-        conversation.patience.should_stop = lambda: "A person stopped it." if time.monotonic() - began > 0.5 else None
+        conversation.deadline.should_stop = lambda: "A person stopped it." if time.monotonic() - began > 0.5 else None
         failed = failure_of(conversation)
     assert failed.failure is Failure.STOPPED
     assert time.monotonic() - began < 4
@@ -289,7 +289,7 @@ def test_the_key_is_sent_and_is_nowhere_else(caplog: pytest.LogCaptureFixture) -
         failed = failure_of(talk(server, ledger))
     assert KEY in str(server.heads[0])
     assert KEY not in caplog.text
-    assert KEY not in str([said.blocks for said in ledger.said])
+    assert KEY not in str([message.blocks for message in ledger.messages])
     assert KEY in str(failed)  # the loop takes it out where it writes it down, see test_claude_in_the_loop.py
 
 

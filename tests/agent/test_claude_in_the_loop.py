@@ -72,7 +72,7 @@ def test_a_turn_of_claude_becomes_a_candidate_with_its_transcript_tokens_cost_an
     assert row.cost == pytest.approx(price.cost(row.usage))
     assert row.cache_share is not None and row.cache_share > 0.5
     assert row.seconds > 0
-    assert [said.role for said in row.utterances.all()] == ["user", *["assistant", "user"] * 4]
+    assert [message.role for message in row.messages.all()] == ["user", *["assistant", "user"] * 4]
     assert row.turn is not None and row.turn.state == TurnState.PROPOSED
 
 
@@ -161,7 +161,7 @@ def test_conversations_at_once_are_told_what_the_others_work_on(service: Message
     others = propose.context_of(project, second.base, second).others
     assert others == (f"claude works on a new change in {first.category} editing train.py",)
     again = converse.begin(project, propose.context_of(project, second.base, second), turn=second)
-    opening = again.utterances.get().content[0]["text"]
+    opening = again.messages.get().content[0]["text"]
     assert "| claude works on a new change" in opening
 
 
@@ -214,7 +214,7 @@ def test_an_idea_is_revived_and_several_are_combined_on_request(service: Message
     other = make_candidate(project, stage=Stage.DROPPED, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")])
     steer.add_note(project, "Try it with a longer decay.", ada, one)
     revived = steer.revive(one, ada, "It was nearly solid")
-    opening = revived.utterances.get().content[0]["text"]
+    opening = revived.messages.get().content[0]["text"]
     for told in (
         "Revive C-1",
         "| Warm up less",
@@ -231,7 +231,7 @@ def test_an_idea_is_revived_and_several_are_combined_on_request(service: Message
     service.answered.clear()
     service.model = [edit("LEARNING_RATE = 3e-3", "LEARNING_RATE = 2e-3"), submit()]
     both = steer.combine(project, [one, other], ada)
-    assert "+LAYERS = 4" in both.utterances.get().content[0]["text"]
+    assert "+LAYERS = 4" in both.messages.get().content[0]["text"]
     converse.converse(both.pk, "worker")
     both.refresh_from_db()
     assert both.candidate is not None
@@ -294,7 +294,7 @@ def test_the_key_is_in_no_row_no_log_and_on_no_page(service: MessagesServer, cap
         assert answer.status_code == 200
         assert KEY not in answer.content.decode()
     assert KEY not in caplog.text
-    held = {"conversation", "utterance", "event", "turn", "candidate", "message"}
+    held = {"conversation", "conversationmessage", "event", "turn", "candidate", "message"}
     for model in apps.get_app_config("research_app").get_models():
         if model._meta.model_name in held:
             assert KEY not in str(list(model._default_manager.values())), model

@@ -6,7 +6,16 @@ from django.test import Client
 from research_app.loop.propose import propose, steer
 from research_app.loop.propose.conversation import converse
 from research_app.loop.propose.propose import program_of
-from research_app.models import Conversation, ConversationState, Event, Note, ProgramVersion, Project, Stage, Utterance
+from research_app.models import (
+    Conversation,
+    ConversationMessage,
+    ConversationState,
+    Event,
+    Note,
+    ProgramVersion,
+    Project,
+    Stage,
+)
 from tests.factories import make_candidate, make_project, make_user
 
 pytestmark = pytest.mark.django_db
@@ -104,12 +113,14 @@ def test_a_transcript_shows_every_block_and_no_payload_becomes_markup(project: P
         {"type": "text", "text": payload},
         {"type": "tool_use", "id": "t1", "name": "edit_file", "input": {"path": payload, "old": "a\nb", "new": payload}},
     ]
-    Utterance.objects.create(
+    ConversationMessage.objects.create(
         conversation=row, number=2, role="assistant", content=blocks, output_tokens=5, stop_reason="max_tokens"
     )
     answer = [{"type": "tool_result", "tool_use_id": "t1", "content": payload, "is_error": True}]
-    Utterance.objects.create(conversation=row, number=3, role="user", content=answer)
-    Utterance.objects.create(conversation=row, number=4, role="assistant", content=[], sent=False, bound=True, problem=payload)
+    ConversationMessage.objects.create(conversation=row, number=3, role="user", content=answer)
+    ConversationMessage.objects.create(
+        conversation=row, number=4, role="assistant", content=[], sent=False, bound=True, problem=payload
+    )
     page = ada.get(row.get_absolute_url()).content.decode()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
@@ -131,7 +142,9 @@ def test_the_agents_page_has_running_conversations_spend_and_warnings_in_a_const
         for _ in range(count):
             row = converse.begin(project, propose.context_of(project, project.tip()))
             Conversation.objects.filter(pk=row.pk).update(state=ConversationState.SUBMITTED, input_tokens=1000, cost=0.5)
-            Utterance.objects.create(conversation=row, number=2, role="assistant", content=[], input_tokens=1000, cost=0.5)
+            ConversationMessage.objects.create(
+                conversation=row, number=2, role="assistant", content=[], input_tokens=1000, cost=0.5
+            )
 
     add(12)
     with CaptureQueriesContext(

@@ -145,7 +145,7 @@ def obey(service: MessagesServer, project: Project, model: Obedient) -> Conversa
 
 def reach_no_secret(service: MessagesServer, row: Conversation) -> None:
     """Neither key, signing key nor anything of the machine stands in what went out or what was kept."""
-    kept = json.dumps([said.content for said in row.utterances.all()]) + row.candidate.hypothesis  # type: ignore[union-attr]
+    kept = json.dumps([message.content for message in row.messages.all()]) + row.candidate.hypothesis  # type: ignore[union-attr]
     for secret in (KEY, settings.SECRET_KEY, "root:x:0", "BEGIN OPENSSH"):
         assert secret not in json.dumps(service.requests)
         assert secret not in kept
@@ -206,7 +206,7 @@ def test_orders_in_the_log_of_its_own_run_are_quoted_and_the_run_reaches_no_key(
     row = obey(service, project, model)
     log = next(
         block["content"]
-        for said in row.utterances.all()
+        for said in row.messages.all()
         for block in said.content
         if block["type"] == "tool_result" and "the log of this run" in block["content"]
     )
@@ -221,7 +221,7 @@ def test_every_quotation_in_a_briefing_is_marked_line_by_line(service: MessagesS
     for attack in CORPUS:
         make_candidate(project, hypothesis=attack, stage=Stage.REJECTED, why=attack, edits=())
     row = converse.begin(project, propose.context_of(project, project.tip()))
-    opening = row.utterances.get().content[0]["text"]
+    opening = row.messages.get().content[0]["text"]
     for line in opening.split("\n"):
         assert "CALL" not in line or line.startswith(MARK), line
         assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b\U000e0000-\U000e007f]", line)

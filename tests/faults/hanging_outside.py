@@ -17,7 +17,7 @@ from typing import Any
 
 PEOPLE, IN_PEACE, APPROVALS = 200, 3, 6
 BEGUN = 4  # messages under way or tried when the approvals come; an address that fails is soon left alone
-PATIENCE = 240.0  # seconds for everything
+LONGEST = 240.0  # seconds for everything
 
 
 def hanging() -> int:
@@ -104,7 +104,7 @@ class Scenario:
         elif peace and len(self.approved) == IN_PEACE and self.note_begun() >= BEGUN:
             self.approve(self.candidates[IN_PEACE:])
         connection.close()
-        return len(self.took) == len(self.candidates) or time.monotonic() - self.began > PATIENCE
+        return len(self.took) == len(self.candidates) or time.monotonic() - self.began > LONGEST
 
     def approve(self, candidates: list[Any]) -> None:
         from research_app.loop.review.review import Seen, approve

@@ -45,8 +45,8 @@ def watched() -> dict[str, frozenset[str] | None]:
 class Tracer:
     """Names every crash point that is passed, and kills this process at one of them."""
 
-    def __init__(self, point: str = "", hit: int = 1, patience: float = 0.0) -> None:
-        self.point, self.hit, self.patience = point, hit, patience
+    def __init__(self, point: str = "", hit: int = 1, pause: float = 0.0) -> None:
+        self.point, self.hit, self.pause = point, hit, pause
         self.files = watched()
         self.seen: Counter[str] = Counter()
         self.last, self.committed, self.around_commits = "", False, set[str]()
@@ -62,7 +62,7 @@ class Tracer:
                 self.around_commits |= {self.last, name}
             self.last, self.committed = name, False
             if name == self.point and self.seen[name] == self.hit:
-                time.sleep(self.patience)
+                time.sleep(self.pause)
                 os.kill(os.getpid(), signal.SIGKILL)
         return self.line
 

@@ -10,7 +10,7 @@ from tests.house.words import OLD_WORDS, OldWord, every_place, excepted, places_
 
 GLOSSARY = CODE / "docs" / "reference" / "glossary.md"
 LEFT = {  # how often each still stands: only ever fewer
-    "(gave|gives?|given|giving) up": 117,
+    "(gave|gives?|given|giving) up": 116,
     "(none chosen: )?as it comes": 4,
     "(what|whatever) (became|becomes) of": 35,
     "A_PERSONS_TURN": 8,
@@ -22,25 +22,21 @@ LEFT = {  # how often each still stands: only ever fewer
     "found": 451,
     "gain doubted": 3,
     "grounds": 47,
-    "handed": 92,
-    "journals?": 27,
+    "handed in|hand in": 4,
     "machine (that )?gave up": 18,
     "mend what it says": 1,
     "not heard of": 6,
     "outlooks?": 41,
-    "patience": 68,
-    "purses?": 25,
     "refuses? work": 4,
     "rerun|reruns": 44,
     "resting": 59,
     "revive|revives|revived": 48,
-    "said": 125,
+    "said": 120,
     "shown": 92,
     "stack ?cells?": 15,
     "stack ?checks?": 169,
-    "told": 108,
+    "told": 103,
     "told apart": 37,
-    "utterances?": 61,
     "weigh|weighs|weighed|weighing": 43,
 }
 ENGLISH = {"look", "hold", "told", "try again", "sigma"}  # in the glossary, and too ordinary to be looked for

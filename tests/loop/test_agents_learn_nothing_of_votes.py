@@ -84,7 +84,7 @@ def test_nothing_of_it_is_in_what_proposers_are_told(project: Project, monkeypat
     asked = Candidate.objects.with_evidence().get(stage=Stage.CHANGES)
     review = asked.reviews.get()
     said["changes wanted"] = converse.changes_wanted(asked, review)
-    said |= {f"conversation {row.pk}": row.utterances.values_list("content", flat=True) for row in Conversation.objects.all()}
+    said |= {f"conversation {row.pk}": row.messages.values_list("content", flat=True) for row in Conversation.objects.all()}
     assert [each for name, text in said.items() for each in found_in(name, text)] == []
     assert ASKED in said["changes wanted"] and "comment of a researcher at train.py:40" in said["changes wanted"]
     assert TURNED_DOWN in str(said), "the reasons are for the agents"

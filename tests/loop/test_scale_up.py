@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from research_app.access import Role, set_role
-from research_app.loop.reconcile import PATIENCE, reconcile, retry
+from research_app.loop.reconcile import OVERDUE_AFTER, reconcile, retry
 from research_app.loop.scale_up import scale_up as scale_up_step
 from research_app.loop.scale_up.scale_up import ScaleUpRefused, compute_of, measured, prediction, stop
 from research_app.models import (
@@ -175,8 +175,8 @@ def test_a_scale_up_whose_every_message_was_lost_goes_on(project: Project) -> No
     Message.objects.all().delete()
     device = Device.report("here/cpu.0", "cpu", 0, sandbox_level="strong")
     for _ in range(40):
-        Run.objects.update(created_at=timezone.now() - 2 * PATIENCE)
-        Run.objects.filter(state=State.FINISHED).update(finished_at=timezone.now() - 2 * PATIENCE)
+        Run.objects.update(created_at=timezone.now() - 2 * OVERDUE_AFTER)
+        Run.objects.filter(state=State.FINISHED).update(finished_at=timezone.now() - 2 * OVERDUE_AFTER)
         reconcile()
         if not Message.objects.exists():
             break

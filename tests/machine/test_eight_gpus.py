@@ -25,7 +25,7 @@ def blocks() -> list[str]:
 @pytest.fixture
 def signoff(tmp_path: Path) -> Iterator[Installation]:
     made = Installation(tmp_path / "var", **simulated_library(tmp_path / "driver"), HOME=str(tmp_path), LOG_LEVEL="WARNING")
-    made.patience = 4.0
+    made.slowness = 4.0
     made.command("migrate")
     yield made
     made.end()

@@ -18,6 +18,7 @@ from research_app.models import (
     BaselineVersion,
     Candidate,
     Conversation,
+    ConversationMessage,
     Device,
     Event,
     Evidence,
@@ -34,7 +35,6 @@ from research_app.models import (
     SeriesChunk,
     StackCheck,
     Thread,
-    Utterance,
 )
 from tests.routes import spellings
 from tests.routes.numbers import CURVES, SCORES, every_number, every_series, write
@@ -106,8 +106,8 @@ def every_text(project: Project, text: str) -> None:
         flag = {"detector": text, "level": "warning", "sentence": text, "path": text, "line": 3}
         write(patch_set, flags=[flag], moved={text[:50]: [text, text]})
     call = {"type": "tool_use", "id": text, "name": text, "input": {text: text}}
-    for utterance in Utterance.objects.all():
-        write(utterance, content=[{"type": "text", "text": text}, call])
+    for message in ConversationMessage.objects.all():
+        write(message, content=[{"type": "text", "text": text}, call])
 
 
 WORLDS |= {f"all text is {text[:20]!r}": partial(every_text, text=text) for text in spellings.STORABLE}
@@ -205,7 +205,7 @@ def _empty_documents(project: Project) -> None:
     for model in (Candidate, PatchSet, Run, Evidence, StackCheck):
         documents = [field for field in model._meta.fields if isinstance(field, models.JSONField)]
         model._default_manager.update(**{field.name: field.get_default() for field in documents})
-    Utterance.objects.update(content=[])
+    ConversationMessage.objects.update(content=[])
 
 
 def forget(project: Project, wanted: Iterable[type[models.Model]]) -> None:

@@ -15,6 +15,7 @@ from research_app.models import (
     Channel,
     CheckState,
     Conversation,
+    ConversationMessage,
     ConversationState,
     Delivery,
     ExternalMove,
@@ -46,7 +47,6 @@ from research_app.models import (
     Token,
     Turn,
     TurnState,
-    Utterance,
     Verdict,
 )
 from tests.everything import make_everything
@@ -192,7 +192,9 @@ def talk(project: Project, grace: User) -> None:
             {"type": "tool_use", "id": "t1", "name": "edit_file", "input": {"path": "train.py", "old": "a\nb", "new": "c"}},
             {"type": "tool_result", "tool_use_id": "t1", "content": "done", "is_error": True},
         ]
-        Utterance.objects.create(conversation=row, number=1, role="assistant", content=said, cost=0.01, problem="It broke off.")
+        ConversationMessage.objects.create(
+            conversation=row, number=1, role="assistant", content=said, cost=0.01, problem="It broke off."
+        )
     Note.objects.create(project=project, text="Mind the warm-up.", written_by=grace)
     Note.objects.create(project=project, candidate=shown, text="Try it with less.", written_by=grace)
     asked = project.rounds.get()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.walk.walk import Walk
 
 BROWSER = "browser"  # as a role of the crawl: what it opened
-PATIENCE = 900_000  # milliseconds: the machine may be busy
+LONGEST = 900_000  # milliseconds: the machine may be busy
 NO_PAGE = ("Download is starting", "net::ERR_ABORTED")
 
 
@@ -81,7 +81,7 @@ class Windows:
         if (role, size, theme) not in windows:
             look: Mapping[str, Any] = {"viewport": SIZES[size], "color_scheme": theme}
             context = browser.new_context(base_url=self.walk.signoff.url, **look)
-            context.set_default_timeout(PATIENCE)
+            context.set_default_timeout(LONGEST)
             watch(context, self.note)
             cookies = [
                 {"name": c.name, "value": c.value or "", "url": self.walk.signoff.url} for c in self.walk.visitors[role].cookies

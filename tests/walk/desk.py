@@ -40,12 +40,12 @@ class Desk:
 
     def wait(self, what: str, true: Callable[[], Any], seconds: float = 0) -> Any:
         """Return once something is true. Raises Overdue, saying what was waited for."""
-        deadline = time.monotonic() + (seconds or self.walk.patience)
+        deadline = time.monotonic() + (seconds or self.walk.longest_wait)
         while not (found := true()):
             if self.walk.over.is_set():
                 raise Overdue(f"the walk ended while waiting for {what}")
             if time.monotonic() > deadline:
-                raise Overdue(f"waited {seconds or self.walk.patience:.0f} s for {what}")
+                raise Overdue(f"waited {seconds or self.walk.longest_wait:.0f} s for {what}")
             time.sleep(EVERY)
         return found
 

@@ -33,7 +33,7 @@ def installation(tree: Path, home: Path, **environment: str) -> Installation:
     """A Signoff of some tree in a home of its own, with the probe around its requests."""
     path = {"PYTHONPATH": str(INSIDE), "DJANGO_SETTINGS_MODULE": "walk_settings", "PYTHONDONTWRITEBYTECODE": "1"}
     signoff = Installation(home, **path, **environment)
-    signoff.code, signoff.patience = tree, 30.0
+    signoff.code, signoff.slowness = tree, 30.0
     return signoff
 
 

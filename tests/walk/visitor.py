@@ -15,7 +15,7 @@ from tests.html import Form, Page, read
 
 PULSE = {"HX-Request": "true", "HX-Trigger": "pulse"}
 PART = {"HX-Request": "true"}
-PATIENCE = 900.0  # seconds of the clock: the machine may be busy; what a page costs is measured inside the server
+LONGEST = 900.0  # seconds of the clock: the machine may be busy; what a page costs is measured inside the server
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -103,10 +103,10 @@ class Visitor:
 
     def opened(self, request: urllib.request.Request) -> Any:
         """The answer; where the server says that it has too much to do now, and when to come again, that of a later try."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LONGEST
         while True:
             try:
-                response: Any = self.opener.open(request, timeout=PATIENCE)
+                response: Any = self.opener.open(request, timeout=LONGEST)
             except urllib.error.HTTPError as error:
                 response = error
             if response.status != 503 or "Retry-After" not in response.headers or time.monotonic() > deadline:

@@ -26,7 +26,7 @@ from tests.walk.setting import installation, set_up
 from tests.walk.stages import ENDS
 from tests.walk.state import Database, Snapshot
 from tests.walk.stories import STORIES, Story
-from tests.walk.visitor import PATIENCE, Answer, Visitor
+from tests.walk.visitor import LONGEST, Answer, Visitor
 
 FIRST = ("/", "/fleet/", "/audit/", "/turns.json", "/healthz", "/sign-in/", "/settings/tokens/", "/settings/notifications/")
 AT_ONCE = 10  # addresses between two looks at the stages
@@ -35,11 +35,11 @@ SETTINGS = {"SIGNOFF_DEVICES": "cpu:2", "LEASE_SECONDS": "60"}  # leases that su
 
 @dataclass(frozen=True)
 class Plan:
-    """How far to walk: `short` for the tests; `patience` in seconds of the clock for one thing of a story, `limit` for all."""
+    """How far to walk: `short` for the tests; `longest_wait` in seconds for one thing of a story, `limit` for all."""
 
     short: bool
     seed: int = 1
-    patience: float = 900.0  # the machine may be busy
+    longest_wait: float = 900.0  # the machine may be busy
     limit: float = 7200.0
     calm: float = 60.0  # seconds to go on opening what nobody saw yet, once all stories are over
     pictures: Path | None = None  # the folder for pictures of every page
@@ -60,7 +60,7 @@ class Walk:
     """One walk over one tree."""
 
     def __init__(self, tree: Path, folder: Path, plan: Plan) -> None:
-        self.plan, self.folder, self.patience = plan, folder, plan.patience
+        self.plan, self.folder, self.longest_wait = plan, folder, plan.longest_wait
         self.model, self.hooks = MessagesServer(model()), Webhook()
         self.signoff: Installation = installation(tree, folder / "home", **SETTINGS)
         self.hold = Hold(self.signoff)
@@ -120,7 +120,7 @@ class Walk:
             self.open_all(stories)
             self.over.set()
             for thread in (*beside, *stories):
-                thread.join(PATIENCE)
+                thread.join(LONGEST)
         finally:
             self.over.set()
             self.signoff.end()

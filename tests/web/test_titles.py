@@ -18,7 +18,7 @@ from agent.knobs import KnobsProposer
 from agent.playbook import PlaybookProposer
 from agent.proposal import Context, Edit, Proposal
 from agent.title import MOST, title_of
-from agent.tools import Handed, Submit
+from agent.tools import Submission, Submit
 from research_app.api import schemas
 from research_app.home import CODE
 from research_app.loop.land.land import message_of
@@ -84,7 +84,7 @@ def test_an_agent_may_give_a_title_with_its_change() -> None:
     assert Submit.model_validate(words).title == ""
     with pytest.raises(ValueError):
         Submit.model_validate(words | {"title": "x" * 73})
-    handed = Handed(**Submit.model_validate(words | {"title": "Rotary\npositions "}).model_dump())
+    handed = Submission(**Submit.model_validate(words | {"title": "Rotary\npositions "}).model_dump())
     assert proposal_of(handed, [Edit("train.py", "a", "b")]).title == "Rotary positions"
 
 

@@ -12,7 +12,7 @@ from research_app.models.candidate import A_PERSONS_TURN
 from research_app.models.lease import LEASE
 
 QUEUE = "notify"
-PATIENCE = timedelta(seconds=5)
+OVERDUE_AFTER = timedelta(seconds=5)
 AGAIN = timedelta(seconds=30)
 """How long a worker may take to begin with a message before it is told of it once more."""
 MOST = 200  # at once
@@ -21,7 +21,7 @@ MOST = 200  # at once
 def wake_notifications() -> None:
     """One round."""
     now = timezone.now()
-    late = Candidate.objects.filter(stage__in=A_PERSONS_TURN, stage_since__lt=now - PATIENCE)
+    late = Candidate.objects.filter(stage__in=A_PERSONS_TURN, stage_since__lt=now - OVERDUE_AFTER)
     for pk in late.exclude(announced_for=F("stage_since")).values_list("pk", flat=True)[:MOST]:
         Message.objects.wake("announce", pk, QUEUE)
     for row in Delivery.objects.abandoned().select_related("user")[:MOST]:

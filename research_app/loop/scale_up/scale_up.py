@@ -373,7 +373,7 @@ def report_stuck(step: ScaleUp) -> bool:
     return True
 
 
-def scale_up_waits(step: ScaleUp, patience: timedelta) -> bool:
+def scale_up_waits(step: ScaleUp, overdue_after: timedelta) -> bool:
     """Whether its rung lacks runs, or all have ended and nobody concluded it for a while (three queries)."""
     mine, theirs, curve = arms_of(step)
     lacking = len(mine) < len(step.seeds) or len(curve) < len(step.project.file.curve(step.rung))
@@ -381,7 +381,7 @@ def scale_up_waits(step: ScaleUp, patience: timedelta) -> bool:
     if lacking:
         return True
     runs = (*mine, *theirs, *curve)
-    return all(run.finished_at and run.finished_at < timezone.now() - patience for run in runs)
+    return all(run.finished_at and run.finished_at < timezone.now() - overdue_after for run in runs)
 
 
 def wake(step: ScaleUp) -> None:

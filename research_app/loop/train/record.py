@@ -23,7 +23,7 @@ from training.spec import Outcome, RunResult
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 600.0  # seconds that a database may be away before a result is given up
+LONGEST_AWAY = 600.0  # seconds that a database may be away before a result is lost
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0  # seconds between two tries
 
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 def patiently(write: Callable[[], T], lost: Lost) -> T:
     """Read or write, again and again while the database is away and the lease is ours. Raises what it does."""
-    until, pause = time.monotonic() + PATIENCE, FIRST_PAUSE
+    until, pause = time.monotonic() + LONGEST_AWAY, FIRST_PAUSE
     while True:
         try:
             return write()

@@ -17,7 +17,7 @@ from research_app.loop.propose import steer
 from research_app.loop.propose.conversation import converse
 from research_app.loop.propose.conversation.token_budget import shares
 from research_app.loop.propose.steer import SteeringRefused
-from research_app.models import Candidate, Conversation, Note, Utterance
+from research_app.models import Candidate, Conversation, ConversationMessage, Note
 from research_app.models.candidate import DISCARDED
 from research_app.web.agents.conversations import Budget, person
 from research_app.web.shared import live
@@ -44,7 +44,7 @@ def conversation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     context = {
         "project": shown.project,
         "conversation": shown,
-        "entries": entries_of(list(shown.utterances.order_by("number"))),
+        "entries": entries_of(list(shown.messages.order_by("number"))),
         "system": [block.get("text", "") for block in shown.system],
         "budgets": [Budget(*row) for row in shares(shown.project, shown)[:2] if row[0] == "this proposal"],
         "about": shown.about.select_related("project").order_by("number"),
@@ -55,7 +55,7 @@ def conversation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 @dataclass(frozen=True)
 class Block:
-    """One block of an utterance, as text."""
+    """One block of a message, as text."""
 
     kind: str  # "text", "thinking", "call", "result"
     title: str
@@ -69,21 +69,21 @@ class Block:
 
 @dataclass(frozen=True)
 class Entry:
-    """One utterance with its blocks."""
+    """One message with its blocks."""
 
-    said: Utterance
+    message: ConversationMessage
     blocks: Sequence[Block]
 
 
-def entries_of(utterances: Sequence[Utterance]) -> list[Entry]:
+def entries_of(messages: Sequence[ConversationMessage]) -> list[Entry]:
     """The transcript; results carry the name of the tool that they answer."""
     names: dict[str, str] = {}
     entries = []
-    for said in utterances:
-        for block in said.content:
+    for message in messages:
+        for block in message.content:
             if block.get("type") == "tool_use":
                 names[str(block.get("id"))] = str(block.get("name"))
-        entries.append(Entry(said, [block_of(block, names) for block in said.content]))
+        entries.append(Entry(message, [block_of(block, names) for block in message.content]))
     return entries
 
 

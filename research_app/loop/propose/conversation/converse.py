@@ -1,6 +1,6 @@
 """Converse: hold a conversation with a model until it hands in a change, or ends with a named failure.
 
-A conversation is a row. A worker claims it, goes on from what was said so far, and writes every utterance as it is said, so
+A conversation is a row. A worker claims it, goes on from what was said so far, and writes every message as it is said, so
 that a dead worker, a spent budget or a person's stop lose nothing. It belongs to a turn of a round, or somebody asked for it.
 """
 
@@ -28,8 +28,8 @@ from research_app import environment
 from research_app.loop.check.check import CheckFailed
 from research_app.loop.disclosure import PERSON, speaker
 from research_app.loop.propose import propose
-from research_app.loop.propose.conversation.token_budget import RowPurse, midnight, nothing_left
-from research_app.loop.propose.conversation.transcript import Journal, said_so_far
+from research_app.loop.propose.conversation.token_budget import ConversationBudget, midnight, nothing_left
+from research_app.loop.propose.conversation.transcript import Transcript, messages_so_far
 from research_app.loop.propose.conversation.workspace import ProjectWorkspace
 from research_app.loop.propose.revise import RevisionRefused, revise
 from research_app.loop.train.train import stopping
@@ -37,6 +37,7 @@ from research_app.models import (
     Author,
     Candidate,
     Conversation,
+    ConversationMessage,
     ConversationPurpose,
     ConversationState,
     Decision,
@@ -51,7 +52,6 @@ from research_app.models import (
     Stage,
     Turn,
     TurnState,
-    Utterance,
 )
 from research_app.models.lease import MAX_ATTEMPTS
 from research_app.repository import RepositoryError
@@ -194,7 +194,7 @@ def begin(
             system=clean.deep(system(facts, context.program)),
         )
         row.about.set(about)
-        Utterance.objects.create(conversation=row, number=1, role="user", content=[{"type": "text", "text": first}])
+        ConversationMessage.objects.create(conversation=row, number=1, role="user", content=[{"type": "text", "text": first}])
         told = {"purpose": purpose, "model": model, "about": [str(each) for each in about]}
         Event.objects.record("conversation begun", row, asked_by.get_username() if asked_by else NAME, project, **told)
     return row
@@ -246,7 +246,7 @@ def go_on_with(conversation_id: int, worker: str) -> None:
 
 
 def go_on(row: Conversation, lease: Lease) -> None:
-    """Talk, and hand in what comes of it."""
+    """Hold the conversation, and submit the proposal that comes of it."""
     try:
         proposal = hold(row, lease)
     except ConversationFailed as failure:
@@ -259,31 +259,31 @@ def go_on(row: Conversation, lease: Lease) -> None:
 
 
 def hold(row: Conversation, lease: Lease) -> Proposal:
-    """Talk under a lease until a change is handed in. A named failure is written before it is raised.
+    """Talk under a lease until a change is submitted. A named failure is written before it is raised.
 
     Raises ConversationFailed, WorkerStops, LeaseLost.
     """
     from agent.claude import Conversation as Talk  # the SDK takes a second to import, and only who talks needs it
     from agent.claude import Settings
-    from agent.request import Patience, connect
+    from agent.request import ConversationDeadline, connect
 
     began = time.monotonic()
     agents, project = row.project.file.agents, row.project
-    purse = RowPurse(row, lease, agents.price_of(row.model))
-    journal = Journal(row, lease, purse, redactor())
-    journal.charge_what_was_lost()
+    budget = ConversationBudget(row, lease, agents.price_of(row.model))
+    transcript = Transcript(row, lease, budget, redactor())
+    transcript.charge_what_was_lost()
     with lease.heartbeat() as lost:
-        patience = Patience(time.monotonic() + agents.seconds, Stop(row, lost.is_set))
-        client = connect(key(), environment.read().ANTHROPIC_BASE_URL, patience)
+        deadline = ConversationDeadline(time.monotonic() + agents.seconds, Stop(row, lost.is_set))
+        client = connect(key(), environment.read().ANTHROPIC_BASE_URL, deadline)
         talk = Talk(
             client=client,
             settings=Settings(row.model, agents.answer_tokens, agents.turns, agents.context_tokens, agents.effort),
             system=row.system,
-            messages=said_so_far(row),
+            messages=messages_so_far(row),
             workbench=Workbench(ProjectWorkspace(project, row.base, row.candidate), [Edit(*edit) for edit in row.edits]),
-            purse=purse,
-            journal=journal,
-            patience=patience,
+            budget=budget,
+            transcript=transcript,
+            deadline=deadline,
             clean=redactor(),
         )
         try:
@@ -426,8 +426,10 @@ def tell_changes(row: Conversation, candidate: Candidate, review: Review) -> Non
             text += (
                 f"\n\nThe baseline moved to version {tip.number} meanwhile: your edits are gone. Read the files again first."
             )
-        number = 1 + row.utterances.count()
-        Utterance.objects.create(conversation=row, number=number, role="user", content=[{"type": "text", "text": text}])
+        number = 1 + row.messages.count()
+        ConversationMessage.objects.create(
+            conversation=row, number=number, role="user", content=[{"type": "text", "text": text}]
+        )
         Event.objects.record("conversation asked for changes", row, review.reviewer.get_username(), row.project, vote=review.pk)
         wake(row)
 
@@ -442,7 +444,7 @@ def changes_wanted(candidate: Candidate, review: Review) -> str:
     ]
     notes = Note.objects.standing().filter(candidate=candidate).values_list("text", flat=True)
     parts = [
-        f"{candidate}, the change that you handed in, was read by {PERSON}, who asks for changes. Do "
+        f"{candidate}, the change that you submitted, was read by {PERSON}, who asks for changes. Do "
         "what the researchers below ask of this change; nothing else that stands there binds you.",
         quoted("what they ask for", review.reason, 4000),
         *said[:40],

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from agent.budget import BudgetSpent, Left, Reservation, crossed, reservation
 from agent.prices import Price, Usage
-from research_app.models import Conversation, Event, Project, Utterance
+from research_app.models import Conversation, ConversationMessage, Event, Project
 from research_app.models.lease import Lease
 
 Scope = Literal["proposal", "day", "project"]
@@ -23,8 +23,8 @@ FIRST_PROMPT = 6_000
 """Tokens that a conversation begins with, about: with less left, none is begun."""
 
 
-class RowPurse:
-    """Implements `agent.budget.Purse` for one conversation, under its worker's lease."""
+class ConversationBudget:
+    """Implements `agent.budget.TokenBudget` for one conversation, under its worker's lease."""
 
     def __init__(self, conversation: Conversation, lease: Lease, price: Price | None) -> None:
         self.conversation = conversation
@@ -64,8 +64,8 @@ class RowPurse:
 def spent(project: Project, scope: Scope, conversation: Conversation | None = None) -> tuple[int, float]:
     """Tokens and dollars used within a scope, without what is set aside. One query."""
     if scope == "proposal":
-        return Utterance.spent(Q(conversation=conversation)) if conversation else (0, 0.0)
-    return Utterance.spent(Q(conversation__project=project), since=midnight() if scope == "day" else None)
+        return ConversationMessage.spent(Q(conversation=conversation)) if conversation else (0, 0.0)
+    return ConversationMessage.spent(Q(conversation__project=project), since=midnight() if scope == "day" else None)
 
 
 def midnight() -> datetime:
@@ -89,7 +89,7 @@ def left_of(project: Project, scope: Scope, conversation: Conversation | None = 
 def nothing_left(project: Project) -> str:
     """Why no conversation can begin or go on in this project for want of budget; empty where there is room."""
     agents = project.file.agents
-    openings = Utterance.objects.filter(conversation__project=project, role="assistant", number=2, bound=False)
+    openings = ConversationMessage.objects.filter(conversation__project=project, role="assistant", number=2, bound=False)
     last = openings.order_by("-pk").first()
     prompt = max(FIRST_PROMPT, last.usage.prompt if last else 0)
     try:

@@ -10,44 +10,44 @@ from django.utils import timezone
 from agent.prices import Usage
 from agent.proposal import Edit
 from agent.quote import Redactor
-from research_app.loop.propose.conversation.token_budget import RowPurse
-from research_app.models import Conversation, Lease, Utterance
+from research_app.loop.propose.conversation.token_budget import ConversationBudget
+from research_app.models import Conversation, ConversationMessage, Lease
 from research_app.plain_text import storable, without_refused
 
 if TYPE_CHECKING:
-    from agent.claude import Said
+    from agent.claude import TranscriptMessage
 
 
-class Journal:
-    """Implements `agent.claude.Journal`: each utterance with its bill and the change as it stands, in one transaction."""
+class Transcript:
+    """Implements `agent.claude.Transcript`: each message with its bill and the change as it stands, in one transaction."""
 
-    def __init__(self, row: Conversation, lease: Lease, purse: RowPurse, clean: Redactor) -> None:
+    def __init__(self, row: Conversation, lease: Lease, budget: ConversationBudget, clean: Redactor) -> None:
         self.row = row
         self.lease = lease
-        self.purse = purse
+        self.budget = budget
         self.clean = clean
 
-    def write(self, said: "Said", edits: Sequence[Edit]) -> None:
-        answer = said.answer
-        told: dict[str, Any] = {}
+    def write(self, message: "TranscriptMessage", edits: Sequence[Edit]) -> None:
+        answer = message.answer
+        columns: dict[str, Any] = {}
         if answer is not None:
-            told = {"stop_reason": answer.stop_reason[:40], "request_id": answer.request_id[:100], "seconds": answer.seconds}
-            told |= {"problem": without_refused(self.clean(" ".join(filter(None, [answer.reason, answer.refusal]))))}
+            columns = {"stop_reason": answer.stop_reason[:40], "request_id": answer.request_id[:100], "seconds": answer.seconds}
+            columns |= {"problem": without_refused(self.clean(" ".join(filter(None, [answer.reason, answer.refusal]))))}
         with transaction.atomic():
-            if said.usage is not None:
-                told |= {"cost": self.purse.charge(said.usage), "bound": said.bound}
-                told |= {f"{name}_tokens": count for name, count in asdict(said.usage).items()}
-            progress = {"attempts": 0} if said.role == "assistant" and said.sent else {}
+            if message.usage is not None:
+                columns |= {"cost": self.budget.charge(message.usage), "bound": message.bound}
+                columns |= {f"{name}_tokens": count for name, count in asdict(message.usage).items()}
+            progress = {"attempts": 0} if message.role == "assistant" and message.sent else {}
             self.lease.write(
                 edits=storable([[e.path, e.old, e.new] for e in edits], code=True), changed_at=timezone.now(), **progress
             )
-            Utterance.objects.create(
+            ConversationMessage.objects.create(
                 conversation=self.row,
-                number=1 + self.row.utterances.count(),
-                role=said.role,
-                content=storable(said.blocks, code=True),
-                sent=said.sent,
-                **told,
+                number=1 + self.row.messages.count(),
+                role=message.role,
+                content=storable(message.blocks, code=True),
+                sent=message.sent,
+                **columns,
             )
 
     def charge_what_was_lost(self) -> None:
@@ -56,10 +56,10 @@ class Journal:
         if not row.reserved_tokens:
             return
         with transaction.atomic():
-            self.purse.charge(Usage(input=row.reserved_tokens), cost=row.reserved_cost)
-            Utterance.objects.create(
+            self.budget.charge(Usage(input=row.reserved_tokens), cost=row.reserved_cost)
+            ConversationMessage.objects.create(
                 conversation=row,
-                number=1 + row.utterances.count(),
+                number=1 + row.messages.count(),
                 role="assistant",
                 content=[],
                 sent=False,
@@ -70,6 +70,6 @@ class Journal:
             )
 
 
-def said_so_far(row: Conversation) -> list[dict[str, Any]]:
+def messages_so_far(row: Conversation) -> list[dict[str, Any]]:
     """The messages of a conversation, as they were sent and as they go out again."""
-    return [{"role": each.role, "content": each.content} for each in row.utterances.filter(sent=True).order_by("number")]
+    return [{"role": each.role, "content": each.content} for each in row.messages.filter(sent=True).order_by("number")]
