@@ -14,7 +14,7 @@ from research_app.web.candidates import bulk, candidates
 from research_app.web.compare import compare
 from research_app.web.fleet import fleet
 from research_app.web.history import history, imported, report, revert
-from research_app.web.inbox import first_steps, inbox
+from research_app.web.inbox import first_steps, inbox, later, preview
 from research_app.web.landings import landings
 from research_app.web.project import new_project, progress, project
 from research_app.web.run import run
@@ -57,6 +57,8 @@ urlpatterns = [
     path("new-project/<int:pk>/", new_project.trial, name="trial"),
     path("new-project/<int:pk>/change/", new_project.change_trial, name="change-trial"),
     path("new-project/<int:pk>/stop/", new_project.stop_trial, name="stop-trial"),
+    path(f"{CANDIDATE}preview/", preview.preview, name="preview"),
+    path(f"{CANDIDATE}later/", later.later, name="later"),
     path(PROJECT, project.project, name="project"),
     path(f"{PROJECT}pause/", project.pause, name="pause"),
     path(f"{PROJECT}resume/", project.resume, name="resume"),

@@ -25,6 +25,7 @@ from research_app.models.review import Decision, Gate, Review
 from research_app.models.run import Run, RunLog, Series, SeriesChunk, State
 from research_app.models.scale_up import ScaleUp, ScaleUpState
 from research_app.models.sign_in import SignInLink
+from research_app.models.snooze import Snooze
 from research_app.models.stack import CheckState, StackCell, StackCheck
 from research_app.models.task_lease import TaskLease
 from research_app.models.token import KeptAnswer, Scope, Token
@@ -88,6 +89,7 @@ __all__ = [
     "SeriesChunk",
     "Side",
     "SignInLink",
+    "Snooze",
     "StackCell",
     "StackCheck",
     "Stage",

@@ -28,7 +28,7 @@ const shown = (each) => each.getClientRects().length > 0;
 const all = (selector) => [...document.querySelectorAll(selector)].filter(shown);
 const top = () => (document.querySelector(".bar")?.getBoundingClientRect().bottom ?? 0) + 16;
 
-const mark = (item, attribute) => {
+export const mark = (item, attribute) => {
   document.querySelectorAll(`[${attribute}].on`).forEach((each) => each.classList.toggle("on", each === item));
   item.classList.add("on");
   current = item;

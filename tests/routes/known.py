@@ -66,7 +66,9 @@ REVISION = {"message": "As asked.", "edits": [EDIT], "patch": ""}
 P, C, F, T, R = About.PROJECT, About.CANDIDATE, About.CHANGED_FILE, About.THREAD, About.RUN
 
 KNOWN: Mapping[str, Known] = {
-    "inbox": Known(),
+    "inbox": Known(also=("tab=others&order=age&q=C-{c}", "tab=later&order=cost", "tab=gate-1&order=value&project=demo")),
+    "preview": Known(About.CANDIDATE),
+    "later": Known(About.CANDIDATE, methods=POST),
     "sign-in": Known(methods=BOTH, form_on=("sign-in",)),
     "sign-in-link": Known(methods=BOTH, fixed={"token": "none"}),
     "sign-out": Known(methods=POST, outside=True),

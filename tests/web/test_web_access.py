@@ -104,6 +104,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "candidate-thread-reply": ("post", "reviewer"),
     "candidate-similar": ("get", "viewer"),
     "candidate-curves": ("get", "viewer"),
+    "preview": ("get", "viewer"),
+    "later": ("post", "viewer"),
     "scale-up": ("get", "viewer"),
     "stop-scale-up": ("post", "operator"),
     "climb-on": ("post", "operator"),

@@ -36,6 +36,7 @@ from research_app.models import (
     Pace,
 )
 from research_app.models.notification import new_secret
+from research_app.models.snooze import put_off_by
 from research_app.strict_json import StrictJsonResponse
 from research_app.web.shared import live
 from research_app.web.shared.access import researcher
@@ -218,7 +219,8 @@ def delivery(request: HttpRequest, pk: int) -> HttpResponse:
 def turns(request: HttpRequest) -> HttpResponse:
     """What waits for this person, newest first, for the browser's notices. A constant number of queries."""
     assert isinstance(request.user, User)
-    waiting = turns_of(request.user).with_evidence().order_by("-stage_since")[:TURNS]
+    awake = turns_of(request.user).exclude(pk__in=put_off_by(request.user).values("candidate"))
+    waiting = awake.with_evidence().order_by("-stage_since")[:TURNS]
     told = []
     for candidate in waiting:
         item = item_of(candidate)

@@ -15,20 +15,16 @@ from research_app.access import Role, role_of
 from research_app.loop.attention.baseline_trouble import BaselineTrouble, troubles_of_newest
 from research_app.loop.attention.troubles import troubles
 from research_app.loop.reconcile import retry_bank
-from research_app.loop.review.votes import turns_of
 from research_app.loop.runs import costs_of
 from research_app.models import Candidate, Project, Stage
-from research_app.models.candidate import RESTING, TO_ANSWER, WAITING
-from research_app.web.candidates.candidates import for_list
-from research_app.web.candidates.columns import SAVED
+from research_app.models.candidate import RESTING, WAITING
 from research_app.web.inbox.eta import Outlook, outlook, work_of
 from research_app.web.inbox.first_steps import UNDO, first_steps
 from research_app.web.inbox.lead import Lead, leads
-from research_app.web.inbox.waiting import waiting_for
+from research_app.web.inbox.lists import Asked, Listing, listing, projects_of
+from research_app.web.inbox.waiting import Waiting, waiting_for
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
-
-SHOWN = 50  # decisions on one page: the oldest first
 
 
 @dataclass(frozen=True)
@@ -63,32 +59,31 @@ class Card:
 @researcher
 @require_safe
 def inbox(request: HttpRequest) -> HttpResponse:
-    """“Your turn” across all projects. A constant number of queries."""
-    waiting = list(
-        for_list(Candidate.objects.waiting_for_review()).annotate(saved=SAVED).order_by("stage_since", "pk")[: SHOWN + 1]
-    )
+    """“Your turn” across all projects: one list of decisions, and what else there is. A constant number of queries."""
     assert isinstance(request.user, User)  # the access check let nobody else through
-    mine = turns_of(request.user)
-    here = {*mine.filter(pk__in=[c.pk for c in waiting]).values_list("pk", flat=True)}
-    turns = waiting_for(request.user, here, waiting[:SHOWN], costs_of(waiting))
-    answers = for_list(mine.filter(stage__in=TO_ANSWER))
-    role, my_turns = role_of(request.user), [turn for turn in turns if turn.mine]
-    every = list(Project.objects.order_by("slug"))
+    asked = Asked.of(request)
+    shown = listing(request.user, asked)
+    role, every = role_of(request.user), list(Project.objects.order_by("slug"))
     baselines = troubles_of_newest(every)
-    projects = cards(every, baselines, role, leading=not my_turns)
     context = {
-        "mine": my_turns,
-        "others": [turn for turn in turns if not turn.mine],
-        "more": len(waiting) > SHOWN,
-        "answers": answers.order_by("stage_since")[:SHOWN],
+        "shown": shown,
+        "turns": turns_on(request.user, shown),
+        "answers": [candidate for candidate in shown.candidates if not candidate.waits_for_person],
+        "projects": projects_of(every, asked),
         "troubles": troubles(every, baselines),
         "may_operate": role is not None and role.holds(Role.OPERATOR),
-        "cards": projects,
-        "first_steps": first_steps(request.user, role, every, waits=bool(my_turns)),
+        "cards": cards(every, baselines, role, leading=not shown.waiting),
+        "first_steps": first_steps(request.user, role, every, waits=bool(shown.waiting)),
         "put_away": not live.is_pulse(request) and request.session.pop(UNDO, False),
     }
     fragments = {name: f"inbox/_{name}.html" for name in ("waiting", "steps", "troubles", "projects")}
     return live.page(request, "inbox/inbox.html", fragments, context)
+
+
+def turns_on(user: User, shown: Listing) -> list[Waiting]:
+    """What the rows of a list say: of those at a gate; what waits for its author says why it came back."""
+    at_gate = [candidate for candidate in shown.candidates if candidate.waits_for_person]
+    return waiting_for(user, shown.mine, at_gate, costs_of(at_gate))
 
 
 @operator

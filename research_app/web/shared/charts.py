@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
-from research_app.models import BaselineVersion, Run, Series, SeriesChunk, State
+from research_app.models import BaselineVersion, Candidate, Run, Series, SeriesChunk, State
 from research_app.models.run import arrays_of
 from research_app.project_file.ladder import SMALLEST
 from research_app.strict_json import StrictJsonResponse
@@ -58,17 +58,21 @@ class Arms:
 def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Curves of a candidate's runs against those of its baseline, at one scale."""
     shown = get_candidate(request, slug, number)
+    return answer(request, arms_of(shown, request.GET.get("scale", "")), f"{slug}-{shown}")
+
+
+def arms_of(shown: Candidate, wanted: str = "") -> Arms:
+    """Runs of a candidate and of its baseline at one scale: the wanted one, or that of its evidence. One query."""
     patch_set = shown.patch_set
     base = patch_set.base if patch_set else shown.base
     whose = Q(patch_set=patch_set) if patch_set else Q(pk=None)
     runs = started(Run.objects.filter(whose | of_bases([base])))
     mine = [run for run in runs if run.patch_set_id]
     scales = list(dict.fromkeys(run.scale for run in sorted(mine, key=lambda run: run.pk))) or [SMALLEST]
-    wanted = (request.GET.get("scale"), shown.evidence.scale if shown.evidence else None, scales[0])
-    scale = next(each for each in wanted if each in scales)
+    scale = next(each for each in (wanted, shown.evidence.scale if shown.evidence else None, scales[0]) if each in scales)
     bank = Arm("base", f"baseline {base.number}", "baseline", [r for r in runs if not r.patch_set_id and r.scale == scale])
     arm = Arm("candidate", str(shown), "candidate", [run for run in mine if run.scale == scale], bank.key)
-    return answer(request, Arms([bank, arm], scale, scales), f"{slug}-{shown}")
+    return Arms([bank, arm], scale, scales)
 
 
 @researcher

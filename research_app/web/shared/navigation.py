@@ -11,6 +11,7 @@ from django.urls import NoReverseMatch, reverse
 from research_app.access import may_see
 from research_app.loop.review.votes import turns_of
 from research_app.models import Device, Preferences
+from research_app.models.snooze import put_off_by
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ class Navigation:
 
     @cached_property
     def waiting(self) -> int:
-        """Candidates that wait for this person, as the inbox lists them."""
-        return turns_of(self.person).count()
+        """Candidates that wait for this person and that they did not put off, as the inbox lists them."""
+        return turns_of(self.person).exclude(pk__in=put_off_by(self.person).values("candidate")).count()
 
     @cached_property
     def devices(self) -> int:
