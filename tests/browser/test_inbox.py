@@ -1,6 +1,7 @@
 """The inbox in a browser: rows that stay under the pointer, the chosen one beside them, and a decision without leaving it."""
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -23,7 +24,7 @@ def three() -> list[Candidate]:
     """C-1 with the largest gain, then C-2 and C-3."""
     project, made = make_project(), []
     for number, edit in enumerate(EDITS, 1):
-        fields = {"hypothesis": f"Change {number}", "effect": 0.1 / number, "runs": 3, "verdict": Verdict.SOLID}
+        fields: dict[str, Any] = {"hypothesis": f"Change {number}", "effect": 0.1 / number, "runs": 3, "verdict": Verdict.SOLID}
         made.append(make_candidate(project, edits=[("train.py", *edit)], **fields))
     return made
 
