@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('research_app', '0026_trials'),
+        ('research_app', '0027_messages_of_conversations'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
