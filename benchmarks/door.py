@@ -83,12 +83,12 @@ def watching(site: Site) -> Iterator[Watch]:
                 seen.failed += 1
             over.wait(0.05)
 
-    def weigh() -> None:
+    def measure_traffic() -> None:
         while not over.is_set():
             seen.memory = max(seen.memory, memory_of(site.process))
             over.wait(0.02)
 
-    threads = [threading.Thread(target=each) for each in (open_pages, weigh)]
+    threads = [threading.Thread(target=each) for each in (open_pages, measure_traffic)]
     for thread in threads:
         thread.start()
     try:

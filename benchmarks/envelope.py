@@ -193,7 +193,7 @@ def against(bank: Sequence[Row], mine: Sequence[Row]) -> list[Measured]:
 def marks(found: Sequence[Measured]) -> str:
     if any(each.beyond for each in found):
         return "NOT COMPARABLE"
-    return "quarantine of a gain" if any(each.times > each.doubtful for each in found) else ""
+    return "quarantine of a gain" if any(each.times > each.quarantined_from for each in found) else ""
 
 
 def alarms(words: str, judged: Sequence[tuple[Row, list[Measured]]]) -> None:

@@ -121,7 +121,7 @@ def scale_up_all(project: Project) -> None:
     seeds = project.file.rung("M").seeds
     for candidate in waiting:
         pick = Pick(candidate, Seen.of(candidate), [Plan("M", seeds)])
-        approve_scale_ups(project, [pick], person(), "A run of the benchmark." if candidate.doubt else "")
+        approve_scale_ups(project, [pick], person(), "A run of the benchmark." if candidate.reason_needed else "")
 
 
 def report(project: Project, seconds: float) -> int:

@@ -21,8 +21,8 @@ from research_app.evidence.noise import Noise
 from research_app.evidence.policy import decide_confirmation
 from research_app.loop.check.check import limits_of
 from research_app.loop.judge.arms import Arms
+from research_app.loop.judge.build_evidence import evidence_of_confirmation, evidence_of_look, looks_of
 from research_app.loop.judge.judge import CONFIRM_SEED, decide_looks
-from research_app.loop.judge.weigh import looks_of, weigh, weigh_confirmation
 from research_app.models import (
     Author,
     BaselineVersion,
@@ -178,7 +178,7 @@ def make_patch_set(candidate: Candidate, base: BaselineVersion, edits: Sequence[
 
 
 def make_evidence(patch_set: PatchSet, scores: Sequence[float], verdict: Verdict | None = None) -> Evidence:
-    """Frozen evidence for these scores against the base's bank, weighed as in life.
+    """Frozen evidence for these scores against the base's bank, built as in life.
 
     The verdict is the policy's, unless another is given: solid evidence comes with its confirming runs on fresh seeds,
     invalid evidence with a failed probe.
@@ -194,7 +194,7 @@ def make_evidence(patch_set: PatchSet, scores: Sequence[float], verdict: Verdict
     arms = Arms(bank, runs)
     decisions = decide_looks(policy, NOISE, arms, project.sign > 0)
     looks = looks_of(policy, decisions)
-    evidence = weigh(patch_set, arms, NOISE, decisions[-1], looks)
+    evidence = evidence_of_look(patch_set, arms, NOISE, decisions[-1], looks)
     if verdict == Verdict.SOLID:
         evidence.save()
         evidence = make_confirmation(patch_set, sum(scores) / len(scores), looks)
@@ -224,7 +224,7 @@ def make_confirmation(patch_set: PatchSet, score: float, looks: list[dict[str, f
     arms = Arms(theirs, mine)
     baseline, candidate = arms.scores(hidden=True)
     confirmed = decide_confirmation(policy, NOISE, baseline, candidate, SIGMA, project.sign > 0)
-    return weigh_confirmation(patch_set, arms, NOISE, confirmed, looks, SIGMA)
+    return evidence_of_confirmation(patch_set, arms, NOISE, confirmed, looks, SIGMA)
 
 
 def make_run(

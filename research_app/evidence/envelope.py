@@ -17,10 +17,10 @@ from research_app.evidence.digits import number
 
 RUN_WIDTH = 1.8  # times the baseline's, of one run
 ARM_WIDTH = 1.6  # of the mean of several runs, on which the machine's load averages out
-DOUBT = 1.25  # of that mean: a gain that costs so much more is for a person to judge
-DOUBT_OF_FEW = 1.4  # the same of one run or two, whose load nothing averages out
+QUARANTINE_WIDTH = 1.25  # of that mean: a gain that costs so much more is for a person to judge
+QUARANTINE_WIDTH_OF_FEW = 1.4  # the same of one run or two, whose load nothing averages out
 MOST_DRAWS = 1.5  # times as wide at most, where a smaller model or smaller batches made more steps: each has its own cost
-MOST_DRAWS_IN_DOUBT = 1.2  # the same for a doubt: whoever draws in pieces to be allowed more gains little by it
+MOST_DRAWS_IN_QUARANTINE = 1.2  # the same for quarantine: whoever draws in pieces to be allowed more gains little by it
 CPU_SLACK = 0.5  # seconds: what starting Python and reading its libraries varies by
 KNOWN_SLACK = 0.2  # the same, where what the start took is known and subtracted
 OTHER_MINUTES = 1.25  # times as wide, where no run of the baseline was measured in the same minutes
@@ -63,7 +63,7 @@ class Measured:
     quantity: str
     times: float
     allowed: float
-    doubtful: float  # from here on a gain needs a person
+    quarantined_from: float  # from here on a gain needs a person
     sentence: str
 
     @property
@@ -76,12 +76,12 @@ CPU = "processor time"
 
 @dataclass(frozen=True)
 class Quantity:
-    """A figure that is compared, in the words of a sentence; `widths` of a single run, of several, and of a doubt."""
+    """A figure that is compared, in the words of a sentence; `widths` of a single run, of several, and of quarantine."""
 
     words: str
     of: Callable[[Spent], float | None]
     written: Callable[[float], str]
-    widths: tuple[float, float, float] = (RUN_WIDTH, ARM_WIDTH, DOUBT)
+    widths: tuple[float, float, float] = (RUN_WIDTH, ARM_WIDTH, QUARANTINE_WIDTH)
     per_work: bool = True
     slack: float = 0.0
 
@@ -136,8 +136,8 @@ def _measured(
     extra = (KNOWN_SLACK if before else quantity.slack) / usual
     smaller = _more_draws(baseline, candidate) if quantity.per_work else 1.0
     single, mean = (max(width * looser * smaller + extra, widened) for width in quantity.widths[:2])
-    doubt = quantity.widths[2] if several else quantity.widths[2] * DOUBT_OF_FEW / DOUBT
-    doubtful = max(doubt * looser * min(smaller, MOST_DRAWS_IN_DOUBT) + extra, widened)
+    width = quantity.widths[2] if several else quantity.widths[2] * QUARANTINE_WIDTH_OF_FEW / QUARANTINE_WIDTH
+    quarantined_from = max(width * looser * min(smaller, MOST_DRAWS_IN_QUARANTINE) + extra, widened)
     times, allowed, whose = max(mine) / usual, single, "in one run"
     if several and times <= single:
         times, allowed, whose = fmean(mine) / usual, mean, f"on the mean of {len(mine)} runs"
@@ -148,7 +148,7 @@ def _measured(
         f"{quantity.words}{since} {whose} is {used}, {times:.2f} times the {theirs_used} of the baseline's runs {beside}; "
         f"{allowed:.2f} times are allowed"
     )
-    return Measured(quantity.words, times, allowed, doubtful, sentence)
+    return Measured(quantity.words, times, allowed, quarantined_from, sentence)
 
 
 def _usual_startup(baseline: Sequence[Spent]) -> float:

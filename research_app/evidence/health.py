@@ -121,11 +121,11 @@ def check(
         *(Finding("envelope", sentence) for sentence in beyond),
     ]
     gain = _gain(baseline, candidate, lower_is_better)
-    doubts = _doubts(gain, risk_flags, plausible_gain)
-    doubts += [Finding("costly", f"a gain comes with more work: {sentence}") for sentence in costly if gain and gain > 0]
+    reasons = _quarantine_reasons(gain, risk_flags, plausible_gain)
+    reasons += [Finding("costly", f"a gain comes with more work: {sentence}") for sentence in costly if gain and gain > 0]
     if invalid:
-        return Health("invalid", (*invalid, *doubts))
-    return Health("quarantined" if doubts and not cleared else "healthy", tuple(doubts))
+        return Health("invalid", (*invalid, *reasons))
+    return Health("quarantined" if reasons and not cleared else "healthy", tuple(reasons))
 
 
 def _too_few(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts]) -> list[Finding]:
@@ -223,13 +223,13 @@ def _gain(baseline: Sequence[RunFacts], candidate: Sequence[RunFacts], lower_is_
     return difference / abs(means[0]) if means[0] else math.copysign(math.inf, difference)
 
 
-def _doubts(gain: float | None, risk_flags: Sequence[str], plausible_gain: float) -> list[Finding]:
+def _quarantine_reasons(gain: float | None, risk_flags: Sequence[str], plausible_gain: float) -> list[Finding]:
     if gain is None or gain <= 0:
         return []
-    doubts = [Finding("risk flag", f"a gain comes with a risky edit: {flag}") for flag in risk_flags]
+    reasons = [Finding("risk flag", f"a gain comes with a risky edit: {flag}") for flag in risk_flags]
     if gain > plausible_gain:
         places = places_apart(100 * gain, 100 * plausible_gain, decimals=1, nothing=True)
         limit = share(plausible_gain, places if places > 1 else 0)
         sentence = f"a gain of {share(gain, places)} is above the {limit} that is believed without a person"
-        doubts.insert(0, Finding("implausible", sentence))
-    return doubts
+        reasons.insert(0, Finding("implausible", sentence))
+    return reasons

@@ -233,7 +233,7 @@ class Candidate(Leased):
         return self.patch_set
 
     @property
-    def doubt(self) -> str:
+    def reason_needed(self) -> str:
         """Why approving it needs a written reason; empty where it needs none."""
         found = [f"A guard fails ({'; '.join(failed)})"] if (failed := self.failed_guards) else []
         if self.evidence is None or self.evidence.verdict != "solid":

@@ -45,7 +45,7 @@ class Evidence(models.Model):
     # For lists, which do not read the numbers; taken from them when it is saved.
     failed_guards = models.JSONField(default=list, help_text="What it makes worse than the margins allow, a sentence each")
     quarantined = models.BooleanField(
-        default=False, help_text="A doubt about its health that only a person can clear: approving it needs a reason"
+        default=False, help_text="A question about its health that only a person can clear: approving it needs a reason"
     )
     content_hash = models.CharField(max_length=64)
     frozen_at = models.DateTimeField(default=timezone.now)

@@ -66,7 +66,7 @@ class Landing(Leased):
     not_before = models.DateTimeField(
         null=True, blank=True, help_text="When it is tried again, where something outside held it up for long"
     )
-    doubt = models.TextField(blank=True, help_text="What was found later that speaks against its gain")
+    contradictions = models.TextField(blank=True, help_text="What was found later that speaks against its gain")
     clashes_with = models.ManyToManyField(
         Candidate, related_name="in_the_way_of", blank=True, help_text="Whose landings altered the same lines before it"
     )

@@ -93,7 +93,7 @@ def test_a_flag_leads_to_its_line_and_nothing_makes_the_page_wider(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_approving_doubtful_evidence_asks_for_a_reason_before_anything_is_sent(sign_in: SignIn, project: Project) -> None:
+def test_approving_evidence_in_quarantine_asks_for_a_reason_before_anything_is_sent(sign_in: SignIn, project: Project) -> None:
     make_candidate(project)
     page = sign_in()
     page.goto(DESK)

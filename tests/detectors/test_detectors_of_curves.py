@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from tests.detectors_samples import POINTS, STEPS_PER_POINT, Change, Values, beside, changed, honest
 from training.detectors import Circumstances, Finding, RunRecord, examine
 
-DOUBTS = ("warning", "invalid")
+WARNINGS = ("warning", "invalid")
 
 
 def found(run: RunRecord, detector: str, circumstances: Circumstances | None = None) -> list[Finding]:
     return [finding for finding in examine(run, circumstances or beside()) if finding.detector == detector]
 
 
-def doubts(run: RunRecord, circumstances: Circumstances | None = None) -> list[Finding]:
-    return [finding for finding in examine(run, circumstances or beside()) if finding.level in DOUBTS]
+def warnings(run: RunRecord, circumstances: Circumstances | None = None) -> list[Finding]:
+    return [finding for finding in examine(run, circumstances or beside()) if finding.level in WARNINGS]
 
 
 def between(start: float, end: float, factor: float) -> Change:
@@ -36,11 +36,11 @@ def between(start: float, end: float, factor: float) -> Change:
 def test_an_honest_run_raises_nothing_above_info(seed: int, noise: float, points: int) -> None:
     baseline = tuple(honest(seed + 20_000 + n, noise, points) for n in range(4))
 
-    assert doubts(honest(seed, noise, points), beside(*baseline)) == []
+    assert warnings(honest(seed, noise, points), beside(*baseline)) == []
 
 
 def test_an_honest_run_raises_nothing_without_a_baseline() -> None:
-    assert doubts(honest(5), Circumstances()) == []
+    assert warnings(honest(5), Circumstances()) == []
 
 
 def test_a_run_without_any_series_raises_nothing() -> None:
@@ -123,7 +123,7 @@ def test_one_spike_is_information_and_several_are_a_warning() -> None:
 
 
 def test_a_loss_that_may_be_negative_is_not_judged_by_ratios() -> None:
-    assert doubts(changed(honest(), "train_loss", lambda values: values - 3), Circumstances()) == []
+    assert warnings(changed(honest(), "train_loss", lambda values: values - 3), Circumstances()) == []
 
 
 def test_a_gradient_norm_that_blows_up_is_found_where_it_does() -> None:

@@ -10,7 +10,7 @@ from research_app.evidence.apart import percent_apart, told_apart
 from research_app.evidence.health import RunFacts, check
 from research_app.evidence.noise import Noise
 from research_app.evidence.transfer import judge_rung
-from research_app.loop.judge.weigh import effect_and_line
+from research_app.loop.judge.build_evidence import effect_and_line
 from research_app.web.candidate.verdict import guard_row
 
 AMOUNTS = st.floats(min_value=0, max_value=1e6, allow_subnormal=False).map(lambda value: round(value, 9))

@@ -8,7 +8,16 @@ from statistics import median
 
 import pytest
 
-from research_app.evidence.envelope import ARM_WIDTH, DOUBT, OTHER_MINUTES, RUN_WIDTH, Measured, Spent, TimeBudget, envelope
+from research_app.evidence.envelope import (
+    ARM_WIDTH,
+    OTHER_MINUTES,
+    QUARANTINE_WIDTH,
+    RUN_WIDTH,
+    Measured,
+    Spent,
+    TimeBudget,
+    envelope,
+)
 from research_app.evidence.health import RunFacts, check
 
 MIB = 1 << 20
@@ -42,14 +51,14 @@ def test_one_run_among_several_that_works_much_more_is_beyond() -> None:
 
 def test_one_run_alone_has_wider_widths() -> None:
     found = cpu(15 * 1.35)
-    assert not found.beyond and found.times < found.doubtful
+    assert not found.beyond and found.times < found.quarantined_from
     found = cpu(15 * 1.6, 15 * 1.6)
-    assert not found.beyond and found.times > found.doubtful, "two runs of twice the steps are not simply believed"
+    assert not found.beyond and found.times > found.quarantined_from, "two runs of twice the steps are not simply believed"
 
 
-def test_several_runs_that_cost_much_more_but_not_too_much_are_a_doubt() -> None:
-    found = cpu(*[15 * (DOUBT + 0.06)] * 4)
-    assert not found.beyond and found.times > found.doubtful
+def test_several_runs_that_cost_much_more_but_not_too_much_are_quarantined() -> None:
+    found = cpu(*[15 * (QUARANTINE_WIDTH + 0.06)] * 4)
+    assert not found.beyond and found.times > found.quarantined_from
 
 
 def test_without_runs_of_the_same_minutes_the_width_is_larger_and_said() -> None:
@@ -72,9 +81,11 @@ def test_smaller_batches_cost_more_and_a_gain_by_them_is_for_a_person_to_judge()
     theirs = [replace(run, draws=2000, tokens=135_000) for run in BASELINE]
     shorter = replace(RUN, draws=4600, tokens=135_000)
     warm_up = of("processor time", envelope(theirs, [replace(shorter, cpu_seconds=21.5)] * 4, same_minutes=True))
-    assert warm_up.times < warm_up.doubtful < of("processor time", envelope(theirs, [RUN] * 4, same_minutes=True)).allowed
+    assert (
+        warm_up.times < warm_up.quarantined_from < of("processor time", envelope(theirs, [RUN] * 4, same_minutes=True)).allowed
+    )
     found = of("processor time", envelope(theirs, [replace(shorter, cpu_seconds=28)] * 4, same_minutes=True))
-    assert not found.beyond and found.times > found.doubtful
+    assert not found.beyond and found.times > found.quarantined_from
     tiny = replace(shorter, cpu_seconds=40, draws=10**9)
     assert of("processor time", envelope(theirs, [tiny] * 4, same_minutes=True)).beyond
 
@@ -162,4 +173,4 @@ def test_beyond_the_envelope_evidence_is_invalid_and_costly_gains_are_in_quarant
 
 
 def test_the_width_of_one_run_is_the_larger() -> None:
-    assert RUN_WIDTH > ARM_WIDTH > DOUBT > 1
+    assert RUN_WIDTH > ARM_WIDTH > QUARANTINE_WIDTH > 1

@@ -70,11 +70,11 @@ def test_the_gain_in_all_is_measured_and_no_sum(project: Project) -> None:
 
 
 @pytest.mark.both_databases
-def test_open_questions_name_what_waits_what_is_doubted_and_what_is_within_noise(project: Project) -> None:
-    Landing.objects.filter(candidate__number=1).update(doubt="A later check did not find it again.")
+def test_open_questions_name_what_waits_what_is_contradicted_and_what_is_within_noise(project: Project) -> None:
+    Landing.objects.filter(candidate__number=1).update(contradictions="A later check did not find it again.")
     said = text_of(html_of(Report.of(project)))
     assert "Waiting for a person’s decision: C-2" in said
-    assert "Landed, and doubted by what was measured later: C-1 Deeper" in said
+    assert "Landed, and contradicted by what was measured later: C-1 Deeper" in said
     assert "Landed at the smallest size alone" in said
 
 
@@ -89,7 +89,7 @@ def test_the_file_loads_nothing_and_its_policy_allows_its_own_style_alone(projec
 
 def test_words_of_agents_stay_words(project: Project) -> None:
     Candidate.objects.update(title=MARKUP[:72], author=BIDI, why=MARKUP)
-    Landing.objects.update(doubt=f"{MARKUP}\n\n# Not a heading | cell | [x](http://evil.example)")
+    Landing.objects.update(contradictions=f"{MARKUP}\n\n# Not a heading | cell | [x](http://evil.example)")
     found = Report.of(project)
     html = html_of(found)
     assert Loads(html).found == [] and "<script" not in html and "\u202e" not in html

@@ -159,7 +159,7 @@ def test_facts_that_cannot_be_stored_cost_nothing_else(run: Run, device: Device,
     assert found.outcome == Outcome.completed and found.facts["good"] == 1 and "speed" not in found.facts
 
 
-def test_a_detector_that_fails_is_a_finding_that_makes_a_gain_doubtful(
+def test_a_detector_that_fails_is_a_finding_that_puts_a_gain_in_quarantine(
     project: Project, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken_detector(*_: object) -> None:
@@ -175,7 +175,7 @@ def test_a_detector_that_fails_is_a_finding_that_makes_a_gain_doubtful(
     [finding] = [one for one in run.facts["findings"] if one["detector"] == "broken detector failed"]
     assert finding["level"] == "warning" and "ZeroDivisionError: no points" in finding["sentence"]
     assert candidate.evidence.quarantined, "nobody knows what it would have seen"
-    assert candidate.doubt
+    assert candidate.reason_needed
 
 
 def test_a_database_that_is_away_for_a_moment_costs_nothing(run: Run, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from django.test import Client
 from research_app.api.told import evidence as told
 from research_app.evidence.guards import Guard, check_guard, check_sources, failed_guards
 from research_app.loop.judge.arms import Arms
-from research_app.loop.judge.weigh import confirm, weigh_confirmation
+from research_app.loop.judge.build_evidence import confirm, evidence_of_confirmation
 from research_app.loop.land import land
 from research_app.loop.land.rejudge import no_longer_holds, still_good
 from research_app.loop.notify.compose import evidence_line
@@ -43,7 +43,7 @@ def with_source(candidate: Candidate, science: float) -> Candidate:
         base.save()
     arms = Arms(theirs, mine)
     confirmation, tau = confirm(candidate.project, NOISE, arms, None, hidden=True)
-    evidence = weigh_confirmation(patch_set, arms, NOISE, confirmation, [], tau)
+    evidence = evidence_of_confirmation(patch_set, arms, NOISE, confirmation, [], tau)
     evidence.save()
     Candidate.objects.filter(pk=candidate.pk).update(evidence=evidence)
     return fresh(candidate)
@@ -156,12 +156,12 @@ def test_a_guard_that_fails_on_the_new_tip_alone_takes_it_out_of_the_queue(proje
 
 def test_a_guard_that_fails_on_a_larger_rung_is_named_at_gate_2_and_needs_a_reason(project: Project) -> None:
     candidate = make_candidate(project, effect=0.042, verdict=Verdict.SOLID, stage=Stage.READY)
-    assert candidate.doubt == ""
+    assert candidate.reason_needed == ""
     rung = costly(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")]).evidence
     assert rung is not None
     Evidence.objects.filter(pk=rung.pk).update(patch_set=candidate.patch_set, scale="M")
     candidate = fresh(candidate)
     assert candidate.failed_guards == [f"at M: {rung.failed_guards[0]}"]
-    assert "at M: worse on science" in candidate.doubt
+    assert "at M: worse on science" in candidate.reason_needed
     fetched = Candidate.objects.get(pk=candidate.pk)
     assert fetched.failed_guards == candidate.failed_guards, "also where no list asked for it"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from research_app.loop.judge.arms import Arms
-from research_app.loop.scale_up.scale_up import arms_of, saving_of, weigh_rung
+from research_app.loop.scale_up.scale_up import arms_of, evidence_of_rung, saving_of
 from research_app.models import Evidence, Run, ScaleUp, Stage, State
 from tests.factories import make_candidate, make_project, make_user
 from tests.ladder_project import CONFIG, approve
@@ -30,7 +30,7 @@ def climbing(seeds: int) -> ScaleUp:
 
 
 def ladder(step: ScaleUp, rng: np.random.Generator) -> Evidence:
-    """Draw the scores of a rung anew and weigh it."""
+    """Draw the scores of a rung anew and build its evidence."""
     mine, theirs, curve = arms_of(step)
     for run in (*mine, *theirs, *curve):
         gain = GAIN if run.patch_set_id else 0.0
@@ -38,7 +38,7 @@ def ladder(step: ScaleUp, rng: np.random.Generator) -> Evidence:
     Run.objects.bulk_update([*mine, *theirs, *curve], ["score"])
     noise = step.project.noise("M")
     assert noise is not None
-    return weigh_rung(step, Arms(theirs, mine), noise)
+    return evidence_of_rung(step, Arms(theirs, mine), noise)
 
 
 @pytest.mark.parametrize("seeds", [3, 4])
@@ -69,7 +69,7 @@ def test_a_p_value_from_four_degrees_of_freedom_claims_no_more_than_those_tell()
     Run.objects.bulk_update([*mine, *theirs, *curve], ["score"])
     noise = step.project.noise("M")
     assert noise is not None
-    told = weigh_rung(step, Arms(theirs, mine), noise).numbers["transfer"]
+    told = evidence_of_rung(step, Arms(theirs, mine), noise).numbers["transfer"]
     assert 1e-8 < told["p_value"] < 1e-4
 
 

@@ -114,8 +114,8 @@ def test_the_check_finds_what_each_adds_and_what_nobody_would_miss(project: Proj
     assert missed == {str(nothing.number)}
     assert check.result["bundle"]["bundle"] == pytest.approx(0.02, abs=0.004)
     assert check.result["bundle"]["verdict"] == "adds up"
-    assert Landing.objects.get(candidate=nothing).doubt.startswith(f"Stack check {check.pk}"), "its landing is flagged"
-    assert not Landing.objects.get(candidate=useful).doubt
+    assert Landing.objects.get(candidate=nothing).contradictions.startswith(f"Stack check {check.pk}"), "its landing is flagged"
+    assert not Landing.objects.get(candidate=useful).contradictions
     assert Event.objects.filter(kind="gain doubted").count() == 1
 
 
@@ -257,7 +257,7 @@ def test_runs_of_a_check_are_no_runs_of_the_baseline(project: Project) -> None:
     assert project.tip().runs.of_baseline().filter(purpose=Purpose.STACK).count() == 0
 
 
-def test_an_aa_candidate_that_is_found_solid_casts_doubt_on_gains_no_larger_than_its_own(project: Project) -> None:
+def test_an_aa_candidate_that_is_found_solid_contradicts_gains_no_larger_than_its_own(project: Project) -> None:
     small, large = approved(project, knob(2), effect=0.004), approved(project, knob(3), effect=0.05)
     drain(limit=500)
     for candidate, effect in ((small, 0.004), (large, 0.05)):
@@ -269,6 +269,6 @@ def test_an_aa_candidate_that_is_found_solid_casts_doubt_on_gains_no_larger_than
     assert aa.evidence
     aa.evidence.numbers["confirmation"] = {"effect": 0.006, "standard_error": 0.001}
     with transaction.atomic():
-        contradictions.doubt_by_aa(aa, aa.evidence)
-    assert "changes nothing" in Landing.objects.get(candidate=small).doubt
-    assert Landing.objects.get(candidate=large).doubt == ""
+        contradictions.contradict_by_no_op(aa, aa.evidence)
+    assert "changes nothing" in Landing.objects.get(candidate=small).contradictions
+    assert Landing.objects.get(candidate=large).contradictions == ""

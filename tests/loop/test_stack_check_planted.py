@@ -91,7 +91,9 @@ def test_two_that_cancel_are_named_and_what_landed_first_stays(
         assert each.beside is not None and each.beside.effect == pytest.approx(-0.025, abs=0.003)
     assert report.bundle is not None and report.bundle.verdict == "less than the sum"
     assert (report.bundle.total, report.bundle.bundle) == pytest.approx((2 * GOOD, -0.015), abs=0.004)
-    assert not Landing.objects.exclude(doubt="").exists(), "each gain is there alone: what clashes is said, and no gain doubted"
+    assert not Landing.objects.exclude(contradictions="").exists(), (
+        "each gain is there alone: what clashes is said, and no gain contradicted"
+    )
 
 
 @pytest.mark.parametrize(("landed", "waiting"), ORDERS[1:3])

@@ -88,7 +88,7 @@ WORDS: Mapping[type[models.Model], tuple[str, ...]] = {
     ImportedResult: ("description", "author", "message", "commit", "why_no_diff"),
     Thread: ("quoted",),
     Note: ("text",),
-    Landing: ("reason", "trouble", "doubt"),
+    Landing: ("reason", "trouble", "contradictions"),
     Conversation: ("reason", "model"),
     ProgramVersion: ("text", "note"),
     Device: ("description", "refusal", "sandbox_advice"),

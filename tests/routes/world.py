@@ -145,7 +145,7 @@ def climb(project: Project, grace: User) -> None:
 
 
 def queue(project: Project) -> None:
-    """The landing queue with an entry of every state, a push that failed, and a landing in doubt."""
+    """The landing queue with an entry of every state, a push that failed, and a landing with a contradiction."""
     landing = candidate_at(project, Stage.LANDING)
     for state in (LandingState.QUEUED, LandingState.REJUDGING):
         owner = landing if state == LandingState.REJUDGING else candidate_at(project, Stage.READY)
@@ -168,7 +168,7 @@ def queue(project: Project) -> None:
     )
     Landing.objects.create(
         project=project, candidate=landed, patch_set=landed.revision, state=LandingState.LANDED, version=version,
-        commit=version.commit, doubt="A later check did not find it again.",
+        commit=version.commit, contradictions="A later check did not find it again.",
     )  # fmt: skip
     Push.objects.create(project=project, version=version, state=PushState.WAITING, reason="The remote is away.", failures=3)
     revert = candidate_at(project, Stage.INCONCLUSIVE)

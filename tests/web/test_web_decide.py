@@ -119,11 +119,11 @@ def test_approving_against_the_evidence_needs_a_reason(client: Client) -> None:
 def test_the_bar_says_beforehand_that_a_reason_is_needed(client: Client) -> None:
     project = make_project()
     solid = make_candidate(project, verdict=Verdict.SOLID)
-    doubtful = make_candidate(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")])
+    quarantined = make_candidate(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")])
     page = client.get(solid.get_absolute_url()).content.decode()
     assert "approving needs a reason" not in page
     assert 'value="approve" formnovalidate' in page
-    page = client.get(doubtful.get_absolute_url()).content.decode()
+    page = client.get(quarantined.get_absolute_url()).content.decode()
     assert "The evidence does not say “solid”: approving needs a reason." in page
     assert 'value="approve" formnovalidate' not in page
 

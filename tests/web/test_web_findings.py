@@ -118,7 +118,7 @@ def test_without_findings_nothing_is_said(client: Client, candidate: Candidate) 
     assert "Risky edits" not in page
     run = Run.objects.filter(patch_set=candidate.patch_set).first()
     assert run
-    assert "Doubts and probes" not in page_of(client, f"runs/{run.pk}/")
+    assert "Findings and probes" not in page_of(client, f"runs/{run.pk}/")
 
 
 def test_a_project_where_a_detector_finds_something_reads_no_series_for_the_page(client: Client, candidate: Candidate) -> None:

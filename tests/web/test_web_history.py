@@ -113,12 +113,12 @@ def test_a_view_that_there_is_not_shows_the_table(project: Project) -> None:
     assert "0 experiments" in page("show=%3Cscript%3E")
 
 
-def test_script_in_hypotheses_and_doubts_stays_text(project: Project) -> None:
+def test_script_in_hypotheses_and_contradictions_stays_text(project: Project) -> None:
     landed = make_candidate(
         project, edits=LAYERS, stage=Stage.LANDED, hypothesis=PAYLOAD, author=PAYLOAD, verdict=Verdict.SOLID
     )
     landing = make_landing(landed, LandingState.LANDED)
-    landing.doubt = PAYLOAD
+    landing.contradictions = PAYLOAD
     landing.save()
     client = Client()
     client.force_login(make_user())

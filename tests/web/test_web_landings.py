@@ -131,9 +131,11 @@ def landed(project: Project, effect: float = 0.02) -> Landing:
     return landing
 
 
-def test_a_doubted_gain_is_flagged_where_the_landing_stands(client: Client, project: Project) -> None:
+def test_a_contradicted_gain_is_flagged_where_the_landing_stands(client: Client, project: Project) -> None:
     landing = landed(project)
-    Landing.objects.filter(pk=landing.pk).update(doubt="Stack check 3 on baseline 1 measured +0.00010 for it, not a gain.")
+    Landing.objects.filter(pk=landing.pk).update(
+        contradictions="Stack check 3 on baseline 1 measured +0.00010 for it, not a gain."
+    )
     for address in (BASELINE, QUEUE, "/projects/demo/history/?show=landings"):
         assert "Stack check 3 on baseline 1 measured" in text(client, address)
     assert "gain under question" in text(client, BASELINE)

@@ -137,7 +137,7 @@ def test_what_invalidates_the_evidence_is_listed_and_no_number_is_shown(client: 
     assert "By source" not in page
 
 
-def test_a_detectors_doubt_fails_the_check_of_the_detectors() -> None:
+def test_a_detectors_warning_fails_the_check_of_the_detectors() -> None:
     finding = {"rule": "hidden work", "sentence": "far more time than stated"}
     health = Health.of(Evidence(numbers={"health": {"state": "invalid", "findings": [finding]}}), [])
     assert health

@@ -27,7 +27,7 @@ LEARNING_RATES = ("lr", "lr_multiplier")
 class Finding:
     """What one detector saw, in a sentence with its numbers, and where: on a curve, or on a line of a changed file.
 
-    `info` is for reading on, `warning` makes a gain doubtful until a person has looked, `invalid` makes the run's score
+    `info` is for reading on, `warning` puts a gain in quarantine until a person has looked, `invalid` makes the run's score
     meaningless. `line` counts from 1 in the file as it is after the change; for removed code it is where that code was.
     """
 

@@ -49,7 +49,7 @@ FAILED = " failed"
 def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
     """What the detectors saw in a finished run, beside the baseline's runs, and what was left out. Raises DATABASE_AWAY.
 
-    A detector that fails is a finding: nobody knows what it would have seen, so a gain is doubtful until a person looked.
+    A detector that fails is a finding: nobody knows what it would have seen, so a gain is in quarantine until a person looked.
     """
     found = [_left_out(result.left_out)] if result.left_out else []
     try:

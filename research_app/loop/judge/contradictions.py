@@ -1,4 +1,4 @@
-"""Doubt: what is measured later can speak against a landing's gain; the landing is flagged, and stays where it is."""
+"""Contradictions: what is measured later can speak against a landing's gain; the landing is flagged, and stays where it is."""
 
 import math
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from research_app.models import Candidate, Event, Evidence, Landing, LandingStat
 CONTRADICTS = 1.645  # one-sided 5%
 
 
-def doubt_by_check(check: StackCheck, result: Mapping[str, Any]) -> None:
+def contradict_by_ablation(check: StackCheck, result: Mapping[str, Any]) -> None:
     """Flag what landed with a gain that this check finds nowhere again. In a transaction.
 
-    A gain that is there alone and gone beside the others is no doubt of what was measured: the changes interact, and the check
-    says so.
+    A gain that is there alone and gone beside the others contradicts nothing of what was measured: the changes interact,
+    and the check says so.
     """
     for found in result.get("effects", []):
         landing = landings_of(check.project_id, int(found["change"])).first()
@@ -33,7 +33,7 @@ def contradicts(found: Mapping[str, Any], confirmed: Mapping[str, float]) -> boo
     return found["interval"][0] <= 0 and confirmed["effect"] - found["effect"] > CONTRADICTS * error
 
 
-def doubt_by_aa(candidate: Candidate, evidence: Evidence) -> None:
+def contradict_by_no_op(candidate: Candidate, evidence: Evidence) -> None:
     """A change that does nothing was found solid: gains no larger than its own may be noise too. In a transaction."""
     seen = confirmation_of(evidence)
     if seen is None:
@@ -59,8 +59,8 @@ def confirmation_of(evidence: Evidence | None) -> Mapping[str, float] | None:
 
 
 def flag(landing: Landing, why: str) -> None:
-    """Put a doubt beside a landing, once. In a transaction."""
-    if why not in landing.doubt:
-        landing.doubt = f"{landing.doubt}\n{why}".strip()
-        Landing.objects.filter(pk=landing.pk).update(doubt=landing.doubt)
+    """Add a contradiction to a landing, once. In a transaction."""
+    if why not in landing.contradictions:
+        landing.contradictions = f"{landing.contradictions}\n{why}".strip()
+        Landing.objects.filter(pk=landing.pk).update(contradictions=landing.contradictions)
         Event.objects.record("gain doubted", landing.candidate, "signoff", landing.project, why=why)

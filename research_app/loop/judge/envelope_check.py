@@ -81,4 +81,4 @@ def beyond(measured: Sequence[Measured]) -> list[str]:
 
 def costly(measured: Sequence[Measured]) -> list[str]:
     """Sentences about what a gain has to be judged with."""
-    return [each.sentence for each in measured if not each.beyond and each.times > each.doubtful]
+    return [each.sentence for each in measured if not each.beyond and each.times > each.quarantined_from]

@@ -21,11 +21,11 @@ from research_app.evidence.policy import Decision, Policy, decide
 from research_app.loop.attention.attention import ask, attempt, gave_up
 from research_app.loop.attention.watchdog import Look
 from research_app.loop.judge.arms import Arms
-from research_app.loop.judge.contradictions import doubt_by_aa
+from research_app.loop.judge.build_evidence import confirm, evidence_of_confirmation, evidence_of_look, looks_of
+from research_app.loop.judge.contradictions import contradict_by_no_op
 from research_app.loop.judge.diverged import mark_diverged, settle_baseline
-from research_app.loop.judge.no_op import Repeated, repeated, weigh_repeated
+from research_app.loop.judge.no_op import Repeated, evidence_of_no_op, repeated
 from research_app.loop.judge.noise_record import record_noise
-from research_app.loop.judge.weigh import confirm, looks_of, weigh, weigh_confirmation
 from research_app.loop.land.rejudge import judged_again, landing_waiting_for, still_good
 from research_app.loop.runs import ensure_bank, ensure_curve, request_run
 from research_app.models import (
@@ -122,7 +122,7 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
         return
     arms = Arms(bank, runs)
     decisions = decide_looks(policy, noise, arms, candidate.project.sign > 0)
-    evidence = weigh(patch_set, arms, noise, decisions[-1], looks_of(policy, decisions))
+    evidence = evidence_of_look(patch_set, arms, noise, decisions[-1], looks_of(policy, decisions))
     step = "invalid" if evidence.verdict == Verdict.INVALID else decisions[-1].step
     if step == "drop" and candidate.kind == Kind.REMOVAL and len(runs) < policy.confirm_runs:
         step = "run"  # no gain is what is hoped for: a few more say whether it does harm
@@ -142,7 +142,7 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
 def judge_repeated(patch_set: PatchSet, seen: Repeated, noise: Noise, lease: Lease) -> None:
     """What repeats the baseline's own runs is dropped as a no-op, or has another seed where that may be chance."""
     candidate, policy = patch_set.candidate, patch_set.candidate.project.file.decision_policy()
-    evidence = weigh_repeated(patch_set, seen, noise)
+    evidence = evidence_of_no_op(patch_set, seen, noise)
     if evidence.verdict == Verdict.MORE_RUNS_NEEDED:
         seeds, bank = [max(run.seed for run in seen.arms.candidate) + 1], policy.bank_for(len(seen.arms.candidate) + 1)
         go_on(candidate, lease, Stage.REPLICATING, evidence, Purpose.REPLICATE, seeds, bank)
@@ -203,7 +203,7 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     told = None if project.self_reported else gate
     confirmation, tau = confirm(project, noise, arms, told, hidden=True)
     looks = candidate.evidence.numbers.get("looks", []) if candidate.evidence else []
-    evidence = weigh_confirmation(patch_set, arms, noise, confirmation, looks, tau)
+    evidence = evidence_of_confirmation(patch_set, arms, noise, confirmation, looks, tau)
     if evidence.verdict == Verdict.SOLID:
         conclude(candidate, lease, gate_after(candidate), evidence.reason, evidence, None)
         return
@@ -268,7 +268,7 @@ def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landin
         return
     arms = Arms(bank, runs)
     confirmation, tau = confirm(project, noise, arms, None, hidden=False)
-    evidence = weigh_confirmation(patch_set, arms, noise, confirmation, [], tau)
+    evidence = evidence_of_confirmation(patch_set, arms, noise, confirmation, [], tau)
     stage = Stage.READY if still_good(candidate, candidate.evidence, evidence) else Stage.INCONCLUSIVE
     conclude(candidate, lease, stage, evidence.reason, evidence, landing)
 
@@ -290,7 +290,7 @@ def conclude(
             freeze(candidate, evidence)
             fields["evidence"] = evidence
             if candidate.aa and evidence.verdict == Verdict.SOLID:
-                doubt_by_aa(candidate, evidence)
+                contradict_by_no_op(candidate, evidence)
         if landing is None:
             candidate.move(stage, why, lease=lease, **fields)
         else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from research_app.evidence.identical import BELIEVED, Curve, Trajectory, chance_of
 from research_app.evidence.noise import Noise
 from research_app.loop.judge.arms import Arms
-from research_app.loop.judge.weigh import begin, frozen
+from research_app.loop.judge.build_evidence import begin, frozen
 from research_app.models import Evidence, PatchSet, Run, Verdict
 from research_app.models.run import arrays_of
 from research_app.project_file.ladder import SMALLEST
@@ -70,7 +70,7 @@ def trajectory(run: Run, curves: Mapping[str, Curve]) -> Trajectory:
     return Trajectory(float(run.score or 0.0), run.score_by_source, curves, work)
 
 
-def weigh_repeated(patch_set: PatchSet, seen: Repeated, noise: Noise) -> Evidence:
+def evidence_of_no_op(patch_set: PatchSet, seen: Repeated, noise: Noise) -> Evidence:
     """Evidence of a change that does nothing, unsaved: an effect of exactly 0, not estimated, so without an interval."""
     evidence = begin(patch_set, seen.arms, noise, patch_set.candidate.project.file.decision_policy())
     evidence.effect = evidence.standard_error = 0.0

@@ -110,10 +110,10 @@ def send(row: Delivery, place: Place, notice: Notice, told: Sequence[Candidate])
     """Hand it to its channel, and tell the breaker how that went."""
     try:
         CHANNELS[row.channel].send(row.user.notification_settings, notice)
-    except MaybeDelivered as doubt:
+    except MaybeDelivered as error:
         if not stopping.is_set():
-            place.failed(str(doubt), unreachable=True)
-        outcome = Outcome(Sending.UNKNOWN, f"{doubt}. It may have arrived, so it is not sent again.", told=told)
+            place.failed(str(error), unreachable=True)
+        outcome = Outcome(Sending.UNKNOWN, f"{error}. It may have arrived, so it is not sent again.", told=told)
     except NotDelivered as error:
         if stopping.is_set():  # we hung up, and nobody is to blame
             return Outcome(Sending.WAITING, "Its worker was asked to stop.", timezone.now(), counts=False)

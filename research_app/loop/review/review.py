@@ -177,14 +177,14 @@ def cast(row: Candidate, reviewer: User, decision: Decision, reason: str, gate: 
 
     In a transaction. Raises ReviewRefused where the policy keeps this person from it or where a reason is missing.
     """
-    against = bool(row.doubt) if decision == Decision.APPROVE else not row.doubt and decision == Decision.REJECT
+    against = bool(row.reason_needed) if decision == Decision.APPROVE else not row.reason_needed and decision == Decision.REJECT
     if decision != Decision.APPROVE:
         if not may_review(reviewer):
             raise ReviewRefused("Your account may not decide here. Ask an administrator for the role “reviewer”.")
     elif refused := may_not_vote(reviewer, row, gate):
         raise ReviewRefused(refused)
     elif against and not reason.strip():
-        raise ReviewRefused(row.doubt)
+        raise ReviewRefused(row.reason_needed)
     earlier = row.reviews.standing().filter(gate=gate, reviewer=reviewer)
     if earlier.filter(decision=decision, policy_version=row.project.policy_version).exists():
         raise StalePage(f"You {Decision(decision).label} {row} already; it waits for others.")

@@ -107,7 +107,7 @@ def tally(candidate: Candidate, gate: Gate) -> Tally:
     shut_out = barred(candidate, policy)
     eligible = {user.pk: user for user in people_with([Role(role) for role in policy.roles]) if user.pk not in shut_out}
     counted = [vote for vote in given if vote.reviewer_id in eligible and vote.policy_version == version]
-    against = bool(candidate.doubt) if at_gate else any(vote.against_verdict for vote in counted)
+    against = bool(candidate.reason_needed) if at_gate else any(vote.against_verdict for vote in counted)
     voted = {vote.reviewer_id for vote in counted}
     blocking = [vote for vote in votes if vote.decision == Decision.REJECT and vote.reviewer.is_active]
     return Tally(

@@ -23,8 +23,8 @@ from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
 from research_app.loop.attention.attention import ask, attempt, gave_up
 from research_app.loop.judge.arms import Arms
+from research_app.loop.judge.build_evidence import begin, frozen, savings
 from research_app.loop.judge.diverged import mark_diverged, settle_baseline
-from research_app.loop.judge.weigh import begin, frozen, savings
 from research_app.loop.review.votes import void_votes
 from research_app.loop.runs import CURVE_SEED, cancel, request_run, requeue
 from research_app.models import (
@@ -130,7 +130,7 @@ def conclude_rung(step: ScaleUp, lease: Lease, mine: Sequence[Run], theirs: Sequ
         why = f"At {step.rung}, only {len(bank)} of {len(step.seeds)} runs of the baseline have a score"
         end(step, lease, ScaleUpState.UNSETTLED, f"{why}: there is nothing to compare with. Look at those runs first.")
     else:
-        evidence = weigh_rung(step, Arms(bank, mine), noise)
+        evidence = evidence_of_rung(step, Arms(bank, mine), noise)
         transfer = evidence.numbers["transfer"]
         if transfer["passed"] is None:
             end(step, lease, ScaleUpState.UNSETTLED, f"At {step.rung}: {transfer['sentence']}", evidence)
@@ -142,7 +142,7 @@ def conclude_rung(step: ScaleUp, lease: Lease, mine: Sequence[Run], theirs: Sequ
             climb(step, lease, candidate, evidence)
 
 
-def weigh_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
+def evidence_of_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
     """Evidence of one rung, unsaved: effect, time saved, and whether the gain of the rung below transfers."""
     project, patch_set = step.project, step.patch_set
     evidence = begin(patch_set, arms, noise, project.file.decision_policy(), step.rung)

@@ -19,7 +19,7 @@ from research_app.evidence.ablation import FollowUp, Known, Point, Report, Stack
 from research_app.evidence.ablation_words import summary
 from research_app.evidence.errors import EvidenceError
 from research_app.loop.attention.attention import UNKNOWN
-from research_app.loop.judge.contradictions import confirmation_of, doubt_by_check
+from research_app.loop.judge.contradictions import confirmation_of, contradict_by_ablation
 from research_app.loop.judge.diverged import mark_diverged
 from research_app.loop.land.on_baseline import landings_on_baseline
 from research_app.loop.runs import cancel
@@ -192,7 +192,7 @@ def end(check: StackCheck, lease: Lease, state: CheckState, why: str, result: di
     with transaction.atomic():
         lease.write(state=state, reason=why, result=result, ended_at=timezone.now(), lease_until=None, leased_by="")
         Event.objects.record("stack check ended", check, "signoff", check.project, state=state, why=why)
-        doubt_by_check(check, result)
+        contradict_by_ablation(check, result)
 
 
 def stop_check(check: StackCheck, actor: str) -> None:

@@ -51,9 +51,9 @@ class Version:
         return deviation(self.scores)
 
     @property
-    def doubts(self) -> list[str]:
+    def contradictions(self) -> list[str]:
         """What later measurements say against it."""
-        return [line for landing in self.landings for line in landing.doubt.splitlines()]
+        return [line for landing in self.landings for line in landing.contradictions.splitlines()]
 
 
 @researcher

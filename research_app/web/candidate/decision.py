@@ -59,7 +59,7 @@ def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | 
         "author": shown.author_to_answer,
         "clashes": clashes_with(shown, landing),
         "reasons": REASONS,
-        "reason_needed": shown.doubt,
+        "reason_needed": shown.reason_needed,
         "standing": standing(votes) if votes else "",
     }
 

@@ -326,7 +326,7 @@ def differing(chosen: Chosen) -> Mapping[str, Any]:
 
 
 def _short(names: Sequence[str]) -> dict[str, str]:
-    """Names without their file, where that leaves no doubt."""
+    """Names without their file, where that is unambiguous."""
     last = [name.rpartition(":")[2] for name in names]
     return {name: short if last.count(short) == 1 else name for name, short in zip(names, last, strict=True)}
 

@@ -268,7 +268,10 @@ def transfer_of(row: Evidence) -> Transfer:
 
 def questions_of(project: Project, landed: Sequence[Landed], noise: Noise | None) -> list[Question | None]:
     """Everything that somebody should look at next. Six queries."""
-    candidates, doubted = project.candidates, [each for each in landed if each.landing.doubt and not each.candidate.undone]
+    candidates, contradicted_gains = (
+        project.candidates,
+        [each for each in landed if each.landing.contradictions and not each.candidate.undone],
+    )
     within = candidates.filter(stage=Stage.INCONCLUSIVE)
     odd = [each for each in landed if contradicted(each.candidate.evidence)]
     rungs = len(project.file.rungs) > 1
@@ -277,7 +280,7 @@ def questions_of(project: Project, landed: Sequence[Landed], noise: Noise | None
     return [
         about("Waiting for a person’s decision", candidates.filter(stage__in=WAITING)),
         about("Within the noise after all runs: real or not", within.filter(evidence__effect__gt=0)),
-        of_rows("Landed, and doubted by what was measured later", [each.candidate for each in doubted]),
+        of_rows("Landed, and contradicted by what was measured later", [each.candidate for each in contradicted_gains]),
         of_rows("Landed, and its words and its facts disagree", [each.candidate for each in odd]),
         about("In quarantine: only a person can clear it", candidates.filter(evidence__quarantined=True, stage__in=WAITING)),
         of_rows("Landed at the smallest size alone: whether it holds at a larger one is not known", small if rungs else []),

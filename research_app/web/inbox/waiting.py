@@ -103,7 +103,7 @@ def by_themselves(review: Review) -> bool:
 def notes_on(user: User, candidate: Candidate, policy: GatePolicy, votes: Votes, mine: bool) -> list[str]:
     """What to say about the votes, and why it is not this person's turn where it is not. No query."""
     notes = [f"{whose(review, user)} approval is void: {review.void_reason}" for review in votes.voided]
-    needed = policy.approvals_needed(bool(candidate.doubt))
+    needed = policy.approvals_needed(bool(candidate.reason_needed))
     if votes.approvals or needed > 1:
         names = ", ".join(review.reviewer.get_username() for review in votes.approvals) or "nobody yet"
         notes.append(f"{len(votes.approvals)} of {needed} approvals: {names}.")

@@ -1,4 +1,4 @@
-"""Weigh: from finished runs to an evidence row, with everything that a reviewer needs in order to believe it or not."""
+"""Build evidence: from finished runs to an evidence row, with everything that a reviewer needs to judge it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,9 @@ from research_app.project_file.ladder import SMALLEST
 from training.spec import Outcome
 
 
-def weigh(patch_set: PatchSet, arms: Arms, noise: Noise, decision: Decision, looks: list[dict[str, float]]) -> Evidence:
+def evidence_of_look(
+    patch_set: PatchSet, arms: Arms, noise: Noise, decision: Decision, looks: list[dict[str, float]]
+) -> Evidence:
     """Evidence of one look of the sequential policy, unsaved."""
     policy = patch_set.candidate.project.file.decision_policy()
     evidence = begin(patch_set, arms, noise, policy)
@@ -42,7 +44,7 @@ def weigh(patch_set: PatchSet, arms: Arms, noise: Noise, decision: Decision, loo
     return frozen(evidence)
 
 
-def weigh_confirmation(
+def evidence_of_confirmation(
     patch_set: PatchSet, arms: Arms, noise: Noise, confirmation: Confirmation, looks: list[dict[str, float]], tau: float
 ) -> Evidence:
     """Evidence of the confirming runs, unsaved: the only estimate that is shown as the effect."""
