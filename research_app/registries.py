@@ -10,8 +10,9 @@ def registries() -> Iterator[Registry[Any]]:
     """All of them. Imports the rooms that they stand in."""
     from research_app.histories.export import FORMATS
     from research_app.loop.propose.registered import PROPOSERS
+    from training.metric_source import SOURCES
 
-    yield from (FORMATS, PROPOSERS)
+    yield from (FORMATS, PROPOSERS, SOURCES)
 
 
 def read_registries() -> None:

@@ -2,15 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from research_app.project_file.section import Section, stored
+from training.metric_source import SOURCES
 from training.series import CHECKPOINT
 from training.spec import SelfReported
 
-Curves = Literal["", "autoresearch", "nanochat", "nanogpt", "modded-nanogpt"]
 EXAMPLE = '"/srv/held_out/stories.txt"'
 
 
@@ -23,7 +23,7 @@ class ScorerSection(Section):
     vocabulary: Annotated[int, Field(ge=2, le=1 << 24)] = 256
     window: Annotated[int, Field(ge=8, le=8192)] = 128
     windows: Annotated[int, Field(ge=32, le=4096)] = 256
-    curves: Curves = ""
+    curves: str = ""
 
     @field_validator("held_out")
     @classmethod
@@ -38,6 +38,14 @@ class ScorerSection(Section):
         if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", module):
             raise ValueError('write the name of a module as Python imports it, for example "signoff_scorer"')
         return module
+
+    @field_validator("curves")
+    @classmethod
+    def _curves_are_printed(cls, curves: str, info: ValidationInfo) -> str:
+        known = [source.name for source in SOURCES.values() if source.lines and not source.own_pattern]
+        if curves and curves not in known and not stored(info):
+            raise ValueError(f"use one of: {', '.join(map(repr, known))}; or leave it out")
+        return curves
 
     @field_validator("checkpoint")
     @classmethod
@@ -54,11 +62,11 @@ class ScorerSection(Section):
             raise ValueError(f"{given[0]} needs held_out: the text that models are scored on, for example {EXAMPLE}")
         return self
 
-    def problem(self, source: str, minimum: str, brings_data: bool) -> str:
+    def problem(self, scored: bool, minimum: str, brings_data: bool) -> str:
         """Why the rest of the project file does not go with it; empty where it does, or where there is none."""
         if not self.held_out:
             return ""
-        if source != "scored":
+        if not scored:
             return '[scorer] held_out is measured by Signoff: write [metric] source = "scored"'
         if minimum == "none":
             return '[scorer] held_out must be hidden from runs, and [sandbox] minimum = "none" hides nothing: write "basic"'

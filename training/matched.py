@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from training.output import FORMATS, OutputParser
+from training.metric_source import printing
+from training.output import OutputParser
 from training.spec import SelfReported
 
 LONGEST = 300  # characters of a line
@@ -21,7 +22,7 @@ class Line:
 
 def lines_of(log: str, scoring: SelfReported | None, most: int) -> list[Line]:
     """The lines of a log with what was read off each: all where there are few, else those that said something, and the last."""
-    parser = OutputParser(scoring) if scoring is not None and scoring.format in FORMATS else None
+    parser = OutputParser(scoring) if scoring is not None and scoring.format in printing() else None
     found = []
     for text in log.removesuffix("\n").split("\n"):
         before = dict(parser.final) if parser else {}

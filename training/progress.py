@@ -10,10 +10,11 @@ from typing import Self
 from training.detectors.watch import Watch
 from training.failure import Failure, StepFailed, during
 from training.left_out import LOG_BYTES
+from training.metric_source import SOURCES
 from training.output import OutputParser
 from training.process import BoundedLog
 from training.readings import Readings
-from training.run_files import FILES, FileReadings
+from training.run_files import FileReadings
 from training.series import Outputs, SeriesReader, UnsafeOutput
 from training.spec import Point, Scored, SelfReported
 
@@ -24,7 +25,8 @@ OnPoints = Callable[[Sequence[Point]], None]
 
 def readings_of(scoring: SelfReported, outputs: Outputs) -> Readings:
     """What reads the values of a run: those that it prints, or those of its files. Raises FormatError."""
-    return FileReadings(scoring, outputs) if scoring.format in FILES else OutputParser(scoring)
+    source = SOURCES.get(scoring.format)
+    return FileReadings(scoring, outputs) if source and source.files else OutputParser(scoring)
 
 
 class Progress:
@@ -46,7 +48,7 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         self.reader.close()
-        if isinstance(self.parser, FileReadings):
+        if self.parser is not None:
             self.parser.close()
 
     def printed(self, chunk: bytes) -> None:

@@ -59,6 +59,9 @@ class Readings:
         """The final metric, None when it was not said or was not finite."""
         return self.final.get(self.metric)
 
+    def close(self) -> None:
+        """Let go of the files that it reads."""
+
     def feed(self, chunk: bytes) -> list[Point]:
         """The points in what the run printed since the last call."""
         return []

@@ -1,7 +1,7 @@
 """Curves and the metric from files that a run writes below its output folder, read while it trains.
 
-Nothing in them is trusted: no link is followed, sizes are bounded, and what cannot be read is named. The file of a format whose
-files are binary is read by the reader in `training/event_files.py` or `training/wandb_files.py`.
+Nothing in them is trusted: no link is followed, sizes are bounded, and what cannot be read is named. Which files are read, and
+how, says the source (`training/sources/`).
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
 
 from training.launch import COPY
-from training.left_out import LeftOut
+from training.metric_source import SOURCES, FileFormat, Reader, Record
 from training.readings import Readings, shown
 from training.series import SERIES, Damaged, Outputs, UnsafeOutput
 from training.spec import Point, SelfReported
-from training.tables import CsvTable, JsonLines
 
 FILE_LIMIT = 64 << 20  # bytes of all files that are read of one run
 SECONDS = 2.0  # between two looks for the file, while there is none
@@ -26,46 +23,6 @@ MOST_FILES = 16
 NAMED = 8  # files in a sentence
 AT_ONCE = 4 << 20  # bytes of a file while the run trains, so that its limits are kept meanwhile
 CHUNK = 1 << 20
-
-Record = dict[str, object]
-"""Values by name, with `step` where the record is a point."""
-
-
-class Reader(Protocol):
-    """Takes the bytes of one file in order; returns what was in them. Raises UnsafeOutput for what cannot be read."""
-
-    def feed(self, chunk: bytes) -> list[Record]: ...
-
-    def finish(self) -> list[Record]: ...
-
-
-@dataclass(frozen=True)
-class FileFormat:
-    """How files of a format are found and read. `several`: a run writes more than one, all of which are read."""
-
-    pattern: str
-    reader: Callable[[SelfReported, str, LeftOut], Reader]
-    several: bool = False
-
-
-def _event_file(scoring: SelfReported, name: str, left_out: LeftOut) -> Reader:
-    from training.event_files import EventFile  # TensorBoard is imported where somebody uses it
-
-    return EventFile(name, left_out)
-
-
-def _wandb_file(scoring: SelfReported, name: str, left_out: LeftOut) -> Reader:
-    from training.wandb_files import WandbFile
-
-    return WandbFile(name, left_out)
-
-
-FILES: Mapping[str, FileFormat] = {
-    "jsonl": FileFormat("**/*.jsonl", lambda scoring, name, left_out: JsonLines(left_out, scoring.step)),
-    "csv": FileFormat("**/*.csv", lambda scoring, name, left_out: CsvTable(left_out, scoring.step)),
-    "tensorboard": FileFormat("**/*tfevents*", _event_file, several=True),
-    "wandb": FileFormat("**/run-*.wandb", _wandb_file),
-}
 
 
 class FileReadings(Readings):
@@ -79,7 +36,7 @@ class FileReadings(Readings):
 
     def __init__(self, scoring: SelfReported, outputs: Outputs) -> None:
         super().__init__(scoring)
-        self.scoring, self.outputs, self.kind = scoring, outputs, FILES[scoring.format]
+        self.scoring, self.outputs, self.kind = scoring, outputs, files_of(scoring)
         self.pattern = scoring.file or self.kind.pattern
         self.matches = matcher(self.pattern)
         self.began = time.time()
@@ -190,6 +147,13 @@ class FileReadings(Readings):
             prefix = followed.name.rpartition("/")[0].removeprefix(common).strip("/")
             record = {f"{prefix}/{name}" if prefix and name != "step" else name: value for name, value in record.items()}
         yield from self.values(record, ALIASES)
+
+
+def files_of(scoring: SelfReported) -> FileFormat:
+    """The files that its source reads."""
+    files = SOURCES.named(scoring.format).files
+    assert files is not None, f"{scoring.format} reads no files"
+    return files
 
 
 def counted_by(pattern: str) -> str:

@@ -95,7 +95,7 @@ class Project(models.Model):
     @property
     def self_reported(self) -> bool:
         """True where the code prints its own score, which is marked wherever the score stands."""
-        return self.file.metric.source != "scored"
+        return not self.file.metric.scored
 
     def noise(self, scale: str = SMALLEST, *, but: Collection[int] = (), judging: int | None = None) -> Noise | None:
         """Sigma of the score over seeds, from every group of repeated runs; None before there is any (one query).

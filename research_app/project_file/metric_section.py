@@ -8,14 +8,10 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from research_app.project_file.command_words import require_places
 from research_app.project_file.section import Section, stored
 from training.launch import SeedPlace, has_place
+from training.line_patterns import compiled, groups_of
+from training.metric_source import SCORED, SOURCES, MetricSource, writing
 from training.named_facts import named_fact
-from training.output import METRICS, compiled, groups_of
-from training.run_files import FILES
 from training.spec import SelfReported
-
-Source = Literal[
-    "scored", "autoresearch", "nanochat", "nanogpt", "modded-nanogpt", "pattern", "jsonl", "csv", "tensorboard", "wandb"
-]  # fmt: skip
 
 
 class Metric(Section):
@@ -23,12 +19,29 @@ class Metric(Section):
 
     name: str = "bits per byte"
     direction: Literal["lower", "higher"] = "lower"
-    source: Source = "scored"
+    source: str = SCORED
     key: str = "val_bpb"
     pattern: str = ""
     file: str = ""
     step: str = ""
     facts: dict[str, str] = {}
+
+    @property
+    def scored(self) -> bool:
+        """Whether Signoff measures it; otherwise the code says it itself."""
+        return self.source == SCORED
+
+    @property
+    def own_source(self) -> MetricSource | None:
+        """How the code says it itself; None where Signoff measures it. Raises UnknownVariant for a source that is gone."""
+        return None if self.scored else SOURCES.named(self.source)
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_known(cls, source: str, info: ValidationInfo) -> str:
+        if source != SCORED and source not in SOURCES and not stored(info):
+            raise ValueError(f"use one of: {', '.join(map(repr, (SCORED, *SOURCES)))}")
+        return source
 
     @field_validator("pattern")
     @classmethod
@@ -57,9 +70,9 @@ class Metric(Section):
         if stored(info):
             return self
         for name in ("file", "step"):
-            if getattr(self, name) and self.source not in FILES:
-                raise ValueError(f'{name} belongs to source = {", ".join(FILES)} (files), not to "{self.source}"')
-        if self.facts and self.source == "scored":
+            if getattr(self, name) and self.source not in writing():
+                raise ValueError(f'{name} belongs to source = {", ".join(writing())} (files), not to "{self.source}"')
+        if self.facts and self.scored:
             raise ValueError('facts are figures that code says of itself: source = "scored" has them from prepare.py')
         return self
 
@@ -69,15 +82,17 @@ class Metric(Section):
 
     @model_validator(mode="after")
     def _pattern_given(self, info: ValidationInfo) -> "Metric":
-        if stored(info):
+        source = self.own_source if not stored(info) else None
+        if source is None:
             return self
-        if self.source == "pattern" and not self.pattern:
-            raise ValueError('source = "pattern" needs a pattern with a named group for the metric')
-        if (printed := METRICS.get(self.source)) and self.key not in printed:
-            raise ValueError(f'{self.source} prints {" and ".join(printed)}, not {self.key}: write key = "{printed[0]}"')
-        if self.source == "pattern" and self.key not in (known := groups_of(compiled(self.pattern))):
+        if source.own_pattern and not self.pattern:
+            raise ValueError(f'source = "{self.source}" needs a pattern with a named group for the metric')
+        if source.metrics and self.key not in source.metrics:
+            known = " and ".join(source.metrics)
+            raise ValueError(f'{self.source} prints {known}, not {self.key}: write key = "{source.metrics[0]}"')
+        if source.own_pattern and self.key not in (groups := groups_of(compiled(self.pattern))):
             raise ValueError(
-                f"the pattern has no group for the metric: key = {self.key!r}, groups: {', '.join(sorted(known))}. "
+                f"the pattern has no group for the metric: key = {self.key!r}, groups: {', '.join(sorted(groups))}. "
                 f"Write (?P<{self.key}>[0-9.]+) where it is printed, or name one of those as key"
             )
         return self

@@ -287,7 +287,7 @@ class ProjectFile(Section):
     @model_validator(mode="after")
     def _held_out_text_is_hidden(self, info: ValidationInfo) -> "ProjectFile":
         brings_data = self.data.corpus == "none" and not self.data.served
-        if not stored(info) and (problem := self.scorer.problem(self.metric.source, self.sandbox.minimum, brings_data)):
+        if not stored(info) and (problem := self.scorer.problem(self.metric.scored, self.sandbox.minimum, brings_data)):
             raise ValueError(problem)
         return self
 
@@ -398,7 +398,7 @@ class ProjectFile(Section):
 
     def scoring(self, shard: Path, hidden: Path | None = None) -> Scored | SelfReported:
         """How a run is scored; the shards are the held-out text of a scored project, `hidden` for confirming runs alone."""
-        if self.metric.source == "scored":
+        if self.metric.scored:
             scorer = self.scorer
             builder = Builder(scorer.module, scorer.file, bool(scorer.checkpoint)) if scorer.held_out else Builder()
             return Scored(shard, hidden, builder, scorer.series)

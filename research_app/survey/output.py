@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from research_app.survey.sources import Module, Seen, dotted, shape_of
+from training.metric_source import SOURCES
 
 HELD_OUT = r"(val|valid|validation|eval|test|dev|heldout|held_out)"
 MEASURE = r"(loss|bpb|bpc|nll|bits|perplexity|ppl|acc|error|score|metric)"
@@ -64,23 +65,15 @@ def shapes_of(module: Module) -> Iterator[Shape]:
                 yield Shape(shape, module.seen(argument))
 
 
-KNOWN = (
-    ("autoresearch", "val_bpb", r"^val_bpb:\s*\0", r"\| loss: \0"),
-    ("nanochat", "val_bpb", r"Validation bpb: \0", r"\| loss: \0"),
-    ("nanogpt", "val_loss", r"^step \0: train loss \0, val loss \0", r"^iter \0: loss \0"),
-    ("modded-nanogpt", "val_loss", r"^step:\0/(\0|\d+) val_loss:\0", r"train_time:\0"),
-)
-FACTS = {
-    "autoresearch": {"device_memory": "peak_vram_mb MiB", "speed": "tok/sec", "training_time": "training_seconds"},
-    "nanochat": {"device_memory": "Peak memory usage MiB", "speed": "tok/sec"},
-}
-
-
 def known(shapes: Sequence[Shape]) -> FoundOutput | None:
-    for source, key, wanted, beside in KNOWN:
-        found = next((shape for shape in shapes if re.search(wanted, shape.text)), None)
-        if found and any(re.search(beside, shape.text) for shape in shapes):
-            return FoundOutput(source, key, f"{found.seen} prints as {source} does", facts=FACTS.get(source, {}))
+    """What prints as one of the sources does (training/sources/)."""
+    for source in SOURCES.values():
+        if not (like := source.recognised):
+            continue
+        line = next((shape for shape in shapes if re.search(like.metric, shape.text)), None)
+        if line and any(re.search(like.beside, shape.text) for shape in shapes):
+            words = f"{line.seen} prints as {source.name} does"
+            return FoundOutput(source.name, like.key, words, facts=dict(like.facts))
     return None
 
 

@@ -11,6 +11,7 @@ import pytest
 from research_app.histories.export import FORMATS
 from research_app.loop.propose.registered import PROPOSERS, default_proposers
 from tests.installation import Installation
+from training.metric_source import SOURCES, printing, writing
 from training.registry import BrokenVariant, Registry, UnknownVariant
 
 GOOD = "from tests.house.test_registries import Dish\nDISH = Dish('{}')\n"
@@ -81,6 +82,8 @@ def test_two_of_one_name_are_both_named(written: Written) -> None:
 def test_what_there_is() -> None:
     assert list(PROPOSERS) == ["playbook", "knobs", "claude"]
     assert set(FORMATS) == {"tsv", "jsonl", "tensorboard", "mlflow", "wandb", "parquet"}
+    assert printing() == ["autoresearch", "nanochat", "nanogpt", "modded-nanogpt", "pattern"]
+    assert writing() == ["jsonl", "csv", "tensorboard", "wandb"] == [name for name in SOURCES if name not in printing()]
     assert default_proposers(paid=False) == ["playbook", "knobs"]
 
 

@@ -13,7 +13,7 @@ from research_app.survey.look import inspect
 from research_app.survey.output import pattern_of
 from tests.small_project import git
 from tests.training.test_real_shapes import SHAPES
-from training.output import compiled
+from training.line_patterns import compiled
 
 
 def repository(folder: Path, **files: str) -> Path:

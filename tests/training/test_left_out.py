@@ -15,7 +15,8 @@ from tests.factories import make_user
 from tests.small_project import FILE, drain, patch, small_project
 from training import lines as lines_of_files
 from training.left_out import MOST_SERIES, LeftOut
-from training.output import FormatError, OutputParser, compiled, groups_of
+from training.line_patterns import FormatError, compiled, groups_of
+from training.output import OutputParser
 from training.series import SERIES, Outputs, SeriesReader
 from training.spec import Point, SelfReported
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.output import FormatError, OutputParser
+from training.line_patterns import FormatError
+from training.output import OutputParser
 from training.spec import Point, SelfReported
 
 AUTORESEARCH = (

@@ -152,7 +152,7 @@ def spec_of(place: Place, file: ProjectFile, number: int, seed: int, say: Say) -
         device_memory_limit=round((file.limits.device_memory_gb or 0) * GIB),
         log_limit=file.train.log_limit_kb * KIB,
         processes=file.processes(rung),
-        served=file.data.served and file.metric.source == "scored",
+        served=file.data.served and file.metric.scored,
         drawn=scratch.parent / "drawn.json",
         minimum_level=Level(file.sandbox.minimum),
         settings=rung.environment,

@@ -10,7 +10,7 @@ from research_app.project_file.project_file import ProjectFile
 from training import own_budget
 from training.denied import denied
 from training.matched import lines_of
-from training.run_files import FILES
+from training.metric_source import writing
 from training.spec import Outcome, Point, RunResult, Scored, SelfReported
 
 SERIES_SHOWN = 6
@@ -159,14 +159,14 @@ MENDS: Mapping[str, str] = {
 def metric_of(file: ProjectFile, run: TriedRun) -> Check:
     question = f"Is {file.metric.key} read?"
     if run.score is not None:
-        where = "measured from outside" if file.metric.source == "scored" else f"as {file.metric.source} says it"
+        where = "measured from outside" if file.metric.scored else f"as {file.metric.source} says it"
         curves = ", ".join(f"{each.name} ({each.points} points)" for each in run.curves) or "no curves"
         return Check(question=question, good=True, answer=f"{file.metric.key} = {number(run.score, 6)}, {where}; {curves}.")
     if run.outcome not in (Outcome.no_score, Outcome.completed):
         return Check(question=question, good=None, answer="It did not come so far.")
     matched = [line for line in run.lines if line.values]
     seen = f"{len(matched)} lines said something" if matched else "no line of its output said anything"
-    mend = "[metric] file and key" if file.metric.source in FILES else "[metric] source and key, or a pattern of your own"
+    mend = "[metric] file and key" if file.metric.source in writing() else "[metric] source and key, or a pattern of your own"
     return Check(question=question, good=False, answer=f"{run.reason} ({seen})", mend=mend)
 
 

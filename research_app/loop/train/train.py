@@ -264,7 +264,7 @@ def spec_of(run: Run, devices: Sequence[Device], tree: Path, scratch: Path) -> R
         shares_device=runs_per_gpu() > 1 and memory_of(run) > 0,
         log_limit=file.train.log_limit_kb * KIB,
         processes=file.processes(rung),
-        served=file.data.served and file.metric.source == "scored",
+        served=file.data.served and file.metric.scored,
         drawn=scratch.parent / attempts.DRAWN,
         minimum_level=Level(sandbox_for(run)),
         level=Level.none if run.devices > 1 and devices[0].sandbox_level != Level.strong else None,

@@ -152,7 +152,7 @@ class ProjectWorkspace:
             memory_limit=file.memory_mb * GIB // 1024,
             log_limit=min(file.train.log_limit_kb * KIB, 64 * KIB),
             processes=file.processes(file.rung(SMALLEST)),
-            served=file.data.served and file.metric.source == "scored",
+            served=file.data.served and file.metric.scored,
             minimum_level=Level(file.sandbox.minimum),
             launch=file.launch(environment_for(project, place / "tree") if file.train.python == "uv" else None),
             scratch_limit=round(file.limits.files_gb * GIB),
