@@ -44,7 +44,8 @@ from research_app.models import (
 )
 from research_app.models.purpose import PRIORITY
 from research_app.project_file.project_file import ProjectFile
-from research_app.repository import Repository, normalised_syntax_hash
+from research_app.repository import normalised_syntax_hash
+from tests import repository_templates
 from training.spec import Outcome
 
 BASE_SCORE, SIGMA = 2.187, 0.0071  # of made-up runs, in bits per byte
@@ -90,10 +91,8 @@ def make_project(slug: str = "demo", *, files: Mapping[str, str] = FILES, bank: 
     project = Project.objects.create(slug=slug, config=file.model_dump(mode="json"))
     shutil.rmtree(project.folder, ignore_errors=True)  # of an earlier test: rows are rolled back, folders are not
     project.folder.mkdir(parents=True)
-    contents = {path: text.encode() for path, text in files.items()}
-    repository = Repository.create(Path(project.folder) / "repository.git", file.baseline.branch, contents, "Begin")
-    tip = repository.tip()
-    version = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=repository.tree_of(tip))
+    begun = repository_templates.lay_out(Path(project.folder) / "repository.git", file.baseline.branch, files)
+    version = BaselineVersion.objects.create(project=project, number=0, commit=begun.tip, tree=begun.tree)
     for seed in range(1, bank + 1):
         make_run(version, seed=seed)
     record("project created", project, project)
@@ -167,9 +166,9 @@ def make_patch_set(candidate: Candidate, base: BaselineVersion, edits: Sequence[
     """The candidate's next patch set, with a real commit on the base."""
     repository = candidate.project.repository
     limits = limits_of(candidate.project)
-    change = repository.change_from_edits(base.commit, edits, candidate.hypothesis, candidate.author, limits)
+    change = repository_templates.commit_edits(repository, base.commit, edits, candidate.hypothesis, candidate.author, limits)
     number = candidate.patch_sets.count() + 1
-    repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
+    repository_templates.keep(repository, f"candidates/{candidate.number}/{number}", change.commit)
     return PatchSet.objects.create(
         candidate=candidate, number=number, base=base, base_commit=base.commit, commit=change.commit, tree=change.tree,
         diff=change.diff, diff_hash=change.diff_hash, syntax_hash=normalised_syntax_hash({"train.py": change.diff}),
