@@ -22,8 +22,9 @@ SHELL := /bin/bash
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-JOBS := 2
-SIDE_BY_SIDE := -n $(JOBS) --dist loadfile  # test processes, each with a home of its own
+JOBS := $(shell expr $$(nproc) + $$(nproc) / 2)
+# Test processes, each with a home of its own; more than cores, because tests also wait. Who has none left takes from the others.
+SIDE_BY_SIDE := -n $(JOBS) --dist worksteal
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
 
 # A virtual environment from the first Python that is new enough.

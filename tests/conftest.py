@@ -6,6 +6,7 @@ import subprocess
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from django.conf import settings
@@ -15,11 +16,13 @@ from pytest_django import DjangoDbBlocker
 from research_app.home import CODE
 from research_app.machine import broker
 from research_app.models import append_only
-from tests.kept_tables import keep, lay_out
+from tests import kept_tables
+from tests.quick_git import wait_for_no_disk
 from tests.settings import remove_home
 
 # Processes that tests start read the settings of the product; the home is the tests' own.
 os.environ["DJANGO_SETTINGS_MODULE"] = "research_app.settings"
+wait_for_no_disk()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -44,31 +47,40 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    cache = config.pluginmanager.has_plugin("cacheprovider")  # may be switched off
+    kept_tables.PLACE.folder = config.cache.mkdir("tables") if cache else Path(settings.HOME) / "tables"
+    kept_tables.PLACE.folder.mkdir(exist_ok=True)
+
+
 def pytest_unconfigure() -> None:
     remove_home()
 
 
 @pytest.fixture(scope="session")
-def kept_tables(request: pytest.FixtureRequest, django_db_modify_db_settings: None) -> tuple[Path, bool]:
-    """The folder of kept tables, and whether this run begins with them: to copy them takes a tenth of migrating."""
-    cache = request.config.pluginmanager.has_plugin("cacheprovider")  # may be switched off
-    folder = request.config.cache.mkdir("tables") if cache else Path(settings.HOME)
-    return folder, lay_out(folder)
+def tables_to_make(django_db_modify_db_settings: None) -> IO[str] | None:
+    """None where this run begins with kept tables, a tenth of migrating; otherwise what to close when they are made."""
+    if connection.vendor != "sqlite":
+        return None
+    lock = kept_tables.first_of_all()
+    if not kept_tables.lay_out(Path(settings.DATABASES["default"]["TEST"]["NAME"])):
+        return lock
+    lock.close()
+    return None
 
 
 @pytest.fixture(scope="session")
-def django_db_keepdb(kept_tables: tuple[Path, bool]) -> bool:
+def django_db_keepdb(tables_to_make: IO[str] | None) -> bool:
     """Whether the tests begin with tables that are there; the home goes with them in any case."""
-    return kept_tables[1]
+    return connection.vendor == "sqlite" and tables_to_make is None
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, kept_tables: tuple[Path, bool], django_db_blocker: DjangoDbBlocker) -> None:
-    """The tables, kept for the next run."""
-    folder, kept = kept_tables
-    if not kept:
-        with django_db_blocker.unblock():
-            keep(folder)
+def django_db_setup(django_db_setup: None, tables_to_make: IO[str] | None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The tables, kept for the next run and for the processes beside this one."""
+    if tables_to_make:
+        with django_db_blocker.unblock(), tables_to_make:
+            kept_tables.keep()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from research_app.home import CODE
+from tests import kept_tables
 
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 
@@ -45,6 +46,13 @@ class Installation:
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=60 * self.slowness, stdin=subprocess.DEVNULL
         )
+
+    def migrate(self) -> None:
+        """Make its tables, or begin with those that tests keep."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        if not kept_tables.lay_out(self.home / "signoff.sqlite3"):
+            made = self.command("migrate", "--verbosity", "0")
+            assert made.returncode == 0, made.stderr
 
     def start(self) -> None:
         """Start it where it does not run, and wait for the sign-in link."""

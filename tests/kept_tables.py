@@ -1,17 +1,30 @@
 """The empty tables of an earlier run of the tests, as long as the migrations that make them are the same."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import django
 from django.conf import settings
 from django.db import connection
 
 MIGRATIONS = Path(__file__).parent.parent / "research_app" / "migrations"
+
+
+@dataclass
+class Place:
+    """Where this process keeps tables; nowhere outside pytest."""
+
+    folder: Path | None = None
+
+
+PLACE = Place()
 
 
 def kept_in(folder: Path) -> Path:
@@ -22,24 +35,31 @@ def kept_in(folder: Path) -> Path:
     return folder / f"{told.hexdigest()[:20]}.sqlite3"
 
 
-def lay_out(folder: Path) -> bool:
-    """Begin with kept tables; False where there are none of these migrations, or the tests run on another database."""
-    if connection.vendor != "sqlite" or not (kept := kept_in(folder)).exists():
+def lay_out(database: Path) -> bool:
+    """Begin a database of SQLite with kept tables; False where there are none of these migrations."""
+    if PLACE.folder is None or not (kept := kept_in(PLACE.folder)).exists():
         return False
-    shutil.copyfile(kept, settings.DATABASES["default"]["TEST"]["NAME"])
+    shutil.copyfile(kept, database)
     return True
 
 
-def keep(folder: Path) -> None:
+def first_of_all() -> IO[str]:
+    """Wait until no other process makes tables to keep; what is returned is closed once this one's are kept."""
+    assert PLACE.folder
+    lock = (PLACE.folder / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def keep() -> None:
     """Keep the tables as they are, in place of those of other migrations."""
-    if connection.vendor != "sqlite":
-        return
-    kept = kept_in(folder)
+    assert PLACE.folder
+    kept = kept_in(PLACE.folder)
     made = kept.with_suffix(f".{os.getpid()}")
     connection.ensure_connection()
     with closing(sqlite3.connect(made)) as copy:
         connection.connection.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")
-    for old in folder.glob("*.sqlite3"):
+    for old in PLACE.folder.glob("*.sqlite3"):
         old.unlink(missing_ok=True)
     made.replace(kept)

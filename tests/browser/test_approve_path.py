@@ -25,7 +25,7 @@ def signoff(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("approve")
     installation = Installation(folder / "home", SIGNOFF_DEVICES="cpu:1")
     (folder / "project.toml").write_text(PROJECT)
-    installation.command("migrate")
+    installation.migrate()
     words = ["--repo", str(source_repository(folder / "source")), "--config", str(folder / "project.toml")]
     made = installation.command("project", "create", "small", *words)
     assert made.returncode == 0, made.stderr

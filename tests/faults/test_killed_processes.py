@@ -55,7 +55,7 @@ def home(tmp_path: Path) -> Iterator[Installation]:
     installation = Installation(tmp_path / "home", SIGNOFF_DEVICES="cpu:2", LEASE_SECONDS="4", **{MARK: str(tmp_path)})
     source = source_repository(tmp_path / "source", text=SLOW_TRAIN)
     (tmp_path / "project.toml").write_text(PROJECT)
-    installation.command("migrate")
+    installation.migrate()
     created = installation.command(
         "project", "create", "small", "--repo", str(source), "--config", str(tmp_path / "project.toml")
     )

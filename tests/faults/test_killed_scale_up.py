@@ -71,7 +71,7 @@ def home(tmp_path: Path) -> Iterator[Installation]:
     installation = Installation(tmp_path / "home", SIGNOFF_DEVICES="cpu:1", LEASE_SECONDS="4", **{MARK: str(tmp_path)})
     source = source_repository(tmp_path / "source", text=TRAIN)
     (tmp_path / "project.toml").write_text(PROJECT)
-    installation.command("migrate")
+    installation.migrate()
     words = ["project", "create", "small", "--repo", str(source), "--config", str(tmp_path / "project.toml")]
     made = installation.command(*words)
     assert made.returncode == 0, made.stderr

@@ -66,7 +66,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
     ):
         subprocess.run(["git", *words], cwd=source, check=True)
     (tmp_path / "project.toml").write_text(FILE)
-    home.command("migrate")
+    home.migrate()
     created = home.command("project", "create", "box", "--repo", str(source), "--config", str(tmp_path / "project.toml"))
     assert created.returncode == 0, created.stderr
     made = Box(home)

@@ -105,8 +105,7 @@ def test_a_home_that_another_person_owns_is_named(tmp_path: Path, command: str) 
 def set_up(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """A home with tables of this version."""
     installation = Installation(tmp_path_factory.mktemp("home"))
-    made = installation.command("migrate", "--verbosity", "0")
-    assert made.returncode == 0, made.stderr
+    installation.migrate()
     return installation
 
 

@@ -26,7 +26,7 @@ def blocks() -> list[str]:
 def signoff(tmp_path: Path) -> Iterator[Installation]:
     made = Installation(tmp_path / "var", **simulated_library(tmp_path / "driver"), HOME=str(tmp_path), LOG_LEVEL="WARNING")
     made.slowness = 4.0
-    made.command("migrate")
+    made.migrate()
     yield made
     made.end()
 

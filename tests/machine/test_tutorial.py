@@ -17,7 +17,7 @@ CANDIDATE = "/projects/mine/candidates/1/"
 @pytest.fixture
 def signoff(tmp_path: Path) -> Iterator[Installation]:
     made = Installation(tmp_path / "var", SIGNOFF_DEVICES="cpu:2")
-    made.command("migrate")
+    made.migrate()
     yield made
     made.end()
 

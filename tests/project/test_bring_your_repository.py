@@ -18,7 +18,7 @@ GUIDE = CODE / "docs" / "how-to" / "bring-your-repository.md"
 @pytest.fixture
 def signoff(tmp_path: Path) -> Iterator[Installation]:
     made = Installation(tmp_path / "var", SIGNOFF_DEVICES="cpu:2")
-    made.command("migrate")
+    made.migrate()
     yield made
     made.end()
 

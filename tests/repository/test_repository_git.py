@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from research_app.repository import MINIMUM_VERSION, PatchError, Repository, RepositoryError, git_version
+from research_app.repository import git as git_module
 from research_app.repository.git import GitError, run_git
+from tests.quick_git import ARGUMENTS_IN_USE
 
 ROOM = Path(__file__).parents[2] / "research_app"
 
@@ -65,6 +67,7 @@ def test_git_sees_a_clean_environment_and_our_settings_only(monkeypatch: pytest.
     (tmp_path / "git").write_text("#!/bin/sh\nenv\nprintf '%s\\n' \"$@\"\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(git_module, "_CONFIGURATION_ARGUMENTS", ARGUMENTS_IN_USE)
     for name in ("SECRET_KEY", "DATABASE_URL", "GIT_DIR", "GIT_EXTERNAL_DIFF", "GIT_CONFIG_PARAMETERS", "LD_PRELOAD_X"):
         monkeypatch.setenv(name, "leaked")
     lines = run_git("status").stdout.decode().splitlines()
