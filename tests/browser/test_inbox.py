@@ -78,11 +78,11 @@ def test_while_others_decide_and_new_ones_come_no_row_moves(sign_in: SignIn) -> 
     window.goto("/")
     expect(window.locator("#preview")).to_contain_text("Change 1")
     window.wait_for_timeout(300)
-    quiet, before, shown = window.evaluate(SHIFTS), tops(window), numbers(window)
+    quiet, before, listed = window.evaluate(SHIFTS), tops(window), numbers(window)
     Candidate.objects.filter(pk=one.pk).update(stage=Stage.REJECTED)
     make_candidate(three_.project, edits=[("train.py", "3e-3", "4e-3")], hypothesis="Much better", effect=0.9, runs=3)
     expect(window.locator("[data-fresh]")).to_have_text("1 new, 1 gone · show")
-    assert numbers(window) == shown and tops(window) == before
+    assert numbers(window) == listed and tops(window) == before
     assert window.evaluate(SHIFTS) == quiet, "nothing shifted"
     window.locator("[data-fresh]").click()
     assert numbers(window) == ["C-4", "C-2", "C-3"]

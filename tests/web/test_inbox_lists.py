@@ -78,12 +78,12 @@ def test_each_gate_has_a_tab_and_the_first_with_something_is_open() -> None:
     project, ada = make_project(), make_user("ada")
     ready = make_candidate(project, effect=0.1)
     listed = make_candidate(project, edits=LAYERS, stage=Stage.SHORTLISTED)
-    asked = make_candidate(project, edits=WIDER, stage=Stage.CHANGES, submitted_by=ada)
+    changed = make_candidate(project, edits=WIDER, stage=Stage.CHANGES, submitted_by=ada)
     client = signed_in(ada)
     assert tabs(client) == {"Gate 2": 1, "Gate 1": 1, "Changes requested": 1}
     assert rows(client) == [str(ready)]
     assert rows(client, "?tab=gate-1") == [str(listed)]
-    assert rows(client, "?tab=asked") == [str(asked)]
+    assert rows(client, "?tab=asked") == [str(changed)]
     Candidate.objects.filter(pk=ready.pk).update(stage=Stage.REJECTED)
     assert rows(client) == [str(listed)]
 

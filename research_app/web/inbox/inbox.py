@@ -21,7 +21,7 @@ from research_app.models.candidate import RESTING, WAITING
 from research_app.web.inbox.eta import Outlook, outlook, work_of
 from research_app.web.inbox.first_steps import UNDO, first_steps
 from research_app.web.inbox.lead import Lead, leads
-from research_app.web.inbox.lists import Asked, Listing, listing, projects_of
+from research_app.web.inbox.lists import Listing, ListQuery, listing, projects_of
 from research_app.web.inbox.waiting import Waiting, waiting_for
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
@@ -61,29 +61,28 @@ class Card:
 def inbox(request: HttpRequest) -> HttpResponse:
     """“Your turn” across all projects: one list of decisions, and what else there is. A constant number of queries."""
     assert isinstance(request.user, User)  # the access check let nobody else through
-    asked = Asked.of(request)
-    shown = listing(request.user, asked)
+    listed = listing(request.user, ListQuery.of(request))
     role, every = role_of(request.user), list(Project.objects.order_by("slug"))
     baselines = troubles_of_newest(every)
     context = {
-        "shown": shown,
-        "turns": turns_on(request.user, shown),
-        "answers": [candidate for candidate in shown.candidates if not candidate.waits_for_person],
-        "projects": projects_of(every, asked),
+        "listing": listed,
+        "turns": turns_on(request.user, listed),
+        "answers": [candidate for candidate in listed.candidates if not candidate.waits_for_person],
+        "projects": projects_of(every, listed.query),
         "troubles": troubles(every, baselines),
         "may_operate": role is not None and role.holds(Role.OPERATOR),
-        "cards": cards(every, baselines, role, leading=not shown.waiting),
-        "first_steps": first_steps(request.user, role, every, waits=bool(shown.waiting)),
+        "cards": cards(every, baselines, role, leading=not listed.waiting),
+        "first_steps": first_steps(request.user, role, every, waits=bool(listed.waiting)),
         "put_away": not live.is_pulse(request) and request.session.pop(UNDO, False),
     }
     fragments = {name: f"inbox/_{name}.html" for name in ("waiting", "steps", "troubles", "projects")}
     return live.page(request, "inbox/inbox.html", fragments, context)
 
 
-def turns_on(user: User, shown: Listing) -> list[Waiting]:
+def turns_on(user: User, listed: Listing) -> list[Waiting]:
     """What the rows of a list say: of those at a gate; what waits for its author says why it came back."""
-    at_gate = [candidate for candidate in shown.candidates if candidate.waits_for_person]
-    return waiting_for(user, shown.mine, at_gate, costs_of(at_gate))
+    at_gate = [candidate for candidate in listed.candidates if candidate.waits_for_person]
+    return waiting_for(user, listed.mine, at_gate, costs_of(at_gate))
 
 
 @operator

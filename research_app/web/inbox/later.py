@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from research_app.models import Snooze
-from research_app.models.candidate import TO_ANSWER, WAITING
 from research_app.models.snooze import put_off
+from research_app.web.inbox.lists import TAB_OF
 from research_app.web.shared.access import get_candidate, researcher
 
 MORNING = 9  # o'clock, in the time zone of the installation
@@ -29,17 +29,17 @@ def until(choice: str, now: datetime) -> datetime:
 @require_POST
 def later(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Put a decision off, or bring it back. A choice that is not on offer changes nothing."""
-    shown = get_candidate(request, slug, number)
+    candidate = get_candidate(request, slug, number)
     choice = request.POST.get("until", "")
     if choice == NOW:
-        Snooze.objects.filter(person_id=request.user.pk, candidate=shown).delete()
-        messages.info(request, f"{shown} is back among what waits for you.")
+        Snooze.objects.filter(person_id=request.user.pk, candidate=candidate).delete()
+        messages.info(request, f"{candidate} is back among what waits for you.")
     elif choice not in CHOICES:
         messages.error(request, f"Until when? Choose one of: {', '.join(CHOICES.values())}.")
-    elif shown.stage not in (*WAITING, *TO_ANSWER):
-        messages.error(request, f"{shown} waits for nobody now, so there is nothing to put off.")
+    elif candidate.stage not in TAB_OF:
+        messages.error(request, f"{candidate} waits for nobody now, so there is nothing to put off.")
     else:
-        put_off(request.user, shown, until(choice, timezone.localtime()))
-        messages.info(request, f"{shown} comes back {CHOICES[choice]}, or when something about it changes.")
+        put_off(request.user, candidate, until(choice, timezone.localtime()))
+        messages.info(request, f"{candidate} comes back {CHOICES[choice]}, or when something about it changes.")
     back = request.POST.get("back", "")
     return redirect(f"{reverse('inbox')}{back if back.startswith('?') and len(back) < 1000 else ''}")

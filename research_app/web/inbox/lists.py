@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from research_app.loop.review.votes import turns_of
 from research_app.models import Candidate, Project, Stage, Verdict
-from research_app.models.candidate import TO_ANSWER, WAITING, CandidateQuerySet
+from research_app.models.candidate import WAITING, CandidateQuerySet
 from research_app.models.snooze import put_off_by
 from research_app.web.candidates.candidates import for_list
 from research_app.web.candidates.columns import SAVED, SPENT
@@ -28,7 +28,7 @@ class Tab(models.TextChoices):
 
     GATE_2 = "gate-2", "Gate 2"
     GATE_1 = "gate-1", "Gate 1"
-    ASKED = "asked", "Changes requested"
+    CHANGES = "asked", "Changes requested"
     OTHERS = "others", "Wait for others"
     LATER = "later", "Later"
 
@@ -41,12 +41,12 @@ class Order(models.TextChoices):
     COST = "cost", "cost"
 
 
-STAGES = {Tab.GATE_2: (Stage.READY,), Tab.GATE_1: (Stage.SHORTLISTED,), Tab.ASKED: TO_ANSWER}
+STAGES = {Tab.GATE_2: (Stage.READY,), Tab.GATE_1: (Stage.SHORTLISTED,), Tab.CHANGES: (Stage.CHANGES, Stage.CONFLICT)}
 TAB_OF = {stage: tab for tab, stages in STAGES.items() for stage in stages}
 MEANS = {
     Tab.GATE_2: "gate 2: into the baseline?",
     Tab.GATE_1: "gate 1: scale it up?",
-    Tab.ASKED: "answer with another patch set",
+    Tab.CHANGES: "answer with another patch set",
     Tab.OTHERS: "nothing is asked of you here",
     Tab.LATER: "put off by you; each comes back at its time, or when something about it changes",
     Order.VALUE: "the surest gain first: the lower end of its interval, in units of its run-to-run noise",
@@ -68,7 +68,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListQuery:
     """What an address asks of the inbox; what is not on offer is left out. `tab` None: the first with something."""
 
     tab: Tab | None
@@ -77,7 +77,7 @@ class Asked:
     text: str
 
     @classmethod
-    def of(cls, request: HttpRequest) -> "Asked":
+    def of(cls, request: HttpRequest) -> "ListQuery":
         """From the address; the order is remembered until the person signs out."""
         tab, order = request.GET.get("tab", ""), request.GET.get("order", "")
         if order in Order.values and request.session.get(KEPT_ORDER) != order:
@@ -96,27 +96,27 @@ class Asked:
 
     def address(self, **changed: str) -> str:
         """The inbox with something else asked of it."""
-        asked = {"tab": self.tab or "", "order": self.order, "project": self.project, "q": self.text}
-        return "?" + urlencode({name: value for name, value in (asked | changed).items() if value})
+        query = {"tab": self.tab or "", "order": self.order, "project": self.project, "q": self.text}
+        return "?" + urlencode({name: value for name, value in (query | changed).items() if value})
 
-    def narrow(self, found: CandidateQuerySet) -> CandidateQuerySet:
+    def narrow(self, candidates: CandidateQuerySet) -> CandidateQuerySet:
         """What the filter leaves in."""
         if self.project:
-            found = found.filter(project__slug=self.project)
+            candidates = candidates.filter(project__slug=self.project)
         if self.text:
             words = Q(title__icontains=self.text) | Q(hypothesis__icontains=self.text) | Q(author__icontains=self.text)
             number = self.text.upper().removeprefix("C-")
             if number.isdecimal() and len(number) < 10:
                 words |= Q(number=int(number))
-            found = found.filter(words)
-        return found
+            candidates = candidates.filter(words)
+        return candidates
 
 
 @dataclass(frozen=True)
 class Listing:
     """One list: its tab, the candidates in order, and all tabs with how much is in them."""
 
-    asked: Asked
+    query: ListQuery
     tab: Tab
     candidates: Sequence[Candidate]
     mine: frozenset[int]  # keys of those on this list that it is this person's turn on
@@ -137,15 +137,15 @@ class Listing:
     def tabs(self) -> list[Choice]:
         """Those with something in them, and the one that is open."""
         return [
-            Choice(tab, tab.label, MEANS[tab], self.asked.address(tab=tab), tab == self.tab, self.counts[tab])
+            Choice(tab, tab.label, MEANS[tab], self.query.address(tab=tab), tab == self.tab, self.counts[tab])
             for tab in Tab
             if self.counts[tab] or tab == self.tab
         ]
 
     @property
     def orders(self) -> list[Choice]:
-        current = self.asked.order
-        return [Choice(each, each.label, MEANS[each], self.asked.address(order=each), each == current) for each in Order]
+        current = self.query.order
+        return [Choice(each, each.label, MEANS[each], self.query.address(order=each), each == current) for each in Order]
 
     @property
     def means(self) -> str:
@@ -153,15 +153,15 @@ class Listing:
 
     @property
     def order_means(self) -> str:
-        return MEANS[self.asked.order]
+        return MEANS[self.query.order]
 
 
-def listing(user: User, asked: Asked) -> Listing:
+def listing(user: User, query: ListQuery) -> Listing:
     """The list that an address asks for. Six queries."""
     put_off = Exists(put_off_by(user).filter(candidate=OuterRef("pk")))
     turns = turns_of(user)
-    mine = asked.narrow(turns).annotate(put_off=put_off)
-    others = asked.narrow(Candidate.objects.waiting_for_review().exclude(pk__in=turns.values("pk")))
+    mine = query.narrow(turns).annotate(put_off=put_off)
+    others = query.narrow(Candidate.objects.waiting_for_review().exclude(pk__in=turns.values("pk")))
     lists = {tab: mine.filter(stage__in=stages, put_off=False) for tab, stages in STAGES.items()}
     lists |= {Tab.OTHERS: others, Tab.LATER: mine.filter(put_off=True)}
     counts, oldest = Counter({Tab.OTHERS: others.count()}), None
@@ -170,38 +170,38 @@ def listing(user: User, asked: Asked) -> Listing:
         counts[Tab.LATER if away else TAB_OF[Stage(stage)]] += count
         if stage in WAITING and not away:
             oldest = min(since, oldest or since)
-    tab = asked.tab or next((each for each in Tab if counts[each] and each != Tab.LATER), Tab.GATE_2)
-    shown = in_order(lists[tab], asked.order)
-    theirs = frozenset() if tab == Tab.OTHERS else frozenset(each.pk for each in shown)
-    return Listing(asked, tab, shown, theirs, counts, oldest)
+    tab = query.tab or next((each for each in Tab if counts[each] and each != Tab.LATER), Tab.GATE_2)
+    rows = in_order(lists[tab], query.order)
+    theirs = frozenset() if tab == Tab.OTHERS else frozenset(each.pk for each in rows)
+    return Listing(query, tab, rows, theirs, counts, oldest)
 
 
-def in_order(found: CandidateQuerySet, order: Order) -> list[Candidate]:
+def in_order(candidates: CandidateQuerySet, order: Order) -> list[Candidate]:
     """The first of them, as lists show candidates. Two queries."""
     if order == Order.VALUE:
-        keys = by_value(found)
+        keys = by_value(candidates)
     elif order == Order.AGE:
-        keys = list(found.order_by("stage_since", "pk").values_list("pk", flat=True)[:SHOWN])
+        keys = list(candidates.order_by("stage_since", "pk").values_list("pk", flat=True)[:SHOWN])
     else:
-        keys = list(found.order_by(SPENT.desc(nulls_last=True), "pk").values_list("pk", flat=True)[:SHOWN])
+        keys = list(candidates.order_by(SPENT.desc(nulls_last=True), "pk").values_list("pk", flat=True)[:SHOWN])
     rows = for_list(Candidate.objects.filter(pk__in=keys)).annotate(saved=SAVED).in_bulk()
     return [rows[key] for key in keys if key in rows]
 
 
-def by_value(found: CandidateQuerySet) -> list[int]:
+def by_value(candidates: CandidateQuerySet) -> list[int]:
     """The keys of those with the surest gain; last those whose effect is hidden or unknown, the longest wait first.
 
     Sorted here, not by the database: two scores of any size divide without an error.
     """
-    known = found.annotate(low=F("evidence__low"), noise=F("evidence__sigma"), said=F("evidence__verdict"))
+    known = candidates.annotate(low=F("evidence__low"), noise=F("evidence__sigma"), said=F("evidence__verdict"))
     names = ("pk", "low", "noise", "said", "stage_since")
     ranked = []
     for pk, low, noise, verdict, since in known.values_list(*names):
-        told = low is not None and noise and verdict != Verdict.INVALID
-        ranked.append((0 if told else 1, -low / noise if told else 0.0, since, pk))
+        known_gain = low is not None and noise and verdict != Verdict.INVALID
+        ranked.append((0 if known_gain else 1, -low / noise if known_gain else 0.0, since, pk))
     return [pk for *_, pk in sorted(ranked)[:SHOWN]]
 
 
-def projects_of(every: Sequence[Project], asked: Asked) -> list[tuple[str, bool]]:
+def projects_of(every: Sequence[Project], query: ListQuery) -> list[tuple[str, bool]]:
     """The slugs on offer, and which of them is chosen; empty where there is only one."""
-    return [(each.slug, each.slug == asked.project) for each in every] if len(every) > 1 else []
+    return [(each.slug, each.slug == query.project) for each in every] if len(every) > 1 else []

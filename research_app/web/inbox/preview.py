@@ -20,7 +20,7 @@ from research_app.web.shared.access import get_candidate, researcher
 from research_app.web.shared.difference import difference_of
 from research_app.web.shared.effects import rows
 
-LINES, LONGEST = 14, 160  # of the change: lines shown, and characters of each
+LINES, LONGEST = 14, 160  # of the change: lines, and characters of each
 
 
 @dataclass(frozen=True)
@@ -49,31 +49,35 @@ def excerpt(diff: str) -> Excerpt:
 @require_safe
 def preview(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The part of a page that stands beside the list. A constant number of queries."""
-    shown = get_candidate(request, slug, number)
+    candidate = get_candidate(request, slug, number)
     assert isinstance(request.user, User)  # the access check let nobody else through
-    response = render(request, "inbox/preview.html", context_of(request, request.user, shown))
+    response = render(request, "inbox/preview.html", context_of(request, request.user, candidate))
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 
 
-def context_of(request: HttpRequest, user: User, shown: Candidate) -> dict[str, object]:
+def context_of(request: HttpRequest, user: User, candidate: Candidate) -> dict[str, object]:
     """What the preview shows."""
-    mine = turns_of(user).filter(pk=shown.pk).exists()
-    waiting = waiting_for(user, {shown.pk} if mine else (), [shown], costs_of([shown])) if shown.waits_for_person else []
-    landing = shown.landings.select_related("version").order_by("-pk").first()
-    snooze = put_off_by(user).filter(candidate=shown).first()
+    mine = turns_of(user).filter(pk=candidate.pk).exists()
+    waiting = (
+        waiting_for(user, {candidate.pk} if mine else (), [candidate], costs_of([candidate]))
+        if candidate.waits_for_person
+        else []
+    )
+    landing = candidate.landings.select_related("version").order_by("-pk").first()
+    snooze = put_off_by(user).filter(candidate=candidate).first()
     return {
-        "project": shown.project,
-        "candidate": shown,
-        "patch_set": shown.patch_set,
-        "evidence": shown.evidence,
+        "project": candidate.project,
+        "candidate": candidate,
+        "patch_set": candidate.patch_set,
+        "evidence": candidate.evidence,
         "turn": waiting[0] if waiting else None,
         "mine": mine,
-        "row": rows([shown])[0],
-        "drawing": difference_of(charts.arms_of(shown)),
-        "excerpt": excerpt(shown.patch_set.diff) if shown.patch_set else None,
-        "open_threads": Thread.objects.open().filter(candidate=shown).count(),
+        "row": rows([candidate])[0],
+        "drawing": difference_of(charts.arms_of(candidate)),
+        "excerpt": excerpt(candidate.patch_set.diff) if candidate.patch_set else None,
+        "open_threads": Thread.objects.open().filter(candidate=candidate).count(),
         "choices": CHOICES,
         "snooze": snooze,
-        **decision_context(request, shown, landing),
+        **decision_context(request, candidate, landing),
     }

@@ -61,17 +61,19 @@ def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpRespon
     return answer(request, arms_of(shown, request.GET.get("scale", "")), f"{slug}-{shown}")
 
 
-def arms_of(shown: Candidate, wanted: str = "") -> Arms:
+def arms_of(candidate: Candidate, wanted: str = "") -> Arms:
     """Runs of a candidate and of its baseline at one scale: the wanted one, or that of its evidence. One query."""
-    patch_set = shown.patch_set
-    base = patch_set.base if patch_set else shown.base
+    patch_set = candidate.patch_set
+    base = patch_set.base if patch_set else candidate.base
     whose = Q(patch_set=patch_set) if patch_set else Q(pk=None)
     runs = started(Run.objects.filter(whose | of_bases([base])))
     mine = [run for run in runs if run.patch_set_id]
     scales = list(dict.fromkeys(run.scale for run in sorted(mine, key=lambda run: run.pk))) or [SMALLEST]
-    scale = next(each for each in (wanted, shown.evidence.scale if shown.evidence else None, scales[0]) if each in scales)
+    scale = next(
+        each for each in (wanted, candidate.evidence.scale if candidate.evidence else None, scales[0]) if each in scales
+    )
     bank = Arm("base", f"baseline {base.number}", "baseline", [r for r in runs if not r.patch_set_id and r.scale == scale])
-    arm = Arm("candidate", str(shown), "candidate", [run for run in mine if run.scale == scale], bank.key)
+    arm = Arm("candidate", str(candidate), "candidate", [run for run in mine if run.scale == scale], bank.key)
     return Arms([bank, arm], scale, scales)
 
 

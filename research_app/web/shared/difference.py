@@ -25,14 +25,14 @@ class Drawing:
     words: str
 
 
-def difference_of(shown: charts.Arms, series: str = charts.SERIES) -> Drawing | None:
+def difference_of(arms: charts.Arms, series: str = charts.SERIES) -> Drawing | None:
     """How far the candidate's mean lies from the baseline's over the steps; None where nothing of both was logged.
 
     One query for the points. Below 0 is lower than the baseline; which side is better is for the reader's metric.
     """
-    logged = arrays_of(shown.ids, {series, VIEW.axis})
+    logged = arrays_of(arms.ids, {series, VIEW.axis})
     with np.errstate(over="ignore", invalid="ignore"):  # logged numbers may be of any size
-        lines = curves.lines_of(charts.groups_of(shown, logged, VIEW), series, VIEW)
+        lines = curves.lines_of(charts.groups_of(arms, logged, VIEW), series, VIEW)
         mine = next((line for line in lines if line.about["role"] == "candidate"), None)
         return None if mine is None or len(mine.x) < 2 else drawing_of(mine)
 
