@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.db import transaction
 from playwright.sync_api import Page, expect
 
 from research_app.models import Candidate, Snooze, Stage, Verdict
@@ -79,8 +80,9 @@ def test_while_others_decide_and_new_ones_come_no_row_moves(sign_in: SignIn) -> 
     expect(window.locator("#preview")).to_contain_text("Change 1")
     window.wait_for_timeout(300)
     quiet, before, listed = window.evaluate(SHIFTS), tops(window), numbers(window)
-    Candidate.objects.filter(pk=one.pk).update(stage=Stage.REJECTED)
-    make_candidate(three_.project, edits=[("train.py", "3e-3", "4e-3")], hypothesis="Much better", effect=0.9, runs=3)
+    with transaction.atomic():  # the list never sees a half of it
+        Candidate.objects.filter(pk=one.pk).update(stage=Stage.REJECTED)
+        make_candidate(three_.project, edits=[("train.py", "3e-3", "4e-3")], hypothesis="Much better", effect=0.9, runs=3)
     expect(window.locator("[data-fresh]")).to_have_text("1 new, 1 gone · show")
     assert numbers(window) == listed and tops(window) == before
     assert window.evaluate(SHIFTS) == quiet, "nothing shifted"

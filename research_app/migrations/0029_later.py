@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('research_app', '0027_messages_of_conversations'),
+        ('research_app', '0028_contradictions_of_landings'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
