@@ -41,9 +41,9 @@ class ScorerSection(Section):
 
     @field_validator("curves")
     @classmethod
-    def _curves_are_printed(cls, curves: str, info: ValidationInfo) -> str:
+    def _curves_are_printed(cls, curves: str) -> str:
         known = [source.name for source in SOURCES.values() if source.lines and not source.own_pattern]
-        if curves and curves not in known and not stored(info):
+        if curves and curves not in known:
             raise ValueError(f"use one of: {', '.join(map(repr, known))}; or leave it out")
         return curves
 

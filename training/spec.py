@@ -8,14 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+from training.budget_kind import BUDGETS, STEP, BudgetKind
 from training.failure import Failure
 from training.launch import Launch
 from training.sandbox.confinement import Level
 
-BudgetKind = Literal["train_flops", "tokens", "wall_seconds", "own"]
-BUDGET_KINDS: tuple[BudgetKind, ...] = ("train_flops", "tokens", "wall_seconds", "own")
 Counted = Literal["seconds", "steps", "tokens"]
-Quantity = Literal["train_flops", "tokens", "wall_seconds", "steps"]
 
 BUDGET_SPREAD = 1.1
 """Times what the baseline's runs exceed a budget by, which its candidates may: runs differ a little from each other."""
@@ -42,39 +40,53 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Budget:
-    """How much training a run may spend: FLOPs, tokens or seconds; or what its code allows itself (`own`)."""
+    """How much training a run may spend of what its kind counts; or what its code allows itself (`own`)."""
 
-    kind: BudgetKind
+    kind: str  # one of training/budgets/
     amount: float  # of an own budget also 0: only the code knows it
     counts: Counted = "seconds"  # what an own budget counts
     tolerance: float = 0.02  # by which share a run may miss it, beyond what the baseline's runs miss theirs by
 
     def __post_init__(self) -> None:
-        if self.kind not in BUDGET_KINDS:
-            raise ValueError(f"budget kind {self.kind!r} is unknown; use one of {', '.join(BUDGET_KINDS)}")
-        if not 0 <= self.amount < float("inf") or (self.amount == 0 and self.kind != "own"):
+        if self.kind not in BUDGETS:
+            raise ValueError(f"budget kind {self.kind!r} is unknown; use one of {', '.join(BUDGETS)}")
+        if not 0 <= self.amount < float("inf") or (self.amount == 0 and not self.own):
             raise ValueError(f"budget amount {self.amount!r} must be a positive, finite number")
 
     @property
-    def quantity(self) -> Quantity:
-        """What is counted."""
-        if self.kind != "own":
-            return self.kind
-        return "wall_seconds" if self.counts == "seconds" else self.counts
+    def what(self) -> BudgetKind:
+        """What is known of its kind."""
+        return BUDGETS[self.kind]
+
+    @property
+    def own(self) -> bool:
+        """Whether the code keeps it itself."""
+        return self.what.own
+
+    @property
+    def series(self) -> str:
+        """The curve that says how far a run has come."""
+        if not self.own:
+            return self.what.series
+        return STEP if self.counts == "steps" else self.counts
 
     @property
     def unit(self) -> str:
         """What it is counted in."""
-        return {"train_flops": "FLOPs", "wall_seconds": "seconds"}.get(self.quantity, self.quantity)
+        return self.counts if self.own else self.what.unit
 
     @property
     def is_time(self) -> bool:
         """Whether code that is slower trains less."""
-        return self.quantity == "wall_seconds"
+        return self.counts == "seconds" if self.own else self.what.is_time
+
+    def spent_at(self, point: Point) -> float:
+        """How much was spent at this point of a run's curves; 0 where it does not say."""
+        return point.step + 1.0 if self.series == STEP else point.values.get(self.series, 0.0)
 
     def allowed(self, usual: float) -> float:
         """By which share a run may exceed it, where the baseline's runs do so by `usual`."""
-        if self.kind == "own":
+        if self.own:
             return max(usual, 0.0) + self.tolerance
         return max(self.tolerance, BUDGET_SPREAD * usual)
 

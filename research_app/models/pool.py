@@ -174,7 +174,8 @@ def memory_of(run: Run) -> int:
         file = run.project.file
     except ValueError:  # see Run.claim_next
         return 0
-    if run.devices > 1 or file.budget.kind not in ("train_flops", "tokens"):
+    budget = file.run_budget(1.0, run.scale)
+    if run.devices > 1 or budget.own or budget.is_time:
         return 0
     return round(file.limits.device_memory_gb * GIB) if file.limits.device_memory_gb else 0
 

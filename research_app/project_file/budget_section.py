@@ -1,11 +1,12 @@
 """How much one run may use: the table [budget] of the project file."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from research_app.evidence.digits import number
 from research_app.project_file.section import Section, stored
+from training.budget_kind import BUDGETS
 from training.spec import Budget, Counted
 
 OF_OWN = ("counts", "tolerance")
@@ -18,15 +19,23 @@ class BudgetSection(Section):
     `amount` of an own budget is what the code aims at, where that is known; 0: what the baseline's runs come to.
     """
 
-    kind: Literal["train_flops", "tokens", "wall_seconds", "own"] = "train_flops"
+    kind: str = "train_flops"
     amount: Annotated[float, Field(ge=0)] = 3.2e11
     counts: Counted = "seconds"
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.05
 
+    @field_validator("kind")
+    @classmethod
+    def _kind_is_known(cls, kind: str) -> str:
+        if kind not in BUDGETS:
+            raise ValueError(f"use one of: {', '.join(map(repr, BUDGETS))}")
+        return kind
+
     @model_validator(mode="before")
     @classmethod
     def _amount_of_own(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("kind") == "own":
+        kind = BUDGETS.get(str(values.get("kind"))) if isinstance(values, dict) else None
+        if kind and kind.own:
             return {"amount": 0, **values}
         return values
 
@@ -44,7 +53,7 @@ class BudgetSection(Section):
     @property
     def own(self) -> bool:
         """Whether the code keeps the budget itself: then no run can be asked for at another one."""
-        return self.kind == "own"
+        return self.kind in BUDGETS and BUDGETS[self.kind].own
 
     @property
     def words(self) -> str:
@@ -57,5 +66,5 @@ class BudgetSection(Section):
     def of(self, share: float) -> Budget:
         """The budget of a run as the runner takes it, at a share of the amount."""
         if self.own:
-            return Budget("own", self.amount * share, self.counts, self.tolerance)
+            return Budget(self.kind, self.amount * share, self.counts, self.tolerance)
         return Budget(self.kind, self.amount * share)

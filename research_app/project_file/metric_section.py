@@ -33,13 +33,13 @@ class Metric(Section):
 
     @property
     def own_source(self) -> MetricSource | None:
-        """How the code says it itself; None where Signoff measures it. Raises UnknownVariant for a source that is gone."""
+        """How the code says it itself; None where Signoff measures it."""
         return None if self.scored else SOURCES.named(self.source)
 
     @field_validator("source")
     @classmethod
-    def _source_is_known(cls, source: str, info: ValidationInfo) -> str:
-        if source != SCORED and source not in SOURCES and not stored(info):
+    def _source_is_known(cls, source: str) -> str:
+        if source != SCORED and source not in SOURCES:
             raise ValueError(f"use one of: {', '.join(map(repr, (SCORED, *SOURCES)))}")
         return source
 

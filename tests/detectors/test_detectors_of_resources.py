@@ -98,7 +98,7 @@ def test_the_peaks_of_a_small_model_do_not_both_read_nought() -> None:
 def test_more_than_two_percent_over_the_budget_is_invalid(kind: str, fact: str) -> None:
     run = honest()
     spent = run.number(fact) or 0.0
-    within, over = (Budget(kind, spent / share) for share in (1.019, 1.021))  # type: ignore[arg-type]
+    within, over = (Budget(kind, spent / share) for share in (1.019, 1.021))
 
     assert found(run, "budget overrun", Circumstances(budget=within)) == []
     (finding,) = found(run, "budget overrun", Circumstances(budget=over))

@@ -11,6 +11,7 @@ import pytest
 from research_app.histories.export import FORMATS
 from research_app.loop.propose.registered import PROPOSERS, default_proposers
 from tests.installation import Installation
+from training.budget_kind import BUDGETS
 from training.metric_source import SOURCES, printing, writing
 from training.registry import BrokenVariant, Registry, UnknownVariant
 
@@ -84,6 +85,7 @@ def test_what_there_is() -> None:
     assert set(FORMATS) == {"tsv", "jsonl", "tensorboard", "mlflow", "wandb", "parquet"}
     assert printing() == ["autoresearch", "nanochat", "nanogpt", "modded-nanogpt", "pattern"]
     assert writing() == ["jsonl", "csv", "tensorboard", "wandb"] == [name for name in SOURCES if name not in printing()]
+    assert list(BUDGETS) == ["train_flops", "tokens", "wall_seconds", "own"]
     assert default_proposers(paid=False) == ["playbook", "knobs"]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from research_app.evidence.digits import number
 from training import own_budget
+from training.budget_kind import BUDGETS
 from training.detectors.record import (
     MEMORY,
     SPEED,
@@ -38,12 +39,6 @@ CREEP_STEP = 0.03  # from each quarter to the next: one step up is a larger batc
 NEAR_LIMIT = 0.9
 PEAK_MARGIN = 0.10  # the guard on peak memory, see docs/explanation/statistics.md
 HIDDEN_WORK = 1.5  # times what the baseline's prices allow for; honest runs of very different shapes used 0.4 to 0.6 of that
-BUDGET_SERIES = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}
-BUDGET_FACTS = {  # the second name is the one that karpathy/autoresearch prints
-    "train_flops": ("flops",),
-    "tokens": ("tokens",),
-    "wall_seconds": ("loop_seconds", "training_seconds"),
-}
 
 # FLOPs per second of dense 16-bit matrix products, from the makers' data sheets; the first name that fits counts.
 # 8-bit products reach twice as much, which `device_peak_flops` allows for.
@@ -172,14 +167,14 @@ def budget_overrun(run: RunRecord, circumstances: Circumstances) -> Iterator[Fin
     if circumstances.of_baseline:
         yield Finding("budget overrun", "info", f"{sentence} Candidates may spend as much.", *where)
         return
-    if usual > (0.0 if budget.kind == "own" else budget.tolerance):
+    if usual > (0.0 if budget.own else budget.tolerance):
         sentence += f" The baseline's runs spend up to {usual:.1%} too many."
     yield Finding("budget overrun", "invalid", sentence, *where)
 
 
 def _spent(run: RunRecord, others: Sequence[RunRecord], budget: Budget) -> tuple[float | None, list[float | None], Curve]:
     """What a run and others spent, and the curve that it is read off."""
-    if budget.kind == "own":
+    if budget.own:
         mine, *theirs = own_budget.spent([(each.facts, each.train_seconds) for each in (run, *others)], budget.counts)
         return mine, theirs, Curve("", np.empty(0, np.int64), np.empty(0))
     spent, curve = spent_by(run, budget)
@@ -191,16 +186,16 @@ def spent_by(run: RunRecord, budget: Budget) -> tuple[float, Curve]:
 
     A clock is read off the curve, without its last point, where there is one: the last validation is free of charge.
     """
-    curve = run.curve(BUDGET_SERIES[budget.kind])
-    fact = max(run.number(name) or 0.0 for name in BUDGET_FACTS[budget.kind])
-    if budget.kind == "wall_seconds" and len(curve) > 1:
+    curve = run.curve(budget.series)
+    fact = max((run.number(name) or 0.0 for name in budget.what.facts), default=0.0)
+    if budget.is_time and len(curve) > 1:
         curve, fact = Curve(curve.name, curve.steps[:-1], curve.values[:-1]), 0.0
     return max(fact, float(curve.values.max()) if len(curve) else 0.0), curve
 
 
 def shrinking_counts(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
     """What was spent so far can only grow: a count that shrinks was reset, and the budget with it."""
-    for name in BUDGET_SERIES.values():
+    for name in (kind.series for kind in BUDGETS.values() if kind.series):
         curve = run.curve(name)
         back = np.flatnonzero(np.diff(curve.values) < 0)
         if len(back):

@@ -18,7 +18,7 @@ def budgets_of(project: Project, arms: Arms) -> tuple[list[Spending], list[Spend
     """Budget and spending of the runs of both arms. What the run itself reports of it counts where it reports it."""
     if project.file.budget.own:
         return own_budgets_of(project, arms)
-    fact = {"train_flops": "flops", "tokens": "tokens"}.get(project.file.budget.kind, "")
+    fact = project.file.run_budget().what.work
 
     def spending(run: Run) -> Spending:
         budget = project.file.run_budget(run.budget_share, run.scale)

@@ -28,7 +28,7 @@ def time_budget(project: Project, arms: Arms, baseline: Sequence[Run]) -> TimeBu
     budget = project.file.run_budget(arms.candidate[0].budget_share, arms.candidate[0].scale)
     if not budget.is_time:
         return None
-    if budget.kind != "own":
+    if not budget.own:
         return TimeBudget(budget.amount)
     took = [run.train_seconds for run in baseline if run.train_seconds]
     return TimeBudget(median(took), budget.tolerance, max(took) / median(took)) if took else None
@@ -43,8 +43,8 @@ def widened_to(candidate: Candidate) -> float:
 def spent_by(project: Project, run: Run) -> Spent:
     """What one run used, and which part of its budget it used it for: a resumed attempt did not train what others had."""
     budget = project.file.run_budget(run.budget_share, run.scale)
-    name = {"train_flops": "flops", "tokens": "tokens"}.get(budget.kind)  # of an own budget every run is a whole one
-    counted = _number(run, name) if name else None
+    work = budget.what.work  # of an own budget every run is a whole one
+    counted = _number(run, work) if work else None
     share = counted / budget.amount if counted else 1.0
     here, tokens = _number(run, "tokens_here"), _number(run, "tokens")
     if here is not None and tokens:

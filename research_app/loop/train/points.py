@@ -26,7 +26,7 @@ class PointWriter:
         self.lease = lease
         self.run = run
         self.budget = run.project.file.run_budget(run.budget_share, run.scale)
-        self.usual = usual_of_own(run.project, run) if self.budget.kind == "own" else None
+        self.usual = usual_of_own(run.project, run) if self.budget.own else None
         self.began = time.monotonic()
         self.resumed = resumed
         self.sequence = 0
@@ -67,15 +67,13 @@ class PointWriter:
 
     def progress(self, point: Point) -> float:
         """Share of the budget used at this point, from the quantity that the budget counts."""
-        if self.budget.kind == "own":
+        if self.budget.own:
             return self.progress_of_own(point)
-        key = {"train_flops": "flops", "tokens": "tokens", "wall_seconds": "seconds"}[self.budget.kind]
-        return min(1.0, max(0.0, point.values.get(key, 0.0) / self.budget.amount))
+        return min(1.0, max(0.0, self.budget.spent_at(point) / self.budget.amount))
 
     def progress_of_own(self, point: Point) -> float:
         """The same beside what the baseline's runs come to; 0 while there are none."""
-        said = {"steps": point.step + 1.0, "tokens": point.values.get("tokens", 0.0)}
-        used = said.get(self.budget.counts, time.monotonic() - self.began)
+        used = time.monotonic() - self.began if self.budget.is_time else self.budget.spent_at(point)
         return min(1.0, max(0.0, used / self.usual)) if self.usual else 0.0
 
 

@@ -28,12 +28,6 @@ from research_app.web.shared.stats_cache import kept, version_of
 MAX_PLAIN = 1000  # experiments of one kind that are drawn one by one; above, the best and the worst of each bucket
 MEASURES = {"score": "score", "saved": "time saved", "target": "time to target"}
 LOSS = "val_loss"  # what time to target is read off
-SPENT = {
-    "train_flops": "flops",
-    "tokens": "tokens",
-    "wall_seconds": "seconds",
-    "steps": "step",
-}  # by budget: how far a run has come
 READ_AT_ONCE = 200  # runs whose curves are held in memory together
 REMEMBERED = 20_000  # runs whose time to target is kept in this process
 BROKEN = (Stage.CRASHED, Stage.INVALID, Stage.CONFLICT)
@@ -203,7 +197,7 @@ def by_time_to_target(project: Project, points: Sequence[Point]) -> Measured:
         by_arm.setdefault((base, candidate), []).append(pk)
     first = project.baseline_versions.order_by("number").values_list("pk", flat=True).first()
     budget = project.file.run_budget()
-    timed, axis = budget.is_time, SPENT[budget.quantity]
+    timed, axis = budget.is_time, budget.series
     unit = 1.0 if timed or not budget.amount else budget.amount / 100
     ends = [curve[1][-1] for curve in loss_over(axis, by_arm.get((first or 0, None), [])).values() if curve]
     title = f"{budget.unit} to the target" if unit == 1.0 else "% of the budget to the target"
