@@ -36,7 +36,8 @@ WAYS = (
     (
         r"No such file or directory: '(?P<it>[^']+)'",
         "there is no {it} for it",
-        "what git ignores is not copied: put it outside and name it in [train] read; [train] directory says where it is run",
+        "what git ignores is not copied: [train] links shows a folder outside at a place of the tree, read at its own place; "
+        "[train] directory says where it is run",
     ),
     (r"cannot start '(?P<it>[^']+)'", "{it} cannot be started", "[train] command: a program of the environment or the system"),
     (rf"(?P<it>{NO_NETWORK})", "it asked for the network", NETWORK),

@@ -66,6 +66,7 @@ class Launch:
     seed_place: SeedPlace | None = None  # None: the command or the environment carries the seed
     cache: tuple[str, ...] = ()  # folders below its own home that compilers keep things in
     launcher: str = ""  # "torchrun" of the same interpreter starts a process for each device
+    links: Mapping[str, str] = field(default_factory=dict)  # places in the tree, and what of the machine is seen there
 
 
 def unknown_places(text: str) -> list[str]:
@@ -129,10 +130,10 @@ def folders_of(environment: Path) -> tuple[Path, ...]:
 def read_folders(launch: Launch) -> tuple[Path, ...]:
     """What a run may read besides its tree and text. Raises CannotLaunch for what is not there."""
     found = []
-    for name in launch.read:
+    for key, name in (*(("read", name) for name in launch.read), *(("links", name) for name in launch.links.values())):
         path = Path(name).expanduser()
         if not path.exists():
-            raise CannotLaunch(f"[train] read names {name}, and there is no {path} on this machine")
+            raise CannotLaunch(f"[train] {key} names {name}, and there is no {path} on this machine")
         found += [path, path.resolve()]
     return (*dict.fromkeys(found), *(folders_of(launch.python) if launch.python else ()))
 
@@ -156,7 +157,20 @@ def prepare(launch: Launch, tree: Path, scratch: Path, seed: int) -> Path:
         for path in (copy, *copy.rglob("*")):  # whoever the run will be, it may write there
             path.chmod(0o777 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o666)
         tree = copy
+    for place, name in launch.links.items():
+        show_at(tree / place, Path(name).expanduser().absolute())
     return tree / launch.directory
+
+
+def show_at(place: Path, target: Path) -> None:
+    """Show `target` at a place of a run's tree, as a link. Where the tree has that folder, what it has not of its content."""
+    if place.is_dir():
+        for each in sorted(target.iterdir()) if target.is_dir() else ():
+            if not os.path.lexists(place / each.name):
+                (place / each.name).symlink_to(each)
+    elif not os.path.lexists(place):  # a file that is committed there wins
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target)
 
 
 def _below(scratch: Path, name: str) -> Path:

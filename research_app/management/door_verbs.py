@@ -1,5 +1,6 @@
 """`manage.py project inspect|try`: a repository before it is a project."""
 
+import shlex
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ def add_door_verbs(verbs: Any) -> None:
     look.add_argument("repo", metavar="PATH_OR_URL")
     look.add_argument("--branch", default="", help="default: the branch that the repository shows first")
     look.add_argument("--out", type=Path, metavar="FILE.toml", help="write it there instead of printing it")
+    look.add_argument(
+        "--words", default="", metavar='"WORD …"', help='what the command is to end with: --words="--max_iters=100 --n_layer=2"'
+    )
     trial: ArgumentParser = verbs.add_parser("try", help="run two seeds and a repeat in the sandbox and say what came of it")
     trial.add_argument("config", type=Path, metavar="FILE.toml")
     trial.add_argument("--repo", required=True, metavar="PATH_OR_URL")
@@ -34,7 +38,11 @@ def add_door_verbs(verbs: Any) -> None:
 def inspect_repository(options: dict[str, Any], stdout: OutputWrapper) -> None:
     """Print or write the project file. Raises CommandError."""
     try:
-        text = inspect(options["repo"], options["branch"])
+        words = shlex.split(options["words"])
+    except ValueError as error:
+        raise CommandError(f"--words is no words of a shell: {error}.") from error
+    try:
+        text = inspect(options["repo"], options["branch"], words)
         if options["out"] is None:
             stdout.write(text, ending="")
             return

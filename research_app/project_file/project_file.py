@@ -302,6 +302,16 @@ class ProjectFile(Section):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _what_is_linked_is_peoples(self, info: ValidationInfo) -> "ProjectFile":
+        for place in () if stored(info) else self.train.links:
+            if not matches(place, self.edit.protected, protecting=True):
+                raise ValueError(
+                    f"[train] links shows runs what is outside at {place}, and a candidate could put a file of its own there: "
+                    f'add "{place}" to protected'
+                )
+        return self
+
     @classmethod
     def default_target(cls, device: str = "cpu", memory: int = 0) -> "ProjectFile":
         """The file of a project that trains the default target, with its ladder: on cores, or on a GPU with so many bytes."""
@@ -366,6 +376,7 @@ class ProjectFile(Section):
             self.seed.place,
             train.cache,
             train.launcher,
+            train.links,
         )
 
     def _filled(self, rung: Rung) -> Rung:

@@ -26,6 +26,7 @@ class Train(Section):
     env: dict[str, str] = {}
     read: tuple[str, ...] = ()
     writable_tree: bool = False
+    links: dict[str, str] = {}
     cache: tuple[str, ...] = ()
     launcher: Literal["", "torchrun"] = ""
     device: Literal["cpu", "cuda", "mps"] = "cpu"
@@ -64,13 +65,21 @@ class Train(Section):
     @classmethod
     def _folders(cls, read: tuple[str, ...]) -> tuple[str, ...]:
         for name in read:
-            if not name.startswith(("/", "~/")) or ".." in Path(name).parts:
-                raise ValueError(
-                    f'{name!r} is no path that every worker finds: begin with / or ~/, for example "~/.cache/autoresearch"'
-                )
-            if len(Path(name).parts) < 2 or Path(name) in TOO_WIDE:
-                raise ValueError(f"{name!r} is all that there is to hide: name the folders below it that the runs need")
+            _require_path(name)
         return read
+
+    @field_validator("links")
+    @classmethod
+    def _places(cls, links: dict[str, str]) -> dict[str, str]:
+        for place, name in links.items():
+            parts = Path(place).parts
+            if not parts or place.startswith(("/", "~")) or ".." in parts or "\\" in place or parts[0] == ".git":
+                raise ValueError(f'{place!r} is no place in the repository: write for example "data/stories"')
+            _require_path(name)
+        for one in links:
+            if beside := [other for other in links if other != one and Path(other).is_relative_to(one)]:
+                raise ValueError(f"{beside[0]} lies in {one}: name one of them")
+        return links
 
     @field_validator("cache")
     @classmethod
@@ -93,6 +102,16 @@ class Train(Section):
                 "uv.lock once, outside"
             )
         return command
+
+
+def _require_path(name: str) -> None:
+    """Raises ValueError for what is no path of the machine, or opens all of it."""
+    if not name.startswith(("/", "~/")) or ".." in Path(name).parts:
+        raise ValueError(
+            f'{name!r} is no path that every worker finds: begin with / or ~/, for example "~/.cache/autoresearch"'
+        )
+    if len(Path(name).parts) < 2 or Path(name) in TOO_WIDE:
+        raise ValueError(f"{name!r} is all that there is to hide: name the folders below it that the runs need")
 
 
 def _nested(one: Path, other: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -106,11 +106,18 @@ class Repository:
 
     def texts(self, commit: str, patterns: Iterable[str]) -> dict[str, str]:
         """The files that glob `patterns` cover, as text. What is not UTF-8, or above Limits' file size, is left out."""
-        patterns, largest = tuple(patterns), Limits().max_file_bytes
-        found = {}
+        patterns = tuple(patterns)
+        return self._texts(commit, lambda path: matches(path, patterns))
+
+    def texts_at(self, commit: str, paths: Iterable[str]) -> dict[str, str]:
+        """The files at these very paths, as text. What is not there, not UTF-8, or above Limits' file size, is left out."""
+        return self._texts(commit, frozenset(paths).__contains__)
+
+    def _texts(self, commit: str, wanted: Callable[[str], bool]) -> dict[str, str]:
+        largest, found = Limits().max_file_bytes, dict[str, str]()
         with objects.opened(self.path, full_hash(commit)) as opened:
             for blob in objects.blobs(opened.tree):
-                if not matches(str(blob.path), patterns) or blob.size > largest:
+                if not wanted(str(blob.path)) or blob.size > largest:
                     continue
                 try:
                     found[str(blob.path)] = objects.content(blob).decode()

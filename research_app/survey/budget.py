@@ -33,7 +33,9 @@ def budget_of(modules: Sequence[Module], options: Options) -> FoundBudget:
         (option.name.lstrip("-").replace("-", "_").rpartition(".")[2], option.default, option.seen) for option in options.found
     ]
     for module in modules:
-        named += [(name, value, module.seen(node)) for name, (value, node) in constants_of(module).items()]
+        known = {name for name, _, _ in named}
+        constants = constants_of(module).items()
+        named += [(name, value, module.seen(node)) for name, (value, node) in constants if name not in known]
     for pattern, counts in ((TIME, "seconds"), (STEPS, "steps"), (EPOCHS, "steps")):
         for name, value, seen in named:
             if pattern.fullmatch(name) and (amount := _amount(value)) is not None:
@@ -44,6 +46,8 @@ def budget_of(modules: Sequence[Module], options: Options) -> FoundBudget:
 def _found(counts: str, amount: float, name: str, seen: Seen, epochs: bool) -> FoundBudget:
     if counts == "seconds" and amount > 0:
         return FoundBudget(counts, amount, f"{seen}: {name} = {amount:g}")
+    if amount <= 0:
+        return FoundBudget(counts, 0, f"{seen}: it works out itself when it stops ({name} = {amount:g})")
     what = "epochs" if epochs else counts
     return FoundBudget("steps" if counts == "steps" else counts, 0, f"{seen}: it counts {what} itself ({name} = {amount:g})")
 

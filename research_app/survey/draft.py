@@ -11,14 +11,17 @@ from pathlib import Path, PurePosixPath
 from research_app.project_file.project_file import read_project_file
 from research_app.survey.budget import FoundBudget, budget_of
 from research_app.survey.entry import Entry, entry_of
+from research_app.survey.ignored import ignored_data
 from research_app.survey.machine import (
     Interpreter,
     interpreter_of,
     launcher_of,
     loggers,
+    made_folders,
     needs_cuda,
     read_folders,
     starts_more,
+    without_written,
     writes_in_tree,
 )
 from research_app.survey.options import Options, options_of
@@ -58,26 +61,30 @@ class Draft:
         return "\n\n".join(filter(None, ("\n".join(head), *tables))) + "\n"
 
 
-def project_file_for(sources: Sources, branch: str) -> str:
-    """The text of a project file that is valid as it stands. Raises NothingTrains."""
+def project_file_for(sources: Sources, branch: str, words: Sequence[str] = ()) -> str:
+    """The text of a project file that is valid as it stands; the command ends with `words`. Raises NothingTrains."""
     entry = entry_of(sources)
     if entry is None:
-        shown = ", ".join(list(sources.modules)[:10]) or "none"
+        shown = ", ".join(sources.python[:10]) or "none"
         raise NothingTrains(
             f"No script here looks like it trains a model (Python files looked at: {shown}). Write the file by hand."
         )
     modules = sources.imported(entry.module, entry.root)
-    options = options_of(sources, modules)
+    options, config = options_of(sources, modules), _config(sources, entry)
+    if options.kind == "configurator":
+        options = options.after(sources.module(config))
+    options = options.given(words)
     draft = Draft()
     draft.notes += [f"What was seen of {entry.module.path} on the branch {branch}. Nothing was run: look through it, then"]
     draft.notes += ["try it (signoff project try FILE --repo PATH) before you create the project."]
     seed, budget, output = seed_of(modules, options), budget_of(modules, options), output_of(modules)
-    _train(draft, sources, entry, modules, options, seed)
+    _train(draft, sources, entry, modules, options, seed, words)
+    links = _links(draft, sources, modules)
     _limits(draft, budget)
     _seed(draft, seed)
     _metric(draft, output)
     _budget(draft, budget)
-    _edit(draft, sources, entry, modules)
+    _edit(draft, sources, entry, modules, links)
     draft.put("data", "corpus", "none", "the code brings its own data")
     draft.put("baseline", "branch", branch)
     text = draft.text()
@@ -85,7 +92,15 @@ def project_file_for(sources: Sources, branch: str) -> str:
     return text
 
 
-def _train(draft: Draft, sources: Sources, entry: Entry, modules: Sequence[Module], options: Options, seed: FoundSeed) -> None:
+def _train(
+    draft: Draft,
+    sources: Sources,
+    entry: Entry,
+    modules: Sequence[Module],
+    options: Options,
+    seed: FoundSeed,
+    given: Sequence[str],
+) -> None:
     found = interpreter_of(sources, entry, modules)
     if entry.root != ".":
         draft.put("train", "directory", entry.root, "its own project files are there")
@@ -94,7 +109,7 @@ def _train(draft: Draft, sources: Sources, entry: Entry, modules: Sequence[Modul
         words = ["torchrun", "--standalone", "--nproc_per_node=1", *words[1:]]
         draft.note("train", f"{seen} needs the variables that torchrun sets")
     if options.kind == "configurator" and (config := _config(sources, entry)):
-        words.append(config)
+        words.append(config.removeprefix("" if entry.root == "." else f"{entry.root}/"))
     outputs = options.named(OUT)
     if outputs:
         words.append(options.word(outputs, "{out}"))
@@ -107,7 +122,7 @@ def _train(draft: Draft, sources: Sources, entry: Entry, modules: Sequence[Modul
         and not on_gpu(modules)
     ):
         words.append(options.word(compiles, "False"))
-    words += seed.words
+    words += [*seed.words, *given]
     if entry.others:
         draft.note("train", f"other scripts that may train: {', '.join(entry.others)}")
     said = (
@@ -134,8 +149,7 @@ def _reach(draft: Draft, entry: Entry, modules: Sequence[Module], has_out: bool)
     """What the run sees and takes besides its tree."""
     cuda = needs_cuda(modules)
     draft.put("train", "device", "cuda" if on_gpu(modules) else "cpu", f"{cuda} needs a GPU" if cuda else "")
-    folders = read_folders(modules)
-    if folders:
+    if folders := without_written(read_folders(modules), made_folders(modules)):
         draft.put("train", "read", sorted(folders), "; ".join(f"{seen}" for seen in list(folders.values())[:3]))
         for name in sorted(folders):
             if not Path(name).expanduser().exists():
@@ -149,11 +163,20 @@ def _reach(draft: Draft, entry: Entry, modules: Sequence[Module], has_out: bool)
 
 
 def _config(sources: Sources, entry: Entry) -> str:
-    """The smallest configuration file beside a configurator, where there are some."""
+    """The path of the smallest configuration file beside a configurator; empty where there is none."""
     prefix = "" if entry.root == "." else f"{entry.root}/"
     names = [name for name in sources.files if re.fullmatch(rf"{re.escape(prefix)}configs?/train[\w-]*\.py", name)]
     names.sort(key=lambda name: (not re.search(r"char|tiny|small|debug", name), name))
-    return names[0].removeprefix(prefix) if names else ""
+    return names[0] if names else ""
+
+
+def _links(draft: Draft, sources: Sources, modules: Sequence[Module]) -> list[str]:
+    """Folders that the code reads and git ignores, seen where they are."""
+    places = ignored_data(sources, modules)
+    if places and sources.folder:
+        targets = {place: str(sources.folder.absolute() / place) for place in places}
+        draft.put("train", "links", targets, "data there is not committed: runs see it, and cannot write there")
+    return places
 
 
 def _limits(draft: Draft, budget: FoundBudget) -> None:
@@ -197,7 +220,7 @@ def _budget(draft: Draft, budget: FoundBudget) -> None:
         draft.put("budget", "amount", budget.amount)
 
 
-def _edit(draft: Draft, sources: Sources, entry: Entry, modules: Sequence[Module]) -> None:
+def _edit(draft: Draft, sources: Sources, entry: Entry, modules: Sequence[Module], links: Sequence[str]) -> None:
     """The script and the models that it imports may be changed; data, evaluation and the environment may not."""
     protected = [module.path for module in modules if PROTECTED.search(module.path)]
     editable = [module.path for module in modules if module.path not in protected and not module.path.endswith("__init__.py")]
@@ -205,8 +228,8 @@ def _edit(draft: Draft, sources: Sources, entry: Entry, modules: Sequence[Module
     protected += [f"{prefix}{name}" for name in ENVIRONMENT if f"{prefix}{name}" in sources.files]
     program = next((name for name in ("program.md", f"{prefix}program.md") if name in sources.files), "")
     folder = PurePosixPath(entry.module.path).parent
-    protected += [path for path in sources.modules if PROTECTED.search(path) and PurePosixPath(path).parent == folder]
-    protected += [program] if program else []
+    protected += [path for path in sources.python if PROTECTED.search(path) and PurePosixPath(path).parent == folder]
+    protected += [*([program] if program else []), *links]
     draft.put("edit", "editable", editable, "the script, and what it imports of its own")
     draft.put("edit", "protected", [*dict.fromkeys(protected)], "data, evaluation, environment")
     if program and program != "program.md":
@@ -221,10 +244,18 @@ def toml(value: object) -> str:
         plain = "\\" in value and "'" not in value and value.isprintable()
         return f"'{value}'" if plain else json.dumps(value, ensure_ascii=not value.isprintable())
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(key)} = {toml(each)}" for key, each in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml, value)) + "]"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _key(name: object) -> str:
+    return (
+        str(name)
+        if re.fullmatch(r"[A-Za-z0-9_-]+", str(name))
+        else json.dumps(str(name), ensure_ascii=not str(name).isprintable())
+    )
 
 
 def _comment(said: str) -> str:

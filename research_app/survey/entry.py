@@ -30,13 +30,15 @@ class Entry:
 
 def entry_of(sources: Sources) -> Entry | None:
     """The script that trains; None where none looks like it."""
-    own = [module for module in sources.modules.values() if not ASIDE.search(module.path)]
-    scored = sorted(((likeness(module), -module.path.count("/"), module.path) for module in own), reverse=True)
-    likely = [path for score, _, path in scored if score > 0]
+    own = [module for path in sources.python if not ASIDE.search(path) and (module := sources.module(path))]
+    scores = {module.path: likeness(module) + started_by(sources, module.path) for module in own}
+    likely = sorted(
+        (path for path in scores if scores[path] > 0), key=lambda path: (-scores[path], path.count("/"), len(path), path)
+    )
     if not likely:
         return None
     best = likely[0]
-    module = sources.modules[best]
+    module = next(module for module in own if module.path == best)
     root = root_of(sources, module)
     relative = str(PurePosixPath(best).relative_to(root)) if root != "." else best
     if "/" in relative and package_beside(sources, module, root):
@@ -58,6 +60,17 @@ def likeness(module: Module) -> float:
     return score - 2.0  # what only prepares, samples or evaluates stays below
 
 
+def started_by(sources: Sources, path: str) -> float:
+    """How surely people start this file: by a shell script, or as the README says."""
+    name = re.escape(path.rpartition("/")[2]) if "/" not in path else re.escape(path.removesuffix(".py"))
+    dotted_name = re.escape(path.removesuffix(".py").replace("/", "."))
+    says = re.compile(rf"(?<![\w./-])(?:\./)?(?:{name}(?:\.py)?|{dotted_name})(?![\w/-])")
+    scripts = (text for each, text in sources.texts.items() if each.endswith(".sh") and not ASIDE.search(each))
+    if any(says.search(text) for text in scripts):
+        return 1.0
+    return 0.5 if says.search(sources.texts.get("README.md", "")) else 0.0
+
+
 def root_of(sources: Sources, module: Module) -> str:
     """The folder that a script of a monorepo is run in: the one of its pyproject.toml or lock, else the repository's."""
     for parent in PurePosixPath(module.path).parents:
@@ -71,4 +84,4 @@ def package_beside(sources: Sources, module: Module, root: str) -> bool:
     prefix = "" if root == "." else f"{root}/"
     tops = {name.partition(".")[0] for name in imports_of(module)}
     return any(name.startswith(tuple(f"{prefix}{top}/" for top in tops)) or name in {f"{prefix}{top}.py" for top in tops}
-               for name in sources.modules)  # fmt: skip
+               for name in sources.python)  # fmt: skip

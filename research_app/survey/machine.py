@@ -6,9 +6,9 @@ import ast
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from research_app.survey.entry import Entry
 from research_app.survey.options import requires_variable
@@ -49,8 +49,8 @@ def interpreter_of(sources: Sources, entry: Entry, modules: Sequence[Module]) ->
 
 def foreign(sources: Sources, modules: Sequence[Module]) -> list[str]:
     """Top names that are imported and are neither Python's nor the repository's."""
-    own = {PurePosixPath(path).parts[0].removesuffix(".py") for path in sources.modules}
-    own |= {PurePosixPath(path).stem for path in sources.modules}
+    own = {PurePosixPath(path).parts[0].removesuffix(".py") for path in sources.python}
+    own |= {PurePosixPath(path).stem for path in sources.python}
     names = (name.partition(".")[0] for module in modules for name in imports_of_top(module))
     return [name for name in dict.fromkeys(names) if name not in STANDARD and name not in own and name.isidentifier()]
 
@@ -108,6 +108,43 @@ def read_folders(modules: Sequence[Module]) -> dict[str, Seen]:
     if hub:
         found.setdefault("~/.cache/huggingface", Seen(hub.path))
     return {path: seen for path, seen in found.items() if not any(path.startswith(f"{other}/") for other in found)}
+
+
+def made_folders(modules: Sequence[Module]) -> set[str]:
+    """Folders below a person's home that the code makes where they are not: it may write there, too."""
+    paths = set[str]()
+    for module in modules:
+        for scope in (module.tree, *(node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef))):
+            values: dict[str, str] = {}
+            for node in _statements(scope):
+                target = node.targets[0] if isinstance(node, ast.Assign) else None
+                if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and (path := _home_path(node.value, values)):
+                    values[target.id] = path
+                calls = (part for part in ast.walk(node) if isinstance(part, ast.Call))
+                paths |= {_home_path(made, values) for call in calls if (made := _made(call))}
+    return paths - {""}
+
+
+def _made(call: ast.Call) -> ast.expr | None:
+    """What a call makes a folder of; None for other calls."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "mkdir" and dotted(call.func) != "os.mkdir":
+        return call.func.value
+    return call.args[0] if dotted(call.func) in ("os.makedirs", "os.mkdir", "makedirs") and call.args else None
+
+
+WRITTEN = re.compile(r"check|ckpt|out|log|wandb|report|result|eval|sample|run|tmp|lock", re.IGNORECASE)
+MOST_INSIDE = 12
+
+
+def without_written(folders: Mapping[str, Seen], made: Collection[str]) -> dict[str, Seen]:
+    """Of a folder that the code also writes in, what lies in it and is no output: a run gets the folder itself as its own."""
+    paths: dict[str, Seen] = {}
+    for path, seen in folders.items():
+        place = Path(path).expanduser()
+        inside = sorted(each.name for each in place.iterdir()) if path in made and place.is_dir() else []
+        names = [name for name in inside if not name.startswith(".") and not WRITTEN.search(name)]
+        paths |= {f"{path}/{name}": seen for name in names} if 0 < len(names) <= MOST_INSIDE else {path: seen}
+    return paths
 
 
 def _statements(scope: ast.AST) -> list[ast.stmt]:

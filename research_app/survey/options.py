@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from research_app.survey.sources import Module, Seen, Sources, constant, constants_of, dotted
@@ -34,6 +34,33 @@ class Options:
     def named(self, pattern: str) -> Option | None:
         """The first option whose whole name matches, dashes as underscores."""
         return next((each for each in self.found if re.fullmatch(pattern, plain(each.name), re.IGNORECASE)), None)
+
+    def after(self, config: Module | None) -> Options:
+        """The same after a configuration file of Python constants was read."""
+        values = constants_of(config) if config else {}
+        named = {plain(option.name) for option in self.found}
+        options = [
+            replace(option, default=values[key][0], seen=config.seen(values[key][1]))
+            if config and (key := plain(option.name)) in values
+            else option
+            for option in self.found
+        ]
+        return replace(self, found=tuple(options)) if named & set(values) else self
+
+    def given(self, words: Sequence[str]) -> Options:
+        """The same with values that the words of a command give: `--depth=4`, `--depth 4`, `model.depth=4`."""
+        values: dict[str, str] = {}
+        for number, word in enumerate(words):
+            name, there, value = word.partition("=")
+            if not there and name.startswith("-") and number + 1 < len(words) and not words[number + 1].startswith("--"):
+                value = words[number + 1]
+            values[plain(name)] = value
+        where = Seen("the command")
+        options = [
+            replace(option, default=values[plain(option.name)], seen=where) if values.get(plain(option.name)) else option
+            for option in self.found
+        ]
+        return replace(self, found=tuple(options))
 
     def word(self, option: Option, value: str) -> str:
         """The word of a command that gives an option a value."""

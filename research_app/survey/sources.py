@@ -14,6 +14,7 @@ from training.parsing import parse
 LARGEST = 2 << 20  # bytes of a file that is looked at
 MOST_FILES = 2000
 LONGEST = 400  # characters of a text that is matched
+LOOKED_AT = (".py", ".yaml", ".yml", ".sh", "README.md", ".gitignore")
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,26 @@ class Sources:
     files: tuple[str, ...]
     texts: Mapping[str, str]
     folder: Path | None = None
-    modules: dict[str, Module] = field(default_factory=dict)
+    parsed: dict[str, Module | None] = field(default_factory=dict)  # what somebody asked for: archives of runs hold much code
 
-    def __post_init__(self) -> None:
-        for path, text in self.texts.items():
-            if path.endswith(".py") and (tree := parsed(text)) is not None:
-                self.modules[path] = Module(path, text, tree)
+    @property
+    def python(self) -> list[str]:
+        """The paths of the Python files."""
+        return [path for path in self.texts if path.endswith(".py")]
+
+    def module(self, path: str) -> Module | None:
+        """A Python file; None where there is none, or where it does not parse."""
+        if path not in self.parsed:
+            text = self.texts.get(path) if path.endswith(".py") else None
+            tree = None if text is None else parsed(text)
+            self.parsed[path] = None if text is None or tree is None else Module(path, text, tree)
+        return self.parsed[path]
 
     @classmethod
     def of(cls, repository: Repository, commit: str, folder: Path | None = None) -> Sources:
         files = repository.files(commit)
-        wanted = sorted(
-            (name for name in files if name.endswith((".py", ".toml", ".yaml", ".yml", ".sh", ".txt", ".md", ".lock", ".cfg"))),
-            key=lambda name: (name.count("/"), name),
-        )[:MOST_FILES]
-        texts = repository.texts(commit, [re.sub(r"([*?])", r"?", name) for name in wanted if not name.endswith(".lock")])
+        wanted = sorted((name for name in files if name.endswith(LOOKED_AT)), key=lambda name: (name.count("/"), name))
+        texts = repository.texts_at(commit, wanted[:MOST_FILES])
         return cls(files, {name: text for name, text in texts.items() if len(text) <= LARGEST}, folder)
 
     def imported(self, module: Module, root: str = "") -> list[Module]:
@@ -79,7 +85,7 @@ class Sources:
             current = waiting.pop(0)
             for name in imports_of(current):
                 for path in self._paths_of(name, current, root):
-                    if (other := self.modules.get(path)) and other not in found:
+                    if (other := self.module(path)) and other not in found:
                         found.append(other)
                         waiting.append(other)
         return found

@@ -1,6 +1,7 @@
 """`project inspect`: a project file that is valid as it stands, with what was seen; nothing of the repository is run."""
 
 import io
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -208,3 +209,59 @@ def test_a_pattern_is_made_of_a_printed_line(shape: str, line: str, values: dict
 def test_texts_are_written_as_toml_reads_them() -> None:
     for text in ('a"b', "a'b", r"\d+ 'x'", r"\s(?P<x>\S+)", "ü\u202e", "tab\t"):
         assert read_project_file(f"[metric]\nname = {toml(text)}\n").metric.name == text if text.isprintable() else True
+
+
+def test_of_two_scripts_the_one_is_taken_that_people_start(tmp_path: Path) -> None:
+    for name in ("train_gpt.py", "train_gpt_medium.py", "small/train_gpt.py"):
+        write(tmp_path, name, "loss.backward()\nprint(f'val_loss: {x}')\n")
+    file, text = seen(committed(tmp_path))
+    assert file.train.command == ("python", "train_gpt.py") and "train_gpt_medium.py" in text
+    write(tmp_path, "run.sh", "torchrun --standalone --nproc_per_node=8 train_gpt_medium.py\n")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "How it is run")
+    assert seen(tmp_path)[0].train.command == ("python", "train_gpt_medium.py")
+
+
+def test_an_archive_of_a_thousand_runs_costs_no_minutes(tmp_path: Path) -> None:
+    code = "loss.backward()\nprint(f'val_loss: {x}')\n"
+    write(tmp_path, "train.py", code)
+    for number in range(1500):
+        write(tmp_path, f"records/{number % 40}/{number}/train_gpt.py", code + "x = [\n" + "    1,\n" * 300 + "]\n")
+    committed(tmp_path)
+    began = time.process_time()
+    file, _ = seen(tmp_path)
+    assert file.train.command == ("python", "train.py") and time.process_time() - began < 4
+
+
+def test_of_a_folder_that_the_code_writes_in_only_what_it_reads_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+import os
+def base():
+    home = os.path.expanduser("~")
+    cache = os.path.join(home, ".cache")
+    place = os.path.join(cache, "nanochat")
+    os.makedirs(place, exist_ok=True)
+    return place
+loss.backward()
+print(f"val_loss: {x}")
+"""
+    monkeypatch.setenv("HOME", str(tmp_path / "person"))
+    folder = repository(tmp_path / "source", train_DOT_py=code)
+    assert seen(folder)[0].train.read == ("~/.cache/nanochat",), "not made yet"
+    for name in ("base_data", "tokenizer", "base_checkpoints", "report", ".locks"):
+        (tmp_path / "person" / ".cache" / "nanochat" / name).mkdir(parents=True)
+    assert seen(folder)[0].train.read == ("~/.cache/nanochat/base_data", "~/.cache/nanochat/tokenizer")
+
+
+@pytest.mark.django_db
+def test_the_command_may_end_with_words_of_ones_own(tmp_path: Path) -> None:
+    options = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--max-steps', default=10)\n"
+    folder = repository(tmp_path, train_DOT_py=f"{options}loss.backward()\nprint(f'val_loss: {{x}}')\n")
+    out = io.StringIO()
+    call_command("project", "inspect", str(folder), "--words=--max-steps 3 --name='two words'", stdout=out)
+    assert read_project_file(out.getvalue()).train.command[-3:] == ("--max-steps", "3", "--name=two words")
+    assert "(--max-steps = 3)" in out.getvalue() or "(max_steps = 3)" in out.getvalue()
+    with pytest.raises(CommandError, match="--words is no words of a shell"):
+        call_command("project", "inspect", str(folder), "--words='", stdout=out)

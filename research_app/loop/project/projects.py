@@ -110,12 +110,12 @@ def require_reach(file: ProjectFile) -> None:
     """Raises ProjectRefused where what runs may read holds Signoff's own files, or lies among them."""
     own = Path(settings.HOME).resolve()
     environment = () if file.train.python in ("worker", "uv") else (file.train.python,)
-    for name in (*file.train.read, *environment):
+    for name in (*file.train.read, *file.train.links.values(), *environment):
         path = Path(name).expanduser().resolve()
         if path.is_relative_to(own) or own.is_relative_to(path):
             raise ProjectRefused(
-                f"[train] read or python names {name}, and Signoff's own files ({own}), held-out text among them, are there. "
-                "Name folders that hold nothing of them."
+                f"[train] read, links or python names {name}, and Signoff's own files ({own}), held-out text among them, are "
+                "there. Name folders that hold nothing of them."
             )
 
 
@@ -198,6 +198,11 @@ def check_target(repository: Repository, file: ProjectFile) -> list[str]:
         raise ProjectRefused(f"[train] directory is {directory}, and the branch {file.baseline.branch!r} has no such folder.")
     if (place := file.seed.place) and (problem := place.problem(repository.text(tip, place.file))):
         raise ProjectRefused(f"{problem}.")
+    for linked in file.train.links:
+        if linked in names:
+            raise ProjectRefused(
+                f"[train] links names {linked}, and a file of the repository stands there: runs have that one."
+            )
     if not repository.texts(tip, file.edit.editable):
         raise ProjectRefused(
             f"No file of the branch {file.baseline.branch!r} matches the editable paths "
