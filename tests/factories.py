@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from research_app.access import Role, set_role
+from research_app.evidence.evidence_document import LookRecord
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import decide_confirmation
 from research_app.loop.check.check import limits_of
@@ -208,7 +209,7 @@ def make_evidence(patch_set: PatchSet, scores: Sequence[float], verdict: Verdict
     return evidence
 
 
-def make_confirmation(patch_set: PatchSet, score: float, looks: list[dict[str, float]]) -> Evidence:
+def make_confirmation(patch_set: PatchSet, score: float, looks: Sequence[LookRecord]) -> Evidence:
     """Evidence, unsaved, of fresh runs of both arms; the candidate's score about as given."""
     base, project = patch_set.base, patch_set.candidate.project
     policy = project.file.decision_policy()

@@ -7,7 +7,6 @@ from django.conf import settings
 
 from agent.proposal import Tried
 from research_app.api import schemas
-from research_app.evidence.documents import part_of, rows_of, words_of
 from research_app.evidence.noise import Noise
 from research_app.loop.disclosure import effect_told, finding_told, interval_told, score_told
 from research_app.loop.propose.propose import tried
@@ -82,8 +81,8 @@ def evidence(of: Candidate, row: Evidence) -> schemas.EvidenceOut:
     """Evidence (one query for sigma)."""
     noise = of.project.noise()
     low, high = interval_told(of, noise)
-    health = part_of(row.numbers, "health")
-    findings = rows_of(health, "findings", "rule", "sentence")
+    document = row.document
+    findings = document.health.findings if document.health else ()
     return schemas.EvidenceOut(
         verdict=row.verdict,
         effect=effect_told(of, noise),
@@ -93,12 +92,10 @@ def evidence(of: Candidate, row: Evidence) -> schemas.EvidenceOut:
         baseline_n=row.baseline_n,
         candidate_n=row.candidate_n,
         scale=row.scale,
-        health=words_of(health, "state"),
-        findings=[
-            schemas.FindingOut(rule=each["rule"], sentence=finding_told(each["rule"], each["sentence"])) for each in findings
-        ],
-        contradictions=[each["sentence"] for each in rows_of(row.numbers, "contradictions", "sentence")],
-        failed_guards=[each["name"] for each in rows_of(row.numbers, "failed_guards", "name")],
+        health=document.state or "",
+        findings=[schemas.FindingOut(rule=each.rule, sentence=finding_told(each.rule, each.sentence)) for each in findings],
+        contradictions=[each.sentence for each in document.contradictions],
+        failed_guards=[each.name for each in document.failed_guards if each.name],
         policy_version=row.policy_version,
         content_hash=row.content_hash,
         frozen_at=row.frozen_at,

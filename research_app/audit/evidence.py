@@ -1,9 +1,10 @@
 """Evidence against its hash, the runs that it names, and the candidate that it is of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from research_app.audit.report import Kind, Report
+from research_app.evidence.evidence_document import ArmRun
 from research_app.models import Candidate, Evidence, Run
 
 CHUNK = 200
@@ -12,7 +13,7 @@ CHUNK = 200
 def check_evidence(report: Report) -> None:
     """Recompute every content hash, and hold the scores in it against the runs as they are."""
     for chunk in _chunks():
-        named = {each["run"] for row in chunk for each in runs_of(row)}
+        named = {each.run for row in chunk for each in runs_of(row)}
         columns = ("pk", "score", "hidden_score", "seed", "commit", "project_id", "patch_set_id")
         runs = {run["pk"]: run for run in Run.objects.filter(pk__in=named).values(*columns)}
         for row in chunk:
@@ -32,9 +33,9 @@ def _chunks() -> Iterator[list[Evidence]]:
         yield chunk
 
 
-def runs_of(row: Evidence) -> list[dict[str, Any]]:
+def runs_of(row: Evidence) -> Sequence[ArmRun]:
     """What the evidence keeps of each run, both arms."""
-    return [each for arm in ("baseline", "candidate") for each in row.numbers.get(arm, []) if isinstance(each, dict)]
+    return (*row.document.baseline, *row.document.candidate)
 
 
 def _check_one(report: Report, row: Evidence, runs: dict[int, dict[str, Any]]) -> None:
@@ -43,24 +44,27 @@ def _check_one(report: Report, row: Evidence, runs: dict[int, dict[str, Any]]) -
     if row.compute_hash() != row.content_hash:
         report.fault(Kind.EVIDENCE_ALTERED, where, "Its content does not have its hash.")
         return
-    for arm, count in (("baseline", row.baseline_n), ("candidate", row.candidate_n)):
-        if arm in row.numbers and len(row.numbers[arm]) != count:
-            report.fault(
-                Kind.EVIDENCE_ALTERED, where, f"It counts {count} runs of the {arm} and names {len(row.numbers[arm])}."
-            )
+    if not row.has_document:
+        report.fault(Kind.UNREADABLE, "evidence", f"{where[0].upper()}{where[1:]} holds no document, and its hash covers that.")
+        return
+    arms = {"baseline": (row.document.baseline, row.baseline_n), "candidate": (row.document.candidate, row.candidate_n)}
+    for arm, (named, count) in arms.items():
+        if arm in row.document.model_fields_set and len(named) != count:
+            report.fault(Kind.EVIDENCE_ALTERED, where, f"It counts {count} runs of the {arm} and names {len(named)}.")
     for kept in runs_of(row):
-        if problem := _differs(kept, runs.get(kept["run"]), candidate.project_id):
-            report.fault(Kind.ROW_ALTERED, f"run {kept['run']}", f"{where[0].upper()}{where[1:]} {problem}")
+        if problem := _differs(kept, runs.get(kept.run), candidate.project_id):
+            report.fault(Kind.ROW_ALTERED, f"run {kept.run}", f"{where[0].upper()}{where[1:]} {problem}")
 
 
-def _differs(kept: dict[str, Any], run: dict[str, Any] | None, project: int) -> str:
+def _differs(kept: ArmRun, run: dict[str, Any] | None, project: int) -> str:
     """How a run is not what evidence says of it, as the end of a sentence; empty where it is."""
     if run is None:
         return "names it, and it is gone."
     if run["project_id"] != project:
         return "names it, and it is another project's."
     names = {"score": "score", "hidden": "hidden_score", "seed": "seed", "commit": "commit"}
-    wrong = [words for words, column in names.items() if words in kept and kept[words] != run[column]]
+    told = kept.written()  # what an older version did not keep of a run says nothing against it
+    wrong = [words for words, column in names.items() if words in told and told[words] != run[column]]
     if not wrong:
         return ""
     return f"was made of another {' and '.join('hidden score' if word == 'hidden' else word for word in wrong)}."

@@ -14,7 +14,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from research_app.evidence.documents import part_of
 from research_app.loop.runs import costs_of
 from research_app.models import Candidate, Project, Run, Stage, State
 from research_app.models.candidate import DISCARDED, failed_at_rungs
@@ -140,7 +139,7 @@ def candidate_record(row: Candidate, device_seconds: float, landed_as: int | Non
     """One candidate as people may see it."""
     evidence, gain = row.evidence, row.evidence.gain if row.evidence else None
     shown = evidence if gain else None  # health first
-    saved = part_of(shown.numbers, "savings") if shown else {}
+    saved = shown.document.savings if shown else None
     decided = row.stage in (*DISCARDED, Stage.LANDED)
     return CandidateRecord(
         candidate=row.number,
@@ -161,9 +160,9 @@ def candidate_record(row: Candidate, device_seconds: float, landed_as: int | Non
         standard_error=gain.error if gain else None,
         low=gain.low if gain else None,
         high=gain.high if gain else None,
-        saved=saved.get("saved"),
-        saved_low=saved.get("low"),
-        saved_high=saved.get("high"),
+        saved=saved.saved if saved else None,
+        saved_low=saved.low if saved else None,
+        saved_high=saved.high if saved else None,
         sigma=shown.sigma if shown else None,
         mean=shown.candidate_mean if shown else None,
         n=shown.candidate_n if shown else None,

@@ -67,8 +67,8 @@ def why_told(candidate: Candidate) -> str:
 
 def is_no_op(candidate: Candidate) -> bool:
     """Whether it was dropped because its runs were those of the baseline, to the last digit."""
-    seen = candidate.evidence.numbers.get("no_op") if candidate.evidence and candidate.stage == Stage.DROPPED else None
-    return bool(seen)
+    dropped = candidate.evidence if candidate.stage == Stage.DROPPED else None
+    return dropped is not None and dropped.document.no_op is not None
 
 
 def score_told(run: Run, noise: Noise | None) -> float | None:

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 from django.utils import timezone
 
 from research_app.evidence.digits import Gain
-from research_app.evidence.documents import part_of, rows_of
+from research_app.evidence.evidence_document import ConfirmationRecord, EvidenceDocument, SavingsRecord, TransferRecord
 from research_app.models.patch_set import PatchSet
+from research_app.models.project import Project
+from research_app.models.seal import storable
+from research_app.project_file.ladder import SMALLEST
 
 
 class Verdict(models.TextChoices):
@@ -21,6 +24,26 @@ class Verdict(models.TextChoices):
     SOLID = "solid", "solid"
     WORSE = "worse", "worse"  # harm: the interval of the effect lies below 0
     INCONCLUSIVE = "inconclusive", "inconclusive"
+
+
+class EvidenceQuerySet(models.QuerySet["Evidence"]):
+    def of_project(self, project: Project) -> Self:
+        """All evidence of a project's candidates."""
+        return self.filter(patch_set__candidate__project=project)
+
+    def confirmations(self) -> list[ConfirmationRecord]:
+        """The newest confirmation of each candidate that health does not hide (one query)."""
+        rows = self.filter(numbers__has_key="confirmation").exclude(verdict=Verdict.INVALID).order_by("pk")
+        newest = dict(rows.values_list("patch_set__candidate", "numbers__confirmation"))
+        return [read for stored in newest.values() if (read := ConfirmationRecord.read(stored))]
+
+    def transfers(self) -> list[tuple[TransferRecord | None, SavingsRecord | None]]:
+        """What was found on each rung above the smallest, with the time saved there: the newest of each patch set and rung that
+        health does not hide, oldest first (one query)."""
+        rows = self.filter(numbers__has_key="transfer").exclude(scale=SMALLEST).exclude(verdict=Verdict.INVALID).order_by("pk")
+        parts = rows.values_list("patch_set", "scale", "numbers__transfer", "numbers__savings")
+        newest = {(patch_set, scale): (transfer, savings) for patch_set, scale, transfer, savings in parts}
+        return [(TransferRecord.read(transfer), SavingsRecord.read(savings)) for transfer, savings in newest.values()]
 
 
 class Evidence(models.Model):
@@ -41,7 +64,7 @@ class Evidence(models.Model):
     candidate_mean = models.FloatField(null=True, blank=True)
     baseline_n = models.PositiveSmallIntegerField(default=0)
     candidate_n = models.PositiveSmallIntegerField(default=0)
-    numbers = models.JSONField(default=dict, help_text="Everything else: runs with scores, data and code hashes, health")
+    numbers = models.JSONField(default=dict, help_text="Everything else, as `document` reads and writes it")
     # For lists, which do not read the numbers; taken from them when it is saved.
     failed_guards = models.JSONField(default=list, help_text="What it makes worse than the margins allow, a sentence each")
     quarantined = models.BooleanField(
@@ -49,6 +72,10 @@ class Evidence(models.Model):
     )
     content_hash = models.CharField(max_length=64)
     frozen_at = models.DateTimeField(default=timezone.now)
+
+    _read: tuple[object, EvidenceDocument] | None = None
+
+    objects = EvidenceQuerySet.as_manager()
 
     SEALED = (
         "patch_set_id", "scale", "policy_version", "verdict", "reason", "effect", "standard_error", "low", "high", "sigma",
@@ -63,9 +90,32 @@ class Evidence(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save it with what lists show of its numbers."""
-        self.failed_guards = [failed["sentence"] for failed in rows_of(self.numbers, "failed_guards", "sentence")]
-        self.quarantined = part_of(self.numbers, "health").get("state") == "quarantined"
+        document = EvidenceDocument.read(self.numbers)
+        self.failed_guards = [failed.sentence for failed in document.failed_guards]
+        self.quarantined = document.state == "quarantined"
         super().save(*args, **kwargs)
+
+    @property
+    def document(self) -> EvidenceDocument:
+        """What it holds beside its columns, read once. Costs a query where the numbers were deferred."""
+        if self._read is None or self._read[0] is not self.numbers:
+            self._read = self.numbers, EvidenceDocument.read(self.numbers)
+        return self._read[1]
+
+    @document.setter
+    def document(self, document: EvidenceDocument) -> None:
+        """The only way to write the numbers. Before it is frozen."""
+        self.numbers = storable(document.written())
+
+    @property
+    def has_document(self) -> bool:
+        """Whether its numbers are a document at all: anything else was not written by this program."""
+        return isinstance(self.numbers, dict)
+
+    def take_over(self, known: "Evidence") -> None:
+        """Hold what other evidence of the same two trees holds, byte for byte, and its hash. Unsaved."""
+        self.numbers = known.numbers | {"taken_from": known.content_hash}
+        self.content_hash = self.compute_hash()
 
     @property
     def interval(self) -> tuple[float, float] | None:

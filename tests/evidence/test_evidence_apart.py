@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from research_app.evidence.apart import percent_apart, told_apart
+from research_app.evidence.evidence_document import GuardRecord
 from research_app.evidence.health import RunFacts, check
 from research_app.evidence.noise import Noise
 from research_app.evidence.transfer import judge_rung
@@ -82,7 +83,7 @@ def test_a_guard_just_beyond_its_margin_shows_that_it_is_beyond(
     interval: tuple[float, float], margin: float, shown: tuple[str, str]
 ) -> None:
     row = guard_row(
-        {"metric": "parameters", "baseline": 1e6, "candidate": 1.1e6, "change": 0.1, "interval": interval, "margin": margin,
-         "status": "exceeded"}
+        GuardRecord(metric="parameters", baseline=1e6, candidate=1.1e6, change=0.1, interval=interval, margin=margin,
+                    status="exceeded")
     )  # fmt: skip
     assert (row.interval, row.margin) == shown

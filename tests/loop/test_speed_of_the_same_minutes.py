@@ -93,7 +93,7 @@ def test_a_claim_of_speed_is_held_against_the_runs_beside_it_alone(project: Proj
     assert claims_of(candidate, bank[0], mine[0], of_same_minutes(bank, mine)) == []
     beside = [run(project, 2, FAST, ago=3)]
     [found] = claims_of(candidate, bank[0], mine[0], of_same_minutes(beside, mine))
-    assert "tokens per second" in found["sentence"]
+    assert "tokens per second" in found.sentence
 
 
 def test_the_candidates_page_says_that_they_are_not_compared(client: Client, project: Project, candidate: Candidate) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from django.test import Client
 
+from research_app.evidence.evidence_document import SavingsRecord, TransferRecord
 from research_app.evidence.transfer import Forecast, RungSaving, coverage_of, predict
 from research_app.loop.scale_up.scale_up import forecast_of, forecasts_of
 from research_app.models import Candidate, Evidence, Project, ScaleUp, Stage
@@ -50,10 +51,11 @@ def test_the_interval_of_a_measurement_holds_95_percent_of_the_measurements() ->
 
 def test_evidence_of_before_predictions_were_kept_is_told_from_the_rung_below() -> None:
     below = {"rung": "S", "compute": 1.0, "saved": 0.2, "standard_error": 0.02}
-    old = forecast_of({"below": below, "compute": 8.0, "passed": True}, {"saved": 0.18, "low": 0.1, "high": 0.26})
+    transfer = TransferRecord.read({"below": below, "compute": 8.0, "passed": True})
+    old = forecast_of(transfer, SavingsRecord(saved=0.18, low=0.1, high=0.26))
     assert old is not None and old.predicted == pytest.approx(0.2) and old.inside
-    assert forecast_of({"below": None}, {"saved": 0.1}) is None
-    assert forecast_of({"below": below}, {"sentence": "the curve is flat"}) is None
+    assert forecast_of(TransferRecord(below=None), SavingsRecord(saved=0.1)) is None
+    assert forecast_of(transfer, SavingsRecord(sentence="the curve is flat")) is None
     assert forecast_of(None, None) is None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from research_app.evidence.evidence_document import GuardRecord, LookRecord, SavingsRecord, SourceRecord
 from research_app.models import Candidate, Evidence, Project, Run, Stage, Verdict
 from research_app.web.candidate.interim_looks import looks_chart
 from research_app.web.candidate.verdict import Health, Saving, guard_row, source_row
@@ -64,7 +65,7 @@ def test_the_looks_are_drawn_against_the_boundary_and_told_in_words(client: Clie
 
 
 def test_a_crossed_boundary_is_said_and_coloured() -> None:
-    looks = [{"n": 1, "z": 2.0, "boundary": 4.2}, {"n": 2, "z": 4.0, "boundary": 3.5}]
+    looks = [LookRecord(n=1, z=2.0, boundary=4.2), LookRecord(n=2, z=4.0, boundary=3.5)]
     assert looks_chart(looks, [4.2, 3.5, 3.2]).count('class="crossed"') == 1
     assert "The boundary was crossed." in looks_chart(looks, [4.2, 3.5, 3.2])
     assert "The boundary was not crossed." in looks_chart(looks[:1], [4.2, 3.5, 3.2])
@@ -72,7 +73,7 @@ def test_a_crossed_boundary_is_said_and_coloured() -> None:
 
 @pytest.mark.parametrize("z", [-30.0, 0.0, 4.0, 500.0])
 def test_however_far_a_look_lies_it_is_drawn_inside_the_chart(z: float) -> None:
-    chart = looks_chart([{"n": 1, "z": z, "boundary": 4.2}], [4.2, 3.5, 3.2])
+    chart = looks_chart([LookRecord(n=1, z=z, boundary=4.2)], [4.2, 3.5, 3.2])
     heights = [float(y) for y in re.findall(r'cy="([-\d.]+)"', chart)] + [float(y) for y in re.findall(r",(-?[\d.]+)", chart)]
     assert all(0 <= y <= 88 for y in heights)
 
@@ -104,7 +105,7 @@ def test_why_time_saved_cannot_be_said(client: Client, project: Project) -> None
 
 
 def test_time_that_is_lost_is_said_to_be_lost() -> None:
-    lost = Saving.of({"saved": -0.25, "low": -20.0, "high": -0.1, "extrapolated": False})
+    lost = Saving.of(SavingsRecord(saved=-0.25, low=-20.0, high=-0.1))
     assert lost
     assert (lost.words, lost.interval, lost.tone) == ("25% more time", "below −999% … −10%", "bad")
     assert Saving.of(None) is None
@@ -158,17 +159,20 @@ def test_guards_are_rows_with_margin_and_status_in_words(client: Client, project
 
 
 def test_a_guard_that_ran_once_has_no_interval() -> None:
-    row = {"metric": "peak_memory", "baseline": 4e8, "candidate": 5e8, "change": 0.25, "interval": None, "margin": 0.1}
-    assert guard_row(row | {"status": "uncertain"}).interval == ""
+    row = GuardRecord(metric="peak_memory", baseline=4e8, candidate=5e8, change=0.25, margin=0.1, status="uncertain")
+    assert guard_row(row).interval == ""
 
 
 def test_who_pays_for_a_gain_is_shown_with_a_gain_below_0() -> None:
-    row = {"source": "web", "baseline": 2.0, "candidate": 2.02, "effect": -0.02, "interval": [-0.03, -0.01], "hurt": True}
-    drawn = source_row(row | {"status": "uncertain", "p_harm": 0.001, "margin": 0.03})
+    row = SourceRecord(
+        source="web", baseline=2.0, candidate=2.02, effect=-0.02, interval=(-0.03, -0.01), hurt=True, status="uncertain"
+    )
+    drawn = source_row(row.model_copy(update={"margin": 0.03}))
     assert (drawn.gain.text, drawn.gain.interval) == ("−0.0200", "−0.0300 … −0.0100")
     assert drawn.status == "pays for the gain"
-    assert source_row(row | {"status": "uncertain", "p_harm": 0.001, "margin": 0.015}).status == "beyond its margin"
-    assert source_row(row | {"status": "exceeded", "p_harm": 0.001}).status == "beyond its margin"
+    assert source_row(row).status == "pays for the gain", "evidence of before margins were kept"
+    assert source_row(row.model_copy(update={"margin": 0.015})).status == "beyond its margin"
+    assert source_row(row.model_copy(update={"status": "exceeded"})).status == "beyond its margin"
 
 
 def test_evidence_of_another_policy_says_so(client: Client, project: Project) -> None:

@@ -6,13 +6,14 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from research_app.evidence.evidence_document import FindingRecord, HealthRecord
 from research_app.evidence.health import Health
 from research_app.loop.judge.same_minutes import BENT, SameMinutes
 from research_app.models import Candidate, Project, Run, State
 from research_app.models.lease import DATABASE_AWAY
 from research_app.models.run import series_of
 from research_app.repository import Change
-from training.claims import contradictions
+from training.claims import Contradiction, contradictions
 from training.corpus import WINDOW
 from training.detectors import (
     Circumstances,
@@ -122,7 +123,7 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if isinstance(value, int | float | str)}
 
 
-def claims_of(candidate: Candidate, baseline: Run, run: Run, same: SameMinutes) -> list[dict[str, str]]:
+def claims_of(candidate: Candidate, baseline: Run, run: Run, same: SameMinutes) -> list[Contradiction]:
     """Where the hypothesis and the measured facts disagree; in speed only where runs of the same minutes tell."""
     constants = {
         name.rpartition(":")[2]: (old, new)
@@ -133,8 +134,7 @@ def claims_of(candidate: Candidate, baseline: Run, run: Run, same: SameMinutes) 
         {name: value for name, value in _plain(arm.facts).items() if name not in BENT} | typical_speed(beside)
         for arm, beside in ((baseline, same.baseline), (run, same.candidate))
     )
-    found = contradictions(candidate.hypothesis, before, after, constants)
-    return [asdict(contradiction) for contradiction in found]
+    return list(contradictions(candidate.hypothesis, before, after, constants))
 
 
 def typical_speed(runs: Sequence[Run]) -> dict[str, float]:
@@ -143,17 +143,18 @@ def typical_speed(runs: Sequence[Run]) -> dict[str, float]:
     return {name: float(median(values)) for name, values in known.items() if values}
 
 
-def with_findings(health: Health, runs: Sequence[Run]) -> dict[str, Any]:
+def with_findings(health: Health, runs: Sequence[Run]) -> HealthRecord:
     """Health as evidence keeps it: the rules' findings, and whatever the detectors call invalid or could not look at."""
-    findings = [asdict(finding) for finding in health.findings]
-    state = health.state
+    findings, state = list(map(FindingRecord.of, health.findings)), health.state
     for run in runs:
         for found in run.facts.get("findings", []):
             if found["level"] == "invalid":
                 whose = "" if run.patch_set_id else "the baseline's run: "
-                findings.append({"rule": found["detector"], "sentence": f"{whose}{found['sentence']} (seed {run.seed})"})
+                sentence = f"{whose}{found['sentence']} (seed {run.seed})"
+                findings.append(FindingRecord(rule=found["detector"], sentence=sentence))
                 state = "invalid"
         if run.failed_step == EXAMINING:
-            findings.append({"rule": "detectors", "sentence": f"a detector failed on run {run.pk} (seed {run.seed})"})
+            sentence = f"a detector failed on run {run.pk} (seed {run.seed})"
+            findings.append(FindingRecord(rule="detectors", sentence=sentence))
             state = "quarantined" if state == "healthy" else state
-    return {"state": state, "findings": findings}
+    return HealthRecord(state=state, findings=tuple(findings))

@@ -11,6 +11,19 @@ from research_app.evidence.difference import Difference, Direction, from_estimat
 from research_app.evidence.digits import Gain, in_sigma, number, p_value
 from research_app.evidence.envelope import Measured
 from research_app.evidence.errors import BadScore, EvidenceError, require_finite
+from research_app.evidence.evidence_document import (
+    ArmRun,
+    ConfirmationRecord,
+    ContradictionRecord,
+    EnvelopeRecord,
+    EvidenceDocument,
+    FailedGuardRecord,
+    GuardRecord,
+    LeftOutRecord,
+    LookRecord,
+    NoiseRecord,
+    SavingsRecord,
+)
 from research_app.evidence.guards import failed_guards
 from research_app.evidence.health import Health, RunFacts, check
 from research_app.evidence.noise import Noise, prior_spread
@@ -21,17 +34,16 @@ from research_app.loop.check.examine import claims_of, with_findings
 from research_app.loop.judge.arms import Arms
 from research_app.loop.judge.budget_check import OWN_BUDGET, budgets_of
 from research_app.loop.judge.envelope_check import beyond, costly, envelope_of
-from research_app.loop.judge.guard_check import guards_of, sources_of, told_sources
+from research_app.loop.judge.guard_check import guards_of, sources_of, sources_record
 from research_app.loop.judge.same_minutes import baseline_beside, of_same_minutes
 from research_app.loop.train.measure import readable
 from research_app.models import Candidate, Evidence, PatchSet, Project, Purpose, Run, Stage, Verdict
-from research_app.models.seal import storable
 from research_app.project_file.ladder import SMALLEST
 from training.spec import Outcome
 
 
 def evidence_of_look(
-    patch_set: PatchSet, arms: Arms, noise: Noise, decision: Decision, looks: list[dict[str, float]]
+    patch_set: PatchSet, arms: Arms, noise: Noise, decision: Decision, looks: Sequence[LookRecord]
 ) -> Evidence:
     """Evidence of one look of the sequential policy, unsaved."""
     policy = patch_set.candidate.project.file.decision_policy()
@@ -40,12 +52,14 @@ def evidence_of_look(
     evidence.effect, evidence.standard_error = found.effect, found.standard_error
     evidence.low, evidence.high = found.interval
     evidence.verdict, evidence.reason = _verdict_of(decision, policy, found, len(arms.candidate))
-    evidence.numbers |= {"looks": looks, "runs_needed": decision.runs_needed, "settle": settle(decision, arms.candidate)}
+    settled = settle(decision, arms.candidate)
+    told = {"looks": tuple(looks), "runs_needed": decision.runs_needed, "settle": settled}
+    evidence.document = evidence.document.model_copy(update=told)
     return frozen(evidence)
 
 
 def evidence_of_confirmation(
-    patch_set: PatchSet, arms: Arms, noise: Noise, confirmation: Confirmation, looks: list[dict[str, float]], tau: float
+    patch_set: PatchSet, arms: Arms, noise: Noise, confirmation: Confirmation, looks: Sequence[LookRecord], tau: float
 ) -> Evidence:
     """Evidence of the confirming runs, unsaved: the only estimate that is shown as the effect."""
     policy = patch_set.candidate.project.file.decision_policy()
@@ -54,15 +68,16 @@ def evidence_of_confirmation(
     evidence.low, evidence.high = confirmation.shrunk_interval
     n = len(arms.candidate)
     evidence.verdict, evidence.reason = _verdict_of_confirmation(confirmation, n)
-    evidence.numbers |= {"looks": looks, "confirmation": asdict(confirmation) | {"tau": tau, "n": n}}
-    evidence.numbers["savings"] = savings(patch_set, arms, noise)
+    kept = ConfirmationRecord.of(confirmation).model_copy(update={"tau": tau, "n": n})
+    told = {"looks": tuple(looks), "confirmation": kept, "savings": savings(patch_set, arms, noise)}
+    evidence.document = evidence.document.model_copy(update=told)
     return frozen(evidence)
 
 
-def looks_of(policy: Policy, decisions: Sequence[Decision]) -> list[dict[str, float]]:
+def looks_of(policy: Policy, decisions: Sequence[Decision]) -> list[LookRecord]:
     """Where the evidence stood at each look, for the small chart of the verdict card."""
     return [
-        {"n": n, "z": decision.z, "boundary": decision.boundary, "effect": decision.effect}
+        LookRecord(n=n, z=decision.z, boundary=decision.boundary, effect=decision.effect)
         for n, decision in enumerate(decisions, 1)
     ]
 
@@ -78,11 +93,9 @@ def settle(decision: Decision, runs: Sequence[Run]) -> str:
 
 def tau_of(project: Project, noise: Noise, fresh: Confirmation) -> float:
     """Spread of the true effects among confirmed candidates, this one among them, never below sigma (one query)."""
-    rows = Evidence.objects.filter(patch_set__candidate__project=project, numbers__has_key="confirmation")
-    rows = rows.exclude(verdict=Verdict.INVALID).order_by("pk")
-    confirmed = dict(rows.values_list("patch_set__candidate", "numbers__confirmation"))  # the newest of each candidate
-    effects = [*(each["effect"] for each in confirmed.values()), fresh.effect]
-    errors = [*(each["standard_error"] for each in confirmed.values()), fresh.standard_error]
+    confirmed = [each for each in Evidence.objects.of_project(project).confirmations() if each.standard_error is not None]
+    effects = [*(each.effect for each in confirmed), fresh.effect]
+    errors = [*(each.standard_error or 0.0 for each in confirmed), fresh.standard_error]
     return prior_spread(effects, errors, floor=noise.sigma)
 
 
@@ -97,21 +110,22 @@ def confirm(project: Project, noise: Noise, arms: Arms, gate_effect: float | Non
     return decided(tau), tau
 
 
-def savings(patch_set: PatchSet, arms: Arms, noise: Noise, scale: str = SMALLEST) -> dict[str, Any]:
+def savings(patch_set: PatchSet, arms: Arms, noise: Noise, scale: str = SMALLEST) -> SavingsRecord:
     """Time saved at equal loss, read off the baseline's loss against budget on the same rung; or in words why it cannot be."""
     project = patch_set.candidate.project
     rows = patch_set.base.runs.scored().of_baseline(scale)
     rows = rows.exclude(purpose=Purpose.TARGET)  # far smaller budgets, where the loss is no line in their logarithm
     if project.file.budget.own:
-        return {"sentence": OWN_BUDGET}
+        return SavingsRecord(sentence=OWN_BUDGET)
     points = list(rows.values_list("budget_share", "score"))
     shares, scores = [share for share, _ in points], [float(score or 0.0) for _, score in points]
     try:
         curve = fit_loss_curve(shares, scores, noise.sigma, lower_is_better=project.sign > 0)
         saving = time_saved(curve, arms.scores()[1], noise.sigma, noise.degrees)
     except EvidenceError as problem:
-        return {"sentence": str(problem)}
-    return {"saved": saving.saved, "low": saving.interval[0], "high": saving.interval[1], "extrapolated": saving.extrapolated}
+        return SavingsRecord(sentence=str(problem))
+    low, high = saving.interval
+    return SavingsRecord(saved=saving.saved, low=low, high=high, extrapolated=saving.extrapolated)
 
 
 def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: str = SMALLEST) -> Evidence:
@@ -123,7 +137,8 @@ def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: 
         require_finite(read, name)
     measured = envelope_of(patch_set, arms, same)
     health = health_of(patch_set, arms, measured)
-    return Evidence(
+    scatter = scatter_apart(str(candidate), scores[1], noise)
+    evidence = Evidence(
         patch_set=patch_set,
         scale=scale,
         policy_version=project.policy_version,
@@ -132,43 +147,44 @@ def begin(patch_set: PatchSet, arms: Arms, noise: Noise, policy: Policy, scale: 
         baseline_n=len(arms.baseline),
         candidate_n=len(arms.candidate),
         sigma=noise.sigma,
-        numbers={
-            "policy": asdict(policy),
-            "boundaries": list(policy.boundaries),
-            "noise": told_noise(noise),
-            "scatter": asdict(scatter) if (scatter := scatter_apart(str(candidate), scores[1], noise)) else None,
-            "baseline": told_of(arms.baseline),
-            "candidate": told_of(arms.candidate),
-            "data_hash": project.data_hash,
-            "health": with_findings(health, [*arms.baseline, *arms.candidate]),
-            "contradictions": claims_of(candidate, arms.baseline[0], arms.candidate[0], same),
-            "guards": [asdict(row) for row in guards],
-            "envelope": [told_quantity(row) for row in measured],
-            "sources": told_sources(sources),
-            "failed_guards": [asdict(failed) for failed in failed_guards(guards, sources)],
-            "tried": tried_since_landing(candidate),
-        },
     )
+    evidence.document = EvidenceDocument(
+        policy=asdict(policy),
+        boundaries=policy.boundaries,
+        noise=noise_record(noise),
+        scatter=LeftOutRecord.of(scatter) if scatter else None,
+        baseline=arm_runs(arms.baseline),
+        candidate=arm_runs(arms.candidate),
+        data_hash=project.data_hash,
+        health=with_findings(health, [*arms.baseline, *arms.candidate]),
+        contradictions=tuple(map(ContradictionRecord.of, claims_of(candidate, arms.baseline[0], arms.candidate[0], same))),
+        guards=tuple(map(GuardRecord.of, guards)),
+        envelope=tuple(map(EnvelopeRecord.of, measured)),
+        sources=sources_record(sources),
+        failed_guards=tuple(map(FailedGuardRecord.of, failed_guards(guards, sources))),
+        tried=tried_since_landing(candidate),
+    )
+    return evidence
 
 
-def told_noise(noise: Noise) -> dict[str, Any]:
+def noise_record(noise: Noise) -> NoiseRecord:
     """The noise as evidence keeps it, the worst of the groups that it leaves out named."""
-    named = [asdict(group) for group in noise.left_out[:NAMED]]
-    return asdict(noise) | {"left_out": named, "groups_left_out": len(noise.left_out)}
+    named = tuple(map(LeftOutRecord.of, noise.left_out[:NAMED]))
+    return NoiseRecord.of(noise).model_copy(update={"left_out": named, "groups_left_out": len(noise.left_out)})
 
 
 def frozen(evidence: Evidence) -> Evidence:
     """Health before effect, then the hash."""
-    health = evidence.numbers["health"]
-    if health["state"] == "invalid":
+    document = evidence.document
+    if document.state == "invalid":
         evidence.verdict = Verdict.INVALID
-        evidence.reason = "Not comparable: " + "; ".join(finding["sentence"] for finding in health["findings"]) + "."
+        findings = document.health.findings if document.health else ()
+        evidence.reason = "Not comparable: " + "; ".join(finding.sentence for finding in findings) + "."
         evidence.effect = evidence.low = evidence.high = None
-    elif evidence.verdict not in (Verdict.DROP, Verdict.WORSE) and (failed := evidence.numbers["failed_guards"]):
-        evidence.reason += f" A guard fails: {'; '.join(each['sentence'] for each in failed)}."
+    elif evidence.verdict not in (Verdict.DROP, Verdict.WORSE) and document.failed_guards:
+        evidence.reason += f" A guard fails: {'; '.join(each.sentence for each in document.failed_guards)}."
     if odd := not_finite(evidence.content()):
         raise BadScore(f"{odd} is not a finite number: such evidence cannot be kept")
-    evidence.numbers = storable(evidence.numbers)
     evidence.content_hash = evidence.compute_hash()
     return evidence
 
@@ -223,16 +239,9 @@ def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def told_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def arm_runs(runs: Sequence[Run]) -> tuple[ArmRun, ...]:
     """What evidence keeps of each run."""
-    return [
-        {"run": run.pk, "seed": run.seed, "commit": run.commit, "score": run.score, "hidden": run.hidden_score} for run in runs
-    ]
-
-
-def told_quantity(row: Measured) -> dict[str, Any]:
-    """One quantity of the envelope as evidence keeps it."""
-    return {"quantity": row.quantity, "times": row.times, "allowed": row.allowed, "sentence": row.sentence}
+    return tuple(ArmRun(run=r.pk, seed=r.seed, commit=r.commit, score=r.score, hidden=r.hidden_score) for r in runs)
 
 
 def health_of(patch_set: PatchSet, arms: Arms, measured: Sequence[Measured]) -> Health:

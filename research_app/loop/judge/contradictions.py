@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from research_app.evidence.digits import Gain, gain
+from research_app.evidence.evidence_document import ConfirmationRecord
 from research_app.models import Candidate, Event, Evidence, Landing, LandingState, StackCheck
 
 CONTRADICTS = 1.645  # one-sided 5%
@@ -23,14 +24,14 @@ def contradict_by_ablation(check: StackCheck, result: Mapping[str, Any]) -> None
         if landing and confirmed and contexts and all(contradicts(each, confirmed) for each in contexts):
             where, nearest = f"Stack check {check.pk} on baseline {check.version.number}", contexts[0]
             seen = Gain(nearest["effect"], nearest["standard_error"], *nearest["interval"])
-            promised = gain(confirmed["effect"], confirmed["standard_error"])
+            promised = gain(confirmed.effect, confirmed.standard_error)
             flag(landing, f"{where} found {seen.text} ({seen.interval}) of the {promised} that it was approved on, alone too.")
 
 
-def contradicts(found: Mapping[str, Any], confirmed: Mapping[str, float]) -> bool:
+def contradicts(found: Mapping[str, Any], confirmed: ConfirmationRecord) -> bool:
     """Whether an effect is not seen to help and lies below the one that was confirmed by more than chance (one-sided 5%)."""
-    error = math.hypot(confirmed["standard_error"], found["standard_error"])
-    return found["interval"][0] <= 0 and confirmed["effect"] - found["effect"] > CONTRADICTS * error
+    error = math.hypot(confirmed.standard_error or 0.0, found["standard_error"])
+    return found["interval"][0] <= 0 and confirmed.effect - found["effect"] > CONTRADICTS * error
 
 
 def contradict_by_no_op(candidate: Candidate, evidence: Evidence) -> None:
@@ -40,8 +41,8 @@ def contradict_by_no_op(candidate: Candidate, evidence: Evidence) -> None:
         return
     for landing in landings_of(candidate.project_id):
         confirmed = confirmation_of(landing.candidate.evidence)
-        if confirmed and confirmed["effect"] <= seen["effect"]:
-            its_gain = gain(seen["effect"], seen.get("standard_error"))
+        if confirmed and confirmed.effect <= seen.effect:
+            its_gain = gain(seen.effect, seen.standard_error)
             why = f"{candidate}, which changes nothing, was confirmed at {its_gain}: this gain is no larger."
             flag(landing, why)
 
@@ -53,9 +54,9 @@ def landings_of(project_id: int, number: int | None = None) -> Any:
     return rows.filter(candidate__undone_by=None).select_related("candidate__evidence", "project").order_by("-pk")
 
 
-def confirmation_of(evidence: Evidence | None) -> Mapping[str, float] | None:
+def confirmation_of(evidence: Evidence | None) -> ConfirmationRecord | None:
     """The confirmed effect with its standard error; None without one."""
-    return evidence.numbers.get("confirmation") if evidence else None
+    return evidence.document.confirmation if evidence else None
 
 
 def flag(landing: Landing, why: str) -> None:

@@ -1,11 +1,11 @@
 """Guard check: what a candidate makes worse while it improves the score, from the runs of both arms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from research_app.evidence.errors import LARGEST_SCORE, EvidenceError
+from research_app.evidence.evidence_document import SourceRecord, SourcesRecord
 from research_app.evidence.guards import Guard, GuardResult, SourceReport, check_guard, check_sources, not_compared
 from research_app.loop.judge.arms import Arms
 from research_app.loop.judge.same_minutes import BENT, SameMinutes
@@ -74,8 +74,8 @@ def sources_of(project: Project, arms: Arms) -> SourceReport | None:
         return None
 
 
-def told_sources(report: SourceReport | None) -> dict[str, Any] | None:
+def sources_record(report: SourceReport | None) -> SourcesRecord | None:
     """The sources as evidence keeps them."""
     if report is None:
         return None
-    return {"sentence": report.sentence, "hurt": list(report.hurt), "rows": [asdict(row) for row in report.sources]}
+    return SourcesRecord(sentence=report.sentence, hurt=report.hurt, rows=tuple(map(SourceRecord.of, report.sources)))

@@ -202,7 +202,7 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     gate = project.sign * (sum(gate_baseline) / len(gate_baseline) - sum(gate_mine) / len(gate_mine))
     told = None if project.self_reported else gate
     confirmation, tau = confirm(project, noise, arms, told, hidden=True)
-    looks = candidate.evidence.numbers.get("looks", []) if candidate.evidence else []
+    looks = candidate.evidence.document.looks if candidate.evidence else ()
     evidence = evidence_of_confirmation(patch_set, arms, noise, confirmation, looks, tau)
     if evidence.verdict == Verdict.SOLID:
         conclude(candidate, lease, gate_after(candidate), evidence.reason, evidence, None)

@@ -7,6 +7,7 @@ baseline's runs by the noise of its seed alone; one run of the candidate is enou
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from research_app.evidence.evidence_document import NoOpRecord
 from research_app.evidence.identical import BELIEVED, Curve, Trajectory, chance_of
 from research_app.evidence.noise import Noise
 from research_app.loop.judge.arms import Arms
@@ -77,6 +78,6 @@ def evidence_of_no_op(patch_set: PatchSet, seen: Repeated, noise: Noise) -> Evid
     evidence.verdict = Verdict.DROP if seen.proven else Verdict.MORE_RUNS_NEEDED
     evidence.reason = seen.sentence
     seeds = [run.seed for run in seen.arms.candidate]
-    evidence.numbers["looks"] = []
-    evidence.numbers["no_op"] = {"seeds": seeds, "points": seen.points, "proven": seen.proven}
+    no_op = NoOpRecord(seeds=tuple(seeds), points=seen.points, proven=seen.proven)
+    evidence.document = evidence.document.model_copy(update={"looks": (), "no_op": no_op})
     return frozen(evidence)

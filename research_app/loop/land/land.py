@@ -178,9 +178,9 @@ def judged(landing: Landing, entries: list[Landing]) -> list[Candidate]:
 def guards_told(candidate: Candidate) -> list[str]:
     """The guards that fail, by name alone: figures of the gate text are not for clones of the baseline (one query)."""
     evidence = candidate.revision.evidence.filter(Q(pk=candidate.evidence_id) | ~Q(scale=SMALLEST)).order_by("pk")
-    newest = {each.scale: each.numbers.get("failed_guards", []) for each in evidence.only("scale", "numbers")}
+    newest = {each.scale: each.document.failed_guards for each in evidence.only("scale", "numbers")}
     places = {scale: "" if scale == SMALLEST else f" at {scale}" for scale in newest}
-    return [f"{each['name']}{places[scale]}" for scale, failed in newest.items() for each in failed]
+    return [f"{each.name}{places[scale]}" for scale, failed in newest.items() for each in failed]
 
 
 def effect_as_told(candidate: Candidate) -> str:

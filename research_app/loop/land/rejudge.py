@@ -130,8 +130,7 @@ def reuse(landing: Landing, lease: Lease, patch_set: PatchSet, known: Evidence, 
     candidate = landing.candidate
     evidence = Evidence.objects.get(pk=known.pk)
     evidence.pk, evidence.patch_set, evidence.frozen_at = None, patch_set, timezone.now()
-    evidence.numbers = known.numbers | {"taken_from": known.content_hash}
-    evidence.content_hash = evidence.compute_hash()
+    evidence.take_over(known)
     evidence.save(force_insert=True)
     why = f"This very tree was judged on this very baseline before, as {known.patch_set.candidate}: {known.reason}"
     told = {"hash": evidence.content_hash, "taken_from": known.content_hash}
@@ -162,8 +161,8 @@ def no_longer_holds(before: Evidence | None, after: Evidence | None, why: str) -
 
 def newly_failed(before: Evidence | None, after: Evidence) -> list[str]:
     """What fails of the guards now and did not in the evidence before, a sentence each."""
-    known = {each["name"] for each in (before.numbers.get("failed_guards", []) if before else [])}
-    return [each["sentence"] for each in after.numbers.get("failed_guards", []) if each["name"] not in known]
+    known = {each.name for each in (before.document.failed_guards if before else ())}
+    return [each.sentence for each in after.document.failed_guards if each.name not in known]
 
 
 def landed_between(older: BaselineVersion, newer: BaselineVersion) -> list[str]:

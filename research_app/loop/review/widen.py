@@ -4,7 +4,6 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from research_app.access import may_widen
-from research_app.evidence.documents import part_of, rows_of
 from research_app.loop.review.review import ReviewRefused, StalePage, lock
 from research_app.models import Candidate, Event, Purpose, Stage, Widening
 from research_app.models.widening import WIDEST
@@ -18,14 +17,14 @@ def widenable(candidate: Candidate) -> bool:
     """Whether its evidence is invalid because its runs went beyond the envelope."""
     if candidate.stage != Stage.INVALID or candidate.evidence is None:
         return False
-    findings = rows_of(part_of(candidate.evidence.numbers, "health"), "findings", "rule", "sentence")
-    return any(finding["rule"] == ENVELOPE for finding in findings)
+    health = candidate.evidence.document.health
+    return health is not None and any(finding.rule == ENVELOPE for finding in health.findings)
 
 
 def suggested(candidate: Candidate) -> float:
     """What its runs so far would need, and a tenth more."""
-    rows = rows_of(candidate.evidence.numbers if candidate.evidence else {}, "envelope", "times")
-    return min(WIDEST, round(1.1 * max((float(row["times"]) for row in rows), default=2.0), 2))
+    rows = candidate.evidence.document.envelope if candidate.evidence else ()
+    return min(WIDEST, round(1.1 * max((float(row.times) for row in rows), default=2.0), 2))
 
 
 def widen(candidate: Candidate, actor: User, times: float, reason: str) -> None:

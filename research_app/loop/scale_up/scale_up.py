@@ -6,8 +6,7 @@ least half of what the rung below promised; the first rung that is not ends the 
 """
 
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Container, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +18,7 @@ from django.utils import timezone
 from research_app.access import may_operate
 from research_app.evidence.difference import Direction, t_quantile
 from research_app.evidence.errors import EvidenceError
+from research_app.evidence.evidence_document import PredictedRecord, RungSavingRecord, SavingsRecord, TransferRecord
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
 from research_app.loop.attention.attention import ask, attempt, gave_up
@@ -131,15 +131,16 @@ def conclude_rung(step: ScaleUp, lease: Lease, mine: Sequence[Run], theirs: Sequ
         end(step, lease, ScaleUpState.UNSETTLED, f"{why}: there is nothing to compare with. Look at those runs first.")
     else:
         evidence = evidence_of_rung(step, Arms(bank, mine), noise)
-        transfer = evidence.numbers["transfer"]
-        if transfer["passed"] is None:
-            end(step, lease, ScaleUpState.UNSETTLED, f"At {step.rung}: {transfer['sentence']}", evidence)
-        elif not transfer["passed"]:
-            end(step, lease, ScaleUpState.FAILED, f"At {step.rung}: {transfer['sentence']}", evidence)
+        transfer = evidence.document.transfer
+        assert transfer is not None
+        if transfer.passed is None:
+            end(step, lease, ScaleUpState.UNSETTLED, f"At {step.rung}: {transfer.sentence}", evidence)
+        elif not transfer.passed:
+            end(step, lease, ScaleUpState.FAILED, f"At {step.rung}: {transfer.sentence}", evidence)
         elif step.following is None:
-            end(step, lease, ScaleUpState.PASSED, f"Holds at {step.rung}: {transfer['sentence']}", evidence)
+            end(step, lease, ScaleUpState.PASSED, f"Holds at {step.rung}: {transfer.sentence}", evidence)
         else:
-            climb(step, lease, candidate, evidence)
+            climb(step, lease, candidate, evidence, transfer)
 
 
 def evidence_of_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
@@ -150,17 +151,17 @@ def evidence_of_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
     saved = savings(patch_set, arms, noise, step.rung)
     below, expected = rung_below(step), expected_there(step)
     promised = shrunken_saving(below, tau_of(project)) if below else 0.0
-    evidence.numbers["savings"] = saved
+    evidence.document = evidence.document.model_copy(update={"savings": saved})
     others = project.noise(step.rung, but=[run.pk for run in (*arms.baseline, *arms.candidate)])
     weight = project.file.policy.sigma_weight
-    verdict = judge_rung(others, baseline, candidate, saved.get("saved", 0.0), promised, project.sign > 0, weight)
+    verdict = judge_rung(others, baseline, candidate, saved.saved or 0.0, promised, project.sign > 0, weight)
     found = verdict.difference
     evidence.effect, evidence.standard_error = found.effect, found.standard_error
     evidence.low, evidence.high = found.interval
     passed: bool | None = verdict.passed
     sentence = verdict.sentence
-    if "saved" not in saved and found.direction is not Direction.WORSE:
-        passed, sentence = None, f"the time saved cannot be told: {saved['sentence']}"
+    if saved.saved is None and found.direction is not Direction.WORSE:
+        passed, sentence = None, f"the time saved cannot be told: {saved.sentence}"
     evidence.verdict = Verdict.SOLID if passed else Verdict.INCONCLUSIVE
     if found.direction is Direction.WORSE:
         evidence.verdict = Verdict.WORSE
@@ -168,19 +169,20 @@ def evidence_of_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
     evidence = frozen(evidence)
     if evidence.verdict == Verdict.INVALID:
         passed, sentence = False, evidence.reason
-    elif failed := evidence.numbers["failed_guards"]:
-        sentence = f"{sentence}; a guard fails: {', '.join(each['sentence'] for each in failed)}"
-    evidence.numbers["transfer"] = {
-        "passed": passed,
-        "sentence": sentence,
-        "p_value": found.p_value,
-        "p_harm": found.p_harm,
-        "degrees": found.degrees,
-        "promised": promised,
-        "below": asdict(below) if below else None,
-        "predicted": expected,
-        "compute": compute_of(project, step.rung, arms.baseline),
-    }
+    elif failed := evidence.document.failed_guards:
+        sentence = f"{sentence}; a guard fails: {', '.join(each.sentence for each in failed)}"
+    transfer = TransferRecord(
+        passed=passed,
+        sentence=sentence,
+        p_value=found.p_value,
+        p_harm=found.p_harm,
+        degrees=found.degrees,
+        promised=promised,
+        below=RungSavingRecord.of(below) if below else None,
+        predicted=expected,
+        compute=compute_of(project, step.rung, arms.baseline),
+    )
+    evidence.document = evidence.document.model_copy(update={"transfer": transfer})
     evidence.content_hash = evidence.compute_hash()
     return evidence
 
@@ -196,14 +198,13 @@ def compute_of(project: Project, scale: str, runs: Sequence[Run]) -> float:
 
 def saving_of(evidence: Evidence | None) -> RungSaving | None:
     """The time saved that evidence measured, with its standard error; None where it could not be read."""
-    told = evidence.numbers.get("savings") if evidence else None
-    if evidence is None or not told or evidence.verdict == Verdict.INVALID:
-        return None
-    saved, low, high = (told.get(name) for name in ("saved", "low", "high"))
-    if saved is None or low is None or high is None or not all(map(is_usable, (saved, low, high))):
+    document = evidence.document if evidence and evidence.verdict != Verdict.INVALID else None
+    kept = document.savings.with_interval if document and document.savings else None
+    if evidence is None or document is None or kept is None or not all(map(is_usable, kept)):
         return None  # it was said in words why there is none, or it is beyond what can be a share of time
-    compute = (evidence.numbers.get("transfer") or {}).get("compute") or 1.0
-    degrees = (evidence.numbers.get("noise") or {}).get("degrees") or math.inf
+    saved, low, high = kept
+    compute = (document.transfer.compute if document.transfer else None) or 1.0
+    degrees = (document.noise.degrees if document.noise else None) or math.inf
     return RungSaving(evidence.scale, compute, saved, max((high - low) / (2 * t_quantile(degrees)), 1e-6))
 
 
@@ -254,11 +255,17 @@ def prediction(rungs: Sequence[RungSaving], compute: float) -> Prediction | None
     return predict(below, compute, measured_with=below[-1].standard_error) if below else None
 
 
-def expected_there(step: ScaleUp) -> dict[str, float] | None:
-    """What was predicted for the rung that it is on, as its evidence keeps it: {saved, low, high} (one query)."""
+def expected_there(step: ScaleUp) -> PredictedRecord | None:
+    """What was predicted for the rung that it is on, as its evidence keeps it (one query)."""
     rung = step.project.file.rung(step.rung)
     expected = prediction(measured(step.candidate), rung.budget)
-    return {"saved": expected.saved, "low": expected.interval[0], "high": expected.interval[1]} if expected else None
+    return predicted_record(expected) if expected else None
+
+
+def predicted_record(expected: Prediction) -> PredictedRecord:
+    """A prediction as evidence keeps it."""
+    low, high = expected.interval
+    return PredictedRecord(saved=expected.saved, low=low, high=high)
 
 
 def forecasts_of(project: Project) -> list[Forecast]:
@@ -266,28 +273,21 @@ def forecasts_of(project: Project) -> list[Forecast]:
 
     Evidence that was frozen before predictions were kept has the rung below, from which the prediction is made again.
     """
-    rows = Evidence.objects.filter(patch_set__candidate__project=project, numbers__has_key="transfer")
-    told = rows.exclude(scale=SMALLEST).exclude(verdict=Verdict.INVALID).order_by("pk")
-    newest = {
-        (patch_set, scale): forecast_of(transfer, savings)
-        for patch_set, scale, transfer, savings in told.values_list(
-            "patch_set", "scale", "numbers__transfer", "numbers__savings"
-        )
-    }
-    return [forecast for forecast in newest.values() if forecast]
+    found = [forecast_of(transfer, savings) for transfer, savings in Evidence.objects.of_project(project).transfers()]
+    return [forecast for forecast in found if forecast]
 
 
-def forecast_of(transfer: Mapping[str, Any] | None, savings: Mapping[str, Any] | None) -> Forecast | None:
-    """The prediction for a rung beside what came, from the numbers of its evidence; None where there was neither."""
-    if not transfer or not savings or "saved" not in savings:
+def forecast_of(transfer: TransferRecord | None, savings: SavingsRecord | None) -> Forecast | None:
+    """The prediction for a rung beside what came, from the document of its evidence; None where there was neither."""
+    if transfer is None or savings is None or savings.saved is None:
         return None
-    expected = transfer.get("predicted")
-    if expected is None and (below := transfer.get("below")):
-        again = prediction([RungSaving(**below)], transfer.get("compute", 1.0))
-        expected = {"saved": again.saved, "low": again.interval[0], "high": again.interval[1]} if again else None
-    bounds = [expected.get(name) for name in ("saved", "low", "high")] if expected else []
-    numbers = [float(number) for number in (*bounds, savings["saved"]) if number is not None]
-    return Forecast(*numbers) if len(numbers) == 4 else None
+    expected = transfer.predicted
+    if expected is None and transfer.below:
+        again = prediction([transfer.below.saving], transfer.compute or 1.0)
+        expected = predicted_record(again) if again else None
+    if expected is None or expected.saved is None or expected.low is None or expected.high is None:
+        return None
+    return Forecast(float(expected.saved), float(expected.low), float(expected.high), float(savings.saved))
 
 
 def tau_of(project: Project) -> float:
@@ -300,10 +300,10 @@ def tau_of(project: Project) -> float:
         return LEAST_TAU
 
 
-def climb(step: ScaleUp, lease: Lease, candidate: Candidate, evidence: Evidence) -> None:
+def climb(step: ScaleUp, lease: Lease, candidate: Candidate, evidence: Evidence, transfer: TransferRecord) -> None:
     """Passed, and the next rung is approved: go on there."""
     assert step.following
-    why = f"Holds at {step.rung}: {evidence.numbers['transfer']['sentence']}. On to {step.following}."
+    why = f"Holds at {step.rung}: {transfer.sentence}. On to {step.following}."
     with transaction.atomic():
         freeze(candidate, evidence)
         step.rung = step.following

@@ -176,7 +176,7 @@ def scores_of(runs: Sequence[Run], *, fresh: bool) -> dict[Point, list[float]]:
 def known_of(check: StackCheck, members: Sequence[Candidate]) -> Known:
     """What each member was approved on, and the least that the project's policy would look at."""
     confirmed = {str(member.number): confirmation_of(member.evidence) for member in members}
-    approved = {number: float(each["effect"]) for number, each in confirmed.items() if each}
+    approved = {number: float(each.effect) for number, each in confirmed.items() if each}
     return Known(approved, check.project.file.decision_policy().drop)
 
 

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from research_app.evidence.averages import deviation, mean
-from research_app.evidence.documents import rows_of
+from research_app.evidence.evidence_document import ArmRun
 from research_app.loop.attention.waits import waits_for
 from research_app.models import Candidate, Event, Evidence, Run
 from research_app.models.run import is_usable
@@ -27,7 +27,6 @@ from research_app.web.shared import live
 from research_app.web.shared.access import get_candidate, researcher
 from research_app.web.shared.effects import Scale, effect_of
 
-KEPT = ("run", "seed", "score")  # of each run that evidence froze
 FRAGMENTS = {
     "head": "candidate/_head.html",
     "verdict": "candidate/_verdict.html",
@@ -106,7 +105,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "facts": facts,
         "same_facts": sum(fact.same and not fact.note for fact in facts),
         "constants": constants_of(patch_set),
-        "contradictions": evidence.numbers.get("contradictions", []) if evidence else [],
+        "contradictions": evidence.document.contradictions if evidence else (),
         "sources": source_table(bank, mine, project.sign),
         "findings": findings.together(mine),
         "bank": bank,
@@ -132,10 +131,10 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
 
 def earlier_look(evidence: Evidence | None) -> Evidence | None:
     """The look that led to a confirmation: the runs that were looked at before the fresh ones. At most one query."""
-    if evidence is None or "confirmation" not in evidence.numbers or not evidence.numbers.get("looks"):
+    if evidence is None or evidence.document.confirmation is None or not evidence.document.looks:
         return None
     looks = Evidence.objects.filter(patch_set=evidence.patch_set_id, pk__lt=evidence.pk)
-    return looks.filter(candidate_n=len(evidence.numbers["looks"])).order_by("-pk").first()
+    return looks.filter(candidate_n=len(evidence.document.looks)).order_by("-pk").first()
 
 
 def runs_of(shown: Candidate) -> list[Run]:
@@ -159,9 +158,10 @@ class Arm:
     sign: float
 
     @classmethod
-    def of(cls, name: str, role: str, kept: Sequence[Mapping[str, Any]], sign: float) -> "Arm":
+    def of(cls, name: str, role: str, kept: Sequence[ArmRun], sign: float) -> "Arm":
         """From what evidence keeps of each run."""
-        return cls(name, role, [(one["run"], one["seed"], one["score"]) for one in kept if is_usable(one["score"])], sign)
+        whole = [(one.run, one.seed, one.score) for one in kept if one.seed is not None and one.score is not None]
+        return cls(name, role, [each for each in whole if is_usable(each[2])], sign)
 
     @property
     def values(self) -> list[float]:
@@ -187,16 +187,20 @@ class Arm:
 
 def arms_of(shown: Candidate, earlier: Evidence | None, bank: Sequence[Run], mine: Sequence[Run]) -> list[Arm]:
     """Exactly the runs that the evidence froze, before them those of the earlier looks; without evidence, those that ended."""
-    frozen = shown.evidence.numbers if shown.evidence else {}
     arms = []
     for name, role, runs in (("baseline", "baseline", bank), (str(shown), "candidate", mine)):
-        kept = rows_of(frozen, role, *KEPT) or [
-            {"run": r.pk, "seed": r.seed, "score": r.score} for r in runs if is_usable(r.score)
-        ]
+        kept = frozen_runs(shown.evidence, role) or [ArmRun(run=r.pk, seed=r.seed, score=r.score) for r in runs]
         if earlier is not None:
-            arms.append(Arm.of(name, role, rows_of(earlier.numbers, role, *KEPT), shown.project.sign))
+            arms.append(Arm.of(name, role, frozen_runs(earlier, role), shown.project.sign))
         arms.append(Arm.of(f"{name}, fresh seeds" if earlier else name, role, kept, shown.project.sign))
     return arms
+
+
+def frozen_runs(evidence: Evidence | None, role: str) -> Sequence[ArmRun]:
+    """The runs of one arm that evidence names with seed and score."""
+    document = evidence.document if evidence else None
+    runs = () if document is None else document.baseline if role == "baseline" else document.candidate
+    return [run for run in runs if run.seed is not None and run.score is not None]
 
 
 @dataclass(frozen=True)

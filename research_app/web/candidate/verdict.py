@@ -5,15 +5,20 @@ Old evidence may lack any of its numbers: what is missing is not shown, and noth
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.safestring import SafeString
 
 from research_app.evidence import digits
 from research_app.evidence.apart import places_apart
 from research_app.evidence.digits import Gain, share
-from research_app.evidence.documents import has_all, part_of, rows_of, words_of
-from research_app.evidence.noise import LeftOut
+from research_app.evidence.evidence_document import (
+    EvidenceDocument,
+    FindingRecord,
+    GuardRecord,
+    LeftOutRecord,
+    SavingsRecord,
+    SourceRecord,
+)
 from research_app.loop.judge.guard_check import GUARD_FACTS
 from research_app.models import Evidence, Project, Run, Verdict
 from research_app.web.candidate.interim_looks import looks_chart
@@ -38,8 +43,6 @@ CHECKS: Mapping[str, str] = {  # rule of evidence/health.py → what holds where
     "costly": "no gain bought with much more work",
     DETECTORS: "no detector calls a run invalid",
 }
-GUARD_KEYS = ("metric", "baseline", "candidate", "change", "margin", "status")  # without which nothing can be said of it
-SOURCE_KEYS = ("source", "baseline", "candidate", "effect", "interval", "status", "hurt")
 STATUS = {
     "within": ("good", "✓", "within"),
     "uncertain": ("warn", "?", "not settled"),
@@ -61,7 +64,7 @@ class Health:
     """Whether the arms may be compared, with every reason against it."""
 
     state: str  # "healthy", "quarantined" or "invalid"
-    findings: Sequence[Mapping[str, str]]
+    findings: Sequence[FindingRecord]
     checks: Sequence[Check]
 
     @property
@@ -79,20 +82,20 @@ class Health:
     @classmethod
     def of(cls, evidence: Evidence, runs: Sequence[Run]) -> "Health | None":
         """From evidence and the candidate's runs, which tell whether probes and detectors were at work. None: not recorded."""
-        told = part_of(evidence.numbers, "health", "state")
-        if not told:
+        document = evidence.document
+        if document.health is None:
             return None
-        findings = rows_of(told, "findings", "rule", "sentence")
-        failed = {finding["rule"] if finding["rule"] in CHECKS else DETECTORS for finding in findings}
+        findings = document.health.findings
+        failed = {finding.rule if finding.rule in CHECKS else DETECTORS for finding in findings}
         made = {
             PROBES: any(run.facts.get("probes") for run in runs),
             DETECTORS: any("findings" in run.facts for run in runs),
-            **dict.fromkeys(("envelope", "costly"), bool(evidence.numbers.get("envelope"))),
+            **dict.fromkeys(("envelope", "costly"), bool(document.envelope)),
         }
         checks = [
             Check(words, False if rule in failed else True if made.get(rule, True) else None) for rule, words in CHECKS.items()
         ]
-        return cls(told["state"], findings, checks)
+        return cls(document.health.state, findings, checks)
 
 
 @dataclass(frozen=True)
@@ -106,17 +109,17 @@ class Saving:
     why_not: str = ""
 
     @classmethod
-    def of(cls, told: Mapping[str, Any] | None) -> "Saving | None":
-        """From the evidence's numbers; None where nothing was worked out."""
-        if not told:
+    def of(cls, kept: SavingsRecord | None) -> "Saving | None":
+        """From what evidence keeps; None where nothing was worked out."""
+        if kept is None:
             return None
-        if not has_all(told, ("saved", "low", "high")):
-            return cls(why_not=words_of(told, "sentence"))
-        saved, low, high = told["saved"], told["low"], told["high"]
+        if kept.with_interval is None:
+            return cls(why_not=kept.sentence)
+        saved, low, high = kept.with_interval
         tone = "good" if low > 0 else "bad" if high < 0 else "mute"
         words = f"{figures.percent(abs(saved))} {'less' if saved >= 0 else 'more'} time"
         interval = " … ".join("below −999%" if bound < -9.99 else figures.percent(bound) for bound in (low, high))
-        return cls(words, interval, tone, told.get("extrapolated", False))
+        return cls(words, interval, tone, kept.extrapolated)
 
 
 @dataclass(frozen=True)
@@ -176,26 +179,26 @@ class Card:
 
 def card_of(evidence: Evidence, earlier: Evidence | None, project: Project, mine: Sequence[Run]) -> Card:
     """The card. `earlier` is the look that led to a confirmation, `mine` the runs of the patch set."""
-    numbers = evidence.numbers
-    confirmation, sources = part_of(numbers, "confirmation", "effect"), part_of(numbers, "sources")
+    document = evidence.document
+    confirmation, sources = document.confirmation, document.sources
     hides = evidence.verdict == Verdict.INVALID
     return Card(
         health=Health.of(evidence, mine),
-        saving=Saving.of(numbers.get("savings")),
-        chart=looks_chart(rows_of(numbers, "looks"), numbers.get("boundaries") or []),
+        saving=Saving.of(document.savings),
+        chart=looks_chart(document.looks, document.boundaries),
         arms=arms_in_words(evidence, earlier),
         sigma=sigma_in_words(evidence),
-        scatter=scatter_in_words(numbers.get("scatter")),
-        tried=numbers.get("tried"),
-        settle=words_of(numbers, "settle"),
+        scatter=scatter_in_words(document.scatter),
+        tried=document.tried,
+        settle=document.settle,
         old_policy=policy_note(evidence, project),
-        confirmed=bool(confirmation),
-        no_op=bool(part_of(numbers, "no_op")),
-        on_hidden_text=any(run.get("hidden") is not None for run in rows_of(numbers, "candidate")),
-        measured=digits.gain(confirmation["effect"], confirmation.get("standard_error")) if confirmation else "",
-        guards=[] if hides else guard_rows(numbers),
-        sources=[] if hides else [source_row(row) for row in rows_of(sources, "rows", *SOURCE_KEYS)],
-        sources_sentence=words_of(sources, "sentence"),
+        confirmed=confirmation is not None,
+        no_op=document.no_op is not None,
+        on_hidden_text=any(run.hidden is not None for run in document.candidate),
+        measured=digits.gain(confirmation.effect, confirmation.standard_error) if confirmation else "",
+        guards=[] if hides else guard_rows(document),
+        sources=[] if hides or sources is None else [source_row(row) for row in sources.rows],
+        sources_sentence=sources.sentence if sources else "",
     )
 
 
@@ -211,18 +214,18 @@ def sigma_in_words(evidence: Evidence) -> str:
     """Sigma with what is known about it: `run-to-run noise σ 0.0071 (0.0047 … 0.015, 7 df)`."""
     if not evidence.sigma:
         return ""
-    noise = part_of(evidence.numbers, "noise", "low", "high", "degrees")
+    noise = evidence.document.noise
     words = f"run-to-run noise σ {digits.spread(evidence.sigma)}"
-    if not noise:
+    if noise is None or noise.low is None or noise.high is None or noise.degrees is None:
         return words
-    return f"{words} ({digits.spread(noise['low'])} … {digits.spread(noise['high'])}, {digits.number(noise['degrees'])} df)"
+    return f"{words} ({digits.spread(noise.low)} … {digits.spread(noise.high)}, {digits.number(noise.degrees)} df)"
 
 
-def scatter_in_words(told: Mapping[str, Any] | None) -> str:
+def scatter_in_words(kept: LeftOutRecord | None) -> str:
     """That the candidate's own runs scatter otherwise than the noise says; empty where they do not."""
-    if not told:
+    if kept is None:
         return ""
-    return f"{LeftOut(**told).sentence.partition(': ')[2]}: the noise that others are judged by leaves them out"
+    return f"{kept.left_out.sentence.partition(': ')[2]}: the noise that others are judged by leaves them out"
 
 
 def policy_note(evidence: Evidence, project: Project) -> str:
@@ -232,48 +235,48 @@ def policy_note(evidence: Evidence, project: Project) -> str:
     return f"Judged by policy version {evidence.policy_version}; the project uses version {project.policy_version} now."
 
 
-def guard_rows(numbers: Mapping[str, Any]) -> list[GuardRow]:
+def guard_rows(document: EvidenceDocument | None) -> list[GuardRow]:
     """The guards of some evidence."""
-    return [guard_row(row) for row in rows_of(numbers, "guards", *GUARD_KEYS)]
+    return [guard_row(row) for row in (document.guards if document else ())]
 
 
-def guard_row(row: Mapping[str, Any]) -> GuardRow:
+def guard_row(row: GuardRecord) -> GuardRow:
     """One guard metric in words."""
-    metric = row["metric"]
+    metric = row.metric
     fact, lower = GUARD_FACTS.get(metric, (metric, True))
     written = figures.size if fact.endswith("_bytes") else figures.quantity
-    interval = row.get("interval")
-    tone, sign, status = STATUS[row["status"]]
-    limit = row["margin"] if lower else -row["margin"]
+    interval = row.interval
+    tone, sign, status = STATUS[row.status]
+    limit = row.margin if lower else -row.margin
     places = max(places_apart(100 * bound, 100 * limit, decimals=1, nothing=True) for bound in interval or (limit,))
     return GuardRow(
         words={"tokens_per_second": "tokens/s", "flops_per_token": "FLOPs per token"}.get(metric, metric.replace("_", " ")),
-        before=written(row["baseline"]),
-        after=written(row["candidate"]),
-        change=figures.NOTHING if row["change"] is None else _share(row["change"]),
+        before=written(row.baseline),
+        after=written(row.candidate),
+        change=figures.NOTHING if row.change is None else _share(row.change),
         interval=f"{_share(interval[0], places)} … {_share(interval[1], places)}" if interval else "",
         margin=_share(limit, places if places > 1 else 0),
         tone=tone,
         sign=sign,
         status=status,
-        note=row.get("note", ""),
+        note=row.note,
     )
 
 
-def source_row(row: Mapping[str, Any]) -> SourceRow:
+def source_row(row: SourceRecord) -> SourceRow:
     """One source of text: who gains, who pays."""
-    if row["status"] == "exceeded" or (row["hurt"] and -row["effect"] > row.get("margin", float("inf"))):
+    if row.beyond_margin:
         tone, mark, status = "bad", "!", "beyond its margin"
-    elif row["hurt"]:
+    elif row.hurt:
         tone, mark, status = "bad", "!", "pays for the gain"
-    elif row["interval"][0] > 0:
+    elif row.interval[0] > 0:
         tone, mark, status = "good", "✓", "better"
-    elif row["status"] == "within":
+    elif row.status == "within":
         tone, mark, status = "mute", "=", "no harm"
     else:
         tone, mark, status = "warn", "?", "not settled"
-    gain = Gain(row["effect"], None, *row["interval"])
-    return SourceRow(row["source"], row["baseline"], row["candidate"], gain, tone, mark, status)
+    gain = Gain(row.effect, None, *row.interval)
+    return SourceRow(row.source, row.baseline, row.candidate, gain, tone, mark, status)
 
 
 def _share(value: float, decimals: int = 1) -> str:

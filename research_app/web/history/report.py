@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,6 @@ from django.views.decorators.http import require_safe
 from research_app.evidence.ablation import read as read_check
 from research_app.evidence.ablation_words import summary
 from research_app.evidence.digits import Gain
-from research_app.evidence.documents import part_of, rows_of, words_of
 from research_app.evidence.noise import Noise
 from research_app.home import CODE
 from research_app.loop.runs import NOTHING, Cost, cost_of, costs_of
@@ -233,7 +232,7 @@ def landed_in(project: Project) -> list[Landed]:
     rows = []
     for each in landings:
         evidence, cost = each.candidate.evidence, costs.get(each.candidate.pk, NOTHING)
-        saving = Saving.of(part_of(evidence.numbers, "savings")) if evidence and evidence.gain else None
+        saving = Saving.of(evidence.document.savings) if evidence and evidence.gain else None
         rows.append(Landed(each, gain_of(evidence), saving, cost, round(cost.money(prices), 2)))
     return rows
 
@@ -257,9 +256,9 @@ def transfers_of(project: Project) -> list[Transfer]:
 
 
 def transfer_of(row: Evidence) -> Transfer:
-    saving = Saving.of(part_of(row.numbers, "savings")) if row.gain else None
-    said = words_of(part_of(row.numbers, "transfer"), "sentence")
-    sentence = said or row.reason
+    saving = Saving.of(row.document.savings) if row.gain else None
+    transfer = row.document.transfer
+    sentence = (transfer.sentence if transfer else "") or row.reason
     return Transfer(row.patch_set.candidate, row.scale, row.gain, saving, row.candidate_n, row.baseline_n, sentence)
 
 
@@ -309,5 +308,4 @@ def thin(noise: Noise | None) -> Question | None:
 
 
 def contradicted(evidence: Evidence | None) -> bool:
-    numbers: Mapping[str, Any] = evidence.numbers if evidence else {}
-    return bool(rows_of(numbers, "contradictions", "sentence"))
+    return evidence is not None and bool(evidence.document.contradictions)

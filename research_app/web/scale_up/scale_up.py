@@ -1,6 +1,6 @@
 """/projects/<slug>/candidates/<number>/scale-up/ : whether a gain holds at larger scales, and what it cost to find out."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
 from research_app.evidence.apart import percent_apart
-from research_app.evidence.documents import has_all, part_of
+from research_app.evidence.evidence_document import SavingsRecord, TransferRecord
 from research_app.evidence.transfer import LEAST_SHARE, Forecast, Prediction, coverage_of
 from research_app.loop.review.review import ReviewRefused
 from research_app.loop.runs import HOUR, NOTHING, costs_of
@@ -66,9 +66,9 @@ class Level:
     approved: bool
 
     @property
-    def transfer(self) -> Mapping[str, Any]:
-        """What was judged there; nothing at the smallest rung, which has no rung below it."""
-        return part_of(self.evidence.numbers, "transfer") if self.evidence else {}
+    def transfer(self) -> TransferRecord | None:
+        """What was judged there; None at the smallest rung, which has no rung below it."""
+        return self.evidence.document.transfer if self.evidence else None
 
     @property
     def harm(self) -> bool:
@@ -78,7 +78,7 @@ class Level:
     @property
     def needed(self) -> float | None:
         """The least saving that passes."""
-        promised = self.transfer.get("promised")
+        promised = self.transfer.promised if self.transfer else None
         return None if promised is None else LEAST_SHARE * promised
 
     @property
@@ -89,12 +89,13 @@ class Level:
     @property
     def saved_words(self) -> str:
         """The saving that was measured, told apart from the least that passes; empty without one of the two."""
-        if self.needed is None or self.savings.get("saved") is None:
+        saved = self.savings.saved if self.savings else None
+        if self.needed is None or saved is None:
             return ""
-        return f"{self._beside(self.needed)[0]} {'less' if self.savings['saved'] >= 0 else 'more'} time"
+        return f"{self._beside(self.needed)[0]} {'less' if saved >= 0 else 'more'} time"
 
     def _beside(self, needed: float) -> tuple[str, ...]:
-        return percent_apart(abs(self.savings.get("saved") or 0.0), needed)
+        return percent_apart(abs((self.savings.saved if self.savings else None) or 0.0), needed)
 
     @property
     def ended(self) -> int:
@@ -122,11 +123,11 @@ class Level:
         return "approved, not begun" if self.approved else "not tried"
 
     @property
-    def savings(self) -> Mapping[str, Any]:
-        """The time saved as its evidence keeps it; nothing where there is none, or where health hides it."""
+    def savings(self) -> SavingsRecord | None:
+        """The time saved as its evidence keeps it; None where there is none, or where health hides it."""
         if self.evidence is None or self.evidence.verdict == Verdict.INVALID:
-            return {}
-        return part_of(self.evidence.numbers, "savings")
+            return None
+        return self.evidence.document.savings
 
     @property
     def saving(self) -> Saving | None:
@@ -233,12 +234,11 @@ def marks_of(levels: Sequence[Level]) -> list[Mark]:
     """What is drawn: every rung that was measured, and the first that was not as predicted."""
     marks: list[Mark] = []
     for level in levels:
-        told = level.savings
-        if has_all(told, ("saved", "low", "high")):
-            compute = level.transfer.get("compute") or level.rung.budget
-            passed = level.transfer.get("passed")
+        if level.savings and (kept := level.savings.with_interval):
+            compute = (level.transfer.compute if level.transfer else None) or level.rung.budget
+            passed = level.transfer.passed if level.transfer else None
             tone = "mute" if passed is None else "good" if passed else "bad"
-            saved, low, high = told["saved"], told["low"], told["high"]
+            saved, low, high = kept
             expected = (level.forecast.low, level.forecast.high) if level.forecast else None
             marks.append(Mark(level.rung.name, compute, saved, low, high, tone, needed=level.needed, expected=expected))
         elif level.prediction:

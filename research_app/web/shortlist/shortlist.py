@@ -153,7 +153,7 @@ def items_of(request: HttpRequest, project: Project, rungs: Sequence[Rung], pace
     items = []
     for turn in waiting_for(request.user, mine, listed, {}):
         candidate = turn.candidate
-        numbers = candidate.evidence.numbers if candidate.evidence else {}
+        document = candidate.evidence.document if candidate.evidence else None
         savings = savings_by_rung(evidence[candidate.patch_set_id or 0])
         options = [
             option_of(rung, paces[rung.name], prediction(savings, rung.budget), seeds[candidate.pk], chosen=place == 0)
@@ -164,9 +164,9 @@ def items_of(request: HttpRequest, project: Project, rungs: Sequence[Rung], pace
                 row=turn.row,
                 notes=turn.notes,
                 seen=" ".join(map(str, vars(Seen.of(candidate)).values())),
-                saving=Saving.of(numbers.get("savings")),
+                saving=Saving.of(document.savings if document else None),
                 constants=constants_of(candidate.patch_set),
-                guards=guard_rows(numbers),
+                guards=guard_rows(document),
                 options=options,
                 conflicts=clashes[candidate.pk],
                 covered_by=next(iter(stacks.get(candidate.pk, ())), None),
