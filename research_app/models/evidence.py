@@ -64,7 +64,7 @@ class Evidence(models.Model):
     candidate_mean = models.FloatField(null=True, blank=True)
     baseline_n = models.PositiveSmallIntegerField(default=0)
     candidate_n = models.PositiveSmallIntegerField(default=0)
-    numbers = models.JSONField(default=dict, help_text="Everything else, as `document` reads and writes it")
+    numbers = models.JSONField(default=dict, help_text="Everything else: runs with scores, data and code hashes, health")
     # For lists, which do not read the numbers; taken from them when it is saved.
     failed_guards = models.JSONField(default=list, help_text="What it makes worse than the margins allow, a sentence each")
     quarantined = models.BooleanField(

@@ -113,6 +113,7 @@ def test_every_part_is_named_as_what_it_keeps() -> None:
 @pytest.mark.parametrize("name", EVIDENCE)
 def test_reading_a_row_of_an_older_version_alters_neither_its_numbers_nor_its_hash(name: str) -> None:
     candidate = make_candidate(make_project())
+    assert candidate.evidence_id
     Evidence.objects.update(numbers=EVIDENCE[name])
     row = Evidence.objects.get(pk=candidate.evidence_id)
     before = row.compute_hash()
