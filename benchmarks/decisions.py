@@ -127,9 +127,9 @@ def measuring(project: Project) -> QuerySet[Run]:
 
 def candidates_at_rest(project: Project) -> Count:
     """How many candidates rest, of how many, whenever it is asked."""
-    from research_app.models.candidate import RESTING
+    from research_app.models.candidate import IDLE
 
-    return lambda: (project.candidates.filter(stage__in=RESTING).count(), project.candidates.count())
+    return lambda: (project.candidates.filter(stage__in=IDLE).count(), project.candidates.count())
 
 
 def measurements_ended(project: Project) -> Count:

@@ -105,12 +105,12 @@ def rested(asked: Round) -> tuple[int, int]:
     """How many candidates of a round rest, of how many it wants or could get."""
     from django.db.models import Q
 
-    from research_app.models.candidate import RESTING
+    from research_app.models.candidate import IDLE
 
     asked.refresh_from_db()
     made = asked.candidates.count()
-    resting = asked.candidates.filter(Q(stage__in=RESTING) | ~Q(needs_attention="")).count()
-    return resting, made if asked.closed_at else max(made, asked.wanted or 0)
+    idle = asked.candidates.filter(Q(stage__in=IDLE) | ~Q(needs_attention="")).count()
+    return idle, made if asked.closed_at else max(made, asked.wanted or 0)
 
 
 def clear_desk(project: Project) -> None:

@@ -42,7 +42,7 @@ from research_app.models import (
     State,
     TaskLease,
 )
-from research_app.models.candidate import A_PERSONS_TURN
+from research_app.models.candidate import AWAITING_HUMAN
 from research_app.tables import TablesMissing, require_tables, there_is_one
 from research_app.wording import counted
 
@@ -310,7 +310,7 @@ def messages() -> Finding:
     """Messages to people: whether somebody sends them, and which addresses and servers are paused. Three queries."""
     late = timezone.now() - STANDS_STILL
     overdue = Delivery.objects.waiting().filter(due_at__lt=late).count()
-    untold = Candidate.objects.filter(stage__in=A_PERSONS_TURN, stage_since__lt=late)
+    untold = Candidate.objects.filter(stage__in=AWAITING_HUMAN, stage_since__lt=late)
     overdue += untold.exclude(announced_for=F("stage_since")).count()
     paused = list(Destination.objects.paused()[:MOST_NAMED])
     if overdue:

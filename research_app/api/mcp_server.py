@@ -131,7 +131,7 @@ def _add_candidates(server: MCPServer, connect: Connect) -> None:
         while True:
             found = dict(await ask(connect, context, "GET", f"/projects/{project}/candidates/{number}"))
             left = deadline - time.monotonic()
-            if found["resting"] or left <= 0:
+            if found["idle"] or left <= 0:
                 return found
             await context.report_progress(seconds - left, seconds, f"{found['stage']}")
             await asyncio.sleep(min(ASK_EVERY, left))

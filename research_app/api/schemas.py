@@ -88,7 +88,8 @@ class CandidateOut(TriedOut):
     """One candidate: where it stands, whether a machine still works on it, and what waits for whom."""
 
     stage_since: datetime
-    resting: bool
+    idle: bool = Field(description="No machine works on it or will")
+    resting: bool = Field(description="The same as `idle`, by its name of before", deprecated=True)
     waits_for_person: bool
     needs_attention: str
     device_seconds: float = Field(description="Of all its runs: lost attempts and all devices counted")

@@ -50,7 +50,8 @@ def candidate(row: Candidate) -> schemas.CandidateOut:
     return schemas.CandidateOut(
         **attempt(tried(row.project, row)[0]),
         stage_since=row.stage_since,
-        resting=row.resting,
+        idle=row.idle,
+        resting=row.idle,
         waits_for_person=row.waits_for_person,
         needs_attention=row.needs_attention,
         device_seconds=round(costs_of([row]).get(row.pk, NOTHING).seconds, 1),

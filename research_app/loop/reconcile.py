@@ -54,7 +54,7 @@ from research_app.models import (
     Trial,
     Turn,
 )
-from research_app.models.candidate import RESTING
+from research_app.models.candidate import IDLE
 from research_app.models.lease import DATABASE_AWAY, LEASE, Leased, due, unclaimed
 from research_app.project_file.ladder import SMALLEST
 from research_app.wording import counted
@@ -247,10 +247,8 @@ def wake_landings() -> None:
 def close_full_rounds() -> None:
     """Bounded rounds all of whose candidates rest."""
     for asked in Round.objects.filter(closed_at=None, wanted__isnull=False).select_related("project"):
-        made = asked.candidates.aggregate(
-            all=Count("pk"), resting=Count("pk", filter=Q(stage__in=RESTING) | ~Q(needs_attention=""))
-        )
-        if made["all"] >= (asked.wanted or 0) and made["all"] == made["resting"]:
+        made = asked.candidates.aggregate(all=Count("pk"), idle=Count("pk", filter=Q(stage__in=IDLE) | ~Q(needs_attention="")))
+        if made["all"] >= (asked.wanted or 0) and made["all"] == made["idle"]:
             close_round(asked, f"{counted(made['all'], 'candidate has', 'candidates have')} come to rest: that is all.")
 
 

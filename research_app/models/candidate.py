@@ -55,11 +55,11 @@ DISCARDED = (
     Stage.NO_TRANSFER,
     Stage.CONFLICT,
 )
-TO_ANSWER = (Stage.CHANGES, Stage.CONFLICT)  # what goes on is another patch set, by the author
-A_PERSONS_TURN = (*WAITING, *TO_ANSWER)
+AWAITING_AUTHOR = (Stage.CHANGES, Stage.CONFLICT)  # what goes on is another patch set, by the author
+AWAITING_HUMAN = (*WAITING, *AWAITING_AUTHOR)
 """Stages in which somebody is told that it is their turn: reviewers at a gate, the author of what should be changed."""
 
-RESTING = (*WAITING, Stage.CHANGES, Stage.LANDED, *DISCARDED)
+IDLE = (*WAITING, Stage.CHANGES, Stage.LANDED, *DISCARDED)
 """Stages in which no machine works on the candidate: it waits for a person, or for its author, or is done."""
 
 REOPENABLE = (Stage.DROPPED, Stage.INCONCLUSIVE, Stage.REJECTED, Stage.NO_TRANSFER, Stage.CHANGES)
@@ -105,7 +105,7 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
 
     def under_way(self) -> Self:
         """Candidates that a machine works on, or should."""
-        return self.exclude(stage__in=RESTING).filter(needs_attention="")
+        return self.exclude(stage__in=IDLE).filter(needs_attention="")
 
     def on_the_baseline(self) -> Self:
         """What landed and was not taken back."""
@@ -281,7 +281,7 @@ class Candidate(Leased):
     @property
     def author_to_answer(self) -> User | None:
         """Who should answer a request for changes or a conflict; None where no person submitted it (two queries at most)."""
-        if self.stage not in TO_ANSWER:
+        if self.stage not in AWAITING_AUTHOR:
             return None
         latest = self.patch_set.submitted_by if self.patch_set else None
         author = latest or self.submitted_by
@@ -293,9 +293,9 @@ class Candidate(Leased):
         return self.stage in WAITING
 
     @property
-    def resting(self) -> bool:
+    def idle(self) -> bool:
         """True when no machine works on it or will."""
-        return self.stage in RESTING or bool(self.needs_attention)
+        return self.stage in IDLE or bool(self.needs_attention)
 
     def move(
         self,
@@ -324,7 +324,7 @@ class Candidate(Leased):
             Event.objects.record("stage changed", self, actor, self.project, **told)
             if wake:
                 Message.objects.enqueue(*wake)
-            if stage in A_PERSONS_TURN:
+            if stage in AWAITING_HUMAN:
                 Message.objects.enqueue("announce", self.pk, "notify")
         for name, value in fields.items():
             setattr(self, name, value)

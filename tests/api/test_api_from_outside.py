@@ -123,7 +123,7 @@ def test_a_plain_http_client_proposes_waits_and_reads_the_evidence(site: str, to
     status, entered = call(f"{site}/api/v1/projects/small/candidates", token, body)
     assert status == 201, entered
     deadline = time.monotonic() + 60
-    while not (found := call(entered["api"], token)[1])["resting"]:
+    while not (found := call(entered["api"], token)[1])["idle"]:
         assert time.monotonic() < deadline, found
         time.sleep(0.2)
     assert found["stage"] in ("ready", "shortlisted")

@@ -64,7 +64,7 @@ def judged(entries: Sequence[Entry], flops: float = FLOPS) -> list[Fate]:
     from research_app.loop.project.projects import create_project
     from research_app.machine.services import run_workers
     from research_app.models import Project
-    from research_app.models.candidate import RESTING
+    from research_app.models.candidate import IDLE
     from research_app.repository import RepositoryError
 
     set_up.migrate()
@@ -83,7 +83,7 @@ def judged(entries: Sequence[Entry], flops: float = FLOPS) -> list[Fate]:
 
     def complete() -> bool:
         nonlocal told_at
-        done, wanted = project.candidates.filter(stage__in=RESTING).count(), project.candidates.count()
+        done, wanted = project.candidates.filter(stage__in=IDLE).count(), project.candidates.count()
         if time.monotonic() - told_at > TELL_EVERY:
             told_at = time.monotonic()
             print(f"{done} of {wanted} are decided", file=sys.stderr, flush=True)

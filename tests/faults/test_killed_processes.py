@@ -122,12 +122,12 @@ def test_all_candidates_come_to_rest_whatever_is_killed(home: Installation, seed
     assert len(killed) >= len(KINDS), loop.told
     report = json.loads(out.splitlines()[-1])
     assert report["experiments"] == EXPERIMENTS, (report, loop.told)
-    resting = "'invalid','crashed','dropped','inconclusive','ready'"
-    assert count(home, f"SELECT count(*) FROM research_app_candidate WHERE stage IN ({resting})") == EXPERIMENTS
+    idle = "'invalid','crashed','dropped','inconclusive','ready'"
+    assert count(home, f"SELECT count(*) FROM research_app_candidate WHERE stage IN ({idle})") == EXPERIMENTS
     assert count(home, "SELECT count(*) FROM research_app_candidate WHERE needs_attention <> ''") == 0
     refused = count(home, "SELECT count(*) FROM research_app_candidate WHERE duplicate_of_id IS NOT NULL")
     assert count(home, "SELECT count(*) FROM research_app_patchset") == EXPERIMENTS - refused, "each was entered once"
-    came_to_rest = f"SELECT subject_id FROM research_app_event WHERE kind = 'stage changed' AND data ->> 'to' IN ({resting})"
+    came_to_rest = f"SELECT subject_id FROM research_app_event WHERE kind = 'stage changed' AND data ->> 'to' IN ({idle})"
     once_each = rows(home, came_to_rest)
     assert len(once_each) == len(set(once_each)) == EXPERIMENTS, "each candidate came to rest once"
     one_seed = "SELECT patch_set_id, seed FROM research_app_run WHERE patch_set_id IS NOT NULL"

@@ -67,7 +67,7 @@ def test_a_round_is_filled_and_closed_although_every_other_message_is_lost(proje
     one_message_at_a_time()
     asked.refresh_from_db()
     assert asked.closed_at is not None
-    assert [candidate.resting for candidate in asked.candidates.all()] == [True] * 3
+    assert [candidate.idle for candidate in asked.candidates.all()] == [True] * 3
 
 
 def test_reconciling_while_all_is_well_wakes_nothing(project: Project) -> None:

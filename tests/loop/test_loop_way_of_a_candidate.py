@@ -87,7 +87,7 @@ def test_the_knobs_proposer_fills_a_round_and_is_told_every_result(project: Proj
     drain()
     candidates = list(project.candidates.order_by("number"))
     assert len(candidates) == 5
-    assert all(candidate.resting for candidate in candidates)
+    assert all(candidate.idle for candidate in candidates)
     assert all(candidate.patch_set and 1 <= candidate.patch_set.added <= 2 for candidate in candidates)
     told = propose.context_of(project, project.tip()).history
     assert [tried.outcome for tried in told] == ["evaluated"] * 5

@@ -157,7 +157,7 @@ PROJECTS: Sequence[Project] = (
     Project("plain"),
     Project("failing", text=TRAIN.replace(*CRASHES)),
     Project("nothing"),
-    Project("resting", proposers="knobs"),
+    Project("idle", proposers="knobs"),
     Project("ladder", settings=SETTINGS + LADDER, short=False),
     Project("queue"),
     Project("traffic", short=False),

@@ -154,9 +154,9 @@ def a_better_change_is_approved_and_lands(desk: Desk) -> None:
     desk.seen("landed")
 
 
-@story("resting", "paused", short=True)
+@story("idle", "paused", short=True)
 def an_operator_pauses_the_proposers(desk: Desk) -> None:
-    desk.wait("a proposal", lambda: desk.now().of("resting"))
+    desk.wait("a proposal", lambda: desk.now().of("idle"))
     desk.send("operator", "", "pause/")
     desk.seen("paused")
 

@@ -179,7 +179,7 @@ def test_a_viewer_sees_trouble_but_gets_no_button() -> None:
 
 
 def expects(project: Project) -> str:
-    return part(inbox(User.objects.first() or make_user()), 'class="outlook"', "</dl>")
+    return part(inbox(User.objects.first() or make_user()), 'class="expectation"', "</dl>")
 
 
 def test_an_empty_inbox_says_what_the_loop_does_and_when_something_is_expected() -> None:

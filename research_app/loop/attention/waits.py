@@ -10,7 +10,7 @@ from research_app.project_file.ladder import SMALLEST
 
 def waits_for(candidate: Candidate) -> str:
     """The sentence; empty for a candidate that rests. At most four queries."""
-    if candidate.resting:
+    if candidate.idle:
         return ""
     now = timezone.now()
     if candidate.lease_until and candidate.lease_until > now:

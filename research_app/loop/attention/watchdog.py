@@ -39,9 +39,9 @@ def watch() -> None:
     look, now = Look(), timezone.now()
     unblock(look)
     busy = Run.objects.filter(state__in=WAITS, patch_set__isnull=False).values("patch_set")
-    resting = Candidate.objects.under_way().filter(unclaimed(), due(), stage_since__lt=now - SETTLED)
-    resting = resting.exclude(Q(patch_set__isnull=False) & Q(patch_set__in=busy)).order_by("pk")
-    for candidate in resting.select_related("project", "base__project", "patch_set__base__project").defer("proposed"):
+    idle = Candidate.objects.under_way().filter(unclaimed(), due(), stage_since__lt=now - SETTLED)
+    idle = idle.exclude(Q(patch_set__isnull=False) & Q(patch_set__in=busy)).order_by("pk")
+    for candidate in idle.select_related("project", "base__project", "patch_set__base__project").defer("proposed"):
         if candidate.stage == Stage.LANDING:
             watch_landing(candidate, look)
         elif (reason := look.standstill(candidate)) is not None:

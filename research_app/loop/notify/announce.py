@@ -7,7 +7,7 @@ from django.utils import timezone
 from research_app.loop.notify.pace import leaves_at
 from research_app.loop.review.votes import gate_of, tally
 from research_app.models import Candidate, Channel, Delivery, Notification, NotificationSettings, Occasion, Pace, Sending
-from research_app.models.candidate import A_PERSONS_TURN
+from research_app.models.candidate import AWAITING_HUMAN
 
 
 def whose_turn(candidate: Candidate) -> list[User]:
@@ -22,7 +22,7 @@ def announce(candidate_id: int) -> None:
     """Write down who is to be told of this turn, once. A repeated call does nothing."""
     rows = Candidate.objects.select_related("project", "patch_set__submitted_by", "evidence", "submitted_by")
     candidate = rows.get(pk=candidate_id)
-    if candidate.stage not in A_PERSONS_TURN or candidate.announced_for == candidate.stage_since:
+    if candidate.stage not in AWAITING_HUMAN or candidate.announced_for == candidate.stage_since:
         return
     people = whose_turn(candidate)
     with transaction.atomic():

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from research_app.loop.notify.deliver import Outcome, conclude, still_waiting
 from research_app.models import Candidate, Delivery, Lease, Message, Sending
-from research_app.models.candidate import A_PERSONS_TURN
+from research_app.models.candidate import AWAITING_HUMAN
 from research_app.models.lease import LEASE
 
 QUEUE = "notify"
@@ -21,7 +21,7 @@ MOST = 200  # at once
 def wake_notifications() -> None:
     """One round."""
     now = timezone.now()
-    late = Candidate.objects.filter(stage__in=A_PERSONS_TURN, stage_since__lt=now - OVERDUE_AFTER)
+    late = Candidate.objects.filter(stage__in=AWAITING_HUMAN, stage_since__lt=now - OVERDUE_AFTER)
     for pk in late.exclude(announced_for=F("stage_since")).values_list("pk", flat=True)[:MOST]:
         Message.objects.wake("announce", pk, QUEUE)
     for row in Delivery.objects.abandoned().select_related("user")[:MOST]:

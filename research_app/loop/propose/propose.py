@@ -45,7 +45,7 @@ from research_app.models import (
     TurnState,
     Verdict,
 )
-from research_app.models.candidate import RESTING
+from research_app.models.candidate import IDLE
 from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost
 from research_app.plain_text import storable, without_refused
 
@@ -412,4 +412,4 @@ def outcome_of(candidate: Candidate) -> str:
         return "crashed"
     if candidate.evidence_id:
         return "evaluated"
-    return "crashed" if candidate.resting or candidate.stage in RESTING else "pending"
+    return "crashed" if candidate.idle or candidate.stage in IDLE else "pending"

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from research_app.access import Role, people_with, role_of
 from research_app.models import Candidate, Comment, Conversation, Decision, Event, Gate, Note, PatchSet, Project, Review, Stage
-from research_app.models.candidate import TO_ANSWER, CandidateQuerySet
+from research_app.models.candidate import AWAITING_AUTHOR, CandidateQuerySet
 from research_app.models.event import VOIDED
 from research_app.project_file.project_file import GatePolicy, Gates
 
@@ -167,7 +167,7 @@ def turns_of(user: User) -> CandidateQuerySet:
     """
     held = role_of(user)
     mine = Q(patch_set__submitted_by=user) | Q(patch_set__submitted_by=None, submitted_by=user)
-    wanted = Q(mine, stage__in=TO_ANSWER, archived_at=None)
+    wanted = Q(mine, stage__in=AWAITING_AUTHOR, archived_at=None)
     made = PatchSet.objects.filter(Q(submitted_by=user) | Q(author=user.get_username()))
     authored = Q(submitted_by=user) | Q(author=user.get_username()) | Q(pk__in=made.values("candidate"))
     said = Comment.objects.filter(

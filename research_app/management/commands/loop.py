@@ -25,7 +25,7 @@ from research_app.machine.supervisor import raise_on_signals
 from research_app.management.base import SignoffCommand
 from research_app.management.commands.project import find_project
 from research_app.models import Device, Round, Stage
-from research_app.models.candidate import RESTING, WAITING
+from research_app.models.candidate import IDLE, WAITING
 from research_app.wording import counted
 from training.registry import UnknownVariant
 
@@ -128,7 +128,7 @@ class Progress:
 
     def done(self) -> bool:
         """True once the round is full and all of its candidates rest, or nothing more can be proposed."""
-        rests = self.round.candidates.filter(Q(stage__in=RESTING) | ~Q(needs_attention="")).count()
+        rests = self.round.candidates.filter(Q(stage__in=IDLE) | ~Q(needs_attention="")).count()
         made = self.round.candidates.count()
         self.round.refresh_from_db(fields=["closed_at", "note"])
         wanted = self.round.wanted or 0

@@ -11,7 +11,7 @@ from research_app.loop.review.review import Seen, blocking, withdrawable
 from research_app.loop.review.votes import Tally, gate_of, may_not_vote, tally
 from research_app.loop.review.widen import suggested, widenable
 from research_app.models import Candidate, Decision, Gate, Kind, Landing, Stage
-from research_app.models.candidate import REOPENABLE, TO_ANSWER
+from research_app.models.candidate import AWAITING_AUTHOR, REOPENABLE
 from research_app.models.landing import ACTIVE
 
 REASONS = (
@@ -55,7 +55,7 @@ def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | 
         "suggested_times": suggested(shown) if beyond else None,
         "may_reopen": reopenable and mine is None and may_operate(user) and not closed_by,
         "may_revise": shown.stage in REVISABLE and shown.kind == Kind.CHANGE and may_operate(user),
-        "next_patch_set": next_number(shown) if shown.stage in TO_ANSWER else None,
+        "next_patch_set": next_number(shown) if shown.stage in AWAITING_AUTHOR else None,
         "author": shown.author_to_answer,
         "clashes": clashes_with(shown, landing),
         "reasons": REASONS,

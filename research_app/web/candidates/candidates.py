@@ -18,7 +18,7 @@ from agent.proposal import CATEGORIES
 from research_app.access import may_operate
 from research_app.loop.runs import costs_of
 from research_app.models import Candidate, Kind, Preferences, Project, SavedView, Stage, Verdict
-from research_app.models.candidate import DISCARDED, RESTING, WAITING, CandidateQuerySet
+from research_app.models.candidate import DISCARDED, IDLE, WAITING, CandidateQuerySet
 from research_app.web.candidates import columns
 from research_app.web.candidates.columns import DEFAULT_ORDER, ORDERS, SAVED
 from research_app.web.shared import live
@@ -30,7 +30,7 @@ PAGE_SIZE = 50
 MOST_CONSTANTS = 200  # to choose from
 GROUPS: Mapping[str, tuple[str, tuple[Stage, ...]]] = {
     "waiting": ("waiting for review", WAITING),
-    "under-way": ("under way", tuple(stage for stage in Stage if stage not in RESTING)),
+    "under-way": ("under way", tuple(stage for stage in Stage if stage not in IDLE)),
     "discarded": ("discarded", DISCARDED),
 }
 ATTENTION, WITHIN_NOISE, DUPLICATE = "attention", "within-noise", "duplicate"

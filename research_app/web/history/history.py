@@ -28,7 +28,7 @@ from research_app.models import (
     Run,
     Stage,
 )
-from research_app.models.candidate import DISCARDED, RESTING, WAITING, failed_at_rungs
+from research_app.models.candidate import DISCARDED, IDLE, WAITING, failed_at_rungs
 from research_app.web.baseline.baseline import reverts_of
 from research_app.web.candidates.candidates import for_list
 from research_app.web.shared import live
@@ -83,7 +83,7 @@ class Node:
         """How its branches ended, in words."""
         groups = (("landed", (Stage.LANDED,)), ("at a gate", WAITING), ("discarded", DISCARDED))
         found = [(words, sum(self.counts.get(stage, 0) for stage in stages)) for words, stages in groups]
-        going = sum(count for stage, count in self.counts.items() if stage not in RESTING)
+        going = sum(count for stage, count in self.counts.items() if stage not in IDLE)
         return [(words, count) for words, count in (*found, ("under way", going)) if count]
 
 

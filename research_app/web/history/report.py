@@ -23,7 +23,7 @@ from research_app.home import CODE
 from research_app.loop.runs import NOTHING, Cost, cost_of, costs_of
 from research_app.loop.scale_up.price import prices_of
 from research_app.models import Candidate, Evidence, Landing, LandingState, Project, Stage
-from research_app.models.candidate import DISCARDED, RESTING, WAITING, CandidateQuerySet, failed_at_rungs
+from research_app.models.candidate import DISCARDED, IDLE, WAITING, CandidateQuerySet, failed_at_rungs
 from research_app.project_file.ladder import SMALLEST
 from research_app.web.candidate.verdict import Saving
 from research_app.web.history.history import bank_scores, difference
@@ -283,7 +283,7 @@ def questions_of(project: Project, landed: Sequence[Landed], noise: Noise | None
         of_rows("Landed, and its words and its facts disagree", [each.candidate for each in odd]),
         about("In quarantine: only a person can clear it", candidates.filter(evidence__quarantined=True, stage__in=WAITING)),
         of_rows("Landed at the smallest size alone: whether it holds at a larger one is not known", small if rungs else []),
-        about("Still being measured", candidates.exclude(stage__in=RESTING)),
+        about("Still being measured", candidates.exclude(stage__in=IDLE)),
         thin(noise),
     ]
 

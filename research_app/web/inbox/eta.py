@@ -10,7 +10,7 @@ from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from research_app.models import Candidate, Device, Evidence, Project, Purpose, Round, Run, Stage, State, Verdict
-from research_app.models.candidate import RESTING
+from research_app.models.candidate import IDLE
 from research_app.project_file.ladder import SMALLEST
 from research_app.web.shared import figures
 
@@ -23,7 +23,7 @@ TOLD_FROM, TOLD_WELL = 0.02, 0.25  # shares of a run from which its pace can be 
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Expectation:
     """One project in two sentences: what happens now, and what may be expected. `command`: what would start it."""
 
     now: str
@@ -117,20 +117,20 @@ class Work:
         return None if self.pace is None or not self.devices else runs * self.pace / self.devices
 
 
-def outlook(project: Project, work: Work, blocked: bool) -> Outlook:
+def expectation_of(project: Project, work: Work, blocked: bool) -> Expectation:
     """What happens and what comes next. No query."""
     if blocked:
         mend = "Nothing is expected before that is mended: see what needs attention."
-        return Outlook("Its baseline cannot be measured, so nothing is proposed for it.", mend)
+        return Expectation("Its baseline cannot be measured, so nothing is proposed for it.", mend)
     if project.paused:
-        return Outlook("Paused: nothing new is proposed.", "Resume it on the project's page.")
+        return Expectation("Paused: nothing new is proposed.", "Resume it on the project's page.")
     if not work.devices:
         lost = f"No {project.file.train.device} worker is online, so nothing trains."
-        return Outlook(lost, "Start one, and it goes on where it stopped.", "python manage.py up")
+        return Expectation(lost, "Start one, and it goes on where it stopped.", "python manage.py up")
     if not (work.under_way or work.rounds or work.training or work.queued):
         start = f"python manage.py loop --project {project.slug} --experiments 12"
-        return Outlook("Nothing is being tried.", "Nothing is expected before somebody asks for candidates.", start)
-    return Outlook(now_of(work), expected_of(work))
+        return Expectation("Nothing is being tried.", "Nothing is expected before somebody asks for candidates.", start)
+    return Expectation(now_of(work), expected_of(work))
 
 
 def now_of(work: Work) -> str:
@@ -166,9 +166,9 @@ def work_of(projects: Sequence[Project]) -> dict[int, Work]:
     names = ("project_id", "progress", "resumed_at", "started_at")
     for pk, progress, begun, started in Run.objects.filter(state=State.RUNNING).values_list(*names):
         training[pk].append((progress, begun, (now - (started or now)).total_seconds()))
-    resting = Q(stage__in=RESTING) | ~Q(needs_attention="")
+    idle = Q(stage__in=IDLE) | ~Q(needs_attention="")
     counts = Candidate.objects.order_by().values_list("project_id")
-    totals = counts.annotate(tried=Count("pk"), going=Count("pk", filter=~resting), first=Min("created_at"))
+    totals = counts.annotate(tried=Count("pk"), going=Count("pk", filter=~idle), first=Min("created_at"))
     tried = {pk: (count, going, first) for pk, count, going, first in totals}
     queued = Counter(dict(Run.objects.filter(state=State.QUEUED).order_by().values_list("project_id").annotate(Count("pk"))))
     ended = Run.objects.filter(finished_at__gt=now - LATELY, train_seconds__isnull=False, budget_share=1.0, scale=SMALLEST)

@@ -17,8 +17,8 @@ from research_app.loop.attention.troubles import troubles
 from research_app.loop.reconcile import retry_bank
 from research_app.loop.runs import costs_of
 from research_app.models import Candidate, Project, Stage
-from research_app.models.candidate import RESTING, WAITING
-from research_app.web.inbox.eta import Outlook, outlook, work_of
+from research_app.models.candidate import IDLE, WAITING
+from research_app.web.inbox.eta import Expectation, expectation_of, work_of
 from research_app.web.inbox.first_steps import UNDO, first_steps
 from research_app.web.inbox.lead import Lead, leads
 from research_app.web.inbox.lists import Listing, ListQuery, listing, projects_of
@@ -34,7 +34,7 @@ class Card:
     project: Project
     stages: Counter[str]
     training: int
-    outlook: Outlook
+    expectation: Expectation
     lead: Lead | None  # where nothing waits for the reader
     taken_back: int = 0  # of what landed
 
@@ -44,7 +44,7 @@ class Card:
 
     @property
     def under_way(self) -> int:
-        return sum(count for stage, count in self.stages.items() if stage not in RESTING)
+        return sum(count for stage, count in self.stages.items() if stage not in IDLE)
 
     @property
     def landed(self) -> int:
@@ -108,6 +108,13 @@ def cards(
     work, blocked = work_of(projects), {pk for pk, trouble in baselines.items() if trouble.blocking}
     first = leads(projects, work, blocked, role) if leading else {}
     return [
-        Card(p, stages[p.pk], len(work[p.pk].training), outlook(p, work[p.pk], p.pk in blocked), first.get(p.pk), undone[p.pk])
+        Card(
+            p,
+            stages[p.pk],
+            len(work[p.pk].training),
+            expectation_of(p, work[p.pk], p.pk in blocked),
+            first.get(p.pk),
+            undone[p.pk],
+        )
         for p in projects
     ]

@@ -11,13 +11,13 @@ from research_app.evidence.noise import LeftOut, Noise, Rate, false_accept_rate
 from research_app.loop.attention.baseline_trouble import troubles_of_newest
 from research_app.loop.judge.noise_record import changed_much, last_recorded
 from research_app.models import Event, Project, Purpose, Stage, State, Verdict
-from research_app.models.candidate import RESTING
+from research_app.models.candidate import IDLE
 from research_app.models.device_time import total_device_seconds
 from research_app.web.shared.stats_cache import kept, version_of
 
 LATELY = timedelta(days=1)  # of device time per step
 NAMED = 3  # groups that sigma leaves out
-DECIDED = (*RESTING, Stage.LANDING)
+DECIDED = (*IDLE, Stage.LANDING)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Grounds:
+class Calibration:
     """One project's. `false_accepts` is None before an A/A candidate was decided; `recorded`: the log's last word on sigma."""
 
     spent: Sequence[Spent]
@@ -61,7 +61,7 @@ class Grounds:
         return known if self.recorded and known and changed_much(known, self.recorded.data["sigma"]) else None
 
     @classmethod
-    def of(cls, project: Project) -> "Grounds":
+    def of(cls, project: Project) -> "Calibration":
         """Four queries; one more, which reads every score, when a run has ended since; three more while there is no sigma."""
         policy, noise = project.file.policy, kept(project, version_of(project), Project.noise)
         recorded, missing = last_recorded(project), "" if noise else why_no_noise(project)

@@ -16,11 +16,11 @@ from research_app.evidence.averages import deviation, mean
 from research_app.loop.attention.troubles import troubles
 from research_app.loop.propose import propose
 from research_app.models import Candidate, Device, Project, Purpose, Run, Stage, State
-from research_app.models.candidate import DISCARDED, RESTING, WAITING
+from research_app.models.candidate import DISCARDED, IDLE, WAITING
 from research_app.models.run import is_usable
 from research_app.web.candidate.resources import Constant, constants_of
 from research_app.web.candidates.candidates import DUPLICATES, SMALL, for_list
-from research_app.web.project.calibration import Grounds
+from research_app.web.project.calibration import Calibration
 from research_app.web.project.funnel import cost_of, funnel_of
 from research_app.web.project.progress import MEASURES
 from research_app.web.shared import live
@@ -66,7 +66,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "idle": sum(place.idle for place in places),
         "queued": shown.runs.filter(state=State.QUEUED).count(),
         "pace": Pace.of(shown),
-        "grounds": Grounds.of(shown),
+        "calibration": Calibration.of(shown),
         "rounds": shown.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
         "last_round": shown.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
         "trying": tried_now(shown),
@@ -74,14 +74,14 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "may_operate": may_operate(request.user),
         "funnel": kept(shown, version, funnel_of),
         "cost": cost_of(shown),
-        "chart_version": f"{sum(counts.values())}-{sum(counts.get(s, 0) for s in RESTING)}-{shown.baseline_versions.count()}",
+        "chart_version": f"{sum(counts.values())}-{sum(counts.get(s, 0) for s in IDLE)}-{shown.baseline_versions.count()}",
     }
     fragments = {
         "status": "project/_status.html",
         "troubles": "project/_troubles.html",
         "training": "project/_training.html",
         "turn": "project/_turn.html",
-        "grounds": "project/_grounds.html",
+        "calibration": "project/_calibration.html",
         "proposing": "project/_proposing.html",
         "funnel": "project/_funnel.html",
         "progress-mark": "project/_mark.html",
@@ -201,7 +201,7 @@ class Trying:
 
 def tried_now(project: Project) -> list[Trying]:
     """The newest candidates under way with their runs. Two queries."""
-    under_way = project.candidates.exclude(stage__in=RESTING).filter(needs_attention="").select_related("patch_set", "project")
+    under_way = project.candidates.exclude(stage__in=IDLE).filter(needs_attention="").select_related("patch_set", "project")
     candidates = list(under_way.defer("proposed").order_by("-number")[:TRYING])
     runs = Run.objects.filter(patch_set__in=[c.patch_set_id for c in candidates if c.patch_set_id]).order_by()
     ended = Count("pk", filter=Q(state=State.FINISHED))

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from research_app.evidence.digits import spread
 from research_app.models import Project, Purpose, Stage, State, Verdict
-from research_app.web.project.calibration import Grounds, device_time
+from research_app.web.project.calibration import Calibration, device_time
 from research_app.web.project.project import Bank
 from tests.factories import SIGMA, make_candidate, make_device, make_project, make_run, make_user
 
@@ -78,11 +78,11 @@ def test_runs_at_other_budgets_count_for_the_curve_and_distort_no_mean(client: C
 def test_only_decided_changes_that_do_nothing_count(client: Client, project: Project) -> None:
     assert "no change that does nothing was decided yet" in text(client)
     make_candidate(project, aa=True, stage=Stage.SCREENING, effect=None)
-    assert Grounds.of(project).false_accepts is None
+    assert Calibration.of(project).false_accepts is None
     make_candidate(project, edits=LAYERS, aa=True, stage=Stage.DROPPED, effect=-0.001)
     make_candidate(project, edits=LAYERS, aa=True, stage=Stage.READY, effect=0.03, verdict=Verdict.SOLID)
     make_candidate(project, edits=LAYERS, stage=Stage.READY, effect=0.03, verdict=Verdict.SOLID)
-    rate = Grounds.of(project).false_accepts
+    rate = Calibration.of(project).false_accepts
     assert rate
     assert (rate.count, rate.tried) == (1, 2)
     assert "<b>1 of 2</b> accepted" in text(client)
