@@ -44,7 +44,7 @@ export class Panel {
     this.place.tabIndex = 0;
     this.place.setAttribute("role", "application");
     this.place.setAttribute("aria-roledescription", "chart");
-    this.place.setAttribute("aria-label", "Curve. Left and right read values, plus and minus zoom, 0 shows all.");
+    this.place.setAttribute("aria-label", "Curve. Left and right read values, Enter lists them with their intervals, plus and minus zoom, 0 shows all.");
     this.place.setAttribute("aria-describedby", "curves-text");
     this.plot = document.createElement("div");
     this.plot.className = "plot";
@@ -107,6 +107,7 @@ export class Panel {
   listen() {
     this.plot.on("plotly_hover", ({ xvals, points }) => this.desk.point(this, xvals?.[0] ?? points[0].x));
     this.plot.on("plotly_unhover", () => this.desk.point(null, null));
+    this.plot.on("plotly_click", ({ points }) => this.desk.read(points[0].x));
     this.plot.on("plotly_doubleclick", () => this.desk.zoom(this, null, null));
     this.plot.on("plotly_relayout", (change) => this.zoomed(change));
   }
@@ -228,6 +229,8 @@ export class Panel {
       const middle = this.desk.at ?? (low + high) / 2;
       const half = ((high - low) / 2) * (event.key === "-" ? 2 : 0.5);
       this.desk.zoom(this, [Math.max(0, middle - half), middle + half], null);
+    } else if (event.key === "Enter" && this.desk.at !== null) {
+      this.desk.read(this.desk.at);
     } else if (event.key === "0") {
       this.desk.zoom(this, null, null);
     } else {

@@ -1,6 +1,7 @@
 // The curves of a candidate, a run or a comparison: which series, over what, how. The view stands in the address.
 import { Panel, looks, valueAt } from "./curves-panel.js";
 import { exportCsv, exportPicture } from "./curves-export.js";
+import { Readings } from "./curves-readings.js";
 import { number as figure } from "./figures.js";
 import { Address, stayCurrent } from "./plot.js";
 
@@ -9,7 +10,7 @@ const [host, tabs, axis, legend, words, note, say, controls, table] = ["", "seri
 const MAIN = [["val_loss", "Validation loss"], ["train_loss", "Train loss"], ["grad_norm", "Gradient norm"], ["tokens_per_second", "Tokens/s"], ["memory_mb", "Memory"]];
 const ROWS = 12; // of the table that says what the picture shows
 
-const address = new Address({ series: "val_loss", x: "step", band: "std", smooth: "0", log: "", clip: "on", view: "", from: "", to: "", low: "", high: "", hide: "", scale: "" });
+const address = new Address({ series: "val_loss", x: "step", band: "std", smooth: "0", log: "", clip: "on", view: "", from: "", to: "", low: "", high: "", hide: "", scale: "", at: "", ref: "" });
 const view = address.read();
 let panels = [];
 let groups = [];
@@ -35,14 +36,18 @@ const desk = {
 
   address(series) {
     const { x, band, smooth, log, view: seen, from, to, scale } = view;
-    const asked = Object.entries({ series, x, band, smooth, log, view: seen, from, to, scale }).filter(([, value]) => value !== "" && value !== "0");
+    const [at, ref] = series === panels[0]?.series ? [view.at, view.at && view.ref] : ["", ""]; // read off the first panel alone
+    const asked = Object.entries({ series, x, band, smooth, log, view: seen, from, to, scale, at, ref }).filter(([, value]) => value !== "" && value !== "0");
     return `${host.dataset.source}${host.dataset.source.includes("?") ? "&" : "?"}${new URLSearchParams(asked)}`;
   },
 
   arrived(panel) {
     groups = panel.data.groups;
     desk.looks = looks(groups);
-    if (panel === panels[0]) offer(panel.data);
+    if (panel === panels[0]) {
+      offer(panel.data);
+      readings.show(panel.data);
+    }
     describe();
   },
 
@@ -66,7 +71,18 @@ const desk = {
   },
 
   say(text) { say.textContent = text; },
+
+  // A click on a curve: what all of them say there, with their uncertainty.
+  read(x) { place(String(Number(x.toPrecision(8))), view.ref); },
 };
+
+const place = (at, ref) => {
+  [view.at, view.ref] = [at, ref];
+  address.write(view);
+  readings.write(view);
+  panels[0]?.load();
+};
+const readings = new Readings(find("readings"), place, swatch_of);
 
 const redraw = () => {
   for (const panel of panels) panel.draw();
@@ -83,6 +99,11 @@ const label = ({ key, name, title, n }) => {
   const how = { std: "mean ± std", se: "mean ± standard error", interval: "mean, 95% interval", all: "every run" }[view.band] ?? "mean ± std";
   return `${name}${title ? ` ${title}` : ""} · ${drawn === 1 ? "n = 1, one line" : `n = ${drawn}${drawn ? `, ${how}` : ""}`}`;
 };
+
+function swatch_of(key) {
+  const look = desk.looks.get(key);
+  return look ? swatch(look) : "";
+}
 
 const swatch = (look) => {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -247,7 +268,8 @@ const show = () => {
 
 const changed = (name, value, needed) => {
   view[name] = value;
-  if (name === "x" || name === "scale") [view.from, view.to] = ["", ""]; // a window of another axis means nothing
+  if (name === "x" || name === "scale") [view.from, view.to, view.at] = ["", "", ""]; // a window of another axis means nothing
+  readings.write(view);
   if (name !== "clip") for (const panel of panels) panel.own = null;
   [view.low, view.high] = ["", ""];
   address.write(view);
@@ -291,6 +313,7 @@ controls.addEventListener("click", async ({ target }) => {
     Object.assign(view, address.defaults, { scale: view.scale });
     for (const panel of panels) panel.own = null;
     address.write(view);
+    readings.write(view);
     show();
     arrange();
     reload();
@@ -302,9 +325,10 @@ find("more").addEventListener("click", ({ target }) => {
 });
 table.closest("details").addEventListener("toggle", ({ target }) => { if (target.open) fill(); });
 
-const hand = Object.entries(address.defaults).some(([name, value]) => !["series", "x", "hide", "from", "to", "low", "high"].includes(name) && view[name] !== value);
+const hand = Object.entries(address.defaults).some(([name, value]) => !["series", "x", "hide", "at", "ref", "from", "to", "low", "high"].includes(name) && view[name] !== value);
 if (hand) find("more").click(); // a link that sets something shows where
 show();
+readings.write(view);
 tabulate();
 arrange();
 stayCurrent("curves", () => reload(true), redraw);

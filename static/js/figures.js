@@ -19,6 +19,14 @@ export const number = (value, digits = 5) => {
   return text.replace("-", "−");
 };
 
+// A value as exact as half the width of its interval allows: `1.631` and `0.012`; that half has two significant digits.
+export const within = (value, half) => {
+  const ordinary = [value, half].every((each) => Number.isFinite(each) && Math.abs(each) < 10_000) && half >= SMALL;
+  if (!ordinary) return [number(value), number(half, 2)];
+  const decimals = Math.max(0, 1 - Math.floor(Math.log10(half)));
+  return [value, half].map((each) => each.toFixed(decimals).replace("-", "−"));
+};
+
 // How an axis writes its numbers: in full, unless they lie far out.
 export const exponents = (values) => {
   const sizes = values.map(Math.abs).filter((each) => each > 0 && Number.isFinite(each));

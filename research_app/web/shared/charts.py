@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db.models import Count, Max, Q, QuerySet
@@ -17,7 +17,9 @@ from research_app.strict_json import StrictJsonResponse
 from research_app.web.candidate import findings
 from research_app.web.shared import curves, live
 from research_app.web.shared.access import get_candidate, get_run, researcher
+from research_app.web.shared.asked import real
 from research_app.web.shared.curves import Group, View
+from research_app.web.shared.readings import readings
 from training.spec import Outcome
 
 SERIES = "val_loss"  # shown where none is asked for
@@ -51,6 +53,12 @@ class Arms:
     @property
     def ids(self) -> list[int]:
         return [run.pk for arm in self.arms for run in arm.runs]
+
+    @property
+    def reference(self) -> str:
+        """Key of the arm that others are read against, where nobody chose one: the first baseline, or the first arm."""
+        baselines = (arm.key for arm in self.arms if arm.role == "baseline")
+        return next(baselines, self.arms[0].key if self.arms else "")
 
 
 @researcher
@@ -103,7 +111,8 @@ def answer(request: HttpRequest, shown: Arms, name: str) -> HttpResponse:
     view, series = View.of(request.GET), request.GET.get("series", SERIES)
     if request.GET.get("format") == "csv":
         return as_csv(shown, series, view, name)
-    tag = live.version(f"{shown} {state_of(shown.ids)} {series} {view}")
+    place, reference = real(request.GET.get("at")), request.GET.get("ref") or shown.reference
+    tag = live.version(f"{shown} {state_of(shown.ids)} {series} {view} {place} {reference}")
     if (unchanged := get_conditional_response(request, etag=f'"{tag}"')) is not None:
         return unchanged
     packed = Series.objects.filter(run_id__in=shown.ids).values_list("name", flat=True).distinct()
@@ -134,6 +143,8 @@ def answer(request: HttpRequest, shown: Arms, name: str) -> HttpResponse:
         "clip": drawn.clip,
         "outside": drawn.outside,
         "marks": marks(shown, logged, series, view.axis),
+        "reference": reference,
+        "readings": None if place is None else [asdict(each) for each in readings(groups, series, view, place, reference)],
     }
     return live.with_etag(request, StrictJsonResponse(body), tag)
 
