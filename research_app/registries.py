@@ -9,11 +9,12 @@ from training.registry import Registry
 def registries() -> Iterator[Registry[Any]]:
     """All of them. Imports the rooms that they stand in."""
     from research_app.histories.export import FORMATS
+    from research_app.loop.notify.channel import CHANNELS
     from research_app.loop.propose.registered import PROPOSERS
     from training.budget_kind import BUDGETS
     from training.metric_source import SOURCES
 
-    yield from (BUDGETS, FORMATS, PROPOSERS, SOURCES)
+    yield from (BUDGETS, CHANNELS, FORMATS, PROPOSERS, SOURCES)
 
 
 def read_registries() -> None:

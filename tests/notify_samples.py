@@ -42,8 +42,16 @@ def use_mail_server(settings: Settings, port: int) -> None:
 def wish(name: str = "ada", role: str = "approver", **wishes: Any) -> User:
     """A person who wants to be told."""
     user = make_user(name, role=role, email=f"{name}@example.org")
-    NotificationSettings.objects.create(user=user, **wishes)
+    want(user, **wishes)
     return user
+
+
+def want(user: User, *, email: str = "off", webhook: str = "off", webhook_url: str = "", **wishes: Any) -> NotificationSettings:
+    """What a person wants of the two channels, and other wishes."""
+    made = NotificationSettings.objects.create(user=user, **wishes)
+    made.channels.create(channel="email", pace=email)
+    made.channels.create(channel="webhook", pace=webhook, address=webhook_url)
+    return made
 
 
 def arrive(project: Project, *, stage: Stage = Stage.READY, **fields: Any) -> Candidate:

@@ -18,7 +18,7 @@ from research_app.loop.judge import judge as judge_step
 from research_app.loop.land import land as land_step
 from research_app.loop.land import push as push_step
 from research_app.loop.notify.announce import announce as announce_turn
-from research_app.loop.notify.channels.deadline import hang_up_all
+from research_app.loop.notify.deadline import hang_up_all
 from research_app.loop.notify.deliver import deliver as deliver_message
 from research_app.loop.project import bring as bring_step
 from research_app.loop.propose import propose as propose_step

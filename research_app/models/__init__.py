@@ -4,7 +4,7 @@ from research_app.models.baseline import BaselineVersion
 from research_app.models.candidate import Author, Candidate, Kind, Stage, StageMoved
 from research_app.models.comment import Comment, Side, Thread, ViewedFile
 from research_app.models.conversation import Conversation, ConversationMessage, ConversationPurpose, ConversationState
-from research_app.models.delivery import Channel, Delivery, Destination, Occasion, Sending
+from research_app.models.delivery import Delivery, Destination, Occasion, Sending
 from research_app.models.device import Device
 from research_app.models.event import Event
 from research_app.models.evidence import Evidence, Verdict
@@ -13,7 +13,7 @@ from research_app.models.imported import ImportedHistory, ImportedResult, Report
 from research_app.models.landing import Landing, LandingState
 from research_app.models.lease import Lease, LeaseLost
 from research_app.models.note import Note
-from research_app.models.notification import Notification, NotificationSettings, Pace
+from research_app.models.notification import ChannelSettings, Notification, NotificationSettings, Pace
 from research_app.models.outbox import Message
 from research_app.models.patch_set import PatchSet
 from research_app.models.preferences import Preferences, SavedView
@@ -37,7 +37,7 @@ __all__ = [
     "Author",
     "BaselineVersion",
     "Candidate",
-    "Channel",
+    "ChannelSettings",
     "CheckState",
     "Comment",
     "Conversation",

@@ -13,13 +13,6 @@ from research_app.models.lease import Leased, unclaimed
 HOUR = timedelta(hours=1)
 
 
-class Channel(models.TextChoices):
-    """How a message leaves."""
-
-    EMAIL = "email", "e-mail"
-    WEBHOOK = "webhook", "webhook"
-
-
 class Occasion(models.TextChoices):
     """Why a message leaves when it does."""
 
@@ -62,7 +55,7 @@ class Delivery(Leased):
     """One message on its way to one person. While it waits, what else happens for that person joins it."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="deliveries")
-    channel = models.CharField(max_length=10, choices=Channel.choices)
+    channel = models.CharField(max_length=30, help_text="Name of one of research_app/loop/notify/channels/")
     occasion = models.CharField(max_length=10, choices=Occasion.choices, default=Occasion.AT_ONCE)
     state = models.CharField(max_length=10, choices=Sending.choices, default=Sending.WAITING)
     opened_at = models.DateTimeField(default=timezone.now)
@@ -87,7 +80,7 @@ class Delivery(Leased):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_channel_display()} {self.pk} to {self.user}"
+        return f"{self.channel} {self.pk} to {self.user}"
 
 
 class DestinationQuerySet(models.QuerySet["Destination"]):

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from research_app.evidence import digits
+from research_app.loop.notify.channel import label_of
 from research_app.models import Candidate, Conversation, ConversationState, Event, Project, Run, Stage, State, Verdict
 from research_app.models.candidate import DISCARDED, WAITING
 from research_app.models.event import HIDDEN
@@ -34,6 +35,7 @@ for formatter in (
     figures.age,
 ):
     register.filter(formatter.__name__, formatter)
+register.filter("channel_label", label_of)
 for filtered in (visible, spelled, beginning, markdown):
     register.filter(filtered.__name__, filtered)
 

@@ -59,8 +59,8 @@ FIELDS = [
     ("/projects/demo/shortlist/", "textarea[name='why-3']", ".bypass > summary"),
     ("/projects/demo/shortlist/", "input[name^='seeds-3']", ""),
     ("/projects/demo/compare/", "#items", ""),
-    ("/settings/notifications/", "#id_address", ""),
-    ("/settings/notifications/", "#id_new_webhook", ""),
+    ("/settings/notifications/", "#id_email_address", ""),
+    ("/settings/notifications/", "#id_webhook_address", ""),
     ("/settings/notifications/", "#id_hourly_limit", ""),
     ("/settings/notifications/", "#id_digest_hour", ""),
     ("/settings/tokens/", "#token-name", ""),
@@ -217,14 +217,14 @@ def test_nobody_finds_the_text_of_another_person_in_the_same_browser(
     page.goto(DESK)
     page.locator("textarea[name=reason]").fill("ada's thought")
     page.goto("/settings/notifications/")
-    page.locator("#id_new_webhook").fill("https://hooks.example/secret")
+    page.locator("#id_webhook_address").fill("https://hooks.example/secret")
     make_user("grace")
     page.context.clear_cookies()
     page.goto(DESK)
     sign_in_again(page, "grace")
     expect(page.locator("textarea[name=reason]")).to_have_value("")
     page.goto("/settings/notifications/")
-    expect(page.locator("#id_new_webhook")).to_have_value("")
+    expect(page.locator("#id_webhook_address")).to_have_value("")
     assert "secret" not in "".join(drafts(page))
     page.context.clear_cookies()
     page.goto(DESK)
@@ -236,13 +236,13 @@ def test_a_secret_is_kept_while_the_tab_is_open_and_no_longer(sign_in: SignIn, p
     page = sign_in("ada")
     context = page.context
     page.goto("/settings/notifications/")
-    page.locator("#id_new_webhook").fill("https://hooks.example/secret")
+    page.locator("#id_webhook_address").fill("https://hooks.example/secret")
     assert "secret" not in str(page.evaluate("JSON.stringify(localStorage)"))
     page.close()
     other = context.new_page()
     other.goto("/settings/notifications/")
     other.wait_for_timeout(400)
-    expect(other.locator("#id_new_webhook")).to_have_value("")
+    expect(other.locator("#id_webhook_address")).to_have_value("")
 
 
 def test_text_that_was_typed_before_the_program_changed_is_offered_not_put_over_it(sign_in: SignIn) -> None:

@@ -14,7 +14,6 @@ from research_app.models import (
     Candidate,
     Conversation,
     Evidence,
-    NotificationSettings,
     Pace,
     Project,
     Run,
@@ -29,7 +28,7 @@ from tests.ladder_project import DOES_NOT_HOLD, HOLDS, approve, ladder_project, 
 from tests.landing_samples import approved, knob, knobs_project, training_at_once
 from tests.messages_server import KEY, Fail, MessagesServer, Reply, Say, call, text
 from tests.notify.test_notify_breaker import fail_often
-from tests.notify_samples import hook
+from tests.notify_samples import hook, want
 from tests.receivers import Webhook
 from tests.small_project import approver, drain, git
 
@@ -242,6 +241,6 @@ def test_a_conversation_that_is_stopped(world: World, service: MessagesServer) -
 )
 def test_an_address_that_is_paused(world: World, hook: Webhook) -> str:
     grace = User.objects.get(username="grace")
-    NotificationSettings.objects.create(user=grace, webhook=Pace.AT_ONCE, webhook_url=hook.url)
+    want(grace, webhook=Pace.AT_ONCE, webhook_url=hook.url)
     fail_often(make_project("talk"), hook)
     return "/settings/notifications/"

@@ -145,13 +145,9 @@ class Scenario:
             user = User.objects.create_user(f"person-{number}", email=f"person-{number}@example.org")
             set_role(user, Role.APPROVER)
             by_web = number % 2 == 0
-            NotificationSettings.objects.create(
-                user=user,
-                email="off" if by_web else "at_once",
-                webhook="at_once" if by_web else "off",
-                webhook_url=f"http://127.0.0.1:{self.ports['web']}/{number}" if by_web else "",
-            )
             channel = "webhook" if by_web else "email"
+            address = f"http://127.0.0.1:{self.ports['web']}/{number}" if by_web else ""
+            NotificationSettings.objects.create(user=user).channels.create(channel=channel, pace="at_once", address=address)
             delivery = Delivery.objects.create(user=user, channel=channel, occasion=Occasion.AT_ONCE)
             turn = {"candidate": waiting, "turn": waiting.stage_since, "stage": waiting.stage}
             Notification.objects.create(user=user, channel=channel, delivery=delivery, **turn)

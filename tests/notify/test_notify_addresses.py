@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from research_app.loop.notify.channels.address import checked, is_public
-from research_app.loop.notify.channels.notice import BadAddress, Item, NotDelivered, Notice
-from research_app.loop.notify.channels.webhook import send_webhook
+from research_app.loop.notify.address import checked, is_public
+from research_app.loop.notify.channels.webhook_channel import send_webhook
+from research_app.loop.notify.notice import BadAddress, Item, NotDelivered, Notice
 from research_app.models.notification import new_secret
 from tests.notify_samples import hook
 from tests.receivers import Webhook

@@ -11,7 +11,7 @@ from research_app import health
 from research_app.loop.notify.breaker import FAILURES, pause_after
 from research_app.loop.notify.deliver import deliver
 from research_app.loop.notify.wake import wake_notifications
-from research_app.models import Candidate, Delivery, Destination, NotificationSettings, Pace, Project, Sending
+from research_app.models import Candidate, ChannelSettings, Delivery, Destination, Pace, Project, Sending
 from tests.factories import make_project
 from tests.notify_samples import arrive, arrive_many, hook, mail, make_due, send_all, states, use_mail_server, wish, work
 from tests.receivers import Mailbox, Webhook
@@ -144,7 +144,7 @@ def test_a_message_to_a_paused_address_gathers_what_comes_and_is_given_up_after_
 def test_a_new_address_begins_afresh(project: Project, hook: Webhook) -> None:
     ada = wish(webhook=Pace.AT_ONCE, webhook_url=hook.url)
     fail_often(project, hook)
-    NotificationSettings.objects.filter(user=ada).update(webhook_url=f"{hook.url}/new")
+    ChannelSettings.objects.filter(wishes__user=ada, channel="webhook").update(address=f"{hook.url}/new")
     arrive(project)
     send_all()
     assert hook.paths[-1].endswith("/new") and len(hook.posts) == FAILURES + 1

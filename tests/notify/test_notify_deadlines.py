@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from research_app.loop.notify.channels import deadline
-from research_app.loop.notify.channels.deadline import Deadline, lookup
-from research_app.loop.notify.channels.email import send_email
-from research_app.loop.notify.channels.notice import Item, MaybeDelivered, NotDelivered, Notice
-from research_app.loop.notify.channels.webhook import send_webhook
+from research_app.loop.notify import deadline
+from research_app.loop.notify.channels.email_channel import send_email
+from research_app.loop.notify.channels.webhook_channel import send_webhook
+from research_app.loop.notify.deadline import Deadline, lookup
+from research_app.loop.notify.notice import Item, MaybeDelivered, NotDelivered, Notice
 from research_app.models.notification import new_secret
 from tests.notify_samples import use_mail_server
 
@@ -24,7 +24,7 @@ STEP, WHOLE = 0.4, 1.0  # seconds, in place of ten and twenty
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    from research_app.loop.notify.channels import email
+    from research_app.loop.notify.channels import email_channel as email
 
     for module in (deadline, email):
         monkeypatch.setattr(module, "ANSWER_SECONDS", STEP)

@@ -20,12 +20,12 @@ from research_app.loop.review.review import Seen, approve, request_changes
 from research_app.loop.review.votes import turns_of
 from research_app.models import (
     Candidate,
+    ChannelSettings,
     Delivery,
     Destination,
     Event,
     Message,
     Notification,
-    NotificationSettings,
     Pace,
     Project,
     Sending,
@@ -105,7 +105,7 @@ def test_no_secret_is_in_what_is_sent_or_written_down(project: Project, hook: We
     told += " ".join(str(event.data) for event in Event.objects.all())
     told += str(list(Destination.objects.values()))
     assert "secret-part" not in told and "/sign-in/" not in told
-    assert ada.notification_settings.webhook_secret not in told
+    assert ada.notification_settings.by("webhook").secret not in told
     assert "answered with status 404" in told
 
 
@@ -211,7 +211,7 @@ def test_a_host_that_is_down_is_tried_again(project: Project, hook: Webhook, set
     send_all()
     row = Delivery.objects.get()
     assert row.state == Sending.WAITING and "cannot be reached" in row.last_error
-    NotificationSettings.objects.filter(user=user).update(webhook_url=hook.url)
+    ChannelSettings.objects.filter(wishes__user=user, channel="webhook").update(address=hook.url)
     send_all()
     assert states() == [Sending.SENT]
 
@@ -320,7 +320,7 @@ def test_who_switched_it_off_meanwhile_or_left_is_not_told(project: Project, hoo
         wish(name, webhook=Pace.AT_ONCE, webhook_url=hook.url)
     arrive(project)
     announce(Candidate.objects.get().pk)
-    NotificationSettings.objects.filter(user__username="ada").update(webhook=Pace.OFF)
+    ChannelSettings.objects.filter(wishes__user__username="ada").update(pace=Pace.OFF)
     User.objects.filter(username="grace").update(is_active=False)
     send_all()
     assert hook.posts == [] and sorted(states()) == [Sending.GIVEN_UP, Sending.PASSED]

@@ -14,7 +14,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from research_app.home import CODE
-from research_app.loop.notify.channels.webhook import signature
+from research_app.loop.notify.channels.webhook_channel import signature
 from research_app.models import (
     Candidate,
     Delivery,
@@ -47,32 +47,32 @@ def signed_in(name: str = "ada", **fields: Any) -> Client:
 
 
 SETTINGS = "/settings/notifications/"
-FORM = {"email": "off", "webhook": "off", "address": "", "new_webhook": "", "digest_hour": "8", "hourly_limit": "10"}
+FORM = {"email": "off", "webhook": "off", "email_address": "", "webhook_address": "", "digest_hour": "8", "hourly_limit": "10"}
 
 
 def test_the_page_keeps_what_a_person_chose_and_never_shows_the_webhook_again(hook: Webhook) -> None:
     client = signed_in()
-    chosen = FORM | {"email": "digest", "address": "ada@example.org", "webhook": "at_once", "new_webhook": hook.url}
+    chosen = FORM | {"email": "digest", "email_address": "ada@example.org", "webhook": "at_once", "webhook_address": hook.url}
     assert client.post(SETTINGS, chosen).status_code == 302
     wishes = NotificationSettings.objects.select_related("user").get()
-    assert (wishes.email, wishes.user.email, wishes.webhook_url) == ("digest", "ada@example.org", hook.url)
+    assert (wishes.by("email").pace, wishes.user.email, wishes.by("webhook").address) == ("digest", "ada@example.org", hook.url)
     page = client.get(SETTINGS).content.decode()
     assert "secret-part" not in page and "127.0.0.1, …part" in page
-    client.post(SETTINGS, chosen | {"new_webhook": "", "digest_hour": "9"})
-    wishes.refresh_from_db()
-    assert (wishes.webhook_url, wishes.digest_hour) == (hook.url, 9)
-    client.post(SETTINGS, FORM | {"forget": "on"})
-    wishes.refresh_from_db()
-    assert (wishes.webhook_url, wishes.webhook) == ("", "off")
+    client.post(SETTINGS, chosen | {"webhook_address": "", "digest_hour": "9"})
+    wishes = NotificationSettings.objects.get()
+    assert (wishes.by("webhook").address, wishes.digest_hour) == (hook.url, 9)
+    client.post(SETTINGS, FORM | {"webhook_forget": "on"})
+    row = NotificationSettings.objects.get().by("webhook")
+    assert (row.address, row.pace) == ("", "off")
 
 
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"new_webhook": "https://169.254.169.254/"}, "private network"),
-        ({"webhook": "at_once"}, "Say which address should be called"),
+        ({"webhook_address": "https://169.254.169.254/"}, "private network"),
+        ({"webhook": "at_once"}, "Say which webhook should be called"),
         ({"email": "at_once"}, "Say where e-mails should go"),
-        ({"email": "at_once", "address": "nowhere"}, "valid email"),
+        ({"email": "at_once", "email_address": "nowhere"}, "valid email"),
         ({"digest_hour": "24"}, "less than or equal to 23"),
         ({"hourly_limit": "0"}, "greater than or equal to 1"),
     ],
@@ -87,7 +87,7 @@ def test_a_trial_message_leaves_at_once_and_the_page_says_what_became_of_it(hook
     client = signed_in()
     page = client.post(f"{SETTINGS}try/webhook/", follow=True).content.decode()
     assert "Say first which webhook should be called" in page
-    client.post(SETTINGS, FORM | {"webhook": "at_once", "new_webhook": hook.url})
+    client.post(SETTINGS, FORM | {"webhook": "at_once", "webhook_address": hook.url})
     page = client.post(f"{SETTINGS}try/webhook/", follow=True).content.decode()
     assert "A trial message is on its way by webhook" in page and hook.posts == [], "the web server calls nobody"
     [message] = Message.objects.all()
@@ -100,7 +100,7 @@ def test_a_trial_message_leaves_at_once_and_the_page_says_what_became_of_it(hook
 
 def test_what_a_person_was_sent_can_be_opened_and_only_by_them(project: Project, hook: Webhook) -> None:
     client = signed_in()
-    client.post(SETTINGS, FORM | {"webhook": "at_once", "new_webhook": hook.url})
+    client.post(SETTINGS, FORM | {"webhook": "at_once", "webhook_address": hook.url})
     arrive_many(project, 3)
     work()
     Candidate.objects.get(number=2).move(Stage.REJECTED, "Noise")
@@ -113,10 +113,10 @@ def test_what_a_person_was_sent_can_be_opened_and_only_by_them(project: Project,
 
 def test_a_new_secret_is_shown_once_and_signs_from_then_on(project: Project, hook: Webhook) -> None:
     client = signed_in()
-    client.post(SETTINGS, FORM | {"webhook": "at_once", "new_webhook": hook.url})
-    before = NotificationSettings.objects.get().webhook_secret
-    page = client.post(f"{SETTINGS}secret/").content.decode()
-    secret = NotificationSettings.objects.get().webhook_secret
+    client.post(SETTINGS, FORM | {"webhook": "at_once", "webhook_address": hook.url})
+    before = NotificationSettings.objects.get().by("webhook").secret
+    page = client.post(f"{SETTINGS}secret/webhook/").content.decode()
+    secret = NotificationSettings.objects.get().by("webhook").secret
     assert secret != before and secret in page and secret not in client.get(SETTINGS).content.decode()
     arrive(project)
     send_all()
@@ -164,10 +164,10 @@ def test_a_mail_program_can_unsubscribe_with_one_click(project: Project, mail: M
     client = Client(enforce_csrf_checks=True)
     page = client.get(path)
     assert page.status_code == 200 and "Stop all e-mails of Signoff to ada@example.org?" in page.content.decode()
-    assert NotificationSettings.objects.get().email == Pace.AT_ONCE, "a scanner that follows links changes nothing"
+    assert NotificationSettings.objects.get().by("email").pace == Pace.AT_ONCE, "a scanner that follows links changes nothing"
     done = client.post(path, "List-Unsubscribe=One-Click", content_type="application/x-www-form-urlencoded")
     assert done.status_code == 200 and "No more e-mails go to ada@example.org" in done.content.decode()
-    assert NotificationSettings.objects.get().email == Pace.OFF
+    assert NotificationSettings.objects.get().by("email").pace == Pace.OFF
     assert Event.objects.get(kind="unsubscribed").actor == "ada"
     arrive(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")])
     send_all()
@@ -185,7 +185,7 @@ def test_only_a_link_of_ours_to_the_address_in_use_unsubscribes(project: Project
         path = "/unsubscribe/nonsense:of:it/"
     answer = Client().post(path)
     assert answer.status_code == 410
-    assert NotificationSettings.objects.get().email == Pace.AT_ONCE
+    assert NotificationSettings.objects.get().by("email").pace == Pace.AT_ONCE
 
 
 def test_the_browser_is_told_of_turns_and_of_nothing_when_none_is_new(project: Project) -> None:

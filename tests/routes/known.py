@@ -81,7 +81,7 @@ KNOWN: Mapping[str, Known] = {
     "turns": Known(),
     "notifications": Known(methods=BOTH, form_on=("notifications",)),
     "try-notification": Known(methods=POST, fixed={"channel": "email"}),
-    "notification-secret": Known(methods=POST),
+    "notification-secret": Known(methods=POST, fixed={"channel": "webhook"}),
     "delivery": Known(About.DELIVERY),
     "unsubscribe": Known(methods=BOTH, fixed={"token": "none"}),
     "tokens": Known(methods=BOTH, form_on=("tokens",)),

@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from agent.failure import Failure
 from research_app.evidence.ablation import Known, Point, Stack, noise_of, points_of, report
+from research_app.loop.notify.channel import CHANNELS
 from research_app.models import (
     BaselineVersion,
     Candidate,
-    Channel,
     CheckState,
     Conversation,
     ConversationMessage,
@@ -27,7 +27,6 @@ from research_app.models import (
     MoveState,
     Note,
     Notification,
-    NotificationSettings,
     Occasion,
     ProgramVersion,
     Project,
@@ -51,6 +50,7 @@ from research_app.models import (
 )
 from tests.everything import make_everything
 from tests.factories import BASE_SCORE, make_candidate, make_run
+from tests.notify_samples import want
 from training.spec import Outcome
 
 VERDICT_AT = {
@@ -223,11 +223,9 @@ def move_outside(project: Project, grace: User) -> None:
 def tell_people(project: Project) -> None:
     """A message in every state, about a candidate, and an address that is paused."""
     ada, shown = User.objects.get(username="ada"), candidate_at(project, Stage.READY)
-    NotificationSettings.objects.create(
-        user=ada, email="at_once", webhook="digest", webhook_url="https://example.org/hook/abcd"
-    )
+    want(ada, email="at_once", webhook="digest", webhook_url="https://example.org/hook/abcd")
     for state in Sending:
-        for channel in Channel:
+        for channel in CHANNELS:
             message = Delivery.objects.create(
                 user=ada, channel=channel, occasion=Occasion.AT_ONCE, state=state, subject="Yours"
             )

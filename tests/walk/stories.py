@@ -169,7 +169,12 @@ def an_operator_steers(desk: Desk) -> None:
     desk.send("operator", "candidates/?stage=ready", "candidates/views/", name="What is ready", shared="on")
     desk.send("operator", "candidates/", "candidates/columns/", ("column", "effect"), ("column", "spent"), ("column", "base"))
     page = "/settings/notifications/"
-    wishes = {"email": "at_once", "address": "a@example.org", "webhook": "at_once", "new_webhook": desk.walk.hooks.url}
+    wishes = {
+        "email": "at_once",
+        "email_address": "a@example.org",
+        "webhook": "at_once",
+        "webhook_address": desk.walk.hooks.url,
+    }
     answer = desk.as_("approver").send(page, page, **wishes)
     assert answer.status == 302, answer.text[:2000]
 

@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from research_app.loop.notify.announce import announce
 from research_app.loop.review.review import Seen, approve
-from research_app.models import Candidate, Event, NotificationSettings, Pace, Project
+from research_app.models import Candidate, Event, Pace, Project
 from tests.factories import make_project, make_user, record
 from tests.landing_samples import fresh, knob, knobs_project, landed, ready, training_at_once
-from tests.notify_samples import hook, send_all
+from tests.notify_samples import hook, send_all, want
 from tests.receivers import Webhook
 from tests.small_project import drain
 
@@ -49,7 +49,7 @@ def landing(tmp_path: Path, hook: Webhook) -> Iterator[Candidate]:
     with training_at_once():
         project = knobs_project(tmp_path)
         grace = make_user("grace")
-        NotificationSettings.objects.create(user=grace, webhook=Pace.AT_ONCE, webhook_url=hook.url)
+        want(grace, webhook=Pace.AT_ONCE, webhook_url=hook.url)
         first, second = ready(project, knob(2)), ready(project, knob(10))
         for candidate in (first, second):
             announce(candidate.pk)

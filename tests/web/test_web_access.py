@@ -169,7 +169,7 @@ def addresses() -> dict[str, str]:
     make_candidate(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")], stage=Stage.REJECTED)
     run = project.runs.first()
     assert run is not None
-    fill: dict[str, Any] = {"slug": "demo", "number": 1, "token": "abc", "channel": "email"}
+    fill: dict[str, Any] = {"slug": "demo", "number": 1, "token": "abc", "channel": "webhook"}
 
     def arguments(name: str, pattern: URLPattern) -> dict[str, Any]:
         return {key: fill.get(key, run.pk if name.startswith("run") else 1) for key in pattern.pattern.converters}

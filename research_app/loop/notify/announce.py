@@ -4,9 +4,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from research_app.loop.notify.channel import CHANNELS
 from research_app.loop.notify.pace import leaves_at
 from research_app.loop.review.votes import gate_of, tally
-from research_app.models import Candidate, Channel, Delivery, Notification, NotificationSettings, Occasion, Pace, Sending
+from research_app.models import Candidate, Delivery, Notification, NotificationSettings, Occasion, Pace, Sending
 from research_app.models.candidate import AWAITING_HUMAN
 
 
@@ -31,14 +32,14 @@ def announce(candidate_id: int) -> None:
             return
         # Locked, because a delivery of theirs that failed may be joined with another one at this moment.
         told = NotificationSettings.objects.select_for_update(of=("self",)).filter(user__in=people).order_by("pk")
-        for wishes in told.select_related("user"):
-            for channel in Channel.values:
+        for wishes in told.select_related("user").prefetch_related("channels"):
+            for channel in CHANNELS:
                 write_down(candidate, wishes, channel)
 
 
 def write_down(candidate: Candidate, wishes: NotificationSettings, channel: str) -> None:
     """One person and channel: the row, once per turn, in the message that waits to leave. In a transaction."""
-    pace = wishes.pace(channel)
+    pace = CHANNELS[channel].pace(wishes)
     if pace == Pace.OFF:
         return
     same = {"user": wishes.user, "channel": channel, "candidate": candidate, "turn": candidate.stage_since}

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from research_app.loop.notify.channels import CHANNELS
+from research_app.loop.notify.channel import CHANNELS
 from research_app.models import Destination, NotificationSettings
 
 FAILURES = 3

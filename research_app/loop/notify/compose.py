@@ -8,7 +8,8 @@ from django.core import signing
 from django.urls import reverse
 
 from research_app.evidence.digits import CONVENTION
-from research_app.loop.notify.channels.notice import Item, Notice
+from research_app.loop.notify.channel import CHANNELS
+from research_app.loop.notify.notice import Item, Notice
 from research_app.loop.review.votes import gate_of
 from research_app.models import Candidate, Delivery, Gate, NotificationSettings, Occasion, Stage, Verdict
 
@@ -38,7 +39,7 @@ def notice_of(delivery: Delivery, candidates: Sequence[Candidate], total: int) -
         reference=f"signoff-{delivery.pk}-{int(delivery.opened_at.timestamp())}",
         foot=f"Change what you are told: {site}/settings/notifications/",
         thread=f"signoff-{only.project.slug}-{only.number}" if only else "",
-        unsubscribe=unsubscribe_address(delivery.user.notification_settings) if delivery.channel == "email" else "",
+        unsubscribe=unsubscribe_address(delivery.user.notification_settings) if CHANNELS[delivery.channel].unsubscribes else "",
     )
 
 

@@ -13,9 +13,9 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from research_app.loop.notify.breaker import Place
-from research_app.loop.notify.channels import CHANNELS
-from research_app.loop.notify.channels.notice import BadAddress, MaybeDelivered, NotDelivered, Notice
+from research_app.loop.notify.channel import CHANNELS
 from research_app.loop.notify.compose import notice_of
+from research_app.loop.notify.notice import BadAddress, MaybeDelivered, NotDelivered, Notice
 from research_app.loop.notify.pace import MAX_ATTEMPTS, TOO_OLD, allowed_at, retry_pause
 from research_app.loop.review.votes import turns_of
 from research_app.loop.train.train import stopping
@@ -73,7 +73,7 @@ def attempt(row: Delivery) -> Outcome:
     if row.occasion != Occasion.TRIAL:
         if not told:
             return Outcome(Sending.PASSED)
-        if wishes.pace(row.channel) == Pace.OFF:
+        if row.channel not in CHANNELS or CHANNELS[row.channel].pace(wishes) == Pace.OFF:
             return Outcome(Sending.GIVEN_UP, "Switched off meanwhile.", told=told)
         if at := allowed_at(wishes, row.channel):
             why = f"{wishes.hourly_limit} messages left within the hour, as many as you want."

@@ -19,14 +19,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from research_app.loop.notify.announce import waiting_delivery
 from research_app.loop.notify.breaker import destinations_of
-from research_app.loop.notify.channels import CHANNELS
-from research_app.loop.notify.channels.address import checked
-from research_app.loop.notify.channels.notice import BadAddress
+from research_app.loop.notify.channel import CHANNELS, NotificationChannel
+from research_app.loop.notify.channels.email_channel import CHANNEL as EMAIL_CHANNEL
 from research_app.loop.notify.compose import item_of, subscriber
+from research_app.loop.notify.notice import BadAddress
 from research_app.loop.notify.wake import QUEUE
 from research_app.loop.review.votes import turns_of
 from research_app.models import (
-    Channel,
     Delivery,
     Destination,
     Event,
@@ -45,46 +44,72 @@ from research_app.web.shared.drafts import refuse
 STANDS_STILL = timedelta(minutes=1)  # what is due for so long, nobody sends
 SHOWN = 20  # of what was sent lately
 TURNS = 50  # that a browser is told of
+EMAIL = EMAIL_CHANNEL.name
 FRAGMENTS = {"places": "account/notifications/_places.html", "sent": "account/notifications/_sent.html"}
 
 
 class Wishes(forms.ModelForm):  # type: ignore[type-arg]  # the class takes no parameter when it runs
-    """The form. A webhook's address is a secret: it is never shown again, and an empty field keeps the one that is there."""
-
-    address = forms.EmailField(label="E-mail address", required=False, max_length=254)
-    new_webhook = forms.CharField(label="Webhook", required=False, max_length=1000, strip=True)
-    forget = forms.BooleanField(label="Forget the webhook", required=False)
+    """The form, with fields for every channel. An address that is a secret is never shown again; an empty field keeps it."""
 
     class Meta:
         model = NotificationSettings
-        fields = ["email", "webhook", "digest_hour", "hourly_limit"]
+        fields = ["digest_hour", "hourly_limit"]
 
-    def clean_new_webhook(self) -> str:
-        url = str(self.cleaned_data["new_webhook"])
-        if url:
-            try:
-                checked(url)
-            except BadAddress as problem:
-                raise forms.ValidationError(str(problem)) from problem
-        return url
+    def __init__(self, data: Any, instance: NotificationSettings) -> None:
+        super().__init__(data, instance=instance)
+        for name, channel in CHANNELS.items():
+            row, address = instance.by(name), "" if channel.secret else channel.address(instance)
+            self.fields[name] = forms.ChoiceField(label="When", choices=Pace.choices, initial=row.pace)
+            self.fields[f"{name}_address"] = forms.CharField(
+                label="Address", required=False, max_length=1000, initial=address, widget=address_input(channel, instance)
+            )
+            self.fields[f"{name}_forget"] = forms.BooleanField(label=f"Forget the {channel.label}", required=False)
+
+    @property
+    def channels(self) -> list[dict[str, Any]]:
+        """The fields of each channel, for the page."""
+        return [
+            {
+                "channel": channel,
+                "pace": self[name],
+                "address": self[f"{name}_address"],
+                "forget": self[f"{name}_forget"] if channel.secret and channel.address(self.instance) else None,
+            }
+            for name, channel in CHANNELS.items()
+        ]
 
     def clean(self) -> dict[str, Any]:
-        told = super().clean() or self.cleaned_data
-        if told.get("email") != Pace.OFF and not told.get("address") and "address" not in self.errors:
-            self.add_error("address", "Say where e-mails should go, or choose “never”.")
-        there = told.get("new_webhook") or (self.instance.webhook_url and not told.get("forget"))
-        if told.get("webhook") != Pace.OFF and not there and "new_webhook" not in self.errors:
-            self.add_error("new_webhook", "Say which address should be called, or choose “never”.")
-        return told
+        cleaned = super().clean() or self.cleaned_data
+        for name, channel in CHANNELS.items():
+            address = cleaned.get(f"{name}_address", "")
+            try:
+                if address:
+                    channel.check(address)
+            except BadAddress as problem:
+                self.add_error(f"{name}_address", str(problem))
+            keeps = channel.secret and channel.address(self.instance) and not cleaned.get(f"{name}_forget")
+            if cleaned.get(name) != Pace.OFF and not address and not keeps and f"{name}_address" not in self.errors:
+                self.add_error(f"{name}_address", f"Say {channel.missing}, or choose “never”.")
+        return cleaned
 
     def save(self, commit: bool = True) -> NotificationSettings:
-        wishes, told = self.instance, self.cleaned_data
-        if told["forget"]:
-            wishes.webhook_url = ""
-        if told["new_webhook"]:
-            wishes.webhook_url = told["new_webhook"]
-        User.objects.filter(pk=wishes.user_id).update(email=told["address"])
-        return super().save(commit)
+        wishes: NotificationSettings = super().save(commit)
+        for name, channel in CHANNELS.items():
+            wishes.by(name).pace = self.cleaned_data[name]
+            address = self.cleaned_data[f"{name}_address"]
+            if address or not channel.secret or self.cleaned_data[f"{name}_forget"]:
+                channel.keep(wishes, address)
+        wishes.save_channels()
+        return wishes
+
+
+def address_input(channel: NotificationChannel, wishes: NotificationSettings) -> forms.TextInput:
+    """The field of an address; one that is a secret is kept out of drafts and shows what is there masked."""
+    hint = channel.placeholder
+    if channel.secret and (there := channel.address(wishes)):
+        hint = f"{channel.masked(there)} — empty keeps it"
+    unkept = {"data-secret": "", "autocomplete": "off", "spellcheck": "false"} if channel.secret else {}
+    return forms.TextInput({"type": channel.input_type, "placeholder": hint, **unkept})
 
 
 def wishes_of(request: HttpRequest) -> NotificationSettings:
@@ -95,12 +120,12 @@ def wishes_of(request: HttpRequest) -> NotificationSettings:
 
 
 @researcher
-@sensitive_post_parameters("new_webhook")
+@sensitive_post_parameters(*(f"{name}_address" for name in CHANNELS))
 @require_http_methods(["GET", "HEAD", "POST"])
 def notifications(request: HttpRequest) -> HttpResponse:
     """The page and its form. A constant number of queries."""
     wishes = wishes_of(request)
-    form = Wishes(request.POST or None, instance=wishes, initial={"address": wishes.user.email})
+    form = Wishes(request.POST or None, wishes)
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, "Saved.")
@@ -113,12 +138,10 @@ def notifications(request: HttpRequest) -> HttpResponse:
 def context_of(wishes: NotificationSettings, form: Wishes, **more: object) -> dict[str, object]:
     """What the page and its fragments show."""
     sent = Delivery.objects.filter(user=wishes.user).annotate(gathered=Count("notifications")).order_by("-pk")[:SHOWN]
-    url = wishes.webhook_url
-    masked = CHANNELS[Channel.WEBHOOK].masked(url) if url else ""
     return {
         "form": form,
         "wishes": wishes,
-        "masked": masked,
+        "signed": [channel for channel in CHANNELS.values() if channel.signs and channel.address(wishes)],
         "sent": sent,
         "places": places_of(wishes),
         "unsent": unsent_of(wishes),
@@ -136,7 +159,7 @@ def unsent_of(wishes: NotificationSettings) -> int:
 class Shown:
     """One channel that a person uses: where it goes, and what stands in the way."""
 
-    channel: Channel
+    channel: NotificationChannel
     where: str
     paused: Destination | None
     last: Destination | None  # the address, once it was used
@@ -145,13 +168,12 @@ class Shown:
 def places_of(wishes: NotificationSettings) -> list[Shown]:
     """The channels with an address. One query for each."""
     shown = []
-    for channel in Channel:
-        sender = CHANNELS[channel]
-        if address := sender.address(wishes):
-            rows = destinations_of(wishes, channel)
+    for name, channel in CHANNELS.items():
+        if address := channel.address(wishes):
+            rows = destinations_of(wishes, name)
             paused = next((row for row in reversed(rows) if row.paused_until), None)
             last = next((row for row in rows if not row.server), None)
-            shown.append(Shown(channel, sender.masked(address), paused, last))
+            shown.append(Shown(channel, channel.masked(address), paused, last))
     return shown
 
 
@@ -159,15 +181,14 @@ def places_of(wishes: NotificationSettings) -> list[Shown]:
 @require_POST
 def try_notification(request: HttpRequest, channel: str) -> HttpResponse:
     """Ask for a trial message, also where the address is paused: it goes out at once, and the page says what became of it."""
-    if channel not in Channel:
+    if channel not in CHANNELS:
         raise Http404(f"There is no channel {channel}.")
-    wishes, wanted = wishes_of(request), Channel(channel)
-    if not wishes.pk or not CHANNELS[wanted].address(wishes):
-        what = "where e-mails should go" if wanted == Channel.EMAIL else "which webhook should be called"
-        refuse(request, f"Say first {what}, and save it.")
+    wishes, wanted = wishes_of(request), CHANNELS[channel]
+    if not wishes.pk or not wanted.address(wishes):
+        refuse(request, f"Say first {wanted.missing}, and save it.")
         return redirect("notifications")
     with transaction.atomic():
-        delivery = waiting_delivery(wishes, wanted, Occasion.TRIAL)
+        delivery = waiting_delivery(wishes, channel, Occasion.TRIAL)
         Message.objects.enqueue("deliver", delivery.pk, QUEUE)
     messages.info(request, f"A trial message is on its way by {wanted.label}. What becomes of it stands below.")
     return redirect("notifications")
@@ -177,14 +198,18 @@ def try_notification(request: HttpRequest, channel: str) -> HttpResponse:
 @researcher
 @require_POST
 @sensitive_variables("secret")
-def make_secret(request: HttpRequest) -> HttpResponse:
-    """A new secret for signing what the webhook is sent; shown once."""
+def make_secret(request: HttpRequest, channel: str) -> HttpResponse:
+    """A new secret for signing what a channel sends; shown once."""
+    if channel not in CHANNELS or not CHANNELS[channel].signs:
+        raise Http404(f"There is no channel {channel} that signs.")
     assert isinstance(request.user, User)
     wishes, _ = NotificationSettings.objects.select_related("user").get_or_create(user=request.user)
-    secret = new_secret()
-    NotificationSettings.objects.filter(pk=wishes.pk).update(webhook_secret=secret)
-    form = Wishes(None, instance=wishes, initial={"address": wishes.user.email})
-    return live.page(request, "account/notifications.html", FRAGMENTS, context_of(wishes, form, secret=secret))
+    secret = wishes.by(channel).secret = new_secret()
+    wishes.save_channels()
+    form = Wishes(None, wishes)
+    return live.page(
+        request, "account/notifications.html", FRAGMENTS, context_of(wishes, form, secret=secret, secret_of=channel)
+    )
 
 
 @csrf_exempt
@@ -200,7 +225,7 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "account/unsubscribe.html", {"refused": True}, status=410)
     if request.method == "POST":
         with transaction.atomic():
-            if NotificationSettings.objects.filter(pk=wishes.pk).exclude(email=Pace.OFF).update(email=Pace.OFF):
+            if wishes.channels.filter(channel=EMAIL).exclude(pace=Pace.OFF).update(pace=Pace.OFF):
                 Event.objects.record("unsubscribed", wishes, wishes.user.get_username(), None, by="link in an e-mail")
     return render(request, "account/unsubscribe.html", {"wishes": wishes, "done": request.method == "POST"})
 

@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 
-from research_app.loop.notify.channels.deadline import CONNECT_SECONDS, lookup
-from research_app.loop.notify.channels.notice import BadAddress, UnknownHost
+from research_app.loop.notify.deadline import CONNECT_SECONDS, lookup
+from research_app.loop.notify.notice import BadAddress, UnknownHost
 
 MAX_URL = 1000  # characters
 

@@ -15,23 +15,33 @@ import time
 from collections.abc import Sequence
 from urllib.parse import SplitResult, urlsplit
 
-from research_app.loop.notify.channels.address import checked, port_of
-from research_app.loop.notify.channels.deadline import CONNECT_SECONDS, Deadline
-from research_app.loop.notify.channels.notice import MaybeDelivered, NotDelivered, Notice, UnknownHost, one_line
+from research_app.loop.notify.address import checked, port_of
+from research_app.loop.notify.channel import NotificationChannel
+from research_app.loop.notify.deadline import CONNECT_SECONDS, Deadline
+from research_app.loop.notify.notice import MaybeDelivered, NotDelivered, Notice, UnknownHost, one_line
 from research_app.models import NotificationSettings
 
 TEMPORARY = (408, 425, 429)  # of the statuses below 500, those that another try may change
 LONGEST_WAIT = 3600.0  # seconds that a host may ask for with Retry-After
 
 
-class WebhookChannel:
+class WebhookChannel(NotificationChannel):
     """A person's webhook."""
 
-    label = "webhook"
+    name = label = "webhook"
+    missing = "which webhook should be called"
+    hint = (
+        'It is called with {"text": …}, as Slack, Mattermost and Rocket.Chat take it. The address is a secret and is not shown '
+        "again. Every call is signed."
+    )
+    placeholder = "https://hooks.slack.com/services/…"
+    input_type = "url"
+    signs = True
+    order = 2
 
-    def address(self, wishes: NotificationSettings) -> str:
-        """Where it goes; empty where nowhere."""
-        return wishes.webhook_url
+    def check(self, address: str) -> None:
+        """Raises BadAddress."""
+        checked(address)
 
     def masked(self, address: str) -> str:
         """The address as pages may show it: where it goes, without what makes it secret."""
@@ -44,7 +54,7 @@ class WebhookChannel:
 
     def send(self, wishes: NotificationSettings, notice: Notice) -> None:
         """Call it. Raises BadAddress, NotDelivered, MaybeDelivered."""
-        send_webhook(wishes.webhook_url, notice, wishes.webhook_secret)
+        send_webhook(self.address(wishes), notice, wishes.by(self.name).secret)
 
 
 def send_webhook(url: str, notice: Notice, secret: str) -> None:
@@ -126,3 +136,6 @@ class _Pinned(http.client.HTTPConnection):
 def slack(text: str) -> str:
     """Text as Slack shows it literally: an agent's words must not become links or calls to everybody."""
     return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+CHANNEL = WebhookChannel()

@@ -8,26 +8,43 @@ from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.smtp import EmailBackend
+from django.core.validators import validate_email
 
-from research_app.loop.notify.channels.deadline import ANSWER_SECONDS, CONNECT_SECONDS, Deadline, lookup
-from research_app.loop.notify.channels.notice import MaybeDelivered, NotDelivered, Notice, one_line
+from research_app.loop.notify.channel import NotificationChannel
+from research_app.loop.notify.deadline import ANSWER_SECONDS, CONNECT_SECONDS, Deadline, lookup
+from research_app.loop.notify.notice import BadAddress, MaybeDelivered, NotDelivered, Notice, one_line
 from research_app.models import NotificationSettings
 
 
-class EmailChannel:
+class EmailChannel(NotificationChannel):
     """The e-mail address of a person's account."""
 
+    name = "email"
     label = "e-mail"
+    missing = "where e-mails should go"
+    input_type = "email"
+    secret = False
+    unsubscribes = True
+    order = 1
 
     def address(self, wishes: NotificationSettings) -> str:
         """Where it goes; empty where nowhere."""
         return wishes.user.email
 
-    def masked(self, address: str) -> str:
-        """The address as pages may show it."""
-        return address
+    def keep(self, wishes: NotificationSettings, address: str) -> None:
+        """It is that of the account."""
+        wishes.user.email = address
+        wishes.user.save(update_fields=["email"])
+
+    def check(self, address: str) -> None:
+        """Raises BadAddress."""
+        try:
+            validate_email(address)
+        except ValidationError as error:
+            raise BadAddress(" ".join(error.messages)) from error
 
     def server(self, address: str) -> str:
         """The server behind the address; none where mails become files."""
@@ -154,3 +171,6 @@ class BoundedBackend(EmailBackend):
             raise
         self.connection = made
         return True
+
+
+CHANNEL = EmailChannel()
