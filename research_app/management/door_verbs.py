@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, OutputWrapper
 
 from research_app.evidence.digits import number
-from research_app.loop.project.try_project import try_out
+from research_app.loop.project.bring import try_here
 from research_app.loop.project.try_report import TryReport
 from research_app.loop.train.idle_gpus import GpusAtWork
 from research_app.project_file.project_file import ProjectFile
@@ -59,7 +59,7 @@ def inspect_repository(options: dict[str, Any], stdout: OutputWrapper) -> None:
 def try_repository(options: dict[str, Any], file: ProjectFile, stdout: OutputWrapper) -> None:
     """Try it here and now, and print the report. Raises CommandError where no project can be made of it."""
     try:
-        report = try_out(options["repo"], file, say=stdout.write)
+        report = try_here(options["repo"], options["config"].read_text(encoding="utf-8"), file, say=stdout.write)
     except (GpusAtWork, StillHeld) as busy:
         raise CommandError(str(busy)) from busy
     if report.failed:

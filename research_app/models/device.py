@@ -29,12 +29,15 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         return self.filter(served | Q(queue="", count__gt=1) if queue == TOGETHER else served)
 
     def busy(self) -> Self:
-        """Devices that a run has now."""
+        """Devices that a run or a trial has now."""
         from research_app.models.run import Run
+        from research_app.models.trial import Trial
 
         running = Run.objects.filter(state="running")
         further = Run.further_devices.through.objects.filter(run__in=running).values("device")
-        return self.filter(Q(pk__in=running.filter(device__isnull=False).values("device")) | Q(pk__in=further))
+        tried = Trial.devices.through.objects.filter(trial__lease_until__gt=timezone.now()).values("device")
+        leading = running.filter(device__isnull=False).values("device")
+        return self.filter(Q(pk__in=leading) | Q(pk__in=further) | Q(pk__in=tried))
 
 
 class Device(models.Model):

@@ -25,8 +25,10 @@ from research_app.models import placement
 from research_app.models.device import Device
 from research_app.models.lease import Lease
 from research_app.models.run import LOOKED_AT, Run, RunQuerySet, State
+from research_app.models.trial import Trial
 from training.spec import GIB, Outcome
 
+TRIAL_ENDS_IN = 600.0  # seconds; nobody knows yet
 LAST = 20  # runs whose time tells how long the next one takes
 
 
@@ -75,7 +77,8 @@ class DevicePool:
         runs = list(waiting)
         pool = placement.Pool({device.pk: device.memory_bytes for device in self.devices}, self.share)
         jobs = placement.in_turn([_job(run) for run in runs], self._waited(runs))
-        found = pool.place(jobs, [_training(run, pks) for run, pks in self.held()])
+        training = [_training(run, pks) for run, pks in self.held()]
+        found = pool.place(jobs, [*training, *self.tried()])
         if found is None:
             return None
         rows = {device.pk: device for device in self.devices}
@@ -99,6 +102,11 @@ class DevicePool:
             if not is_gone(run.leased_by):
                 found.append((run, frozenset(pks)))
         return found
+
+    def tried(self) -> list[placement.Training]:
+        """Devices of this pool that trials hold (one query)."""
+        rows = Trial.devices.through.objects.filter(trial__lease_until__gt=timezone.now(), device__in=self._rows)
+        return [placement.Training(frozenset({pk}), lambda: TRIAL_ENDS_IN) for pk in rows.values_list("device", flat=True)]
 
     def in_order(self) -> Iterator[Run]:
         """Runs that these devices may train, in the order of their worth; the devices say what they refuse.

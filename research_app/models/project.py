@@ -44,6 +44,7 @@ class Project(models.Model):
     policy_version = models.PositiveIntegerField(default=1)
     former_gates = models.JSONField(default=dict, blank=True, help_text="Gate policies of earlier versions, by their version")
     last_number = models.PositiveIntegerField(default=0, help_text="Number of the newest candidate")
+    archived_at = models.DateTimeField(null=True, blank=True, help_text="When it was put away: nothing in it begins any more")
     deleted_at = models.DateTimeField(null=True, blank=True, help_text="When it was deleted, with all that hung on it")
 
     objects = ProjectManager()

@@ -1,7 +1,11 @@
 """Bring: what a person asks of a repository before it is a project, and what workers do of it: look, try, create."""
 
+import hashlib
+import os
 import re
+import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,9 +20,10 @@ from research_app.loop.project.try_project import try_out
 from research_app.loop.project.try_report import TryReport
 from research_app.loop.train.idle_gpus import GpusAtWork
 from research_app.loop.train.train import stopping
-from research_app.models import Lease, LeaseLost, Message, Trial, TrialState
+from research_app.models import Event, Lease, LeaseLost, Message, Trial, TrialState
 from research_app.models.lease import DATABASE_AWAY, MAX_ATTEMPTS, due, unclaimed
 from research_app.models.trial import AT_WORK, LOG_LIMIT
+from research_app.project_file.ladder import SMALLEST
 from research_app.project_file.project_file import ProjectFile, ProjectFileError, read_project_file
 from research_app.repository import RepositoryError
 from research_app.survey.draft import NothingTrains
@@ -80,9 +85,53 @@ def read(trial: Trial) -> ProjectFile:
 
 
 def ask_to_try(trial: Trial) -> None:
-    """Let a device try it. Raises BringRefused."""
-    read(trial)
-    _move(trial, TrialState.WAITING, report={}, log="", tried_file=trial.file, wants_stop=False)
+    """Let a device try it; what was asked is an event. Raises BringRefused."""
+    file = read(trial)
+    with transaction.atomic():
+        _move(trial, TrialState.WAITING, report={}, log="", tried_file=trial.file, wants_stop=False)
+        record_asked(trial, file)
+
+
+def record_asked(trial: Trial, file: ProjectFile) -> None:
+    """The event of a trial that is to take device time."""
+    told = {"source": trial.source, "file": hash_of(trial.file), "device": file.train.device}
+    Event.objects.record("trial asked for", trial, trial.actor, None, **told, devices=file.rung(SMALLEST).devices)
+
+
+def record_tried(trial: Trial, file: ProjectFile, report: TryReport) -> None:
+    """What it took, on the trial's account, and the event that says what came of it."""
+    taken = report.seconds * file.rung(SMALLEST).devices
+    with transaction.atomic():
+        Trial.objects.filter(pk=trial.pk).update(device_seconds=F("device_seconds") + taken)
+        came_of_it = {"good": report.good, "runs": [run.outcome for run in report.runs], "device_seconds": round(taken, 3)}
+        Event.objects.record(
+            "tried", trial, trial.actor, None, source=trial.source, file=hash_of(trial.tried_file), **came_of_it
+        )
+
+
+def hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def try_here(source: str, text: str, file: ProjectFile, say: Callable[[str], None]) -> TryReport:
+    """Try it now, for a command: with a row, a lease and events like one that a person asked for on the page.
+
+    Raises GpusAtWork, StillHeld.
+    """
+    with transaction.atomic():
+        fields = {"source": source[:500], "slug": name_for(source), "file": text, "tried_file": text}
+        trial = Trial.objects.create(**fields, state=TrialState.DRAFT)
+        record_asked(trial, file)
+    lease = Trial.claim(trial.pk, f"{socket.gethostname()}/{os.getpid()}")
+    assert lease, "nobody else knows of it"
+    try:
+        with lease.heartbeat():
+            report = try_out(source, file, say=say, trial=trial)
+        lease.write(report=report.model_dump(mode="json"))
+        record_tried(trial, file, report)
+    finally:
+        lease.release()
+    return report
 
 
 def ask_to_create(trial: Trial) -> None:
@@ -164,6 +213,7 @@ def look(trial: Trial, lease: Lease) -> None:
 def try_it(trial: Trial, lease: Lease) -> None:
     """Run it on this worker's device, and show what it prints meanwhile."""
     file = read(trial)
+    trial.tried_file = trial.file
     lease.write(state=TrialState.TRYING, tried_file=trial.file, report={}, log="")
     log = _Log(lease)
     with lease.heartbeat() as lost:
@@ -176,11 +226,13 @@ def try_it(trial: Trial, lease: Lease) -> None:
             return "Somebody stopped it." if log.wants_stop() else None
 
         try:
-            report = try_out(trial.source, file, say=log.say, so_far=lambda part: _keep(lease, part), should_stop=should_stop)
+            say, so_far = log.say, lambda part: _keep(lease, part)
+            report = try_out(trial.source, file, say=say, so_far=so_far, should_stop=should_stop, trial=trial)
         except (GpusAtWork, StillHeld) as busy:  # it waits for a device, and has lost no attempt
             lease.write(state=TrialState.WAITING, attempts=0)
             lease.fail(busy)
             return
+    record_tried(trial, file, report)
     if stopping.is_set():
         lease.write(state=TrialState.WAITING, lease_until=None, leased_by="", attempts=0)
         return
@@ -222,7 +274,7 @@ def create(trial: Trial, lease: Lease) -> None:
     with lease.heartbeat():
         try:
             file = read(trial)
-            project = create_project(trial.slug, source=trial.source, file=file, actor=trial.asked_by.get_username())
+            project = create_project(trial.slug, source=trial.source, file=file, actor=trial.actor)
         except (BringRefused, ProjectRefused, RepositoryError, CorpusError) as problem:
             rest(lease, str(problem))
             return

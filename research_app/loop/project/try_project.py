@@ -11,6 +11,7 @@ from research_app.evidence import digits
 from research_app.loop.project.projects import ProjectRefused, check_target, require_reach, text_of
 from research_app.loop.project.try_report import TryReport, report_on, series_of, tried_run
 from research_app.loop.train.idle_gpus import GpusAtWork, idle_device
+from research_app.models import Trial
 from research_app.project_file.ladder import SMALLEST
 from research_app.project_file.project_file import ProjectFile
 from research_app.repository import Repository, RepositoryError
@@ -50,6 +51,7 @@ def try_out(
     say: Say = lambda line: None,
     so_far: Callable[[TryReport], None] = lambda report: None,
     should_stop: Callable[[], str | None] = lambda: None,
+    trial: Trial | None = None,
 ) -> TryReport:
     """Run two seeds and the first again, and say what came of it. What stands in the way is in the report; raised is only that
     every device is at work (GpusAtWork, StillHeld).
@@ -58,7 +60,7 @@ def try_out(
     """
     with tempfile.TemporaryDirectory(prefix="try-", dir=_folder()) as name:
         try:
-            with idle_device(file.train.device, file.rung(SMALLEST).devices) as idle:
+            with idle_device(file.train.device, file.rung(SMALLEST).devices, trial) as idle:
                 place = prepared(Path(name), source, file, idle, say)
                 return _runs(place, file, say, so_far, should_stop)
         except (ProjectRefused, RepositoryError, CorpusError, NoSandbox, CannotLaunch, StepFailed) as error:

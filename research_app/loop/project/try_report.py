@@ -82,6 +82,11 @@ class TryReport(Told):
     failed: str = ""
 
     @property
+    def seconds(self) -> float:
+        """What its runs took, on each of their devices."""
+        return sum(run.seconds for run in self.runs)
+
+    @property
     def good(self) -> bool:
         """Whether a project can be made of it."""
         return not self.failed and bool(self.checks) and all(check.good is not False for check in self.checks)

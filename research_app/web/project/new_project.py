@@ -28,7 +28,7 @@ FRAGMENTS = {
 @operator
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_project(request: HttpRequest) -> HttpResponse:
-    """Name a repository; below, those that were looked at before. Two queries."""
+    """Name a repository; below, those that were looked at before, and what trying them took. Three queries."""
     refused = ""
     if request.method == "POST":
         try:
@@ -38,7 +38,7 @@ def new_project(request: HttpRequest) -> HttpResponse:
             refused = str(problem)
     trials = Trial.objects.select_related("asked_by", "project").defer("file", "log", "report", "tried_file")[:SHOWN]
     typed = {name: request.POST.get(name, "") for name in ("source", "branch")}
-    context = {"trials": trials, "refused": refused, **typed}
+    context = {"trials": trials, "device_seconds": Trial.objects.device_seconds(), "refused": refused, **typed}
     return render(request, "project/new_project.html", context, status=422 if refused else 200)
 
 
