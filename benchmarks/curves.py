@@ -75,7 +75,7 @@ urlpatterns = [
 
 def build(candidates: int, seeds: int, metrics: int, steps: int) -> Project:
     """A project with so many candidates and runs, each with noisy curves that fall."""
-    project = make_project(bank=seeds)
+    project = make_project(reference_runs=seeds)
     make_many(project, candidates)
     for candidate in project.candidates.select_related("patch_set"):
         for seed in range(2 if candidate.number == 1 else 1, seeds + 1):

@@ -33,7 +33,7 @@ Count: TypeAlias = Callable[[], tuple[int, int]]
 
 IMPROVEMENTS = Path(__file__).parent / "improvements"
 NAME = "decisions"
-MEASURE_SEED = 5_000_000  # above the seeds of banks, confirmations and A/A candidates
+MEASURE_SEED = 5_000_000  # above the seeds of reference runs, confirmations and A/A candidates
 LEAST_WORTH = 3.0  # sigma
 MOST_ACCEPTED = 1  # of the A/A candidates
 MOST_MISSED = 1  # of the improvements

@@ -163,29 +163,29 @@ def spent(row: Row) -> Spent:
 def report(rows: Sequence[Row]) -> None:
     """Spread of the baseline's runs, and false alarms on all of them and on everything else."""
     scored = [row for row in rows if row["score"]]
-    bank = sorted((row for row in scored if row["name"] == BASELINE), key=lambda row: row["at"])
+    reference = sorted((row for row in scored if row["name"] == BASELINE), key=lambda row: row["at"])
     rest = [row for row in scored if row["name"] != BASELINE]
-    print(f"{len(bank)} runs of the baseline, {len(rest)} of ideas and shapes; {len(rows) - len(scored)} without a score")
+    print(f"{len(reference)} runs of the baseline, {len(rest)} of ideas and shapes; {len(rows) - len(scored)} without a score")
     for low, high in ((0, 2.5), (2.5, 8), (8, 16), (16, 1e9)):
-        seconds = [row["cpu_seconds"] - row["cpu_seconds_before"] for row in bank if low <= row["load"] < high]
+        seconds = [row["cpu_seconds"] - row["cpu_seconds_before"] for row in reference if low <= row["load"] < high]
         if len(seconds) > 2:
             mean, spread = statistics.fmean(seconds), statistics.stdev(seconds)
             print(f"load {low:g} to {high:g}: n {len(seconds)}, loop {mean:.2f} s of processor time, sd {spread / mean:.1%}")
-    singles = [(row, against(bank, [row])) for row in bank]
+    singles = [(row, against(reference, [row])) for row in reference]
     times = sorted(measured.times for _, found in singles for measured in found if measured.quantity == "processor time")
     print(f"one run beside the {BESIDE} nearest: median {statistics.median(times):.2f}, largest {times[-1]:.2f} times")
     alarms(f"{len(singles)} single runs of the baseline", singles)
-    arms = [(bank[i], against(bank, bank[i : i + ARM])) for i in range(0, len(bank) - ARM, ARM)]
+    arms = [(reference[i], against(reference, reference[i : i + ARM])) for i in range(0, len(reference) - ARM, ARM)]
     alarms(f"{len(arms)} means of {ARM} runs of the baseline", arms)
     for row in rest:  # one run stands for the mean of its arm: that is where they are judged in the end
-        found = against(bank, [row] * ARM)
+        found = against(reference, [row] * ARM)
         print(f"  {row['name']:32}", *(f"{each.quantity} {each.times:.2f}" for each in found), marks(found))
 
 
-def against(bank: Sequence[Row], mine: Sequence[Row]) -> list[Measured]:
+def against(reference: Sequence[Row], mine: Sequence[Row]) -> list[Measured]:
     """Runs held against those of the baseline that are nearest in time."""
     at = statistics.fmean(row["at"] for row in mine)
-    rows = [row for row in bank if row not in mine and row["budget"] == mine[0]["budget"]]
+    rows = [row for row in reference if row not in mine and row["budget"] == mine[0]["budget"]]
     near = sorted(rows, key=lambda row: abs(float(row["at"]) - at))
     return envelope([spent(row) for row in near[:BESIDE]], [spent(row) for row in mine], same_minutes=True)
 

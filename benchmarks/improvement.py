@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from research_app.models import BaselineVersion, Candidate, Project, Round
 
 NAME = "demo"
-FRESH_SEED = 7_000_000  # above the seeds of banks, confirmations, A/A candidates and landings
+FRESH_SEED = 7_000_000  # above the seeds of reference runs, confirmations, A/A candidates and landings
 SHARES = (0.03, 0.06, 0.1, 0.15, 0.25, 0.4, 0.65, 1.0)  # of the budget, for the last baseline
 SEEDS, FIRST_SEEDS = 4, 8  # of each share; of the first baseline
 LEAST_SOLID, LEAST_SAVED = 5, 0.25

@@ -3,8 +3,8 @@
     python -m benchmarks.noise [--replicates 100] [--candidates 700] [--first 0]
 
 `benchmarks/policy.py` tells the policy what sigma is; here the shipped `pool_guarded` says so for each candidate, from the
-calibration, the banks and the fresh runs of all other candidates. Each world has somebody in it who decides how their own runs
-scatter: they get the runs of a confirmation whatever they score, and are never accepted, so that nothing but sigma is at
+calibration, the reference runs and the fresh runs of all other candidates. Each world has somebody in it who decides how their
+own runs scatter: they get the runs of a confirmation whatever they score, and are never accepted, so that nothing but sigma is at
 stake. Beside the guard stands what came before it: every repeated run of every tree pooled as it is, those of the looks too.
 Exits with 1 when the guard misses a bound.
 """
@@ -127,11 +127,11 @@ class Heavy(World):
 def campaign(meddling: Meddling, pooled: Pool, world: World, tally: Tally, rng: np.random.Generator) -> list[float]:
     """One campaign as `benchmarks.policy.signoff` plays it, with sigma pooled as it goes; every sigma that was used."""
     ledger = Ledger(pooled)
-    level, most = 0.0, POLICY.bank_for(POLICY.n_max)
+    level, most = 0.0, POLICY.reference_runs_for(POLICY.n_max)
     meddlers = set(rng.choice(len(world.candidates), meddling.count, replace=False).tolist())
-    bank = ledger.group("baseline", anchor=True)
+    reference = ledger.group("baseline", anchor=True)
     for seed in range(CALIBRATION_RUNS):
-        ledger.add(bank, world.run(level, 1.0, seed))
+        ledger.add(reference, world.run(level, 1.0, seed))
     fresh = CALIBRATION_RUNS
     for number, (effect, real, _, _) in enumerate(world.candidates):
         noise, mine = ledger.noise(), ledger.group(LOOKED_AT)  # its own runs are no part of its standard
@@ -142,26 +142,26 @@ def campaign(meddling: Meddling, pooled: Pool, world: World, tally: Tally, rng: 
             continue
         step = "run"
         while step == "run":
-            if len(bank) <= len(mine):
-                ledger.add(bank, world.run(level, 1.0, len(bank)))
+            if len(reference) <= len(mine):
+                ledger.add(reference, world.run(level, 1.0, len(reference)))
             ledger.add(mine, world.run(level - effect, 1.0, len(mine)))
-            step = decide(POLICY, noise.sigma, bank, mine).step
+            step = decide(POLICY, noise.sigma, reference, mine).step
         if step != "confirm":
             continue
         seeds = range(fresh, fresh + POLICY.confirm_runs)
         fresh += POLICY.confirm_runs
         theirs, ours = ([world.run(level - gain, 1.0, seed) for seed in seeds] for gain in (0.0, effect))
         for score in theirs:
-            ledger.add(bank, score)
+            ledger.add(reference, score)
         confirmed = ledger.group("candidate")
         for score in ours:
             ledger.add(confirmed, score)
         if decide_confirmation(POLICY, noise, theirs, ours, TAU).solid:
             tally.accept(real)
             level -= effect
-            bank = ledger.group("baseline", anchor=True)
+            reference = ledger.group("baseline", anchor=True)
             for seed in range(fresh, fresh + most // 2):
-                ledger.add(bank, world.run(level, 1.0, seed))
+                ledger.add(reference, world.run(level, 1.0, seed))
             fresh += most // 2
     return ledger.sigmas
 

@@ -4,8 +4,8 @@
 
 Every decision is made by the shipped `decide` and `decide_confirmation`, called as the loop calls them. Scores are in
 units of the true sigma of the first baseline. In each replicate one baseline is improved over a campaign of candidates:
-what is accepted lands, its effect adds to the baseline's, and its confirming runs become the new bank; where a
-confirmation fails, the baseline's confirming runs join the bank. Every run is counted: candidates, bank, both arms of each
+what is accepted lands, its effect adds to the baseline's, and its confirming runs become the new reference runs; where a
+confirmation fails, the baseline's confirming runs join them. Every run is counted: candidates, reference, both arms of each
 confirmation, and the calibration. Exits with 1 when the default policy misses a bound.
 """
 
@@ -152,19 +152,19 @@ def signoff(policy: Policy, confirm: bool = True, reuse: bool = True) -> Strateg
 
     def campaign(world: World, tally: Tally) -> None:
         noise = world.noise()
-        most = policy.bank_for(policy.n_max)
+        most = policy.reference_runs_for(policy.n_max)
         level, spread, fresh = 0.0, 1.0, most  # fresh: the next seed never used
-        seeds = list(range(most))  # seed i of the candidate is seed i of the bank
-        bank = [world.run(level, spread, seed) for seed in seeds[: policy.bank]]
+        seeds = list(range(most))  # seed i of the candidate is seed i of the reference
+        reference = [world.run(level, spread, seed) for seed in seeds[: policy.reference_runs]]
         for effect, real, own_spread, walk in world.candidates:
             scores: list[float] = []
             step = "run"
             while step == "run":
                 seed = seeds[len(scores)]
-                if len(bank) <= len(scores):
-                    bank.append(world.run(level + walk, spread, seed))
+                if len(reference) <= len(scores):
+                    reference.append(world.run(level + walk, spread, seed))
                 scores.append(world.run(level - effect + walk, own_spread, seed))
-                step = decide(policy, noise.sigma, bank, scores).step
+                step = decide(policy, noise.sigma, reference, scores).step
             if step != "confirm":
                 continue
             if confirm:
@@ -174,18 +174,18 @@ def signoff(policy: Policy, confirm: bool = True, reuse: bool = True) -> Strateg
                 mine = [world.run(level - effect + walk, own_spread, seed) for seed in seeds_now]
                 if not decide_confirmation(policy, noise, base, mine, TAU).solid:
                     if reuse:
-                        seeds = seeds[: len(bank)] + seeds_now + seeds[len(bank) :]
-                        bank = bank + base
+                        seeds = seeds[: len(reference)] + seeds_now + seeds[len(reference) :]
+                        reference = reference + base
                     continue
             else:
                 seeds_now, mine = seeds[: len(scores)], scores
             tally.accept(real)
-            level, spread, bank = level - effect, own_spread, mine
+            level, spread, reference = level - effect, own_spread, mine
             extra = max(0, most - len(seeds_now))
             seeds = seeds_now + list(range(fresh, fresh + extra))
             fresh += extra
-            while len(bank) < policy.bank:
-                bank.append(world.run(level + walk, spread, seeds[len(bank)]))
+            while len(reference) < policy.reference_runs:
+                reference.append(world.run(level + walk, spread, seeds[len(reference)]))
 
     return campaign
 

@@ -86,15 +86,15 @@ def make_user(
     return user
 
 
-def make_project(slug: str = "demo", *, files: Mapping[str, str] = FILES, bank: int = 4, **config: Any) -> Project:
-    """A project with a real bare repository, baseline version 0 and a bank of so many completed runs."""
+def make_project(slug: str = "demo", *, files: Mapping[str, str] = FILES, reference: int = 4, **config: Any) -> Project:
+    """A project with a real bare repository, baseline version 0 and so many completed reference runs."""
     file = ProjectFile.model_validate(config)
     project = Project.objects.create(slug=slug, config=file.model_dump(mode="json"))
     shutil.rmtree(project.folder, ignore_errors=True)  # of an earlier test: rows are rolled back, folders are not
     project.folder.mkdir(parents=True)
     begun = repository_templates.lay_out(Path(project.folder) / "repository.git", file.baseline.branch, files)
     version = BaselineVersion.objects.create(project=project, number=0, commit=begun.tip, tree=begun.tree)
-    for seed in range(1, bank + 1):
+    for seed in range(1, reference + 1):
         make_run(version, seed=seed)
     record("project created", project, project)
     return project
@@ -178,20 +178,20 @@ def make_patch_set(candidate: Candidate, base: BaselineVersion, edits: Sequence[
 
 
 def make_evidence(patch_set: PatchSet, scores: Sequence[float], verdict: Verdict | None = None) -> Evidence:
-    """Frozen evidence for these scores against the base's bank, built as in life.
+    """Frozen evidence for these scores against the base's reference runs, built as in life.
 
     The verdict is the policy's, unless another is given: solid evidence comes with its confirming runs on fresh seeds,
     invalid evidence with a failed probe.
     """
     base, project = patch_set.base, patch_set.candidate.project
     policy = project.file.decision_policy()
-    bank = list(base.runs.filter(patch_set=None, purpose=Purpose.BANK, score__isnull=False).order_by("pk"))
+    reference = list(base.runs.filter(patch_set=None, purpose=Purpose.REFERENCE, score__isnull=False).order_by("pk"))
     runs = list(patch_set.runs.filter(purpose=Purpose.SCREEN, score__isnull=False).order_by("seed"))[: len(scores)]
     runs += [make_run(base, patch_set=patch_set, seed=len(runs) + i + 1) for i in range(len(scores) - len(runs))]
     for run, score in zip(runs, scores, strict=True):
         run.score = score
         run.save(update_fields=["score"])
-    arms = Arms(bank, runs)
+    arms = Arms(reference, runs)
     decisions = decide_looks(policy, NOISE, arms, project.sign > 0)
     looks = looks_of(policy, decisions)
     evidence = evidence_of_look(patch_set, arms, NOISE, decisions[-1], looks)
@@ -241,13 +241,13 @@ def make_run(
     progress: float | None = None,
     **fields: Any,
 ) -> Run:
-    """A run of a patch set or, without one, of the baseline's bank. Ended runs have a score, series, facts and a log."""
+    """A run of a patch set or, without one, of the baseline itself. Ended runs have a score, series, facts and a log."""
     ended, completed = state == State.FINISHED, state == State.FINISHED and outcome == Outcome.completed
     noise = random.Random(f"{baseline.number} {patch_set and patch_set.diff_hash} {seed}")
     if score is None and completed:
         score = BASE_SCORE + noise.gauss(0, SIGMA)
     now = timezone.now()
-    purpose = fields.pop("purpose", Purpose.SCREEN if patch_set else Purpose.BANK)
+    purpose = fields.pop("purpose", Purpose.SCREEN if patch_set else Purpose.REFERENCE)
     defaults = {
         "commit": patch_set.commit if patch_set else baseline.commit,
         "self_reported": baseline.project.self_reported,
@@ -309,7 +309,7 @@ def make_device(name: str = "box/train.cpu.0", *, kind: str = "cpu", **fields: A
 
 
 def make_landing(candidate: Candidate, state: LandingState = LandingState.QUEUED, reason: str = "") -> Landing:
-    """An entry of the landing queue; a landed one has its baseline version and a bank."""
+    """An entry of the landing queue; a landed one has its baseline version and reference runs."""
     assert candidate.patch_set
     version = None
     if state == LandingState.LANDED:

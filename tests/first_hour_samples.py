@@ -16,7 +16,7 @@ def first_minutes(
     ended: int = 3, running: int = 2, wanted: int = 8, *, slug: str = "demo", devices: int = 2, **config: Any
 ) -> Project:
     """So many of the baseline's runs ended and train; an open-ended round has brought two candidates."""
-    project = make_project(slug, bank=0, **config)
+    project = make_project(slug, reference_runs=0, **config)
     places = [make_device(f"box/cpu.{index}", index=index) for index in range(devices)]
     for seed in range(1, ended + 1):
         make_run(project.tip(), seed=seed, train_seconds=SECONDS)
@@ -36,7 +36,7 @@ def first_minutes(
 
 def measured(project: Project) -> None:
     """All runs of the baseline have ended."""
-    for run in project.runs.filter(purpose=Purpose.BANK).exclude(state=State.FINISHED):
+    for run in project.runs.filter(purpose=Purpose.REFERENCE).exclude(state=State.FINISHED):
         run.delete()
         make_run(project.tip(), seed=run.seed, train_seconds=SECONDS)
 

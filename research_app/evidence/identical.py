@@ -63,16 +63,16 @@ def is_of_the_machine(series: str) -> bool:
     return OF_THE_MACHINE.search(re.sub(r"[^a-z0-9]+", "_", series.lower())) is not None
 
 
-def chance_of(run: Trajectory, bank: Sequence[Trajectory], sigma: float) -> float:
+def chance_of(run: Trajectory, reference: Sequence[Trajectory], sigma: float) -> float:
     """The chance that a run of another training ends on the same digits as this one.
 
     Of the score it is the last digit over sigma; of each curve the last digit of its last value over the spread between the
-    baseline's seeds there. Values on which all seeds agree say nothing. `bank` are the runs of the baseline, this seed's among
+    baseline's seeds there. Values on which all seeds agree say nothing. `reference` are the baseline's runs, this seed's among
     them; an empty one leaves the score alone.
     """
-    chance = min(1.0, _last_digit([run.score, *(other.score for other in bank)]) / sigma) if sigma > 0 else 1.0
+    chance = min(1.0, _last_digit([run.score, *(other.score for other in reference)]) / sigma) if sigma > 0 else 1.0
     for name, (_, values) in run.compared.items():
-        last = [float(curve[1][-1]) for other in bank if (curve := other.curves.get(name)) and len(curve[1])]
+        last = [float(curve[1][-1]) for other in reference if (curve := other.curves.get(name)) and len(curve[1])]
         if len(last) > 1 and len(values) and (spread := pstdev(last)) > 0:
             chance *= min(1.0, _last_digit(last) / spread)
     return chance

@@ -25,7 +25,7 @@ class Policy:
 
     alpha           one-sided error rate of the provisional accept, over all looks together
     n_max           the most candidate runs before confirmation, which is also the number of looks
-    bank            K, the fewest baseline runs that a candidate is compared with
+    reference_runs  K, the fewest baseline runs that a candidate is compared with
     first_drop      after run 1, drop below this effect (in sigma)
     drop            after runs 2 to n_max, drop below this effect (in sigma)
     confirm_runs    fresh seeds of each arm in the confirmation
@@ -39,7 +39,7 @@ class Policy:
 
     alpha: float = 0.01
     n_max: int = 8
-    bank: int = 4
+    reference_runs: int = 4
     first_drop: float = 0.8
     drop: float = 0.9
     confirm_runs: int = 5
@@ -52,7 +52,7 @@ class Policy:
             ("alpha", 1e-6, 0.5),
             ("confirm_alpha", 1e-6, 0.5),
             ("n_max", 1, 64),
-            ("bank", 1, 64),
+            ("reference_runs", 1, 64),
             ("confirm_runs", 1, 64),
             ("shape", 0.0, 0.5),
             ("first_drop", 0.01, 10.0),  # a candidate that looks no better never gets a second run
@@ -74,9 +74,9 @@ class Policy:
         """The effect, in sigma, under which a candidate with this many runs is dropped."""
         return self.first_drop if runs == 1 else self.drop
 
-    def bank_for(self, runs: int) -> int:
-        """How many baseline runs the bank should hold for a candidate with this many runs."""
-        return max(self.bank, runs)
+    def reference_runs_for(self, runs: int) -> int:
+        """How many reference runs there should be for a candidate with this many runs."""
+        return max(self.reference_runs, runs)
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Decision:
     effect and standard_error are in the metric's unit; z = effect / standard_error; boundary is what z must reach at
     this look. `runs_needed` counts further candidate runs: for `run`, until the boundary would be crossed if the
     effect stays as it is (or until the last look, if it would not be); for `confirm`, the fresh seeds of each arm;
-    for `inconclusive`, how many more runs of the candidate, with the bank grown alongside, would settle it at this
-    effect; for `drop`, 0. `bank_needed` is the number of baseline runs to have before the next look.
+    for `inconclusive`, how many more runs of the candidate, with the reference runs grown alongside, would settle it at this
+    effect; for `drop`, 0. `reference_runs_needed` is the number of baseline runs to have before the next look.
     """
 
     step: Step
@@ -96,7 +96,7 @@ class Decision:
     z: float
     boundary: float
     runs_needed: int
-    bank_needed: int
+    reference_runs_needed: int
 
 
 @dataclass(frozen=True)
@@ -142,24 +142,24 @@ def measured_effect(
 def decide(
     policy: Policy, sigma: float, baseline: Sequence[float], candidate: Sequence[float], lower_is_better: bool = True
 ) -> Decision:
-    """The next step for a candidate whose runs gave these scores, compared with the bank of baseline scores.
+    """The next step for a candidate whose runs gave these scores, compared with the reference scores of the baseline.
 
-    The looks of one candidate have the canonical joint distribution with information 1/(1/K + 1/n), because the bank and
+    The looks of one candidate have the canonical joint distribution with information 1/(1/K + 1/n), because the reference and
     the candidate's runs only ever grow. As long as n/K does not fall from one look to the next, they are at least as
     correlated as the equally spaced looks that the boundary is computed for, so alpha is kept (Slepian's inequality); a
-    bank that jumps in between, filled by another candidate's runs, costs at most a quarter of alpha at the default settings.
+    reference that jumps in between, filled by another candidate's runs, costs at most a quarter of alpha by default.
 
-    A boundary that is crossed wins over the drop rule: what was found is not futile. Raises TooFewRuns when the bank is
+    A boundary that is crossed wins over the drop rule: what was found is not futile. Raises TooFewRuns when the reference is
     smaller than the policy's, TooManyRuns beyond n_max, BadScore and BadSigma.
     """
-    require_runs(baseline, policy.bank, "reference runs of the baseline")
+    require_runs(baseline, policy.reference_runs, "reference runs of the baseline")
     runs = len(candidate)
     if runs > policy.n_max:
         raise TooManyRuns(f"candidate has {runs} runs, the policy stops at {policy.n_max}: judge the first {policy.n_max}")
     effect, error = measured_effect(sigma, baseline, candidate, lower_is_better)
     z, boundary = effect / error, policy.boundaries[runs - 1]
-    step, needed, bank = _next_step(policy, effect / sigma, z >= boundary, runs, len(baseline))
-    return Decision(step, effect, error, z, boundary, needed, max(bank, len(baseline)))
+    step, needed, reference = _next_step(policy, effect / sigma, z >= boundary, runs, len(baseline))
+    return Decision(step, effect, error, z, boundary, needed, max(reference, len(baseline)))
 
 
 def decide_confirmation(
@@ -183,7 +183,7 @@ def decide_confirmation(
     D tau²/(tau² + SE²) with variance SE² tau²/(tau² + SE²) (normal prior with mean 0; Efron and Morris 1973, J. Am.
     Statist. Assoc. 68, 117).
 
-    The baseline arm's scores on the gate shard belong into the bank afterwards if the candidate is not solid, the
+    The baseline arm's scores on the gate shard join the reference runs afterwards if the candidate is not solid, the
     candidate's if it lands. Raises TooFewRuns when an arm has fewer runs than `confirm_runs`, BadSigma and BadScore.
     """
     require_runs(baseline, policy.confirm_runs, "baseline arm of the confirmation")
@@ -209,31 +209,31 @@ def decide_confirmation(
     )
 
 
-def _next_step(policy: Policy, effect: float, crossed: bool, runs: int, bank: int) -> tuple[Step, int, int]:
-    """(step, runs needed, bank needed) for an effect in sigma."""
+def _next_step(policy: Policy, effect: float, crossed: bool, runs: int, reference: int) -> tuple[Step, int, int]:
+    """(step, runs needed, reference runs needed) for an effect in sigma."""
     if crossed:
-        return "confirm", policy.confirm_runs, bank
+        return "confirm", policy.confirm_runs, reference
     if effect < policy.drop_below(runs):
-        return "drop", 0, bank
+        return "drop", 0, reference
     if runs < policy.n_max:
-        return "run", _runs_to_cross(policy, effect, runs, bank), policy.bank_for(runs + 1)
-    more = _runs_to_settle(policy, effect, bank) - runs
-    return "inconclusive", more, policy.bank_for(runs + more)
+        return "run", _runs_to_cross(policy, effect, runs, reference), policy.reference_runs_for(runs + 1)
+    more = _runs_to_settle(policy, effect, reference) - runs
+    return "inconclusive", more, policy.reference_runs_for(runs + more)
 
 
-def _runs_to_cross(policy: Policy, effect: float, runs: int, bank: int) -> int:
+def _runs_to_cross(policy: Policy, effect: float, runs: int, reference: int) -> int:
     """Further runs until an unchanged effect (in sigma) crosses the boundary; up to the last look if it never does."""
     for n in range(runs + 1, policy.n_max):
-        if effect >= policy.boundaries[n - 1] * math.sqrt(1 / max(bank, policy.bank_for(n)) + 1 / n):
+        if effect >= policy.boundaries[n - 1] * math.sqrt(1 / max(reference, policy.reference_runs_for(n)) + 1 / n):
             return n - runs
     return policy.n_max - runs
 
 
-def _runs_to_settle(policy: Policy, effect: float, bank: int) -> int:
+def _runs_to_settle(policy: Policy, effect: float, reference: int) -> int:
     """The runs in all at which an unchanged effect (in sigma) would reach the last boundary: effect = z sqrt(1/K +
     1/n)."""
     variance = (effect / policy.boundaries[-1]) ** 2
-    runs = math.ceil(1 / (variance - 1 / bank)) if variance > 1 / bank else math.inf
-    if runs > bank:  # the bank must grow with the candidate: K = n
+    runs = math.ceil(1 / (variance - 1 / reference)) if variance > 1 / reference else math.inf
+    if runs > reference:  # the reference must grow with the candidate: K = n
         runs = math.ceil(2 / variance)
     return max(int(runs), policy.n_max + 1)

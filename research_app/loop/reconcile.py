@@ -28,7 +28,7 @@ from research_app.loop.notify.wake import wake_notifications
 from research_app.loop.project.bring import wake_trials
 from research_app.loop.propose.conversation.converse import take_up_changes, wake_conversations
 from research_app.loop.propose.propose import close_round, lost_turn, wants_more
-from research_app.loop.runs import ensure_bank, rank_curves, requeue
+from research_app.loop.runs import ensure_reference_runs, rank_curves, requeue
 from research_app.loop.runs import retry as retry_runs
 from research_app.loop.scale_up.scale_up import report_stuck, scale_up_waits, wake
 from research_app.loop.stacks.stack_check import wake_stack_checks
@@ -107,7 +107,7 @@ def reconcile() -> None:
     """One round, in the order of a candidate's way: a step that fails keeps no other from its turn. Raises ReconcileFailed."""
     steps = (
         relay_messages, note_lost_workers, wake_proposers, take_up_changes, wake_conversations, wake_checks, free_lost_runs,
-        complete_banks, rank_curves, wake_devices, wake_judges, wake_scale_ups, return_stuck_landings, wake_landings,
+        complete_reference_runs, rank_curves, wake_devices, wake_judges, wake_scale_ups, return_stuck_landings, wake_landings,
         notice_moved_branches, wake_pushes, wake_stack_checks, wake_trials, watch, close_full_rounds,
         wake_notifications, export_due,
     )  # fmt: skip
@@ -174,17 +174,17 @@ def free_lost_runs() -> None:
                 requeue(run, until=min(now, run.lease_until - LEASE) if run.lease_until else now)
 
 
-def complete_banks() -> None:
-    """Baseline versions that lack runs of their bank."""
+def complete_reference_runs() -> None:
+    """Baseline versions that lack reference runs."""
     versions = BaselineVersion.objects.select_related("project").annotate(
-        banked=Count("runs", filter=Q(runs__patch_set=None, runs__purpose=Purpose.BANK))
+        reference_run=Count("runs", filter=Q(runs__patch_set=None, runs__purpose=Purpose.REFERENCE))
     )
     newest = {version.project_id: version for version in versions.order_by("number")}
     for version in newest.values():
         size = version.project.file.baseline.runs
-        if version.banked < size:
+        if version.reference_run < size:
             with transaction.atomic():
-                ensure_bank(version, size)
+                ensure_reference_runs(version, size)
 
 
 def wake_devices() -> None:
@@ -272,10 +272,10 @@ def waited_for(candidate: Candidate) -> Q:
     return theirs & (Q(state=State.STUCK) & (Q(scale=SMALLEST) | Q(scale__in=climbing)) | crashed)
 
 
-def retry_bank(project: Project, actor: str) -> None:
-    """The same for the baseline's own runs: those that a machine gave up on, and those of its newest bank that crashed."""
+def retry_reference_runs(project: Project, actor: str) -> None:
+    """Retry the baseline's own runs: those that a worker failed on, and the newest reference runs that crashed."""
     with transaction.atomic():
-        failed = Q(state=State.FINISHED, purpose=Purpose.BANK, baseline=project.tip())
+        failed = Q(state=State.FINISHED, purpose=Purpose.REFERENCE, baseline=project.tip())
         failed &= ~Q(outcome__in=(Outcome.completed, Outcome.cancelled))
         runs = project.runs.filter(Q(state=State.STUCK) | failed, patch_set=None)
         if retry_runs(runs.select_related("project", "baseline"), actor):

@@ -37,7 +37,7 @@ from research_app.project_file.ladder import SMALLEST
 from training.spec import Outcome
 
 HOUR = 3600.0  # seconds
-CURVE_SHARES = (1.3, 1.15, 0.9, 0.8)  # 1.0 is the bank; the longest first, so that no device waits for it at the end
+CURVE_SHARES = (1.3, 1.15, 0.9, 0.8)  # 1.0 are the reference runs; the longest first, so that no device waits for it at the end
 CURVE_SEED = 1
 
 
@@ -87,15 +87,15 @@ def _move_up(runs: QuerySet[Run], priority: Priority) -> None:
     runs.filter(state=State.QUEUED, priority__gt=priority).update(priority=priority)
 
 
-def ensure_bank(baseline: BaselineVersion, size: int, priority: Priority | None = None) -> None:
-    """Queue what is missing of a baseline version's bank, with the next seeds. In a transaction.
+def ensure_reference_runs(baseline: BaselineVersion, size: int, priority: Priority | None = None) -> None:
+    """Queue what is missing of a baseline version's reference runs, with the next seeds. In a transaction.
 
     Beyond the project's usual number they are for one candidate that is replicated, unless `priority` says more. A few runs
-    of the bank may fail; when more than half have, a person must look at the baseline first.
+    of them may fail; when more than half have, a person must look at the baseline first.
     """
     if priority is None:
         priority = Priority.BASELINE if size <= baseline.project.file.baseline.runs else Priority.REPLICATE
-    runs = baseline.runs.of_baseline().filter(purpose=Purpose.BANK, budget_share=1.0)
+    runs = baseline.runs.of_baseline().filter(purpose=Purpose.REFERENCE, budget_share=1.0)
     seeds = set(baseline.runs.of_baseline().filter(budget_share=1.0).values_list("seed", flat=True))
     failed = runs.filter(state=State.FINISHED).exclude(outcome=Outcome.completed).count()
     missing = size - (runs.count() - failed)
@@ -104,7 +104,7 @@ def ensure_bank(baseline: BaselineVersion, size: int, priority: Priority | None 
         return
     fresh = (seed for seed in range(1, size + len(seeds) + 1) if seed not in seeds)
     for _ in range(missing):
-        request_run(baseline.project, baseline, None, Purpose.BANK, next(fresh), priority=priority)
+        request_run(baseline.project, baseline, None, Purpose.REFERENCE, next(fresh), priority=priority)
 
 
 def ensure_curve(baseline: BaselineVersion, priority: Priority = Priority.CONFIRM) -> None:

@@ -1,4 +1,4 @@
-"""Versions of the baseline: one per landing, each with its bank of runs."""
+"""Versions of the baseline: one per landing, each with its reference runs."""
 
 from django.db import models
 from django.utils import timezone

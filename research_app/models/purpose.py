@@ -7,7 +7,7 @@ class Purpose(models.TextChoices):
     """What a run is for."""
 
     REJUDGE = "rejudge", "judge again before landing"
-    BANK = "bank", "reference run of the baseline"
+    REFERENCE = "bank", "reference run of the baseline"
     CONFIRM = "confirm", "confirmation"
     CURVE = "curve", "baseline at another budget"  # once a version; a confirmation waits for it
     SCALE_UP = "scale_up", "scale-up"
@@ -34,7 +34,7 @@ class Priority(models.IntegerChoices):
 
 PRIORITY = {
     Purpose.REJUDGE: Priority.LANDING,
-    Purpose.BANK: Priority.BASELINE,
+    Purpose.REFERENCE: Priority.BASELINE,
     Purpose.CONFIRM: Priority.CONFIRM,
     Purpose.CURVE: Priority.CONFIRM,
     Purpose.SCALE_UP: Priority.SCALE_UP,

@@ -75,7 +75,7 @@ class LandingSection(Section):
 
 
 class Baseline(Section):
-    """The branch that landings go to, and the size of its bank of runs."""
+    """The branch that landings go to, and the number of its reference runs."""
 
     branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")] = "baseline"
     runs: Annotated[int, Field(ge=2, le=64)] = 4
@@ -397,7 +397,7 @@ class ProjectFile(Section):
         """The settings that decisions are made by; evidence keeps a copy of them."""
         known = {field.name for field in fields(Policy)}
         given = {name: value for name, value in self.policy.model_dump().items() if name in known}
-        return Policy(bank=self.baseline.runs, **given)
+        return Policy(reference_runs=self.baseline.runs, **given)
 
     def run_budget(self, share: float = 1.0, scale: str = SMALLEST) -> Budget:
         """The budget of a run at one rung as the runner takes it, or a share of it."""

@@ -136,8 +136,8 @@ def test_scores_and_effects_are_told_to_half_a_sigma_and_nothing_of_the_hidden_s
         assert told == pytest.approx(round(told / step) * step)
     runs = agent.get(f"/projects/demo/candidates/{candidate.number}/runs")
     assert {run["score"] for run in runs.json()["items"]} == {None}
-    banked = agent.get(f"/projects/demo/runs/{Run.objects.of_baseline().latest('pk').pk}").json()
-    assert banked["score"] == pytest.approx(round(banked["score"] / step) * step)
+    reference_run = agent.get(f"/projects/demo/runs/{Run.objects.of_baseline().latest('pk').pk}").json()
+    assert reference_run["score"] == pytest.approx(round(reference_run["score"] / step) * step)
     exact = [f"{run.score!r}"[:9] for run in Run.objects.filter(patch_set=candidate.patch_set)]
     hidden = [f"{run.hidden_score!r}"[:9] for run in Run.objects.exclude(hidden_score=None)]
     text = evidence.content.decode() + runs.content.decode() + agent.get("/projects/demo/history").content.decode()

@@ -99,7 +99,7 @@ def test_a_judge_that_keeps_failing(world: World, monkeypatch: pytest.MonkeyPatc
     return world.address(run.patch_set.candidate)
 
 
-def bank(world: World, **fields: object) -> None:
+def reference(world: World, **fields: object) -> None:
     """How the runs of the baseline ended."""
     world.project.runs.of_baseline().update(**fields)
 
@@ -114,7 +114,7 @@ def bank(world: World, **fields: object) -> None:
     "measured.",
 )
 def test_a_baseline_whose_runs_score_the_same(world: World) -> str:
-    bank(world, score=1.0)
+    reference(world, score=1.0)
     return world.address(judged(world, BETTER))
 
 
@@ -150,7 +150,7 @@ def crash_baseline(world: World) -> None:
 )
 def test_a_baseline_that_hangs(world: World) -> str:
     why = "Still running after its limit of 1 s, so it was killed. It printed nothing."
-    bank(world, outcome=Outcome.timed_out, reason=why, score=None)
+    reference(world, outcome=Outcome.timed_out, reason=why, score=None)
     return "/projects/small/"
 
 
@@ -161,7 +161,7 @@ def test_a_baseline_that_hangs(world: World) -> str:
     inbox="4 of 4 runs of baseline 0 spent more than their budget.",
 )
 def test_a_baseline_that_overshoots(world: World) -> str:
-    bank(world, facts={"findings": [{"detector": "budget overrun", "level": "info", "sentence": "105 of 100"}]})
+    reference(world, facts={"findings": [{"detector": "budget overrun", "level": "info", "sentence": "105 of 100"}]})
     return "/projects/small/"
 
 

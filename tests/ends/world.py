@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from research_app.loop.check import check
-from research_app.loop.runs import ensure_bank
+from research_app.loop.runs import ensure_reference_runs
 from research_app.loop.train import train
 from research_app.models import Candidate, Device, Message, Project, Run, SeriesChunk, State
 from research_app.project_file.project_file import ProjectFile
@@ -69,10 +69,10 @@ class World:
         return self.train(self.queue((PAUSE, "\n".join((*lines, PAUSE)))))
 
     def measure_baseline(self) -> None:
-        """The baseline's bank as this code really scores, in place of a made-up one."""
+        """The baseline's reference runs as this code really scores, in place of a made-up one."""
         tip = self.project.tip()
         Run.objects.filter(baseline=tip).delete()
-        ensure_bank(tip, 4)
+        ensure_reference_runs(tip, 4)
         self.finish()
 
     def finish(self) -> None:

@@ -40,13 +40,13 @@ def test_all_looks_together_err_at_alpha(alpha: float, looks: int, shape: float)
     assert sum(crossing_probabilities(boundary, range(1, looks + 1))) == pytest.approx(alpha, rel=1e-4)
 
 
-def test_the_looks_of_a_growing_bank_err_at_most_at_alpha() -> None:
+def test_the_looks_of_growing_reference_runs_err_at_most_at_alpha() -> None:
     rate = sum(crossing_probabilities(Policy().boundaries, LOOP_INFORMATION))
     assert 0.009 < rate <= 0.01
 
 
 @pytest.mark.parametrize("look", range(1, 9))
-def test_a_bank_that_another_candidate_fills_in_between_costs_at_most_a_quarter_of_alpha(look: int) -> None:
+def test_reference_runs_that_another_candidate_adds_in_between_cost_at_most_a_quarter_of_alpha(look: int) -> None:
     sizes = [max(4, n) + (500 if n >= look else 0) for n in range(1, 9)]
     information = [1 / (1 / size + 1 / n) for n, size in enumerate(sizes, start=1)]
     assert sum(crossing_probabilities(Policy().boundaries, information)) <= 0.0125
@@ -54,16 +54,16 @@ def test_a_bank_that_another_candidate_fills_in_between_costs_at_most_a_quarter_
 
 @pytest.mark.parametrize("drift", [0.0, 1.0, -0.5])
 def test_crossing_probabilities_agree_with_simulated_runs(drift: float) -> None:
-    """Bank and candidate runs are drawn one by one, as the loop makes them; 200,000 candidates."""
+    """Reference and candidate runs are drawn one by one, as the loop makes them; 200,000 candidates."""
     rng = np.random.default_rng(5)
     paths, boundary = 200_000, (1.9, 1.7, 1.6, 1.5, 1.5, 1.4, 1.4, 1.3)
-    bank, candidate = rng.standard_normal((2, paths, 8))
+    reference, candidate = rng.standard_normal((2, paths, 8))
     candidate -= drift
     open_paths = np.ones(paths, dtype=bool)
     simulated = []
     for look in range(1, 9):
         size = max(4, look)
-        effect = bank[:, :size].mean(axis=1) - candidate[:, :look].mean(axis=1)
+        effect = reference[:, :size].mean(axis=1) - candidate[:, :look].mean(axis=1)
         crosses = open_paths & (effect / np.sqrt(1 / size + 1 / look) >= boundary[look - 1])
         simulated.append(crosses.mean())
         open_paths &= ~crosses

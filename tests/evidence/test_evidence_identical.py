@@ -57,20 +57,20 @@ def test_what_the_training_came_to_is_not(name: str) -> None:
     assert not is_of_the_machine(name)
 
 
-def bank(*scores: float) -> list[Trajectory]:
+def reference(*scores: float) -> list[Trajectory]:
     return [Trajectory(score) for score in scores]
 
 
 def test_a_score_measured_to_the_last_bit_agrees_by_no_chance() -> None:
-    assert chance_of(Trajectory(0.123456789012345), bank(0.123456789012345, 0.13), 0.01) < 1e-12
+    assert chance_of(Trajectory(0.123456789012345), reference(0.123456789012345, 0.13), 0.01) < 1e-12
 
 
 def test_a_score_printed_with_four_digits_can_agree_by_chance() -> None:
-    assert chance_of(Trajectory(3.2781), bank(3.2781, 3.28), 0.0015) == pytest.approx(1 / 15)
+    assert chance_of(Trajectory(3.2781), reference(3.2781, 3.28), 0.0015) == pytest.approx(1 / 15)
 
 
 def test_a_short_number_among_long_ones_has_their_digits() -> None:
-    assert chance_of(Trajectory(3.2), bank(3.2, 3.2781), 0.0015) == pytest.approx(1 / 15)
+    assert chance_of(Trajectory(3.2), reference(3.2, 3.2781), 0.0015) == pytest.approx(1 / 15)
 
 
 def test_the_ends_of_curves_that_differ_between_seeds_count_too() -> None:
@@ -82,4 +82,4 @@ def test_the_ends_of_curves_that_differ_between_seeds_count_too() -> None:
 
 
 def test_without_noise_nothing_is_proved() -> None:
-    assert chance_of(Trajectory(1.0), bank(1.0, 1.0), 0.0) == 1.0
+    assert chance_of(Trajectory(1.0), reference(1.0, 1.0), 0.0) == 1.0

@@ -17,22 +17,22 @@ from research_app.evidence.policy import Decision, Policy, decide, decide_confir
 
 POLICY = Policy()
 KNOWN = replace(POLICY, sigma_weight=math.inf)
-BANK = [0.0] * 4
+REFERENCE = [0.0] * 4
 FIVE = [0.0] * 5
 
 
 def test_a_first_run_that_gains_too_little_is_dropped() -> None:
-    assert decide(POLICY, 1.0, BANK, [-0.79]).step == "drop"
-    assert decide(POLICY, 1.0, BANK, [-0.81]).step == "run"
+    assert decide(POLICY, 1.0, REFERENCE, [-0.79]).step == "drop"
+    assert decide(POLICY, 1.0, REFERENCE, [-0.81]).step == "run"
 
 
 def test_from_the_second_run_on_the_drop_rule_is_stricter() -> None:
-    assert decide(POLICY, 1.0, BANK, [-0.89, -0.89]).step == "drop"
-    assert decide(POLICY, 1.0, BANK, [-0.91, -0.91]).step == "run"
+    assert decide(POLICY, 1.0, REFERENCE, [-0.89, -0.89]).step == "drop"
+    assert decide(POLICY, 1.0, REFERENCE, [-0.91, -0.91]).step == "run"
 
 
 def test_a_crossed_boundary_leads_to_confirmation() -> None:
-    decision = decide(POLICY, 1.0, BANK, [-3.1, -3.1])
+    decision = decide(POLICY, 1.0, REFERENCE, [-3.1, -3.1])
     assert decision.step == "confirm"
     assert decision.effect == pytest.approx(3.1)
     assert decision.standard_error == pytest.approx(math.sqrt(1 / 4 + 1 / 2))
@@ -42,34 +42,34 @@ def test_a_crossed_boundary_leads_to_confirmation() -> None:
 
 
 def test_an_open_case_says_how_many_runs_would_cross_the_boundary() -> None:
-    decision = decide(POLICY, 1.0, BANK, [-2.2])
+    decision = decide(POLICY, 1.0, REFERENCE, [-2.2])
     assert (decision.step, decision.runs_needed) == ("run", 3)
     later = 1 + decision.runs_needed
-    assert decide(POLICY, 1.0, BANK, [-2.2] * later).step == "confirm"
-    assert decide(POLICY, 1.0, BANK, [-2.2] * (later - 1)).step == "run"
+    assert decide(POLICY, 1.0, REFERENCE, [-2.2] * later).step == "confirm"
+    assert decide(POLICY, 1.0, REFERENCE, [-2.2] * (later - 1)).step == "run"
 
 
 def test_the_fifth_run_needs_a_fifth_baseline_run() -> None:
-    assert decide(POLICY, 1.0, BANK, [-1.0] * 3).bank_needed == 4
-    assert decide(POLICY, 1.0, BANK, [-1.0] * 4).bank_needed == 5
+    assert decide(POLICY, 1.0, REFERENCE, [-1.0] * 3).reference_runs_needed == 4
+    assert decide(POLICY, 1.0, REFERENCE, [-1.0] * 4).reference_runs_needed == 5
 
 
 def test_eight_runs_without_a_decision_are_inconclusive_and_say_what_would_settle_it() -> None:
     decision = decide(POLICY, 1.0, [0.0] * 8, [-1.0] * 8)
     assert decision.step == "inconclusive"
     total = 8 + decision.runs_needed
-    assert decision.bank_needed == total
+    assert decision.reference_runs_needed == total
     assert 1.0 / math.sqrt(2 / total) >= POLICY.boundaries[-1] > 1.0 / math.sqrt(2 / (total - 1))
 
 
-def test_a_large_bank_makes_fewer_further_runs_settle_it() -> None:
+def test_many_reference_runs_make_fewer_further_runs_settle_it() -> None:
     small = decide(POLICY, 1.0, [0.0] * 8, [-0.91] * 8)
     large = decide(POLICY, 1.0, [0.0] * 40, [-0.91] * 8)
     assert large.step == small.step == "inconclusive"
     assert large.runs_needed < small.runs_needed
     total = 8 + large.runs_needed
     assert 0.91 / math.sqrt(1 / 40 + 1 / total) >= POLICY.boundaries[-1]
-    assert large.bank_needed == 40
+    assert large.reference_runs_needed == 40
 
 
 def test_a_found_gain_is_not_dropped_for_being_smaller_than_the_drop_rule() -> None:
@@ -77,11 +77,11 @@ def test_a_found_gain_is_not_dropped_for_being_smaller_than_the_drop_rule() -> N
     assert decide(policy, 1.0, [0.0] * 40, [-0.7] * 40).step == "confirm"
 
 
-def test_too_small_a_bank_is_named_with_what_to_run() -> None:
+def test_too_few_reference_runs_are_named_with_what_to_run() -> None:
     with pytest.raises(TooFewRuns, match="reference runs of the baseline: 3 of 4 runs have a score; run 1 more"):
         decide(POLICY, 1.0, [0.0] * 3, [-1.0])
     with pytest.raises(TooFewRuns, match="candidate: 0 of 1"):
-        decide(POLICY, 1.0, BANK, [])
+        decide(POLICY, 1.0, REFERENCE, [])
 
 
 def test_more_runs_than_looks_are_refused() -> None:
@@ -92,7 +92,7 @@ def test_more_runs_than_looks_are_refused() -> None:
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_not_finite_is_refused_in_either_arm(score: float) -> None:
     with pytest.raises(BadScore, match="candidate score 2"):
-        decide(POLICY, 1.0, BANK, [-1.0, score])
+        decide(POLICY, 1.0, REFERENCE, [-1.0, score])
     with pytest.raises(BadScore, match="baseline score 4"):
         decide(POLICY, 1.0, [0.0, 0.0, 0.0, score], [-1.0])
     with pytest.raises(BadScore):
@@ -102,7 +102,7 @@ def test_a_score_that_is_not_finite_is_refused_in_either_arm(score: float) -> No
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
 def test_a_sigma_that_is_not_positive_is_refused(sigma: float) -> None:
     with pytest.raises(BadSigma, match="must be positive"):
-        decide(POLICY, sigma, BANK, [-1.0])
+        decide(POLICY, sigma, REFERENCE, [-1.0])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_sigma_that_is_not_positive_is_refused(sigma: float) -> None:
         ("n_max", 2.5),
         ("drop", 0.0),
         ("shape", 0.9),
-        ("bank", 100),
+        ("reference_runs", 100),
         ("sigma_weight", 0.0),
     ],
 )
@@ -203,7 +203,7 @@ def away_from_thresholds(sigma: float, decision: Decision, runs: int) -> bool:
 
 
 def assert_same(a: Decision, b: Decision, scale: float = 1.0) -> None:
-    assert (a.step, a.bank_needed, a.boundary) == (b.step, b.bank_needed, b.boundary)
+    assert (a.step, a.reference_runs_needed, a.boundary) == (b.step, b.reference_runs_needed, b.boundary)
     assert b.effect == pytest.approx(a.effect * scale, rel=1e-9, abs=1e-9 * scale)
     assert b.standard_error == pytest.approx(a.standard_error * scale)
     assert b.z == pytest.approx(a.z, rel=1e-6, abs=1e-9)

@@ -23,10 +23,10 @@ def honest(rng: np.random.Generator, count: int) -> list[Repeats]:
     return [Repeats(f"C-{n}", rng.standard_normal(rng.integers(2, 9)).tolist()) for n in range(count)]
 
 
-@pytest.mark.parametrize(("bank", "candidates"), [((8,), 0), ((8,), 3), ((8,), 40), ((8, 5, 5, 5), 40)])
-def test_on_honest_runs_sigma_is_unbiased_and_its_interval_covers(bank: tuple[int, ...], candidates: int) -> None:
+@pytest.mark.parametrize(("reference", "candidates"), [((8,), 0), ((8,), 3), ((8,), 40), ((8, 5, 5, 5), 40)])
+def test_on_honest_runs_sigma_is_unbiased_and_its_interval_covers(reference: tuple[int, ...], candidates: int) -> None:
     rng = np.random.default_rng(1)
-    noises = [pool_guarded([*baseline(rng, *bank), *honest(rng, candidates)]) for _ in range(1500)]
+    noises = [pool_guarded([*baseline(rng, *reference), *honest(rng, candidates)]) for _ in range(1500)]
     variances = [noise.sigma**2 for noise in noises]
     assert np.mean(variances) == pytest.approx(1.0, abs=4 * float(np.std(variances)) / math.sqrt(1500))
     covered = np.mean([noise.low <= 1 <= noise.high for noise in noises])
@@ -44,20 +44,20 @@ def test_candidates_sharpen_sigma() -> None:
 
 def test_a_candidate_that_diverges_on_every_third_seed_is_left_out_and_named() -> None:
     rng = np.random.default_rng(3)
-    bank = [1.05 + 0.002 * x for x in rng.standard_normal(8)]
+    reference = [1.05 + 0.002 * x for x in rng.standard_normal(8)]
     poison = [8.0 if seed % 3 == 0 else 1.03 + 0.002 * x for seed, x in enumerate(rng.standard_normal(9))]
-    noise = pool_guarded([Repeats("baseline", bank, anchor=True), Repeats("C-1", poison)])
-    assert noise.sigma == pytest.approx(pool([bank]).sigma)
+    noise = pool_guarded([Repeats("baseline", reference, anchor=True), Repeats("C-1", poison)])
+    assert noise.sigma == pytest.approx(pool([reference]).sigma)
     [left] = noise.left_out
     assert (left.group, left.runs) == ("C-1", 9) and left.times > 500
 
 
 def test_a_candidate_whose_seeds_make_no_difference_does_not_lower_sigma() -> None:
     rng = np.random.default_rng(4)
-    bank = baseline(rng, 8)
+    reference = baseline(rng, 8)
     deaf = [Repeats(f"C-{n}", [0.25] * 8) for n in range(50)]
-    noise = pool_guarded([*bank, *deaf])
-    assert noise.sigma == pytest.approx(pool([bank[0].scores]).sigma)
+    noise = pool_guarded([*reference, *deaf])
+    assert noise.sigma == pytest.approx(pool([reference[0].scores]).sigma)
     assert len(noise.left_out) == 50 and noise.left_out[0].times == 0
 
 
@@ -69,8 +69,8 @@ def test_no_candidate_can_move_sigma_by_more_than_the_stated_bound(
     runs: int, shape: list[float], scale: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    bank = baseline(rng, runs)
-    before, after = pool_guarded(bank), pool_guarded([*bank, Repeats("C-1", [scale * x for x in shape])])
+    reference = baseline(rng, runs)
+    before, after = pool_guarded(reference), pool_guarded([*reference, Repeats("C-1", [scale * x for x in shape])])
     assert after.sigma <= before.sigma * most_moved_by_one(runs - 1) * (1 + 1e-9)
     assert after.sigma >= before.sigma / most_moved_by_one(runs - 1)
 
@@ -78,9 +78,9 @@ def test_no_candidate_can_move_sigma_by_more_than_the_stated_bound(
 @given(st.integers(4, 30), scatter, st.integers(0, 10**6))
 def test_fifty_candidates_of_one_agent_cannot_move_sigma_beyond_the_stated_bound(runs: int, scale: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    bank = baseline(rng, runs)
+    reference = baseline(rng, runs)
     many = [Repeats(f"C-{n}", (scale * rng.standard_normal(8)).tolist()) for n in range(50)]
-    before, after = pool_guarded(bank), pool_guarded([*bank, *many])
+    before, after = pool_guarded(reference), pool_guarded([*reference, *many])
     assert after.sigma <= before.sigma * most_moved_by_all(runs - 1) * (1 + 1e-9)
     assert after.sigma >= before.sigma / most_moved_by_all(runs - 1)
 

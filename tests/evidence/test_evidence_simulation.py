@@ -47,7 +47,7 @@ def test_the_simulation_repeats_itself() -> None:
 
 
 def test_every_run_is_counted() -> None:
-    """Nothing passes the first look: one run each, the bank of 4 and the calibration of 8."""
+    """Nothing passes the first look: one run each, the 4 reference runs and the calibration of 8."""
     hopeless = Scenario("hopeless", real_mean=0.0, drift=0.0, sigma_factor=1000.0)
     assert simulate(STRATEGIES[DEFAULT], hopeless, 1, 50).runs == 50 + 4 + 8
 

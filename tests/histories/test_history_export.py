@@ -176,7 +176,7 @@ def test_an_export_is_all_or_nothing_and_told(project: Project, tmp_path: Path, 
 
 
 def test_an_empty_project_is_exported_too(db: None, tmp_path: Path) -> None:
-    make_project(bank=0)
+    make_project(reference_runs=0)
     for kind in FORMATS:
         assert "0 candidates, 0 runs, 0 points" in export(kind, tmp_path / kind)
 

@@ -187,7 +187,7 @@ def test_another_project_s_history_is_not_here(history: ImportedHistory) -> None
 
 
 def test_a_project_with_nothing_but_an_import_can_be_deleted(tmp_path: Path, db: None) -> None:
-    project = make_project(bank=0)
+    project = make_project(reference_runs=0)
     folder, results = make_history(tmp_path / "theirs")
     import_history(project, results, actor="ada", repository=str(folder), branch="exp")
     delete_project(project, "ada")

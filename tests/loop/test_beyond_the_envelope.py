@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def project() -> Project:
-    made = make_project(bank=0)
+    made = make_project(reference_runs=0)
     for seed in range(1, 9):
         used(make_run(made.tip(), seed=seed, score=BASE_SCORE + 0.007 * (seed % 3)), 15.0 + 0.1 * seed)
     return made
@@ -59,7 +59,7 @@ def test_a_run_like_the_baselines_goes_on(project: Project) -> None:
 
 
 def test_the_load_of_other_hours_accuses_nobody(project: Project) -> None:
-    """The bank ran on a quiet machine an hour ago; beside the candidate one run of the baseline was as slow as its own."""
+    """The reference runs had a quiet machine an hour ago; beside the candidate one of the baseline was as slow as its own."""
     Run.objects.update(started_at=timezone.now() - timedelta(minutes=70), finished_at=timezone.now() - timedelta(minutes=69))
     used(make_run(project.tip(), seed=90, score=BASE_SCORE), 22.0)
     assert judged(project, 23.5).stage != Stage.INVALID

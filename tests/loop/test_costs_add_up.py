@@ -102,8 +102,8 @@ def of_the_author(candidate: Candidate, run: Run) -> float:
 
 
 def of_the_project(candidate: Candidate, run: Run) -> float:
-    bank = candidate.project.runs.of_baseline().device_seconds()
-    return project_cost(candidate.project).seconds - bank
+    reference = candidate.project.runs.of_baseline().device_seconds()
+    return project_cost(candidate.project).seconds - reference
 
 
 def of_the_budget(candidate: Candidate, run: Run) -> float:

@@ -163,7 +163,7 @@ SETTINGS = "lr: 0.1\nwidth: 64\nmodel:\n  depth: 2\n"
 @pytest.fixture
 def with_settings() -> Project:
     files = {"train.py": "X = 1\n", "conf/base.yaml": SETTINGS}
-    return make_project("settings", files=files, bank=0, edit={"editable": ["train.py", "conf/**"], "protected": []})
+    return make_project("settings", files=files, reference_runs=0, edit={"editable": ["train.py", "conf/**"], "protected": []})
 
 
 def settings_patch(after: str) -> str:

@@ -100,14 +100,14 @@ def test_an_aa_candidate_changes_nothing_has_seeds_of_its_own_and_does_not_reach
     drain()
     aa = list(project.candidates.filter(aa=True))
     assert len(aa) == 3
-    baseline_seeds = set(project.tip().runs.filter(patch_set=None, purpose=Purpose.BANK).values_list("seed", flat=True))
+    baseline_seeds = set(project.tip().runs.filter(patch_set=None, purpose=Purpose.REFERENCE).values_list("seed", flat=True))
     for candidate in aa:
         assert candidate.stage in (Stage.DROPPED, Stage.INCONCLUSIVE)
         run = Run.objects.filter(patch_set__candidate=candidate).first()
         assert run is not None and run.seed not in baseline_seeds
 
 
-def test_confirming_baseline_runs_join_the_bank_when_nothing_was_confirmed(project: Project) -> None:
+def test_confirming_baseline_runs_join_the_reference_runs_when_nothing_was_confirmed(project: Project) -> None:
     candidate = submit(project, SEEDLESS)
     if Purpose.CONFIRM in purposes(candidate) and candidate.stage == Stage.INCONCLUSIVE:
         assert not project.tip().runs.filter(purpose=Purpose.CONFIRM).exists()

@@ -141,7 +141,7 @@ def test_a_lease_is_renewed_while_the_work_goes_on_and_tells_when_it_is_lost(
         assert lost.wait(5)
 
 
-def test_bank_runs_go_before_screenings(project: Project, device: Device) -> None:
+def test_reference_runs_go_before_screenings(project: Project, device: Device) -> None:
     submit_and_run(project, BETTER)
     run = queued(project, WIDER)
     Run.objects.create(

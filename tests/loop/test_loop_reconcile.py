@@ -58,7 +58,7 @@ def test_a_candidate_lands_although_every_other_message_is_lost(project: Project
     one_message_at_a_time()
     candidate.refresh_from_db()
     assert candidate.stage == Stage.LANDED
-    assert project.tip().runs.filter(purpose="bank").completed().count() == 4, "the new baseline got its bank"
+    assert project.tip().runs.filter(purpose="bank").completed().count() == 4, "the new baseline got its reference runs"
 
 
 def test_a_round_is_filled_and_closed_although_every_other_message_is_lost(project: Project) -> None:

@@ -19,11 +19,11 @@ def project() -> Project:
     return small_project()
 
 
-def test_a_new_project_has_a_baseline_with_a_bank_of_four_scored_runs(project: Project) -> None:
-    bank = project.tip().runs.filter(purpose=Purpose.BANK)
-    assert [run.seed for run in bank.order_by("seed")] == [1, 2, 3, 4]
-    assert all(run.state == State.FINISHED and run.score is not None for run in bank)
-    assert len({run.score for run in bank}) == 4, "each seed gives a score of its own"
+def test_a_new_project_has_a_baseline_with_four_scored_reference_runs(project: Project) -> None:
+    reference = project.tip().runs.filter(purpose=Purpose.REFERENCE)
+    assert [run.seed for run in reference.order_by("seed")] == [1, 2, 3, 4]
+    assert all(run.state == State.FINISHED and run.score is not None for run in reference)
+    assert len({run.score for run in reference}) == 4, "each seed gives a score of its own"
     assert project.noise() is not None
 
 
@@ -38,7 +38,7 @@ def test_an_improvement_submitted_by_hand_is_confirmed_on_fresh_seeds_and_waits_
     assert purposes == [Purpose.SCREEN] + [Purpose.CONFIRM] * 3
     seeds = set(candidate.patch_set.runs.filter(purpose=Purpose.CONFIRM).values_list("seed", flat=True))
     assert seeds == set(project.tip().runs.filter(purpose=Purpose.CONFIRM).values_list("seed", flat=True))
-    assert not seeds & set(project.tip().runs.filter(purpose=Purpose.BANK).values_list("seed", flat=True))
+    assert not seeds & set(project.tip().runs.filter(purpose=Purpose.REFERENCE).values_list("seed", flat=True))
     run = candidate.patch_set.runs.first()
     assert run is not None
     assert series_of([run.pk])[run.pk]["train_loss"][0] == list(range(1, 21))
@@ -79,7 +79,9 @@ def test_an_approved_candidate_is_the_tip_of_the_baseline_with_its_trailers(proj
     assert Event.objects.filter(hash=trailers["Audit-Head"]).exists()
     assert project.repository.read(entry.commit, "train.py").decode() == TRAIN.replace(*BETTER)
     assert project.tip().commit == entry.commit and project.tip().number == 1
-    assert project.tip().runs.filter(purpose=Purpose.BANK).completed().count() == 4, "the new baseline has a bank of its own"
+    assert project.tip().runs.filter(purpose=Purpose.REFERENCE).completed().count() == 4, (
+        "the new baseline has reference runs of its own"
+    )
 
 
 def test_the_knobs_proposer_fills_a_round_and_is_told_every_result(project: Project) -> None:

@@ -99,11 +99,11 @@ def test_it_does_not_wait_where_nothing_would_come_of_it(project: Project, devic
     Run.objects.filter(pk=first.pk).update(train_seconds=3600.0)
     run = Run.objects.get(pk=first.pk)
     assert next_look.may_be_followed(run)
-    bank = project.runs.filter(purpose=Purpose.BANK)
-    newest = bank.order_by("-pk")[0]
-    bank.filter(pk=newest.pk).update(state=State.RUNNING)
+    reference = project.runs.filter(purpose=Purpose.REFERENCE)
+    newest = reference.order_by("-pk")[0]
+    reference.filter(pk=newest.pk).update(state=State.RUNNING)
     assert not next_look.may_be_followed(run), "its judgement waits for the baseline"
-    bank.filter(pk=newest.pk).update(state=State.FINISHED)
+    reference.filter(pk=newest.pk).update(state=State.FINISHED)
     Run.objects.filter(pk=second.pk).update(state=State.RUNNING)
     assert not next_look.may_be_followed(run), "no other run would be taken"
     Run.objects.filter(pk=second.pk).update(state=State.QUEUED, priority=2)

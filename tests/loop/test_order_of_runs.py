@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from research_app.loop.judge import judge
-from research_app.loop.runs import CURVE_SHARES, ensure_bank, ensure_curve, rank_curves, request_run
+from research_app.loop.runs import CURVE_SHARES, ensure_curve, ensure_reference_runs, rank_curves, request_run
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -150,16 +150,16 @@ def test_runs_at_other_budgets_go_before_first_runs_while_a_candidate_may_come_t
 
 
 def test_reference_runs_for_one_replication_do_not_go_before_a_confirmation(project: Project, device: Device) -> None:
-    ensure_bank(project.tip(), 6)
+    ensure_reference_runs(project.tip(), 6)
     confirming(project)
-    assert [run.purpose for run in order(device)][-2:] == [Purpose.BANK] * 2
+    assert [run.purpose for run in order(device)][-2:] == [Purpose.REFERENCE] * 2
 
 
 def test_reference_runs_that_a_landing_waits_for_as_well_move_up(project: Project, device: Device) -> None:
-    ensure_bank(project.tip(), 6)
+    ensure_reference_runs(project.tip(), 6)
     confirming(project)
-    ensure_bank(project.tip(), 6, Priority.LACKING)
-    assert [run.purpose for run in order(device)][:2] == [Purpose.BANK] * 2
+    ensure_reference_runs(project.tip(), 6, Priority.LACKING)
+    assert [run.purpose for run in order(device)][:2] == [Purpose.REFERENCE] * 2
 
 
 def test_what_makes_up_for_a_failed_run_of_a_confirmation_goes_before_the_next_confirmation(

@@ -45,8 +45,8 @@ def test_what_is_better_close_or_in_too_few_runs_did_not() -> None:
 
 
 def test_without_known_noise_the_others_tell_and_honest_runs_are_never_accused() -> None:
-    bank = [1.05, 1.052, 1.049, 8.0, 1.051, 1.048, 1.05, 1.053]
-    assert diverged(bank, None) == [3]
+    reference = [1.05, 1.052, 1.049, 8.0, 1.051, 1.048, 1.05, 1.053]
+    assert diverged(reference, None) == [3]
     assert diverged([1.05, 1.051, 1.049, 8.0], None) == [3]
     assert diverged([1.05, 1.051, 8.0], None) == []
     rng = np.random.default_rng(1)
@@ -54,14 +54,14 @@ def test_without_known_noise_the_others_tell_and_honest_runs_are_never_accused()
     assert accused <= 16, "heavy tails of a noise that is 5% of the score"
 
 
-def test_the_baselines_bank_goes_on_without_the_run_and_with_another_seed(tmp_path: Path) -> None:
-    """Its third seed diverges: four others make the bank, and what is better is not called better by 2."""
+def test_the_baselines_reference_runs_go_on_without_the_run_and_with_another_seed(tmp_path: Path) -> None:
+    """Its third seed diverges: four others are the reference runs, and what is better is not called better by 2."""
     text = TRAIN.replace("PENALTY = 0  # not a knob", "PENALTY = 7 if SEED == 3 else 0  # not a knob")
     file = FILE.model_copy(update={"policy": FILE.policy.model_copy(update={"calibration_runs": 8})})
     project = create_project("third", source=str(source_repository(tmp_path / "source", text=text)), file=file)
     drain()
     candidate = submit_to(project, text, ("WIDTH = 64", "WIDTH = 67"))
-    run = project.runs.get(seed=3, patch_set=None, purpose=Purpose.BANK)
+    run = project.runs.get(seed=3, patch_set=None, purpose=Purpose.REFERENCE)
     assert (run.outcome, run.score) == (Outcome.diverged, None)
     assert "ended at a score of 7.9" in run.reason and "7 other runs of its tree around 0.9" in run.reason
     assert Event.objects.get(kind="run diverged").data["seed"] == 3

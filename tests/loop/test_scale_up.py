@@ -119,12 +119,12 @@ def test_the_second_candidate_of_a_baseline_shares_its_runs(project: Project) ->
     assert fresh(first).stage == Stage.READY and fresh(second).stage == Stage.NO_TRANSFER
 
 
-def test_runs_of_larger_rungs_do_not_count_as_the_bank_or_the_noise_of_the_smallest(project: Project) -> None:
+def test_runs_of_larger_rungs_do_not_count_as_the_reference_runs_or_the_noise_of_the_smallest(project: Project) -> None:
     candidate = submit(project, HOLDS)
-    bank, noise = len(at(project, "S")), project.noise()
+    reference, noise = len(at(project, "S")), project.noise()
     approve(candidate, approver())
     drain()
-    assert len(at(project, "S")) == bank and project.noise() == noise
+    assert len(at(project, "S")) == reference and project.noise() == noise
     larger = project.noise("M")
     assert larger is not None and larger.degrees == 3
 

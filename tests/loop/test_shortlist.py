@@ -29,7 +29,7 @@ SECONDS = 15.2  # of every made-up run
 
 
 def demo(**config: object) -> Project:
-    """Rows on a repository, no training: a bank of four runs at S."""
+    """Rows on a repository, no training: four reference runs at S."""
     return make_project("gates", **(LADDER | config))
 
 

@@ -21,7 +21,7 @@ from research_app.loop.judge import judge
 from research_app.loop.land.external_moves import adopt
 from research_app.loop.project.projects import create_project
 from research_app.loop.propose import propose
-from research_app.loop.reconcile import reconcile, retry, retry_bank
+from research_app.loop.reconcile import reconcile, retry, retry_reference_runs
 from research_app.loop.review.review import Seen, approve
 from research_app.loop.stacks import stack_check
 from research_app.models import (
@@ -373,7 +373,7 @@ def test_a_stuck_run_of_the_baseline_is_named_by_those_who_wait_for_it() -> None
     watchdog.watch()
     candidate.refresh_from_db()
     assert "It waits for baseline 0 seed 1 at S, which cannot be trained. The disk is full." in candidate.needs_attention
-    retry_bank(project, "grace")
+    retry_reference_runs(project, "grace")
     watchdog.watch()
     candidate.refresh_from_db()
     assert candidate.needs_attention == ""

@@ -45,7 +45,7 @@ devices = 8
 
 @pytest.fixture
 def project() -> Project:
-    made: Project = make_project("box", bank=0)
+    made: Project = make_project("box", reference_runs=0)
     made.config = read_project_file(FILE).model_dump(mode="json")
     made.save()
     return made

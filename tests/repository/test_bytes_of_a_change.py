@@ -174,7 +174,7 @@ WAYS: dict[str, Way] = {
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    project = make_project(files={"train.py": "X = 1\n"}, bank=0, edit={"editable": ["**"], "protected": []})
+    project = make_project(files={"train.py": "X = 1\n"}, reference_runs=0, edit={"editable": ["**"], "protected": []})
     repository = project.repository
     with served() as site:
         yield World(tmp_path, grown(project, repository), site)

@@ -163,7 +163,7 @@ def _bare_runs(project: Project) -> None:
 
 
 @world("versions have no runs, landings no version")
-def _no_banks(project: Project) -> None:
+def _no_reference_runs(project: Project) -> None:
     project.runs.filter(patch_set=None).delete()
     Landing.objects.filter(project=project).update(version=None, commit="")
 

@@ -83,7 +83,7 @@ def test_more_processes_than_there_is_room_for_are_asked_for_again() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize(("driver", "beyond"), [(Driver(), False), (Driver(load=100, watts=700), True)])
 def test_a_run_that_kept_the_device_at_work_for_more_than_it_counted_is_beyond(driver: Driver, beyond: bool) -> None:
-    project = make_project(bank=0)
+    project = make_project(reference_runs=0)
     runs = [make_run(project.tip(), seed=seed) for seed in range(1, 8)]
     for run in runs:
         run.facts = run.facts | facts_of(driver if run.seed > 4 else Driver())

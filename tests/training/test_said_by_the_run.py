@@ -95,8 +95,8 @@ def test_pages_guards_and_the_api_mark_what_only_the_run_knows() -> None:
     assert "parameters <small>" not in page and "control group" in page and marked
     out = told.run(run, None)
     assert "flops_per_token" in out.said_by_the_run and "parameters" not in out.said_by_the_run
-    bank = list(project.tip().runs.filter(patch_set=None))
-    rows = {row.metric: row for row in guards_of(project, Arms(bank, [run]), of_same_minutes(bank, [run]))}
+    reference = list(project.tip().runs.filter(patch_set=None))
+    rows = {row.metric: row for row in guards_of(project, Arms(reference, [run]), of_same_minutes(reference, [run]))}
     assert "said by the run" in rows["flops_per_token"].note and not rows["peak_memory"].note
     assert "said by the run" in client.get(candidate.get_absolute_url()).content.decode()
 
@@ -107,12 +107,16 @@ def test_runs_from_before_checkpoints_were_read_are_compared_by_what_both_say() 
     project = make_project()
     candidate = make_candidate(project, effect=0.05)
     run = make_run(project.tip(), patch_set=candidate.patch_set, seed=77)
-    bank = list(project.tip().runs.filter(patch_set=None))
-    said = bank[0].facts["parameters"]
+    reference = list(project.tip().runs.filter(patch_set=None))
+    said = reference[0].facts["parameters"]
     run.facts = run.facts | {"checkpoint_bytes": 4, "parameters": said * 2, "parameters_said": said}
-    row = {row.metric: row for row in guards_of(project, Arms(bank, [run]), of_same_minutes(bank, [run]))}["parameters"]
+    row = {row.metric: row for row in guards_of(project, Arms(reference, [run]), of_same_minutes(reference, [run]))}[
+        "parameters"
+    ]
     assert row.status == "within" and "said by the run" in row.note
-    for each in bank:
+    for each in reference:
         each.facts = each.facts | {"checkpoint_bytes": 4}
-    row = {row.metric: row for row in guards_of(project, Arms(bank, [run]), of_same_minutes(bank, [run]))}["parameters"]
+    row = {row.metric: row for row in guards_of(project, Arms(reference, [run]), of_same_minutes(reference, [run]))}[
+        "parameters"
+    ]
     assert row.status == "exceeded" and not row.note

@@ -28,7 +28,7 @@ def of_projects(name: str, holds: Callable[[Snapshot, str], bool]) -> End:
     return End(name, lambda now: [f"/projects/{slug}/" for slug in now.projects if holds(now, slug)])
 
 
-def bank(now: Snapshot, slug: str) -> list[str]:
+def reference(now: Snapshot, slug: str) -> list[str]:
     """How the baseline's own runs of a project stand."""
     return [
         run.outcome or run.state for run in now.runs if run.slug == slug and run.patch_set is None and run.purpose == "bank"
@@ -36,12 +36,12 @@ def bank(now: Snapshot, slug: str) -> list[str]:
 
 
 def failing(now: Snapshot, slug: str) -> bool:
-    outcomes = bank(now, slug)
+    outcomes = reference(now, slug)
     return "crashed" in outcomes and "completed" not in outcomes
 
 
 def empty(now: Snapshot, slug: str) -> bool:
-    return not now.of(slug) and bool(bank(now, slug)) and set(bank(now, slug)) == {"completed"}
+    return not now.of(slug) and bool(reference(now, slug)) and set(reference(now, slug)) == {"completed"}
 
 
 ENDS: Mapping[str, End] = {

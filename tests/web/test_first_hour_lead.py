@@ -97,7 +97,9 @@ def test_when_it_will_be_asked_is_said_as_far_as_it_is_known() -> None:
 
 @pytest.mark.parametrize("state", ["paused", "no worker", "failing", "nothing asked for", "no project"])
 def test_where_nothing_is_to_be_expected_nothing_is_promised(state: str) -> None:
-    project = make_project(bank=0) if state == "nothing asked for" else None if state == "no project" else first_minutes()
+    project = (
+        make_project(reference_runs=0) if state == "nothing asked for" else None if state == "no project" else first_minutes()
+    )
     said_for = {
         "paused": "Paused: nothing new is proposed.",
         "no worker": "No cpu worker is online, so nothing trains.",
@@ -110,7 +112,7 @@ def test_where_nothing_is_to_be_expected_nothing_is_promised(state: str) -> None
     if state == "no worker":
         Device.objects.all().delete()
     if state == "failing":
-        Run.objects.filter(purpose=Purpose.BANK).update(state=State.FINISHED, outcome="crashed", score=None)
+        Run.objects.filter(purpose=Purpose.REFERENCE).update(state=State.FINISHED, outcome="crashed", score=None)
     said = lead()
     assert said_for[state] in said
     assert "will be asked" not in said

@@ -79,7 +79,9 @@ def test_each_author_has_a_line_with_what_came_of_its_proposals(project: Project
     assert (ada.kind, ada.solid_rate) == ("person", 0.0)
 
 
-def test_a_landing_is_replicated_where_the_bank_of_its_baseline_is_better_than_the_bank_before(project: Project) -> None:
+def test_a_landing_is_replicated_where_the_reference_runs_of_its_baseline_are_better_than_those_before(
+    project: Project,
+) -> None:
     landed(project, "playbook", 0.1)
     unmeasured = make_candidate(project, author="lucky", effect=0.05, runs=4, stage=Stage.LANDED, verdict=Verdict.SOLID)
     make_landing(unmeasured, LandingState.LANDED)
@@ -92,7 +94,7 @@ def test_a_landing_is_replicated_where_the_bank_of_its_baseline_is_better_than_t
 def test_a_landing_whose_baseline_is_no_better_is_not_replicated(project: Project) -> None:
     landed(project, "knobs", 0.03)
     version = project.tip()
-    first = Run.objects.filter(baseline__number=0, patch_set=None, purpose=Purpose.BANK).order_by("seed")
+    first = Run.objects.filter(baseline__number=0, patch_set=None, purpose=Purpose.REFERENCE).order_by("seed")
     for run, before in zip(version.runs.order_by("seed"), first, strict=True):
         run.score = before.score
         run.save(update_fields=["score"])

@@ -1,4 +1,4 @@
-"""What a project's verdicts rest on: device time per step, sigma, the bank and the curve, changes that do nothing."""
+"""Noise and calibration: device time per step, sigma, the reference runs and the curve, changes that do nothing."""
 
 import re
 from datetime import timedelta
@@ -10,7 +10,7 @@ from django.utils import timezone
 from research_app.evidence.digits import spread
 from research_app.models import Project, Purpose, Stage, State, Verdict
 from research_app.web.project.calibration import Calibration, device_time
-from research_app.web.project.project import Bank
+from research_app.web.project.project import ReferenceRuns
 from tests.factories import SIGMA, make_candidate, make_device, make_project, make_run, make_user
 
 pytestmark = pytest.mark.django_db
@@ -42,8 +42,8 @@ def test_device_time_is_shared_out_by_what_the_runs_of_the_last_day_were_for(cli
     long_ago = timezone.now() - timedelta(days=2)
     make_run(project.tip(), patch_set=candidate.patch_set, seed=2, train_seconds=500.0, finished_at=long_ago)
     spent = {each.purpose: (each.seconds, each.share) for each in device_time(project)}
-    assert set(spent) == {Purpose.BANK, Purpose.SCREEN}
-    assert spent[Purpose.BANK][0] == pytest.approx(4 * 15.2)
+    assert set(spent) == {Purpose.REFERENCE, Purpose.SCREEN}
+    assert spent[Purpose.REFERENCE][0] == pytest.approx(4 * 15.2)
     assert spent[Purpose.SCREEN] == pytest.approx((30.4, 1 / 3))
     page = text(client)
     assert "33%" in page
@@ -62,9 +62,9 @@ def test_runs_at_other_budgets_count_for_the_curve_and_distort_no_mean(client: C
     before = text(client, "/projects/demo/progress.json")
     for share in (0.8, 0.9, 1.15, 1.3):
         make_run(project.tip(), purpose=Purpose.CURVE, budget_share=share, score=9.0)
-    bank = Bank.of(project)
-    assert bank
-    assert (len(bank.scores), bank.curve, bank.curve_wanted) == (4, 4, 4)
+    reference = ReferenceRuns.of(project)
+    assert reference
+    assert (len(reference.scores), reference.curve, reference.curve_wanted) == (4, 4, 4)
     page = text(client)
     assert "4 of 4 other budgets" in page
     assert "n = 4" in page

@@ -22,7 +22,7 @@ LINE = f"TABLE = [{', '.join(str(i % 97) for i in range(12_000))}]\n"  # 46,000 
 
 @pytest.fixture
 def project() -> Project:
-    return make_project(edit=EDIT, bank=0)
+    return make_project(edit=EDIT, reference_runs=0)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_line_of_46000_characters_opens_in_a_moment_is_cut_and_comes_whole_whe
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_both_sides_of_a_long_line_can_be_seen_whole(client: Client, project: Project, side: str) -> None:
     files = {"train.py": TRAIN_PY + LINE}
-    project = make_project("long", files=files, edit=EDIT, bank=0)
+    project = make_project("long", files=files, edit=EDIT, reference_runs=0)
     row = changed(project, ("train.py", LINE, LINE.replace("[0", "[9")))
     page = client.get(f"{row.get_absolute_url()}?view=split").content.decode()
     addresses = [unescape(found) for found in re.findall(r'class="rest" href="([^"]*)"', page)]

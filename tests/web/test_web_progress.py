@@ -108,7 +108,7 @@ def test_time_saved_is_read_off_the_baselines_loss_against_its_budget(client: Cl
 
 
 def test_time_to_target_is_the_median_over_seeds_with_how_many_got_there(client: Client) -> None:
-    project = make_project(bank=0, budget={"kind": "wall_seconds", "amount": 100})
+    project = make_project(reference_runs=0, budget={"kind": "wall_seconds", "amount": 100})
     for seed in (1, 2, 3, 4):
         make_run(project.tip(), seed=seed, series=curve((0, 4.0), (50, 3.0), (100, 2.0)))
     quick = make_candidate(project, effect=0.03)
@@ -129,7 +129,7 @@ def test_time_to_target_is_the_median_over_seeds_with_how_many_got_there(client:
 def test_where_the_budget_is_no_time_the_way_to_the_target_is_a_share_of_it_and_not_bent_by_the_machines_load(
     client: Client,
 ) -> None:
-    project = make_project(bank=0, budget={"kind": "tokens", "amount": 4000})
+    project = make_project(reference_runs=0, budget={"kind": "tokens", "amount": 4000})
     steps = [0.0, 1.0, 2.0]
     losses, tokens = {"val_loss": [steps, [4.0, 3.0, 2.0]]}, {"tokens": [steps, [0.0, 2000.0, 4000.0]]}
     for seed, pace in ((1, 1.0), (2, 9.0), (3, 50.0)):

@@ -63,7 +63,7 @@ class BaselineTrouble:
 
 
 @dataclass
-class _Bank:
+class _ReferenceRuns:
     """The full-budget runs of one version that candidates are compared with, counted."""
 
     unfinished: int = 0
@@ -111,42 +111,42 @@ def trouble_of(version: BaselineVersion) -> BaselineTrouble | None:
 
 def troubles_of(versions: Mapping[int, Project]) -> dict[int, BaselineTrouble]:
     """The trouble of some versions, by their keys. Two queries."""
-    runs = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.BANK, budget_share=1.0).order_by()
+    runs = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.REFERENCE, budget_share=1.0).order_by()
     names = ("baseline_id", "baseline__number", "state", "outcome")
     over = Count("pk", filter=Q(facts__findings__icontains='"budget overrun"'))
     rows = runs.values_list(*names).annotate(Count("pk"), Min("score"), Max("score"), Max("pk"), over=over)
-    banks: dict[int, _Bank] = {}
+    references: dict[int, _ReferenceRuns] = {}
     numbers = {}
     for pk, number, *group in rows:
         numbers[pk] = number
-        banks.setdefault(pk, _Bank()).count(*group)
-    newest = [0, *(pk for bank in banks.values() for pk in (bank.newest_failed, bank.newest_stuck) if pk)]
+        references.setdefault(pk, _ReferenceRuns()).count(*group)
+    newest = [0, *(pk for reference in references.values() for pk in (reference.newest_failed, reference.newest_stuck) if pk)]
     reasons = dict(Run.objects.filter(pk__in=newest).values_list("pk", "reason"))
-    found = {pk: _judged(versions[pk], numbers[pk], bank, reasons) for pk, bank in banks.items()}
+    found = {pk: _judged(versions[pk], numbers[pk], reference, reasons) for pk, reference in references.items()}
     return {pk: trouble for pk, trouble in found.items() if trouble}
 
 
-def _judged(project: Project, number: int, bank: _Bank, reasons: Mapping[int, str]) -> BaselineTrouble | None:
+def _judged(project: Project, number: int, reference: _ReferenceRuns, reasons: Mapping[int, str]) -> BaselineTrouble | None:
     """What the counts of one version say."""
-    needed, failed = project.file.baseline.runs, bank.failed.total()
-    lacking = bank.completed < needed and not bank.unfinished
-    if bank.stuck and lacking:
-        cause = f"{_count(bank.stuck)} of baseline {number} cannot be trained"
-        return BaselineTrouble(project, number, "stuck", cause, reasons.get(bank.newest_stuck, ""), blocking=True)
-    if failed and (failed > needed // 2 or not bank.completed):
-        ends = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in bank.failed.most_common())
-        cause = f"{failed} of {_count(bank.asked)} of baseline {number} did not end well ({ends})"
-        advice = f"Nothing can be compared with what has no score. The newest run: {reasons.get(bank.newest_failed, '')}"
+    needed, failed = project.file.baseline.runs, reference.failed.total()
+    lacking = reference.completed < needed and not reference.unfinished
+    if reference.stuck and lacking:
+        cause = f"{_count(reference.stuck)} of baseline {number} cannot be trained"
+        return BaselineTrouble(project, number, "stuck", cause, reasons.get(reference.newest_stuck, ""), blocking=True)
+    if failed and (failed > needed // 2 or not reference.completed):
+        ends = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in reference.failed.most_common())
+        cause = f"{failed} of {_count(reference.asked)} of baseline {number} did not end well ({ends})"
+        advice = f"Nothing can be compared with what has no score. The newest run: {reasons.get(reference.newest_failed, '')}"
         return BaselineTrouble(project, number, "failed", cause, advice, blocking=lacking)
-    if bank.completed > 1 and bank.scores[0] == bank.scores[1]:
-        which = f"All {bank.completed}" if not bank.unfinished else f"The first {bank.completed}"
-        score = digits.number(bank.scores[0], 6)
+    if reference.completed > 1 and reference.scores[0] == reference.scores[1]:
+        which = f"All {reference.completed}" if not reference.unfinished else f"The first {reference.completed}"
+        score = digits.number(reference.scores[0], 6)
         cause = f"{which} runs of baseline {number} scored exactly the same, {score}, whatever their seed"
         return BaselineTrouble(
-            project, number, "seed", cause, SEEDS[project.file.seed.how], blocking=not lacking and not bank.unfinished
+            project, number, "seed", cause, SEEDS[project.file.seed.how], blocking=not lacking and not reference.unfinished
         )
-    if bank.overspent:
-        cause = f"{bank.overspent} of {_count(bank.asked)} of baseline {number} spent more than their budget"
+    if reference.overspent:
+        cause = f"{reference.overspent} of {_count(reference.asked)} of baseline {number} spent more than their budget"
         return BaselineTrouble(project, number, "budget", cause, BUDGET, blocking=False)
     return None
 

@@ -77,8 +77,8 @@ def _left_out(counts: Mapping[str, int]) -> Finding:
 def record_of(run: Run, result: RunResult) -> tuple[RunRecord, Circumstances]:
     """What the detectors look at, and what they hold it against (two queries, and the gate text)."""
     file = run.project.file
-    bank = run.baseline.runs.completed().of_baseline(run.scale).filter(budget_share=1.0, state=State.FINISHED)
-    compared = list(bank.exclude(pk=run.pk).order_by("-pk")[:BASELINE_RUNS])
+    reference = run.baseline.runs.completed().of_baseline(run.scale).filter(budget_share=1.0, state=State.FINISHED)
+    compared = list(reference.exclude(pk=run.pk).order_by("-pk")[:BASELINE_RUNS])
     series = series_of([run.pk, *(other.pk for other in compared)])
     mine = RunRecord(
         series[run.pk],

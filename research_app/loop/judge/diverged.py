@@ -14,7 +14,7 @@ from training.spec import Outcome
 
 
 def settle_baseline(baseline: BaselineVersion, scale: str) -> None:
-    """Mark the runs of a baseline that diverged, so that they leave its bank (one query, a few more where a run is far off)."""
+    """Mark the runs of a baseline that diverged, so that they are no reference (one query, more where a run is far off)."""
     mark_diverged(baseline.project, baseline.runs.of_baseline(scale).filter(budget_share=1.0, state=State.FINISHED))
 
 

@@ -4,7 +4,7 @@
     replicating  one more seed at a time, until the sequential boundary decides or n_max is reached
     confirming   fresh seeds of both arms, the hidden shard: only what holds here goes to a person as solid, to gate 1 of
                  a project with a ladder and to gate 2 of one without
-    landing      when the baseline moved: fresh seeds on the new tip, compared with its bank
+    landing      when the baseline moved: fresh seeds on the new tip, compared with its reference runs
 
 A partial curve's ranking never stops a run. See docs/explanation/statistics.md for the policy and research_app/evidence/ for
 its code.
@@ -27,7 +27,7 @@ from research_app.loop.judge.diverged import mark_diverged, settle_baseline
 from research_app.loop.judge.no_op import Repeated, evidence_of_no_op, repeated
 from research_app.loop.judge.noise_record import record_noise
 from research_app.loop.land.rejudge import judged_again, landing_waiting_for, still_good
-from research_app.loop.runs import ensure_bank, ensure_curve, request_run
+from research_app.loop.runs import ensure_curve, ensure_reference_runs, request_run
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -99,28 +99,31 @@ def judge_baseline(baseline_id: int) -> None:
         Message.objects.wake("scale_up", pk)
 
 
-def bank_of(baseline: BaselineVersion, size: int, priority: Priority | None = None) -> list[Run] | None:
-    """The bank's completed runs in run order, if there are so many; otherwise what is missing is queued, and None."""
-    completed = list(baseline.runs.completed().of_baseline().filter(scale=SCALE, purpose=Purpose.BANK).order_by("pk"))
+def reference_runs_of(baseline: BaselineVersion, size: int, priority: Priority | None = None) -> list[Run] | None:
+    """Return the first `size` reference runs, oldest first. If there are fewer, queue the missing ones and return None."""
+    completed = list(baseline.runs.completed().of_baseline().filter(scale=SCALE, purpose=Purpose.REFERENCE).order_by("pk"))
     if len(completed) >= size:
         return completed
     with transaction.atomic():
-        ensure_bank(baseline, size, priority)
+        ensure_reference_runs(baseline, size, priority)
     return None
 
 
 def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     """One look of the sequential policy: drop, run one more seed, confirm, or leave it at that."""
     candidate, policy = patch_set.candidate, patch_set.candidate.project.file.decision_policy()
-    bank, noise = bank_of(patch_set.base, policy.bank_for(len(runs))), candidate.project.noise(judging=candidate.pk)
-    if bank is None or noise is None:
+    reference, noise = (
+        reference_runs_of(patch_set.base, policy.reference_runs_for(len(runs))),
+        candidate.project.noise(judging=candidate.pk),
+    )
+    if reference is None or noise is None:
         wait_for_baseline(patch_set, lease)
         return
     seen = repeated(patch_set, runs, noise)
     if seen and (seen.proven or len(runs) < policy.n_max):
         judge_repeated(patch_set, seen, noise, lease)
         return
-    arms = Arms(bank, runs)
+    arms = Arms(reference, runs)
     decisions = decide_looks(policy, noise, arms, candidate.project.sign > 0)
     evidence = evidence_of_look(patch_set, arms, noise, decisions[-1], looks_of(policy, decisions))
     step = "invalid" if evidence.verdict == Verdict.INVALID else decisions[-1].step
@@ -129,11 +132,11 @@ def judge_look(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -> None:
     if step == "run":
         next_seed = max(run.seed for run in runs) + 1
         seeds = [next_seed]
-        go_on(candidate, lease, Stage.REPLICATING, evidence, Purpose.REPLICATE, seeds, decisions[-1].bank_needed)
+        go_on(candidate, lease, Stage.REPLICATING, evidence, Purpose.REPLICATE, seeds, decisions[-1].reference_runs_needed)
     elif step == "confirm":
         first = first_fresh_seed(patch_set)
         seeds = list(range(first, first + policy.confirm_runs))
-        go_on(candidate, lease, Stage.CONFIRMING, evidence, Purpose.CONFIRM, seeds, decisions[-1].bank_needed)
+        go_on(candidate, lease, Stage.CONFIRMING, evidence, Purpose.CONFIRM, seeds, decisions[-1].reference_runs_needed)
     else:
         stage = {"drop": Stage.DROPPED, "inconclusive": Stage.INCONCLUSIVE, "invalid": Stage.INVALID}[step]
         conclude(candidate, lease, to_person(candidate, stage, evidence), evidence.reason, evidence, None)
@@ -144,8 +147,9 @@ def judge_repeated(patch_set: PatchSet, seen: Repeated, noise: Noise, lease: Lea
     candidate, policy = patch_set.candidate, patch_set.candidate.project.file.decision_policy()
     evidence = evidence_of_no_op(patch_set, seen, noise)
     if evidence.verdict == Verdict.MORE_RUNS_NEEDED:
-        seeds, bank = [max(run.seed for run in seen.arms.candidate) + 1], policy.bank_for(len(seen.arms.candidate) + 1)
-        go_on(candidate, lease, Stage.REPLICATING, evidence, Purpose.REPLICATE, seeds, bank)
+        seeds = [max(run.seed for run in seen.arms.candidate) + 1]
+        reference = policy.reference_runs_for(len(seen.arms.candidate) + 1)
+        go_on(candidate, lease, Stage.REPLICATING, evidence, Purpose.REPLICATE, seeds, reference)
         return
     stage = Stage.INVALID if evidence.verdict == Verdict.INVALID else Stage.DROPPED
     conclude(candidate, lease, to_person(candidate, stage, evidence), evidence.reason, evidence, None)
@@ -161,20 +165,20 @@ def wait_for_baseline(patch_set: PatchSet, lease: Lease) -> None:
 
 
 def decide_looks(policy: Policy, noise: Noise, arms: Arms, lower_is_better: bool) -> list[Decision]:
-    """The decision at each look so far, on today's bank and sigma; the last one counts."""
+    """The decision at each look so far, on today's reference runs and sigma; the last one counts."""
     baseline, candidate = arms.scores()
     looks = range(1, min(len(candidate), policy.n_max) + 1)
     return [decide(policy, noise.sigma, baseline, candidate[:n], lower_is_better) for n in looks]
 
 
 def go_on(
-    candidate: Candidate, lease: Lease, stage: Stage, evidence: Evidence, purpose: Purpose, seeds: Sequence[int], bank: int
+    candidate: Candidate, lease: Lease, stage: Stage, evidence: Evidence, purpose: Purpose, seeds: Sequence[int], reference: int
 ) -> None:
     """Keep the evidence so far and queue what the next step needs, in one transaction."""
     project, patch_set = candidate.project, candidate.revision
     with transaction.atomic():
         freeze(candidate, evidence)
-        ensure_bank(patch_set.base, bank)
+        ensure_reference_runs(patch_set.base, reference)
         for seed in seeds:
             request_run(project, patch_set.base, patch_set, purpose, seed)
             if purpose == Purpose.CONFIRM:
@@ -210,7 +214,7 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
     ends = {Verdict.INVALID: Stage.INVALID, Verdict.WORSE: Stage.DROPPED}
     stage = to_person(candidate, ends.get(Verdict(evidence.verdict), Stage.INCONCLUSIVE), evidence)
     with transaction.atomic():
-        theirs.update(purpose=Purpose.BANK)  # fresh runs that confirmed nothing are as good as any of the bank
+        theirs.update(purpose=Purpose.REFERENCE)  # fresh runs that confirmed nothing are as good as any reference run
         conclude(candidate, lease, stage, evidence.reason, evidence, None)
 
 
@@ -255,18 +259,18 @@ def to_person(candidate: Candidate, stage: Stage, evidence: Evidence) -> Stage:
 
 
 def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landing: Landing) -> None:
-    """Whether a change still helps on the tip that moved: its fresh seeds against the new bank, as in a confirmation."""
+    """Whether a change still helps on the tip that moved: its fresh seeds against the new reference, as in a confirmation."""
     candidate, project = patch_set.candidate, patch_set.candidate.project
     policy = project.file.decision_policy()
-    bank = bank_of(patch_set.base, max(policy.bank, policy.confirm_runs), Priority.LACKING)
-    if bank is None:
+    reference = reference_runs_of(patch_set.base, max(policy.reference_runs, policy.confirm_runs), Priority.LACKING)
+    if reference is None:
         lease.release()  # the watchdog takes it out of the queue where the tip cannot be measured
         return
-    noise = project.noise(but=[run.pk for run in bank], judging=candidate.pk) or project.noise()
+    noise = project.noise(but=[run.pk for run in reference], judging=candidate.pk) or project.noise()
     if noise is None:
         lease.release()
         return
-    arms = Arms(bank, runs)
+    arms = Arms(reference, runs)
     confirmation, tau = confirm(project, noise, arms, None, hidden=False)
     evidence = evidence_of_confirmation(patch_set, arms, noise, confirmation, [], tau)
     stage = Stage.READY if still_good(candidate, candidate.evidence, evidence) else Stage.INCONCLUSIVE

@@ -47,17 +47,17 @@ def repeated(patch_set: PatchSet, runs: Sequence[Run], noise: Noise) -> Repeated
     One query, and two more where the scores alone do not tell them apart.
     """
     theirs = patch_set.base.runs.of_baseline(SMALLEST).scored().filter(budget_share=1.0).order_by("pk")
-    bank = list(theirs)
-    by_seed = {(run.seed, run.queue): run for run in bank}
+    reference = list(theirs)
+    by_seed = {(run.seed, run.queue): run for run in reference}
     pairs = [(by_seed.get((run.seed, run.queue)), run) for run in runs]
     found = [(base, run) for base, run in pairs if base is not None and base.score == run.score]
     if len(found) < len(runs):
         return None
-    curves = arrays_of([run.pk for run in (*bank, *runs)])
+    curves = arrays_of([run.pk for run in (*reference, *runs)])
     seeds = [(trajectory(base, curves[base.pk]), trajectory(run, curves[run.pk])) for base, run in found]
     if not all(mine.repeats(base) for base, mine in seeds):
         return None
-    others, chance = [trajectory(run, curves[run.pk]) for run in bank], 1.0
+    others, chance = [trajectory(run, curves[run.pk]) for run in reference], 1.0
     for _, mine in seeds:
         chance *= chance_of(mine, others, noise.sigma)
     arms = Arms([base for base, _ in found], [run for _, run in found])

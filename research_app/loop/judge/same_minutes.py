@@ -1,6 +1,6 @@
 """Figures that the machine's load bends, tokens per second and training time: compared only between runs of the same minutes.
 
-The baseline's bank may be hours older than a candidate's runs, and the machine did other things then. So a run counts here
+Reference runs may be hours older than a candidate's runs, and the machine did other things then. So a run counts here
 where a run of the other arm was on the same kind of device, at the same time or at most MINUTES away; and where the processor
 was shared differently all the same, which the processor time of a run on a CPU tells, nothing is compared.
 """

@@ -15,7 +15,7 @@ from research_app.models import BaselineVersion, Event, Project, Purpose
 from research_app.project_file.ladder import SMALLEST
 
 SHARES = (0.4, 0.55, 0.7, 0.85)
-"""Shares of the budget at which a version runs for this; its bank is the whole budget."""
+"""Shares of the budget at which a version runs for this; its reference runs have the whole budget."""
 SEEDS = (1, 2)
 
 

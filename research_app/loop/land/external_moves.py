@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from research_app.access import may_vote
 from research_app.loop.land.undone import moved_away, note_moved
-from research_app.loop.runs import ensure_bank
+from research_app.loop.runs import ensure_reference_runs
 from research_app.models import (
     BaselineVersion,
     Event,
@@ -142,7 +142,7 @@ def adopt(move: ExternalMove, actor: User | None, reason: str, name: str = "") -
         told["reason"] = reason.strip()
         Event.objects.seal([version], "move outside Signoff taken over", version, by, project, **told)
         note_moved(version, dropped, back)
-        ensure_bank(version, project.file.baseline.runs)
+        ensure_reference_runs(version, project.file.baseline.runs)
         if Landing.objects.active().filter(project=project).exists():
             Message.objects.enqueue("land", project.pk)
     return version

@@ -32,7 +32,7 @@ from research_app.loop.land.landing_queue import (
 from research_app.loop.land.push import ask_for_push
 from research_app.loop.land.rejudge import judge_again, judge_here
 from research_app.loop.land.undone import note_landed
-from research_app.loop.runs import ensure_bank
+from research_app.loop.runs import ensure_reference_runs
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -194,7 +194,7 @@ def effect_as_told(candidate: Candidate) -> str:
 
 
 def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
-    """Write down that the branch moved: version, landings, candidates, events, bank and push, in one transaction."""
+    """Write down that the branch moved: version, landings, candidates, events, reference runs and push, in one transaction."""
     with transaction.atomic():
         project = Project.objects.select_for_update().get(pk=landing.project_id)
         number = project.tip().number + 1
@@ -215,7 +215,7 @@ def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
         for member in landing.candidate.members.filter(stage__in=WAITING).select_related("project"):
             say_landed(member, version, f"Landed as baseline {version.number}, as part of {landing.candidate}.")
         if created:
-            ensure_bank(version, project.file.baseline.runs)
+            ensure_reference_runs(version, project.file.baseline.runs)
             ask_for_push(version)
 
 

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from research_app.loop.review.votes import tally, void_votes
-from research_app.loop.runs import ensure_bank, request_run
+from research_app.loop.runs import ensure_reference_runs, request_run
 from research_app.models import (
     BaselineVersion,
     Candidate,
@@ -72,7 +72,7 @@ def standing_approvals(landing: Landing) -> list[Review]:
 def queue_fresh_runs(project: Project, version: BaselineVersion, patch_set: PatchSet) -> None:
     """Fresh seeds of a patch set on the version that it has to hold on. In a transaction."""
     fresh = project.file.policy.confirm_runs
-    ensure_bank(version, max(project.file.baseline.runs, fresh), Priority.LACKING)
+    ensure_reference_runs(version, max(project.file.baseline.runs, fresh), Priority.LACKING)
     for seed in range(FRESH_SEED * patch_set.number, FRESH_SEED * patch_set.number + fresh):
         request_run(project, version, patch_set, Purpose.REJUDGE, seed)
 

@@ -1,7 +1,7 @@
 """Rejudge: the baseline moved since the evidence, so what wants to land is rebased and judged on the new tip first.
 
 The vote stands where the diff reads the same; the evidence never does. Where just this tree was judged against just this
-baseline's tree before, that evidence is taken; otherwise fresh seeds run, compared with the new version's bank.
+baseline's tree before, that evidence is taken; otherwise fresh seeds run, compared with the new version's reference runs.
 """
 
 from typing import Any

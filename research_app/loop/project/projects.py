@@ -1,4 +1,4 @@
-"""How a project begins: repository, corpus, baseline version 0 and its bank of runs."""
+"""How a project begins: repository, corpus, baseline version 0 and its reference runs."""
 
 import shutil
 import tempfile
@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from research_app.home import CODE
 from research_app.loop.project.held_out import held_out_corpus
 from research_app.loop.review.votes import unsatisfiable, void_undecided
-from research_app.loop.runs import cancel, ensure_bank, request_anew
+from research_app.loop.runs import cancel, ensure_reference_runs, request_anew
 from research_app.machine.fleet import UnknownDevice, gpus, local_devices
 from research_app.models import BaselineVersion, Event, Priority, Project
 from research_app.models.project import SLUG
@@ -32,7 +32,7 @@ class ProjectRefused(Exception):
 
 
 def create_project(slug: str, *, source: str = "", file: ProjectFile | None = None, actor: str = "signoff") -> Project:
-    """Create a project with its bare repository and queue its baseline bank.
+    """Create a project with its bare repository and queue its reference runs.
 
     `source` is a path or URL to copy; empty means the default target. Raises ProjectRefused, RepositoryError
     (unreachable source, missing branch), CorpusError, or ValidationError for the name. Nothing is left behind on failure.
@@ -224,7 +224,7 @@ def _record(
             told: dict[str, object] = {"commit": tip, "source": source, "data_hash": data_hash}
             told |= {"left_out": list(missing)} if missing else {}
             Event.objects.seal([project, baseline], "project created", project, actor, project, **told)
-            ensure_bank(baseline, max(file.baseline.runs, file.policy.calibration_runs), Priority.BASELINE)
+            ensure_reference_runs(baseline, max(file.baseline.runs, file.policy.calibration_runs), Priority.BASELINE)
     except IntegrityError as error:
         raise ProjectRefused(f"A project {slug!r} was created at the same moment.") from error
     return project

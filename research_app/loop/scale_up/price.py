@@ -16,7 +16,7 @@ from django.db.models import Count, QuerySet, Sum
 
 from research_app.evidence.apart import told_apart
 from research_app.loop.runs import HOUR, NOTHING, costs_of
-from research_app.loop.scale_up.scale_up import missing_bank
+from research_app.loop.scale_up.scale_up import missing_reference_runs
 from research_app.models import BaselineVersion, Candidate, Project, Run, ScaleUp, State
 from research_app.models.device_time import device_seconds
 from research_app.project_file.ladder import SMALLEST, Rung
@@ -115,7 +115,7 @@ def shared_shares(base: BaselineVersion, rung: Rung, seeds: int) -> list[float]:
     """
     known = set(base.runs.of_baseline(rung.name).values_list("budget_share", flat=True))
     curve = base.project.file.curve(rung.name)
-    return [1.0] * len(missing_bank(base, rung.name, seeds)) + [share for share in curve if share not in known]
+    return [1.0] * len(missing_reference_runs(base, rung.name, seeds)) + [share for share in curve if share not in known]
 
 
 @dataclass(frozen=True)

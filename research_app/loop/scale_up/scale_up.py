@@ -79,20 +79,20 @@ def scale_up(patch_set_id: int, worker: str) -> None:
 
 
 def queue_rung(step: ScaleUp) -> None:
-    """Queue what is missing of its rung: the candidate's runs, the baseline's bank there, and its curve. In a transaction."""
+    """Queue what is missing of its rung: the candidate's runs, the reference runs there, and their curve. In a transaction."""
     project, base = step.project, step.patch_set.base
     stopped = Run.objects.filter(Q(patch_set=step.patch_set) | Q(patch_set=None, cell=None), baseline=base, scale=step.rung)
     for run in stopped.filter(state=State.FINISHED, outcome=Outcome.cancelled):
         requeue(run, fresh=True)
     for seed in step.seeds:
         request_run(project, base, step.patch_set, Purpose.SCALE_UP, seed, scale=step.rung)
-    for seed in missing_bank(base, step.rung, len(step.seeds)):
+    for seed in missing_reference_runs(base, step.rung, len(step.seeds)):
         request_run(project, base, None, Purpose.SCALE_UP, seed, scale=step.rung)
     for share in project.file.curve(step.rung):
         request_run(project, base, None, Purpose.SCALE_UP, CURVE_SEED, budget_share=share, scale=step.rung)
 
 
-def missing_bank(base: BaselineVersion, scale: str, size: int) -> list[int]:
+def missing_reference_runs(base: BaselineVersion, scale: str, size: int) -> list[int]:
     """Seeds of baseline runs that a rung still lacks (one query).
 
     A run that failed is made up for by a fresh seed, as long as no more than half have failed; one that a person stopped is
@@ -121,16 +121,16 @@ def conclude_rung(step: ScaleUp, lease: Lease, mine: Sequence[Run], theirs: Sequ
     if mark_diverged(project, step.patch_set.runs.filter(scale=step.rung), judging=candidate.pk):
         mine = arms_of(step)[0]
     failed = next((run for run in mine if run.outcome != Outcome.completed), None)
-    bank = [run for run in theirs if run.outcome == Outcome.completed]
+    reference = [run for run in theirs if run.outcome == Outcome.completed]
     noise = project.noise(step.rung)
     if failed:
         why = f"At {step.rung}, its run with seed {failed.seed} did not end well: {failed.reason}"
         end(step, lease, ScaleUpState.FAILED, why)
-    elif len(bank) < len(step.seeds) or noise is None:
-        why = f"At {step.rung}, only {len(bank)} of {len(step.seeds)} runs of the baseline have a score"
+    elif len(reference) < len(step.seeds) or noise is None:
+        why = f"At {step.rung}, only {len(reference)} of {len(step.seeds)} runs of the baseline have a score"
         end(step, lease, ScaleUpState.UNSETTLED, f"{why}: there is nothing to compare with. Look at those runs first.")
     else:
-        evidence = evidence_of_rung(step, Arms(bank, mine), noise)
+        evidence = evidence_of_rung(step, Arms(reference, mine), noise)
         transfer = evidence.document.transfer
         assert transfer is not None
         if transfer.passed is None:
@@ -377,7 +377,7 @@ def scale_up_waits(step: ScaleUp, overdue_after: timedelta) -> bool:
     """Whether its rung lacks runs, or all have ended and nobody concluded it for a while (three queries)."""
     mine, theirs, curve = arms_of(step)
     lacking = len(mine) < len(step.seeds) or len(curve) < len(step.project.file.curve(step.rung))
-    lacking = lacking or bool(missing_bank(step.patch_set.base, step.rung, len(step.seeds)))
+    lacking = lacking or bool(missing_reference_runs(step.patch_set.base, step.rung, len(step.seeds)))
     if lacking:
         return True
     runs = (*mine, *theirs, *curve)

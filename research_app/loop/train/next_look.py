@@ -37,7 +37,7 @@ def may_be_followed(run: Run) -> bool:
     if head is None or head.priority < Priority.LIKELY:
         return False
     unfinished = Run.objects.filter(scale=SMALLEST).exclude(state=State.FINISHED)
-    theirs = unfinished.of_baseline().filter(baseline=run.baseline_id, purpose=Purpose.BANK)
+    theirs = unfinished.of_baseline().filter(baseline=run.baseline_id, purpose=Purpose.REFERENCE)
     return not unfinished.filter(patch_set=run.patch_set_id).exists() and not theirs.exists()
 
 

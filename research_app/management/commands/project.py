@@ -14,7 +14,7 @@ from research_app.loop.project.delete_project import DeletionRefused, delete_pro
 from research_app.loop.project.projects import ProjectRefused, configure, create_project
 from research_app.loop.propose.propose import close_round, open_round, pause, resume
 from research_app.loop.propose.registered import PROPOSERS
-from research_app.loop.reconcile import retry_bank
+from research_app.loop.reconcile import retry_reference_runs
 from research_app.management.base import SignoffCommand
 from research_app.management.door_verbs import add_door_verbs, inspect_repository, try_repository
 from research_app.management.history_verbs import add_history_verbs, bring_in, export, judge_again, write_report
@@ -141,7 +141,7 @@ class Command(SignoffCommand):
         resume(find_project(options["name"]), "command line")
 
     def retry(self, options: dict[str, Any]) -> None:
-        retry_bank(find_project(options["name"]), "command line")
+        retry_reference_runs(find_project(options["name"]), "command line")
 
     def moved(self, options: dict[str, Any]) -> None:
         project = find_project(options["name"])

@@ -82,13 +82,13 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     patch_set, project, evidence = shown.patch_set, shown.project, shown.evidence
     base = patch_set.base if patch_set else shown.base
     runs = runs_of(shown)
-    bank = list(base.runs.of_baseline().filter(budget_share=1.0).select_related("device").order_by("seed"))
+    reference = list(base.runs.of_baseline().filter(budget_share=1.0).select_related("device").order_by("seed"))
     newest = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
     mine = [run for run in newest if run.scale == SMALLEST]  # those of a scale-up have a page of their own
     effect, earlier = effect_of(evidence), earlier_look(evidence)
     previous, following = neighbours(project, shown)
     landing = shown.landings.select_related("version").order_by("-pk").first()
-    facts = facts_table(bank, mine)
+    facts = facts_table(reference, mine)
     return {
         "project": project,
         "candidate": shown,
@@ -101,20 +101,20 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "effect": effect,
         "hidden": evidence is not None and effect is None,  # health comes first
         "bar": Scale.of([effect]).bar(effect) if effect else None,
-        "arms": arms_of(shown, earlier, bank, mine),
+        "arms": arms_of(shown, earlier, reference, mine),
         "facts": facts,
         "same_facts": sum(fact.same and not fact.note for fact in facts),
         "constants": constants_of(patch_set),
         "contradictions": evidence.document.contradictions if evidence else (),
-        "sources": source_table(bank, mine, project.sign),
+        "sources": source_table(reference, mine, project.sign),
         "findings": findings.together(mine),
-        "bank": bank,
+        "reference": reference,
         "runs": runs,
         "device_seconds": sum(run.device_seconds for run in runs),
         "scales": list(dict.fromkeys(run.scale for run in newest if run.scale != SMALLEST)),
         "mine": mine,
-        "unsandboxed": any(run.sandbox_level == "none" for run in (*bank, *mine)),
-        "chart_version": chart_version((*bank, *mine)),
+        "unsandboxed": any(run.sandbox_level == "none" for run in (*reference, *mine)),
+        "chart_version": chart_version((*reference, *mine)),
         "shown": ShownDiff(request, shown),
         "talk": mark_of(shown),
         "events": Event.objects.about(shown),
@@ -185,10 +185,10 @@ class Arm:
         return min(self.scores, key=lambda entry: self.sign * entry[2], default=None)
 
 
-def arms_of(shown: Candidate, earlier: Evidence | None, bank: Sequence[Run], mine: Sequence[Run]) -> list[Arm]:
+def arms_of(shown: Candidate, earlier: Evidence | None, reference: Sequence[Run], mine: Sequence[Run]) -> list[Arm]:
     """Exactly the runs that the evidence froze, before them those of the earlier looks; without evidence, those that ended."""
     arms = []
-    for name, role, runs in (("baseline", "baseline", bank), (str(shown), "candidate", mine)):
+    for name, role, runs in (("baseline", "baseline", reference), (str(shown), "candidate", mine)):
         kept = frozen_runs(shown.evidence, role) or [ArmRun(run=r.pk, seed=r.seed, score=r.score) for r in runs]
         if earlier is not None:
             arms.append(Arm.of(name, role, frozen_runs(earlier, role), shown.project.sign))
@@ -213,9 +213,9 @@ class Source:
     gain: float
 
 
-def source_table(bank: Sequence[Run], mine: Sequence[Run], sign: float) -> list[Source]:
+def source_table(reference: Sequence[Run], mine: Sequence[Run], sign: float) -> list[Source]:
     """Mean score per source in both arms, the smallest gain first. Empty where the scorer gave none."""
-    before, after = _by_source(bank), _by_source(mine)
+    before, after = _by_source(reference), _by_source(mine)
     table = [Source(n, before[n], after[n], sign * (before[n] - after[n])) for n in before if n in after]
     return sorted(table, key=lambda source: source.gain)
 

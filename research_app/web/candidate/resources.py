@@ -46,17 +46,17 @@ class Fact:
     said: bool = False  # by the runs themselves: nobody else knows it
 
 
-def facts_table(bank: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
+def facts_table(reference: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
     """What a change resolves to: measured, not described. Only what both arms measured; speed, which the machine's load bends,
     over the runs of the same minutes alone (at most one query)."""
-    scored = [[run for run in arm if run.score is not None] for arm in (bank, mine)]
+    scored = [[run for run in arm if run.score is not None] for arm in (reference, mine)]
     table, beside = [], of_same_minutes(scored[0], scored[1])
     for key, words, written in FACTS:
-        arms = (beside.baseline, beside.candidate) if key in BENT and not beside.why_not else (bank, mine)
+        arms = (beside.baseline, beside.candidate) if key in BENT and not beside.why_not else (reference, mine)
         before, after = mean_fact(arms[0], key), mean_fact(arms[1], key)
         if before is None or after is None:
             continue
-        said = any(said_by_run(run.facts, key) for run in (*bank, *mine) if key in run.facts)
+        said = any(said_by_run(run.facts, key) for run in (*reference, *mine) if key in run.facts)
         if key in BENT and beside.why_not:
             table.append(Fact(words, written(before), written(after), "not comparable", True, beside.why_not, said))
             continue

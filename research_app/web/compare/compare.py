@@ -130,9 +130,11 @@ class Chosen:
         scales = list(dict.fromkeys(r.scale for r in sorted(runs, key=lambda r: r.pk) if r.patch_set_id in ours)) or [SMALLEST]
         scale = asked_scale if asked_scale in scales else scales[0]
         at_scale = [run for run in runs if run.scale == scale]
-        banks = [r for r in at_scale if r.patch_set_id is None and r.cell_id is None and r.budget_share == 1.0]
+        references = [r for r in at_scale if r.patch_set_id is None and r.cell_id is None and r.budget_share == 1.0]
         arms = [
-            charts.Arm(f"b{base.number}", f"baseline {base.number}", "baseline", [r for r in banks if r.baseline_id == base.pk])
+            charts.Arm(
+                f"b{base.number}", f"baseline {base.number}", "baseline", [r for r in references if r.baseline_id == base.pk]
+            )
             for base in bases
         ]
         for candidate in self.candidates:

@@ -141,12 +141,12 @@ class Step:
 
 
 def landings(request: HttpRequest, project: Project) -> dict[str, object]:
-    """Every version with its measured gain: means of the banks' runs, never a sum of single effects. At most nine queries."""
+    """Every version with its measured gain: means of reference runs, never a sum of single effects. At most nine queries."""
     page = _page(request, project.baseline_versions.order_by("-number"), VERSIONS)
     versions = list(page.object_list)
     earliest = versions[-1].number if versions else 0
     compared = {v.number: v for v in (*versions, *project.baseline_versions.filter(number__in=[0, earliest - 1]))}
-    scores, noise, made, sign = bank_scores(compared.values()), project.noise(), _made(versions), project.sign
+    scores, noise, made, sign = reference_scores(compared.values()), project.noise(), _made(versions), project.sign
 
     def against(number: int, version: BaselineVersion) -> Effect | None:
         other = compared.get(number)
@@ -162,11 +162,11 @@ def landings(request: HttpRequest, project: Project) -> dict[str, object]:
     return {"page": page, "steps": steps, "may_operate": may_operate(request.user)}
 
 
-def bank_scores(versions: Iterable[BaselineVersion]) -> dict[int, list[float]]:
-    """Scores of the banks of some versions at the smallest scale. One query."""
+def reference_scores(versions: Iterable[BaselineVersion]) -> dict[int, list[float]]:
+    """Scores of the reference runs of some versions at the smallest scale. One query."""
     scores: dict[int, list[float]] = defaultdict(list)
-    bank = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.BANK, budget_share=1.0)
-    for pk, score in bank.scored().values_list("baseline_id", "score"):
+    reference = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.REFERENCE, budget_share=1.0)
+    for pk, score in reference.scored().values_list("baseline_id", "score"):
         if score is not None:
             scores[pk].append(score)
     return scores

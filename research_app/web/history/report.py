@@ -26,7 +26,7 @@ from research_app.models import Candidate, Evidence, Landing, LandingState, Proj
 from research_app.models.candidate import DISCARDED, IDLE, WAITING, CandidateQuerySet, failed_at_rungs
 from research_app.project_file.ladder import SMALLEST
 from research_app.web.candidate.verdict import Saving
-from research_app.web.history.history import bank_scores, difference
+from research_app.web.history.history import difference, reference_scores
 from research_app.web.history.report_chart import progress_chart
 from research_app.web.project.calibration import false_accepts, why_no_noise
 from research_app.web.project.progress import by_score, points_of
@@ -216,7 +216,7 @@ def total_of(project: Project, noise: Noise | None) -> Effect | None:
     if len(versions) < 2:
         return None
     first, newest = versions[0], versions[-1]
-    scores = bank_scores([first, newest])
+    scores = reference_scores([first, newest])
     return difference(scores[first.pk], scores[newest.pk], noise, project.sign)
 
 

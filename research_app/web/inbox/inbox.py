@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from research_app.access import Role, role_of
 from research_app.loop.attention.baseline_trouble import BaselineTrouble, troubles_of_newest
 from research_app.loop.attention.troubles import troubles
-from research_app.loop.reconcile import retry_bank
+from research_app.loop.reconcile import retry_reference_runs
 from research_app.loop.runs import costs_of
 from research_app.models import Candidate, Project, Stage
 from research_app.models.candidate import IDLE, WAITING
@@ -90,7 +90,7 @@ def turns_on(user: User, listed: Listing) -> list[Waiting]:
 def try_again(request: HttpRequest, slug: str) -> HttpResponse:
     """Fresh attempts for the runs of a project's baseline that the machine gave up on, or that did not end well."""
     project = get_project(request, slug)
-    retry_bank(project, request.user.get_username())
+    retry_reference_runs(project, request.user.get_username())
     messages.info(request, f"The baseline's runs of {project.slug} are tried again.")
     return redirect(project if request.POST.get("back") == "project" else "inbox")
 

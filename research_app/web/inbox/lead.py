@@ -117,7 +117,7 @@ def references_of(projects: Sequence[Project]) -> dict[int, Reference]:
     """By project: the reference runs of its newest baseline version. Two queries."""
     newest = BaselineVersion.objects.filter(project__in=[p.pk for p in projects]).order_by().values_list("project_id")
     versions = {pk: project for project, pk in newest.annotate(Max("pk"))}
-    runs = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.BANK, budget_share=1.0)
+    runs = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.REFERENCE, budget_share=1.0)
     ended, wanted, left = Counter[int](), Counter[int](), Counter[int]()
     for version, state, progress in runs.values_list("baseline_id", "state", "progress"):
         project = versions[version]

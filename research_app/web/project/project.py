@@ -56,7 +56,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "measures": MEASURES,
         **told,
         "project": shown,
-        "baseline": Bank.of(shown),
+        "baseline": ReferenceRuns.of(shown),
         "way": [(stage, counts.get(stage, 0)) for stage in WAY if stage in ALWAYS or counts.get(stage)],
         "discarded": [(stage, count) for stage in DISCARDED if (count := (counts | refused).get(stage))],
         "waiting": rows(waiting[:5]),
@@ -110,8 +110,8 @@ def resume(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @dataclass(frozen=True)
-class Bank:
-    """The baseline's newest version, the scores of its bank, and how many other budgets were run for the loss curve."""
+class ReferenceRuns:
+    """The newest baseline version, the scores of its reference runs, and how many other budgets were run for the curve."""
 
     number: int
     commit: str
@@ -123,21 +123,21 @@ class Bank:
     diverged: int = 0  # of its runs, at any budget
 
     @classmethod
-    def of(cls, project: Project) -> "Bank | None":
+    def of(cls, project: Project) -> "ReferenceRuns | None":
         """Two queries. None before the project has a baseline."""
         version = project.baseline_versions.order_by("-number").first()
         if version is None:
             return None
         found = list(version.runs.of_baseline().values_list("purpose", "state", "score", "outcome"))
         usable = [(purpose, state, score if is_usable(score) else None) for purpose, state, score, _ in found]
-        bank = [(state, score) for purpose, state, score in usable if purpose == Purpose.BANK]
+        reference = [(state, score) for purpose, state, score in usable if purpose == Purpose.REFERENCE]
         curve = [score for purpose, _, score in usable if purpose == Purpose.CURVE]
         return cls(
             version.number,
             version.commit,
-            scores=[score for _, score in bank if score is not None],
-            wanted=max(project.file.baseline.runs, len(bank)),
-            ended=sum(state == State.FINISHED for state, _ in bank),
+            scores=[score for _, score in reference if score is not None],
+            wanted=max(project.file.baseline.runs, len(reference)),
+            ended=sum(state == State.FINISHED for state, _ in reference),
             curve=sum(score is not None for score in curve),
             curve_wanted=len(curve),
             diverged=sum(outcome == Outcome.diverged for *_, outcome in found),

@@ -38,7 +38,7 @@ class Proposed:
     gain: float  # positive is better; of what landed, 0 otherwise
     error: float  # its standard error
     landed: bool
-    replicated: bool | None  # None until the baseline that it made has a bank to compare
+    replicated: bool | None  # None until the baseline that it made has reference runs to compare
 
 
 @dataclass
@@ -236,20 +236,20 @@ def landings_of(project: Project) -> QuerySet[Landing]:
 
 
 def replications(project: Project) -> Mapping[int, bool]:
-    """By version: whether its bank is better than the bank before it (one-sided 5%). Those runs decided nothing. Two queries.
+    """By version: whether its reference runs are better than those before (one-sided 5%); they decided nothing. Two queries.
 
     A version without two runs, or after one without two, is left out. A batch made one version: it holds for all of it.
     """
     noise = project.noise()
-    banks: dict[int, list[float]] = defaultdict(list)
-    runs = project.runs.scored().of_baseline(SMALLEST).filter(purpose=Purpose.BANK, budget_share=1.0)
+    references: dict[int, list[float]] = defaultdict(list)
+    runs = project.runs.scored().of_baseline(SMALLEST).filter(purpose=Purpose.REFERENCE, budget_share=1.0)
     for number, score in runs.values_list("baseline__number", "score"):
-        banks[number].append(float(score or 0.0))
+        references[number].append(float(score or 0.0))
     found = {}
-    for number, bank in banks.items():
-        before = banks.get(number - 1, [])
-        if noise and len(bank) > 1 and len(before) > 1:
-            found[number] = compare(before, bank, noise, lower_is_better=project.sign > 0).p_value < ONE_SIDED
+    for number, reference in references.items():
+        before = references.get(number - 1, [])
+        if noise and len(reference) > 1 and len(before) > 1:
+            found[number] = compare(before, reference, noise, lower_is_better=project.sign > 0).p_value < ONE_SIDED
     return found
 
 

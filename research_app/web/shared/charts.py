@@ -80,9 +80,9 @@ def arms_of(candidate: Candidate, wanted: str = "") -> Arms:
     scale = next(
         each for each in (wanted, candidate.evidence.scale if candidate.evidence else None, scales[0]) if each in scales
     )
-    bank = Arm("base", f"baseline {base.number}", "baseline", [r for r in runs if not r.patch_set_id and r.scale == scale])
-    arm = Arm("candidate", str(candidate), "candidate", [run for run in mine if run.scale == scale], bank.key)
-    return Arms([bank, arm], scale, scales)
+    reference = Arm("base", f"baseline {base.number}", "baseline", [r for r in runs if not r.patch_set_id and r.scale == scale])
+    arm = Arm("candidate", str(candidate), "candidate", [run for run in mine if run.scale == scale], reference.key)
+    return Arms([reference, arm], scale, scales)
 
 
 @researcher
@@ -91,9 +91,9 @@ def run_curves(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Curves of one run, and of its baseline's other runs for comparison."""
     shown = get_run(request, slug, pk)
     runs = started(Run.objects.filter(of_bases([shown.baseline]), scale=shown.scale).exclude(pk=shown.pk))
-    bank = Arm("base", f"baseline {shown.baseline.number}", "baseline", runs)
-    arm = Arm("run", shown.name, "candidate", [shown], bank.key)
-    return answer(request, Arms([bank, arm], shown.scale, [shown.scale]), f"{slug}-run-{pk}")
+    reference = Arm("base", f"baseline {shown.baseline.number}", "baseline", runs)
+    arm = Arm("run", shown.name, "candidate", [shown], reference.key)
+    return answer(request, Arms([reference, arm], shown.scale, [shown.scale]), f"{slug}-run-{pk}")
 
 
 def of_bases(versions: Sequence[BaselineVersion]) -> Q:

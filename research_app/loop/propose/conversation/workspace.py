@@ -159,10 +159,10 @@ class ProjectWorkspace:
         )
 
     def _told(self, result: RunResult) -> Smoked:
-        bank = list(self.base.runs.completed().of_baseline().filter(budget_share=1.0)[:8])
+        reference = list(self.base.runs.completed().of_baseline().filter(budget_share=1.0)[:8])
         facts = []
         for key, words in FACTS.items():
-            before = _number(fmean(found)) if (found := [r.facts[key] for r in bank if key in r.facts]) else "unknown"
+            before = _number(fmean(found)) if (found := [r.facts[key] for r in reference if key in r.facts]) else "unknown"
             if key in result.facts:
                 said = f" ({SAID})" if said_by_run(result.facts, key) else ""
                 facts.append((words + said, before, _number(result.facts[key])))
