@@ -4,7 +4,7 @@
 
 `benchmarks/policy.py` tells the policy what sigma is; here the shipped `pool_guarded` says so for each candidate, from the
 calibration, the reference runs and the fresh runs of all other candidates. Each world has somebody in it who decides how their
-own runs scatter: they get the runs of a confirmation whatever they score, and are never accepted, so that nothing but sigma is at
+own runs scatter: they get the runs of a confirmation whatever they score, and are never accepted, so that only sigma is at
 stake. Beside the guard stands what came before it: every repeated run of every tree pooled as it is, those of the looks too.
 Exits with 1 when the guard misses a bound.
 """
