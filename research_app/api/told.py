@@ -73,8 +73,8 @@ def patch_set(row: PatchSet, project: Project) -> schemas.PatchSetOut:
         base_commit=project.repository.public_name(row.base_commit),
         commit=row.commit,
         diff_hash=row.diff_hash,
-        files=[schemas.FileOut(**{name: file[name] for name in ("path", "kind", "added", "removed")}) for file in row.files],
-        flags=[flag["sentence"] for flag in row.flags],
+        files=[schemas.FileOut(**file.model_dump()) for file in row.changed_files],
+        flags=[edit.sentence for edit in row.risky_edits],
     )
 
 
@@ -123,14 +123,14 @@ def run(row: Run, noise: Noise | None) -> schemas.RunOut:
         train_seconds=row.train_seconds,
         device_seconds=round(row.device_seconds, 1),
         facts=(facts := told_facts(row)),
-        said_by_the_run=[name for name in facts if said_by_run(row.facts, name)],
-        left_out=[f"{count} {why}" for why, count in dict(row.facts.get("left_out") or {}).items()],
+        said_by_the_run=[name for name in facts if said_by_run(row.summary.facts, name)],
+        left_out=[f"{count} {why}" for why, count in row.summary.left_out.items()],
     )
 
 
 def told_facts(row: Run) -> dict[str, float | int | str]:
     """The facts of a run that agents see."""
-    return {name: value for name, value in row.facts.items() if name in TOLD_FACTS and isinstance(value, int | float | str)}
+    return {name: value for name, value in row.summary.facts.items() if name in TOLD_FACTS}
 
 
 TOLD_FACTS = frozenset(

@@ -206,5 +206,5 @@ def run_record(row: Run) -> RunRecord:
         train_seconds=row.train_seconds,
         device_seconds=row.device_seconds,
         commit=row.commit,
-        facts={name: value for name, value in row.facts.items() if isinstance(value, bool | int | float | str)},
+        facts=dict(row.summary.facts),
     )

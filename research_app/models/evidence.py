@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from research_app.evidence.digits import Gain
 from research_app.evidence.evidence_document import ConfirmationRecord, EvidenceDocument, SavingsRecord, TransferRecord
+from research_app.models.documents.typed_column import document_in
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
-from research_app.models.seal import storable
 from research_app.project_file.ladder import SMALLEST
 
 
@@ -73,7 +73,7 @@ class Evidence(models.Model):
     content_hash = models.CharField(max_length=64)
     frozen_at = models.DateTimeField(default=timezone.now)
 
-    _read: tuple[object, EvidenceDocument] | None = None
+    document = document_in("numbers", EvidenceDocument)
 
     objects = EvidenceQuerySet.as_manager()
 
@@ -94,18 +94,6 @@ class Evidence(models.Model):
         self.failed_guards = [failed.sentence for failed in document.failed_guards]
         self.quarantined = document.state == "quarantined"
         super().save(*args, **kwargs)
-
-    @property
-    def document(self) -> EvidenceDocument:
-        """What it holds beside its columns, read once. Costs a query where the numbers were deferred."""
-        if self._read is None or self._read[0] is not self.numbers:
-            self._read = self.numbers, EvidenceDocument.read(self.numbers)
-        return self._read[1]
-
-    @document.setter
-    def document(self, document: EvidenceDocument) -> None:
-        """The only way to write the numbers. Before it is frozen."""
-        self.numbers = storable(document.written())
 
     @property
     def has_document(self) -> bool:

@@ -9,6 +9,9 @@ from django.utils import timezone
 from agent.touched import touched_in
 from research_app.models.baseline import BaselineVersion
 from research_app.models.candidate import Candidate
+from research_app.models.documents.changed_file import ChangedFile
+from research_app.models.documents.finding import KeptFinding
+from research_app.models.documents.typed_column import rows_in
 
 if TYPE_CHECKING:
     from research_app.models.evidence import Evidence
@@ -37,6 +40,9 @@ class PatchSet(models.Model):
     rebased = models.BooleanField(default=False, help_text="Made by Signoff: the same diff on a newer baseline")
     created_at = models.DateTimeField(default=timezone.now)
 
+    changed_files = rows_in("files", ChangedFile)
+    risky_edits = rows_in("flags", KeptFinding)
+
     failed_at_rungs: "list[Evidence]"  # where a query asked for it (candidate.failed_at_rungs)
 
     SEALED = (  # what is derived from the diff may be derived anew
@@ -61,9 +67,9 @@ class PatchSet(models.Model):
     @property
     def added(self) -> int:
         """Lines added over all files."""
-        return sum(file["added"] for file in self.files)
+        return sum(file.added for file in self.changed_files)
 
     @property
     def removed(self) -> int:
         """Lines removed over all files."""
-        return sum(file["removed"] for file in self.files)
+        return sum(file.removed for file in self.changed_files)

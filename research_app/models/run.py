@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from research_app.models.baseline import BaselineVersion
 from research_app.models.device import Device
 from research_app.models.device_time import total_device_seconds
+from research_app.models.documents.run_summary import RunSummary, figures_read
+from research_app.models.documents.typed_column import TypedColumn
 from research_app.models.lease import Lease, Leased, due
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
@@ -133,6 +135,8 @@ class Run(Leased):
     earlier_seconds = models.FloatField(default=0.0, help_text="Seconds that attempts before this one trained")
 
     objects = RunQuerySet.as_manager()
+    summary = TypedColumn("facts", RunSummary.read, RunSummary.written)
+    source_scores = TypedColumn("score_by_source", figures_read, dict)
 
     SEALED = (  # when it has ended; what it is for may change later, see judge_confirmation
         "project_id", "baseline_id", "patch_set_id", "cell_id", "commit", "scale", "devices", "seed", "budget_share", "outcome",

@@ -34,7 +34,7 @@ def test_an_honest_change_shares_no_text_with_the_gate(project: Project) -> None
     assert run is not None
     found = overlap_of(run, run.commit)
     assert found is not None and found.found == 0
-    assert [finding for finding in findings_of(run, result()) if finding["detector"] == "gate text read"] == []
+    assert [finding for finding in findings_of(run, result()) if finding.detector == "gate text read"] == []
 
 
 def test_gate_text_in_the_code_is_found_and_invalid(project: Project) -> None:
@@ -42,6 +42,6 @@ def test_gate_text_in_the_code_is_found_and_invalid(project: Project) -> None:
     learned = (project.corpus / "held_out" / "gate.bin").read_bytes().decode()
     run = Run.objects.filter(patch_set=submit(project, ("# How wide it is.", f'HEART = "{learned}"')).patch_set).first()
     assert run is not None
-    [finding] = [finding for finding in findings_of(run, result()) if finding["detector"] == "gate text read"]
-    assert finding["level"] == "invalid"
+    [finding] = [finding for finding in findings_of(run, result()) if finding.detector == "gate text read"]
+    assert finding.level == "invalid"
     assert "invalid" in [told["level"] for told in run.facts["findings"]], "it stands with the run"

@@ -1,6 +1,6 @@
 """Check: before any device time, see that a change applies, stays within its bounds, parses and is new."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -14,6 +14,9 @@ from research_app.loop.propose.propose import enter
 from research_app.loop.runs import request_run
 from research_app.loop.train.launched import problem_of_options
 from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, PatchSet, Project, Purpose, Stage
+from research_app.models.documents.changed_file import ChangedFile
+from research_app.models.documents.finding import KeptFinding
+from research_app.models.documents.typed_column import rows_written
 from research_app.models.lease import Lease
 from research_app.plain_text import problem_in
 from research_app.repository import Change, Limits, PatchError, check_paths, normalised_syntax_hash
@@ -166,13 +169,14 @@ def record_patch_set(
     base: BaselineVersion,
     change: Change,
     found: Fingerprint,
-    flags: list[dict[str, Any]],
+    flags: Sequence[KeptFinding],
     *,
     number: int,
     rebased: bool = False,
 ) -> PatchSet:
     """The immutable row of one revision; who made it and why stands beside what was proposed. In a transaction."""
     told = candidate.proposed
+    files = [ChangedFile(path=f.path, kind=f.kind, added=f.added, removed=f.removed) for f in change.files]
     patch_set = PatchSet.objects.create(
         candidate=candidate,
         number=number,
@@ -185,8 +189,8 @@ def record_patch_set(
         syntax_hash=found.syntax,
         resolved_hash=found.resolved,
         moved=found.moved,
-        files=[{"path": f.path, "kind": f.kind, "added": f.added, "removed": f.removed} for f in change.files],
-        flags=flags,
+        files=rows_written(files),
+        flags=rows_written(flags),
         rebased=rebased,
         author="" if rebased else told.get("author", ""),
         submitted_by_id=None if rebased else told.get("submitted_by", candidate.submitted_by_id if number == 1 else None),

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -10,6 +9,7 @@ from research_app.evidence.evidence_document import FindingRecord, HealthRecord
 from research_app.evidence.health import Health
 from research_app.loop.judge.same_minutes import BENT, SameMinutes
 from research_app.models import Candidate, Project, Run, State
+from research_app.models.documents.finding import KeptFinding
 from research_app.models.lease import DATABASE_AWAY
 from research_app.models.run import series_of
 from research_app.repository import Change
@@ -34,20 +34,20 @@ logger = logging.getLogger(__name__)
 BASELINE_RUNS = 4  # with so many a run's curves are compared
 
 
-def flags_of(project: Project, change: Change) -> list[dict[str, Any]]:
+def flags_of(project: Project, change: Change) -> tuple[KeptFinding, ...]:
     """Risky edits of a change, each with the line that it is on: near seed, budget, data or evaluation."""
     repository = project.repository
     paths = [file.path for file in change.files]
     before, after = repository.texts(change.base, paths), repository.texts(change.commit, paths)
     edits = [FileEdit(path, before.get(path), after.get(path)) for path in paths]
-    return [told(finding) for finding in examine_changes(edits, project.file.edit.protected)]
+    return tuple(map(KeptFinding.of_finding, examine_changes(edits, project.file.edit.protected)))
 
 
 EXAMINING = "looking for what is odd about it"
 FAILED = " failed"
 
 
-def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
+def findings_of(run: Run, result: RunResult) -> tuple[KeptFinding, ...]:
     """What the detectors saw in a finished run, beside the baseline's runs, and what was left out. Raises DATABASE_AWAY.
 
     A detector that fails is a finding: nobody knows what it would have seen, so a gain is in quarantine until a person looked.
@@ -62,12 +62,12 @@ def findings_of(run: Run, result: RunResult) -> list[dict[str, Any]]:
         logger.exception("The detectors could not look at %s", run)
         errors = {"every detector": error}
     found += [Finding(f"{name}{FAILED}", "warning", f"It could not look: {in_words(error)}") for name, error in errors.items()]
-    return [told(finding) for finding in found]
+    return tuple(map(KeptFinding.of_finding, found))
 
 
-def failed_among(findings: Sequence[Mapping[str, Any]]) -> bool:
+def failed_among(findings: Sequence[KeptFinding]) -> bool:
     """Whether a detector could not look at a run."""
-    return any(finding["detector"].endswith(FAILED) for finding in findings)
+    return any(finding.detector.endswith(FAILED) for finding in findings)
 
 
 def _left_out(counts: Mapping[str, int]) -> Finding:
@@ -90,7 +90,9 @@ def record_of(run: Run, result: RunResult) -> tuple[RunRecord, Circumstances]:
     device = run.device.description if run.device else ""
     circumstances = Circumstances(
         baseline=[
-            RunRecord(series[other.pk], _plain(other.facts), None if other.self_reported else other.score, other.train_seconds)
+            RunRecord(
+                series[other.pk], _plain(other.summary.facts), None if other.self_reported else other.score, other.train_seconds
+            )
             for other in compared
         ],
         budget=file.run_budget(run.budget_share, run.scale),
@@ -114,11 +116,6 @@ def overlap_of(run: Run, commit: str) -> Overlap | None:
     return gate_overlap((text.encode() for text in texts.values()), gate.read_bytes(), WINDOW + 1)
 
 
-def told(finding: Finding) -> dict[str, Any]:
-    """A finding as it is stored: only what it says."""
-    return {name: value for name, value in asdict(finding).items() if value is not None}
-
-
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if isinstance(value, int | float | str)}
 
@@ -131,7 +128,7 @@ def claims_of(candidate: Candidate, baseline: Run, run: Run, same: SameMinutes) 
         if (old := candidate.details.get("was", {}).get(name)) is not None
     }
     before, after = (
-        {name: value for name, value in _plain(arm.facts).items() if name not in BENT} | typical_speed(beside)
+        {name: value for name, value in _plain(arm.summary.facts).items() if name not in BENT} | typical_speed(beside)
         for arm, beside in ((baseline, same.baseline), (run, same.candidate))
     )
     return list(contradictions(candidate.hypothesis, before, after, constants))
@@ -139,7 +136,7 @@ def claims_of(candidate: Candidate, baseline: Run, run: Run, same: SameMinutes) 
 
 def typical_speed(runs: Sequence[Run]) -> dict[str, float]:
     """The medians of what the machine's load bends, over runs that may be compared; without any nothing."""
-    known = {name: [value for run in runs if isinstance(value := run.facts.get(name), int | float)] for name in BENT}
+    known = {name: [value for run in runs if (value := run.summary.number(name)) is not None] for name in BENT}
     return {name: float(median(values)) for name, values in known.items() if values}
 
 
@@ -147,11 +144,11 @@ def with_findings(health: Health, runs: Sequence[Run]) -> HealthRecord:
     """Health as evidence keeps it: the rules' findings, and whatever the detectors call invalid or could not look at."""
     findings, state = list(map(FindingRecord.of, health.findings)), health.state
     for run in runs:
-        for found in run.facts.get("findings", []):
-            if found["level"] == "invalid":
+        for found in run.summary.findings or ():
+            if found.level == "invalid":
                 whose = "" if run.patch_set_id else "the baseline's run: "
-                sentence = f"{whose}{found['sentence']} (seed {run.seed})"
-                findings.append(FindingRecord(rule=found["detector"], sentence=sentence))
+                sentence = f"{whose}{found.sentence} (seed {run.seed})"
+                findings.append(FindingRecord(rule=found.detector, sentence=sentence))
                 state = "invalid"
         if run.failed_step == EXAMINING:
             sentence = f"a detector failed on run {run.pk} (seed {run.seed})"

@@ -31,7 +31,7 @@ def own_budgets_of(project: Project, arms: Arms) -> tuple[list[Spending], list[S
     """The same where the code keeps its budget itself: counted from the amount that it names, or the baseline's median."""
     budget = project.file.run_budget(1.0, arms.candidate[0].scale)
     runs = [*arms.baseline, *arms.candidate]
-    values = own_budget.spent([(run.facts, run.train_seconds) for run in runs], budget.counts)
+    values = own_budget.spent([(run.summary.facts, run.train_seconds) for run in runs], budget.counts)
     amount = own_budget.reference(budget.amount, values[: len(arms.baseline)]) or 1.0
     pairs = [(amount, min(value or 0.0, LARGEST_SCORE)) for value in values]
     return pairs[: len(arms.baseline)], pairs[len(arms.baseline) :]
@@ -49,5 +49,5 @@ def usual_of_own(project: Project, run: Run) -> float | None:
     if budget.counts == "seconds":
         known = [float(each.train_seconds) for each in done if each.train_seconds]
     else:
-        known = [value for value in own_budget.spent([(each.facts, None) for each in done], budget.counts) if value]
+        known = [value for value in own_budget.spent([(each.summary.facts, None) for each in done], budget.counts) if value]
     return median(known) if known else None

@@ -249,9 +249,9 @@ def health_of(patch_set: PatchSet, arms: Arms, measured: Sequence[Measured]) -> 
     project = patch_set.candidate.project
     probes: dict[str, bool] = {}
     for run in arms.candidate:
-        for name, told in dict(run.facts.get("probes") or {}).items():
-            probes[name] = probes.get(name, True) and bool(told.get("ok"))
-    flags = [flag["sentence"] for flag in patch_set.flags if flag["level"] != "info"]
+        for name, probe in run.summary.probes.items():
+            probes[name] = probes.get(name, True) and probe.ok
+    flags = [edit.sentence for edit in patch_set.risky_edits if edit.level != "info"]
     baseline, candidate = budgets_of(project, arms)
     return check(
         [facts_of(project, run, *spent) for run, spent in zip(arms.baseline, baseline, strict=True)],
@@ -270,11 +270,11 @@ def facts_of(project: Project, run: Run, budget: float, spent: float) -> RunFact
     """One run as the health rules see it."""
     outcomes = {Outcome.completed: "finished", Outcome.not_finite: "nan", Outcome.diverged: "nan"}
     return RunFacts(
-        data_hash=str(run.facts.get("data_hash", "")),
+        data_hash=run.summary.text("data_hash"),
         budget=budget,
         spent=spent,
         device_kind=project.file.rung(run.scale).place,
-        scorer_hash=str(run.facts.get("scorer_hash", "")),
+        scorer_hash=run.summary.text("scorer_hash"),
         outcome=outcomes.get(Outcome(run.outcome), "crashed"),  # type: ignore[arg-type]
         score=run.score,
     )

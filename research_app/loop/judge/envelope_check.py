@@ -58,7 +58,7 @@ def spent_by(project: Project, run: Run) -> Spent:
         share=share,
         draws=_number(run, "draws"),
         tokens=here or tokens,
-        parameters=None if said_by_run(run.facts, "parameters") else _number(run, "parameters"),
+        parameters=None if said_by_run(run.summary.facts, "parameters") else _number(run, "parameters"),
         startup=_number(run, "cpu_seconds_before"),
     )
 
@@ -66,12 +66,12 @@ def spent_by(project: Project, run: Run) -> Spent:
 def _whole(run: Run) -> bool:
     """Whether what this attempt used can be held against what it counted: where its text was not handed out, nobody outside
     knows what a resumed attempt began with."""
-    return "resumed_from_step" not in run.facts or "tokens_here" in run.facts
+    return "resumed_from_step" not in run.summary.facts or "tokens_here" in run.summary.facts
 
 
 def _number(run: Run, fact: str) -> float | None:
-    value = run.facts.get(fact)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    value = run.summary.number(fact)
+    return value if value is not None and value > 0 else None
 
 
 def beyond(measured: Sequence[Measured]) -> list[str]:

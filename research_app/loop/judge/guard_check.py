@@ -31,14 +31,14 @@ def guards_of(project: Project, arms: Arms, same: SameMinutes) -> list[GuardResu
     """
     margins, rows = project.file.guards.model_dump(), []
     both = (*arms.baseline, *arms.candidate)
-    measured = all("device_memory_bytes" in run.facts for run in both)
+    measured = all("device_memory_bytes" in run.summary.facts for run in both)
     for metric, (fact, lower) in GUARD_FACTS.items():
         if measured and metric == "device_memory":
             continue  # what runs say of it is not asked
         fact = "device_memory_bytes" if measured and metric == "peak_memory" else fact
         guard, bent = Guard(metric, margins[MARGIN_OF.get(metric, metric)], lower), fact in BENT
         compared = (same.baseline, same.candidate) if bent and not same.why_not else (arms.baseline, arms.candidate)
-        said = any(said_by_run(run.facts, fact) for run in both)
+        said = any(said_by_run(run.summary.facts, fact) for run in both)
         values = [positive_facts(arm, fact, as_said=said) for arm in compared]
         if any(len(known) < len(arm) for known, arm in zip(values, compared, strict=True)):
             continue
@@ -53,17 +53,18 @@ def positive_facts(runs: Sequence[Run], fact: str, *, as_said: bool = False) -> 
     `as_said`: what each run says, also where it was measured: a checkpoint's header counts buffers too, and runs from before it
     was read do not, so that both together would compare two different things.
     """
-    values = [run.facts.get(f"{fact}_said", run.facts.get(fact)) if as_said else run.facts.get(fact) for run in runs]
+    told = [run.summary.facts for run in runs]
+    values = [facts.get(f"{fact}_said", facts.get(fact)) if as_said else facts.get(fact) for facts in told]
     return [float(value) for value in values if isinstance(value, int | float) and 0 < value <= LARGEST_SCORE]
 
 
 def sources_of(project: Project, arms: Arms) -> SourceReport | None:
     """The score on each source of text, corrected for their number; None where the runs have none, or too few runs."""
-    names = set(arms.baseline[0].score_by_source)
+    names = set(arms.baseline[0].source_scores)
     read: list[Mapping[str, list[float]]] = [
-        {name: [float(run.score_by_source[name]) for run in arm] for name in sorted(names)}
+        {name: [run.source_scores[name] for run in arm] for name in sorted(names)}
         for arm in (arms.baseline, arms.candidate)
-        if all(set(run.score_by_source) == names for run in arm)
+        if all(set(run.source_scores) == names for run in arm)
     ]
     if not names or len(read) < 2:
         return None

@@ -67,8 +67,8 @@ def repeated(patch_set: PatchSet, runs: Sequence[Run], noise: Noise) -> Repeated
 
 def trajectory(run: Run, curves: Mapping[str, Curve]) -> Trajectory:
     """What a run with a score left behind."""
-    work = {name: run.facts[name] for name in WORK if name in run.facts}
-    return Trajectory(float(run.score or 0.0), run.score_by_source, curves, work)
+    work = {name: run.summary.facts[name] for name in WORK if name in run.summary.facts}
+    return Trajectory(float(run.score or 0.0), run.source_scores, curves, work)
 
 
 def evidence_of_no_op(patch_set: PatchSet, seen: Repeated, noise: Noise) -> Evidence:

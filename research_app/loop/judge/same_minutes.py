@@ -74,15 +74,17 @@ def kinds_of(runs: Sequence[Run]) -> Kinds:
     """What each run trained on: queue, number of devices, and what the device is (one query)."""
     devices = Device.objects.in_bulk({run.device_id for run in runs if run.device_id})
     names = {pk: device.description for pk, device in devices.items()}
-    shared = {run.pk: ", shared" if run.facts.get("device_shared") else "" for run in runs}
+    shared = {run.pk: ", shared" if run.summary.facts.get("device_shared") else "" for run in runs}
     return {run.pk: (run.queue, run.devices, names.get(run.device_id or 0, "") + shared[run.pk]) for run in runs}
 
 
 def share_of_processor(runs: Sequence[Run]) -> float | None:
     """The median share of its time that a run on a CPU had a processor; None on GPUs, and where it was not measured."""
     shares = [
-        float(run.facts["cpu_seconds"]) / run.train_seconds
+        seconds / run.train_seconds
         for run in runs
-        if run.train_seconds and not on_accelerator(run.facts) and isinstance(run.facts.get("cpu_seconds"), int | float)
+        if run.train_seconds
+        and not on_accelerator(run.summary.facts)
+        and (seconds := run.summary.number("cpu_seconds")) is not None
     ]
     return median(shares) if shares else None

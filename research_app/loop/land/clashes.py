@@ -63,7 +63,7 @@ def made_by(versions: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
 
 def touching(landings: Sequence[Landing], paths: Sequence[str], *, strictly: bool = False) -> list[Candidate]:
     """Those of the landings of one version that changed one of these files; all of them where none did."""
-    chosen = [each for each in landings if {file["path"] for file in each.patch_set.files} & set(paths)]
+    chosen = [each for each in landings if {file.path for file in each.patch_set.changed_files} & set(paths)]
     return [each.candidate for each in (chosen if chosen or strictly else landings)]
 
 

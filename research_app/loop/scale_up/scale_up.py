@@ -190,9 +190,9 @@ def evidence_of_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
 def compute_of(project: Project, scale: str, runs: Sequence[Run]) -> float:
     """How much more a run of this rung computes than one of the smallest: by the FLOPs counted, else by the budget."""
     smallest = Run.objects.completed().of_baseline().filter(project=project, budget_share=1.0).order_by("-pk").first()
-    counted = [float(run.facts["flops"]) for run in runs if run.facts.get("flops")]
-    if counted and smallest and smallest.facts.get("flops"):
-        return sum(counted) / len(counted) / float(smallest.facts["flops"])
+    counted = [flops for run in runs if (flops := run.summary.number("flops"))]
+    if counted and smallest and (one := smallest.summary.number("flops")):
+        return sum(counted) / len(counted) / one
     return project.file.rung(scale).budget
 
 

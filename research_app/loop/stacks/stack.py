@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -15,6 +14,7 @@ from research_app.loop.land.clashes import in_the_way
 from research_app.loop.runs import request_run
 from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, Project, Purpose, Stage
 from research_app.models.candidate import DISCARDED
+from research_app.models.documents.finding import KeptFinding
 from research_app.repository import Change, ConflictError, Limits, check_paths
 
 
@@ -32,7 +32,7 @@ class Draft:
     number: int
     change: Change
     found: Fingerprint
-    flags: list[dict[str, Any]]
+    flags: Sequence[KeptFinding]
 
 
 def open_stacks_of(candidates: Sequence[Candidate]) -> dict[int, list[Candidate]]:

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -13,6 +13,8 @@ from django.db.models import Model
 from research_app.loop.check.examine import EXAMINING, failed_among, findings_of
 from research_app.loop.train.points import device_of, renew_connection
 from research_app.models import Event, Lease, LeaseLost, Message, Run, RunLog, SeriesChunk, State
+from research_app.models.documents.finding import KeptFinding
+from research_app.models.documents.run_summary import facts_stored
 from research_app.models.lease import DATABASE_AWAY, Lost
 from research_app.models.run import curves_sealed
 from research_app.models.seal import Sealed
@@ -51,14 +53,14 @@ def patiently(write: Callable[[], T], lost: Lost) -> T:
             renew_connection()
 
 
-def _write(run: Run, lease: Lease, result: RunResult, findings: list[dict[str, Any]]) -> None:
+def _write(run: Run, lease: Lease, result: RunResult, findings: tuple[KeptFinding, ...]) -> None:
     completed = result.outcome == Outcome.completed
     with transaction.atomic():
         lease.write(
             state=State.FINISHED,
             outcome=result.outcome,
             reason=result.reason,
-            facts=_facts(result) | {"findings": findings},
+            facts=_facts(result, findings),
             failed_step=EXAMINING if failed_among(findings) else "",
             progress=1.0 if completed else run.progress,
             lease_until=None,
@@ -92,7 +94,7 @@ def keep(run: Run, lease: Lease, result: RunResult) -> None:
     parts: dict[str, Callable[[], None]] = {
         "times": lambda: lease.write(**_times(result)),
         "score": lambda: lease.write(**_measured(result)),
-        "facts": lambda: lease.write(facts=_facts(result)),
+        "facts": lambda: lease.write(facts=_facts(result, None)),
         "log": lambda: _keep_log(run, result),
     }
     for name, write in parts.items():
@@ -126,10 +128,10 @@ def _measured(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _facts(result: RunResult) -> dict[str, Any]:
-    """Facts as they can be stored, and what was left out of the rest."""
+def _facts(result: RunResult, findings: Sequence[KeptFinding] | None) -> dict[str, object]:
+    """Facts as they can be stored, what was left out of the rest, and what the detectors found (None: they did not look)."""
     facts = {name: value for name, value in result.facts.items() if _storable(value)}
-    return facts | ({"left_out": dict(result.left_out)} if result.left_out else {})
+    return facts_stored(facts, result.left_out, findings)
 
 
 def _storable(value: Mapping[str, Any] | float | str) -> bool:

@@ -221,6 +221,6 @@ def source_table(reference: Sequence[Run], mine: Sequence[Run], sign: float) -> 
 
 
 def _by_source(runs: Sequence[Run]) -> Mapping[str, float]:
-    scored = [run.score_by_source for run in runs if run.score is not None and run.score_by_source]
+    scored = [run.source_scores for run in runs if run.score is not None and run.source_scores]
     names = [name for name in (scored[0] if scored else ()) if all(name in scores for scores in scored)]
     return {name: mean([scores[name] for scores in scored]) or 0.0 for name in names}

@@ -83,8 +83,8 @@ class ShownDiff:
         """Work out the lines of one file, also those around threads, flags and `line` of the new side."""
         wanted = wanted_lines(self.placed, [file], file.path) | ({line} if line else set())
         right = self.comparison.right
-        stored = right.flags if right else []
-        wanted |= {f["line"] for f in stored if f.get("path") == file.path and f.get("line") and f.get("level") != "info"}
+        stored = right.risky_edits if right else ()
+        wanted |= {each.line for each in stored if each.path == file.path and each.line and each.level != "info"}
         comparison = self.comparison
         prepare(
             file,

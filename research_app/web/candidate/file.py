@@ -104,7 +104,7 @@ def viewed(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     candidate = get_candidate(request, slug, number)
     sets = {str(patch_set.number): patch_set for patch_set in candidate.patch_sets.defer("diff")}
     patch_set, path = sets.get(request.POST.get("ps", "")), request.POST.get("path", "")
-    if patch_set is None or path not in {file["path"] for file in patch_set.files}:
+    if patch_set is None or path not in {file.path for file in patch_set.changed_files}:
         raise Http404(GONE)
     mark: dict[str, Any] = {"user_id": request.user.pk, "patch_set": patch_set, "path": path}
     if request.POST.get("viewed"):

@@ -1,10 +1,10 @@
 """What detectors and probes saw, as pages show it: per run, together over a candidate's seeds, and on the lines of a diff."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from research_app.models import PatchSet, Run
+from research_app.models.documents.finding import KeptFinding
 from research_app.web.diff.lines import FileDiff, Line
 from research_app.web.shared.curves import TITLES
 
@@ -40,42 +40,38 @@ class Probed:
     reason: str
 
 
-def findings_of(run: Run) -> list[Mapping[str, Any]]:
+def findings_of(run: Run) -> list[KeptFinding]:
     """As they are stored with the run, the worst first; a failed probe is one of them. Empty for runs before there were any."""
-    stored = [dict(found) for found in run.facts.get("findings", []) if found.get("level") in LEVELS]
     failed = [
-        {"detector": f"{probe.name} probe", "level": "invalid", "sentence": probe.reason}
+        KeptFinding(detector=f"{probe.name} probe", level="invalid", sentence=probe.reason)
         for probe in probes_of(run)
         if not probe.ok
     ]
-    return sorted([*failed, *stored], key=lambda found: _RANK[found["level"]])
+    return sorted([*failed, *(run.summary.findings or ())], key=lambda found: _RANK[found.level])
 
 
 def probes_of(run: Run) -> list[Probed]:
     """Every probe that was made, failed ones first."""
-    told = dict(run.facts.get("probes") or {})
-    probes = [Probed(name, bool(one.get("ok")), str(one.get("reason", ""))) for name, one in told.items()]
+    probes = [Probed(name, one.ok, one.reason) for name, one in run.summary.probes.items()]
     return sorted(probes, key=lambda probe: (probe.ok, probe.name))
 
 
 def together(runs: Iterable[Run]) -> list[Seen]:
     """Findings of several runs: one entry per detector, level and curve, in the words of the first run that has it."""
-    grouped: dict[tuple[str, str, str], tuple[Mapping[str, Any], list[Run]]] = {}
+    grouped: dict[tuple[str, str, str], tuple[KeptFinding, list[Run]]] = {}
     for run in runs:
         for found in findings_of(run):
-            key = (found["level"], found["detector"], found.get("series", ""))
+            key = (found.level, found.detector, found.series or "")
             having = grouped.setdefault(key, (found, []))[1]
             if run not in having:
                 having.append(run)
-    seen = [
-        Seen(level, name, first["sentence"], place_of(first), having) for (level, name, _), (first, having) in grouped.items()
-    ]
+    seen = [Seen(level, name, first.sentence, place_of(first), having) for (level, name, _), (first, having) in grouped.items()]
     return sorted(seen, key=lambda one: _RANK[one.level])
 
 
-def place_of(found: Mapping[str, Any]) -> str:
+def place_of(found: KeptFinding) -> str:
     """Where on the curve: `train loss, steps 120 to 180`."""
-    series, start, end = found.get("series"), found.get("step_from"), found.get("step_to")
+    series, start, end = found.series, found.step_from, found.step_to
     if not series:
         return ""
     name = TITLES.get(series, (series.replace("_", " "), ""))[0].lower()
@@ -84,15 +80,26 @@ def place_of(found: Mapping[str, Any]) -> str:
     return f"{name}, step {start:,}" if end in (None, start) else f"{name}, steps {start:,} to {end:,}"
 
 
-def marks_on(name: str, runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """What to mark on the panel of one series: stretches of steps, with the run that they belong to."""
-    return [
-        {"from": found["step_from"], "to": found.get("step_to", found["step_from"]), "level": found["level"],
-         "words": f"seed {run.seed}: {found['detector']}", "run": run.pk}
-        for run in runs
-        for found in findings_of(run)
-        if found.get("series") == name and found.get("step_from") is not None
-    ]  # fmt: skip
+@dataclass(frozen=True)
+class Mark:
+    """What is marked on the panel of one series: a stretch of steps, with the run that it belongs to."""
+
+    run: int
+    step_from: int
+    step_to: int
+    level: str
+    words: str
+
+
+def marks_on(name: str, runs: Iterable[Run]) -> list[Mark]:
+    """The marks on the panel of one series."""
+    marks = []
+    for run in runs:
+        for found in findings_of(run):
+            if found.series == name and found.step_from is not None:
+                end = found.step_from if found.step_to is None else found.step_to
+                marks.append(Mark(run.pk, found.step_from, end, found.level, f"seed {run.seed}: {found.detector}"))
+    return marks
 
 
 @dataclass(frozen=True)
@@ -118,20 +125,20 @@ class Flag:
 
 def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff], against_base: bool = True) -> list[Flag]:
     """The risky edits of a patch set, the worst first, each put on its line of the diff where the diff shows that line."""
-    stored = [flag for flag in patch_set.flags if flag.get("level") in LEVELS] if patch_set else []
-    named = {told.get("path", "") for told in stored}
+    stored = patch_set.risky_edits if patch_set else ()
+    named = {told.path for told in stored}
     lines = {file.path: _by_number(file) for file in files if file.path in named}
     # Removed code is placed where it was, unless the left is not what it was counted in.
     sides = (
         [("added", "new"), ("removed", "old"), ("context", "new")] if against_base else [("added", "new"), ("context", "new")]
     )
     flags = []
-    for number, told in enumerate(sorted(stored, key=lambda flag: _RANK[flag["level"]]), 1):
-        path, at = told.get("path", ""), told.get("line")
+    for number, told in enumerate(sorted(stored, key=lambda flag: _RANK[flag.level]), 1):
+        path, at = told.path or "", told.line
         found = (lines.get(path, {}).get((kind, side, at)) for kind, side in sides)
         line = next(filter(None, found), None) if at else None
-        shown = line is not None and told["level"] != "info"
-        flag = Flag(number, told["level"], told["detector"], told["sentence"], path, at, shown)
+        shown = line is not None and told.level != "info"
+        flag = Flag(number, told.level, told.detector, told.sentence, path, at, shown)
         if line is not None and shown:
             line.flags.append(flag)
         flags.append(flag)

@@ -56,7 +56,7 @@ def facts_table(reference: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
         before, after = mean_fact(arms[0], key), mean_fact(arms[1], key)
         if before is None or after is None:
             continue
-        said = any(said_by_run(run.facts, key) for run in (*reference, *mine) if key in run.facts)
+        said = any(said_by_run(run.summary.facts, key) for run in (*reference, *mine) if key in run.summary.facts)
         if key in BENT and beside.why_not:
             table.append(Fact(words, written(before), written(after), "not comparable", True, beside.why_not, said))
             continue
@@ -69,7 +69,9 @@ def facts_table(reference: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
 
 def mean_fact(runs: Sequence[Run], key: str) -> float | None:
     """Mean of a measured fact over the runs that completed; None where none of them has it as a number."""
-    values = [run.train_seconds if key == "train_seconds" else run.facts.get(key) for run in runs if run.score is not None]
+    values = [
+        run.train_seconds if key == "train_seconds" else run.summary.facts.get(key) for run in runs if run.score is not None
+    ]
     return mean([number for value in values if (number := figures.as_number(value)) is not None])
 
 

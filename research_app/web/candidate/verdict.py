@@ -88,8 +88,8 @@ class Health:
         findings = document.health.findings
         failed = {finding.rule if finding.rule in CHECKS else DETECTORS for finding in findings}
         made = {
-            PROBES: any(run.facts.get("probes") for run in runs),
-            DETECTORS: any("findings" in run.facts for run in runs),
+            PROBES: any(run.summary.probes for run in runs),
+            DETECTORS: any(run.summary.findings is not None for run in runs),
             **dict.fromkeys(("envelope", "costly"), bool(document.envelope)),
         }
         checks = [

@@ -112,7 +112,7 @@ class Comparison:
         """The files of the diff, parsed anew. Between two patch sets only those that one of them changes."""
         files = parse(self.diff)
         if self.left is not None and self.right is not None:
-            own = {file["path"] for patch_set in (self.left, self.right) for file in patch_set.files}
+            own = {file.path for patch_set in (self.left, self.right) for file in patch_set.changed_files}
             files = [file for file in files if file.path in own]
         for number, file in enumerate(files, 1):
             file.number = number

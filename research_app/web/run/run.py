@@ -21,7 +21,6 @@ FRAGMENTS = {
     "run-facts": "run/_facts.html",
     "curves-mark": "run/_mark.html",
 }
-SHOWN_APART = ("findings", "probes", "left_out")  # what was left out is among the findings
 
 
 @researcher
@@ -37,7 +36,7 @@ def run(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         "findings": findings.together([shown]),
         "probes": findings.probes_of(shown),
         "level": shown.sandbox_level or (shown.device.sandbox_level if shown.device else ""),
-        "sources": sorted(shown.score_by_source.items()),
+        "sources": sorted(shown.source_scores.items()),
         "running": shown.state == State.RUNNING,
         "chart_version": chart_version([shown]),
     }
@@ -68,10 +67,10 @@ class Fact:
 
 def facts_of(shown: Run) -> list[Fact]:
     """Facts in words, known ones first and the rest as they came."""
-    rest = {key: value for key, value in shown.facts.items() if key not in SHOWN_APART}
+    rest = dict(shown.summary.facts)
     known = [(key, words, _fact(rest.pop(key), written)) for key, words, written in FACTS if key in rest]
     more = [(key, key.replace("_", " "), _fact(value, figures.quantity)) for key, value in sorted(rest.items())]
-    return [Fact(words, value, said_by_run(shown.facts, key)) for key, words, value in (*known, *more)]
+    return [Fact(words, value, said_by_run(shown.summary.facts, key)) for key, words, value in (*known, *more)]
 
 
 def _fact(value: object, written: Callable[[float], str]) -> str:

@@ -169,14 +169,16 @@ def marks(shown: Arms, logged: Mapping[int, curves.Logged], name: str, axis: str
     arms = [arm for arm in shown.arms if arm.role == "candidate"]
     found = [(arm, mark) for arm in arms for mark in findings.marks_on(name, arm.runs)]
     return [
-        mark | {
-            "from": curves.at_step(logged[mark["run"]], mark["from"], axis),
-            "to": curves.at_step(logged[mark["run"]], mark["to"], axis),
-            "words": mark["words"] if len(arms) == 1 else f"{arm.name}, {mark['words']}",
+        {
+            "from": curves.at_step(logged[mark.run], mark.step_from, axis),
+            "to": curves.at_step(logged[mark.run], mark.step_to, axis),
+            "level": mark.level,
+            "words": mark.words if len(arms) == 1 else f"{arm.name}, {mark.words}",
+            "run": mark.run,
             "key": arm.key,
         }
         for arm, mark in found
-        if axis == "step" or axis in logged[mark["run"]]
+        if axis == "step" or axis in logged[mark.run]
     ]  # fmt: skip
 
 

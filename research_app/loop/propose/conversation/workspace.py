@@ -103,7 +103,7 @@ class ProjectWorkspace:
             problems = []
         except CheckFailed as failed:
             problems = str(failed).split("\n")
-        cautions = [flag["sentence"] for flag in flags_of(self.project, change)]
+        cautions = [flag.sentence for flag in flags_of(self.project, change)]
         paths = [file.path for file in change.files]
         repository = self.project.repository
         before, after = repository.texts(self.base.commit, paths), repository.texts(change.commit, paths)
@@ -162,7 +162,8 @@ class ProjectWorkspace:
         reference = list(self.base.runs.completed().of_baseline().filter(budget_share=1.0)[:8])
         facts = []
         for key, words in FACTS.items():
-            before = _number(fmean(found)) if (found := [r.facts[key] for r in reference if key in r.facts]) else "unknown"
+            found = [value for run in reference if (value := run.summary.number(key)) is not None]
+            before = _number(fmean(found)) if found else "unknown"
             if key in result.facts:
                 said = f" ({SAID})" if said_by_run(result.facts, key) else ""
                 facts.append((words + said, before, _number(result.facts[key])))
