@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from research_app.evidence.noise import Noise
 from research_app.models import LandingState, Project, Run, Stage, Verdict
-from research_app.web.history.history import difference
+from research_app.web.shared.measured import difference
 from tests.factories import make_candidate, make_landing, make_project, make_user
 
 pytestmark = pytest.mark.django_db

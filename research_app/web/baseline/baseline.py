@@ -16,10 +16,12 @@ from research_app.loop.judge.target import Measured, measure_target, target_pric
 from research_app.models import BaselineVersion, Candidate, Decision, Kind, Landing, LandingState, Project, Review
 from research_app.models.candidate import DISCARDED, failed_at_rungs
 from research_app.repository import RepositoryError
+from research_app.web.baseline.window import window_of
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
 
 SHOWN = 200  # versions, newest first
+FRAGMENTS = {"window": "baseline/_window.html", "versions": "baseline/_versions.html"}
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,10 @@ def baseline(request: HttpRequest, slug: str) -> HttpResponse:
     context = {"project": project, "versions": listed, "repository": project.folder / "repository.git", "price": price}
     context["seconds"] = price.hours * 3600 if price and price.hours is not None else None
     context["may_operate"] = may_operate(request.user)
+    made = {each.version.pk: list(each.landings) for each in listed}
+    context["window"] = window_of(request, project, made)
     context["moved"] = project.external_moves.waiting().first()
-    return live.page(request, "baseline/baseline.html", {"versions": "baseline/_versions.html"}, context)
+    return live.page(request, "baseline/baseline.html", FRAGMENTS, context)
 
 
 @operator

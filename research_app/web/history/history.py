@@ -33,6 +33,7 @@ from research_app.web.baseline.baseline import reverts_of
 from research_app.web.candidates.candidates import for_list
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
+from research_app.web.shared.measured import reference_scores, difference
 from research_app.web.shared.effects import Effect, Row, Scale, effect_of, rows
 
 VIEWS = {"table": "Table", "tree": "Tree", "landings": "Landings"}
@@ -160,29 +161,6 @@ def landings(request: HttpRequest, project: Project) -> dict[str, object]:
         middle, back = mean(scores[v.pk]), undone.get(v.pk)
         steps.append(Step(v, landed, len(scores[v.pk]), middle, against(v.number - 1, v), totals[v.pk], scale, back))
     return {"page": page, "steps": steps, "may_operate": may_operate(request.user)}
-
-
-def reference_scores(versions: Iterable[BaselineVersion]) -> dict[int, list[float]]:
-    """Scores of the reference runs of some versions at the smallest scale. One query."""
-    scores: dict[int, list[float]] = defaultdict(list)
-    reference = Run.objects.of_baseline().filter(baseline__in=versions, purpose=Purpose.REFERENCE, budget_share=1.0)
-    for pk, score in reference.scored().values_list("baseline_id", "score"):
-        if score is not None:
-            scores[pk].append(score)
-    return scores
-
-
-def difference(before: Sequence[float], after: Sequence[float], noise: Noise | None, sign: float) -> Effect | None:
-    """Gain in the mean of runs, with its 95% interval from the pooled sigma; None where one side has no runs.
-
-    `sign` is Project.sign.
-    """
-    if not before or not after:
-        return None
-    if noise is None:
-        return Effect(Gain(effect_between(before, after, sign > 0)), None, len(after), len(before))
-    found = compare(before, after, noise, lower_is_better=sign > 0)
-    return Effect(found.gain, found.effect / noise.sigma, len(after), len(before))
 
 
 def _made(versions: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
