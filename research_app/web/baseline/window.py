@@ -15,7 +15,7 @@ from research_app.evidence.digits import Gain
 from research_app.models import BaselineVersion, Landing, Project
 from research_app.web.baseline.chart import baseline_chart
 from research_app.web.shared.effects import Effect, effect_of
-from research_app.web.shared.measured import reference_scores, difference
+from research_app.web.shared.measured import difference, reference_scores
 
 MOST = 60  # steps of one window, the newest; beyond that the page of history has them
 
@@ -116,9 +116,8 @@ def window_of(request: HttpRequest, project: Project, landings: dict[int, list[L
     span, since = begins(request, timezone.now())
     every = project.baseline_versions.order_by("-number")
     inside = every.exclude(number=0) if since is None else every.filter(created_at__gte=since, number__gt=0)
-    versions = list(inside[: MOST + 1])
-    more = max(0, inside.count() - MOST) if len(versions) > MOST else 0
-    versions = versions[:MOST][::-1]
+    versions = list(inside[:MOST])[::-1]
+    more = max(0, inside.count() - MOST)
     lowest = versions[0].number if versions else None
     before = every.filter(number__lt=lowest).first() if lowest is not None else every.first()
     listed = [*([before] if before else []), *versions]

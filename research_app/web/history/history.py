@@ -1,7 +1,7 @@
 """/projects/<slug>/history/ : all experiments as a table and as a tree, and the baseline's landings with what they gained."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
@@ -12,9 +12,6 @@ from django.views.decorators.http import require_safe
 
 from research_app.access import may_operate
 from research_app.evidence.averages import mean
-from research_app.evidence.difference import compare, effect_between
-from research_app.evidence.digits import Gain
-from research_app.evidence.noise import Noise
 from research_app.loop.runs import costs_of
 from research_app.models import (
     BaselineVersion,
@@ -23,9 +20,7 @@ from research_app.models import (
     Landing,
     LandingState,
     Project,
-    Purpose,
     Review,
-    Run,
     Stage,
 )
 from research_app.models.candidate import DISCARDED, IDLE, WAITING, failed_at_rungs
@@ -33,8 +28,8 @@ from research_app.web.baseline.baseline import reverts_of
 from research_app.web.candidates.candidates import for_list
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
-from research_app.web.shared.measured import reference_scores, difference
 from research_app.web.shared.effects import Effect, Row, Scale, effect_of, rows
+from research_app.web.shared.measured import difference, reference_scores
 
 VIEWS = {"table": "Table", "tree": "Tree", "landings": "Landings"}
 EXPERIMENTS, VERSIONS, BRANCHES = 100, 20, 12  # on one page; BRANCHES of each version of the tree

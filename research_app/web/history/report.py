@@ -32,6 +32,7 @@ from research_app.web.project.calibration import false_accepts, why_no_noise
 from research_app.web.project.progress import by_score, points_of
 from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.effects import Effect
+from research_app.web.shared.measured import difference, reference_scores
 
 MOST_LANDED, MOST_TRIED, MOST_SCALED, MOST_CHECKS = 200, 100, 60, 5
 MOST_ASKED = 12  # candidates in one open question
