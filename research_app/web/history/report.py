@@ -26,7 +26,6 @@ from research_app.models import Candidate, Evidence, Landing, LandingState, Proj
 from research_app.models.candidate import DISCARDED, IDLE, WAITING, CandidateQuerySet, failed_at_rungs
 from research_app.project_file.ladder import SMALLEST
 from research_app.web.candidate.verdict import Saving
-from research_app.web.history.history import difference, reference_scores
 from research_app.web.history.report_chart import progress_chart
 from research_app.web.project.calibration import false_accepts, why_no_noise
 from research_app.web.project.progress import by_score, points_of
