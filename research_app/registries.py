@@ -11,10 +11,11 @@ def registries() -> Iterator[Registry[Any]]:
     from research_app.histories.export import FORMATS
     from research_app.loop.notify.channel import CHANNELS
     from research_app.loop.propose.registered import PROPOSERS
+    from research_app.web.candidates.columns import COLUMNS
     from training.budget_kind import BUDGETS
     from training.metric_source import SOURCES
 
-    yield from (BUDGETS, CHANNELS, FORMATS, PROPOSERS, SOURCES)
+    yield from (BUDGETS, CHANNELS, COLUMNS, FORMATS, PROPOSERS, SOURCES)
 
 
 def read_registries() -> None:

@@ -35,7 +35,8 @@ def webhook() -> Iterator[Webhook]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            kept.posts.append(json.loads(body))
+            plain = self.headers["Content-Type"] != "application/json"
+            kept.posts.append({"text": body.decode()} if plain else json.loads(body))
             kept.bodies.append(body)
             kept.paths.append(self.path)
             kept.headers.append(dict(self.headers))

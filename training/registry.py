@@ -35,6 +35,7 @@ class Registry(Mapping[str, Variant], Generic[Variant]):
     def __init__(self, noun: str, package: str, constant: str, kind: type[Variant]) -> None:
         self.noun, self.package, self.constant, self.kind = noun, package, constant, kind
         self._variants: dict[str, Variant] | None = None
+        self.files: dict[str, str] = {}  # where each stands, once they were read
         self._lock = threading.RLock()
 
     def __getitem__(self, name: str) -> Variant:
@@ -79,6 +80,7 @@ class Registry(Mapping[str, Variant], Generic[Variant]):
             if name in variants:
                 raise BrokenVariant(f"{file} and {files[name]} are both called {name!r}.")
             variants[name], files[name] = variant, file
+        self.files = files
         return dict(sorted(variants.items(), key=lambda item: getattr(item[1], "order", LAST)))
 
     def _variant_of(self, module: str, file: str) -> Variant:

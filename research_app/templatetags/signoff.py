@@ -17,6 +17,7 @@ from research_app.models.event import HIDDEN
 from research_app.version import VERSION
 from research_app.web.candidates.columns import Column
 from research_app.web.shared import figures
+from research_app.web.shared.effects import Row
 from research_app.web.shared.live import fragment
 from research_app.web.shared.text import beginning, markdown, spelled, visible
 from training.spec import Outcome
@@ -216,6 +217,13 @@ def live(context: Context, name: str) -> SafeString:
     """The fragment of this page with this name, see research_app/web/shared/live.py."""
     flat: dict[str, Any] = context.flatten()  # type: ignore[assignment]  # its keys are strings
     return fragment(name, context["fragments"][name], flat, context.get("request"))
+
+
+@register.simple_tag
+def cell_text(column: Column, row: Row) -> str:
+    """A cell whose column is text: untrusted, as it may come from an agent."""
+    assert column.text is not None
+    return visible(str(column.text(row)))
 
 
 @register.simple_tag(takes_context=True)

@@ -30,7 +30,7 @@ def person_of(request: HttpRequest) -> User:
 def columns(request: HttpRequest, slug: str) -> HttpResponse:
     """Remember the columns and show them; they stand in the address too, so that a link shows what its sender saw."""
     get_project(request, slug)
-    kept = [column.key for column in list_columns.COLUMNS if column.key in request.POST.getlist("column")]
+    kept = [name for name in list_columns.COLUMNS if name in request.POST.getlist("column")]
     Preferences.objects.update_or_create(user=person_of(request), defaults={"columns": kept})
     rest = [(key, value) for key, value in parse_qsl(bare_query(request.POST.get("query", ""))) if key != "columns"]
     return redirect(f"{reverse('candidates', args=[slug])}?{urlencode([*rest, ('columns', ','.join(kept))] if kept else rest)}")

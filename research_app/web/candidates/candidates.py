@@ -20,7 +20,7 @@ from research_app.loop.runs import costs_of
 from research_app.models import Candidate, Kind, Preferences, Project, SavedView, Stage, Verdict
 from research_app.models.candidate import DISCARDED, IDLE, WAITING, CandidateQuerySet
 from research_app.web.candidates import columns
-from research_app.web.candidates.columns import DEFAULT_ORDER, ORDERS, SAVED
+from research_app.web.candidates.columns import DEFAULT_ORDER, SAVED, orders
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.effects import rows
@@ -56,7 +56,7 @@ class FilterForm(Filters):
     verdict = forms.ChoiceField(required=False, choices=[("", "any verdict"), *Verdict.choices])
     author = forms.ChoiceField(required=False)
     category = forms.ChoiceField(required=False, choices=[("", "any category"), *((name, name) for name in CATEGORIES)])
-    sort = forms.ChoiceField(required=False, choices=[(key, words) for key, (words, _) in ORDERS.items()])
+    sort = forms.ChoiceField(required=False)
     constant = forms.ChoiceField(required=False)
     effect = forms.ChoiceField(required=False, choices=[("", "any gain"), *((k, words) for k, (words, _) in EFFECTS.items())])
     gain = forms.FloatField(required=False)
@@ -77,6 +77,7 @@ class FilterForm(Filters):
         offered: dict[str, list[Any]] = {
             "stage": [("", "any stage"), ("Groups", groups), ("Stages", Stage.choices)],
             "author": [("", "any author"), *((name, name) for name in authors)],
+            "sort": [(order.key, order.words) for order in orders().values()],
             "constant": [("", "any constant"), *((name, name) for name in constants)],
         }
         for name, choices in offered.items():
@@ -134,7 +135,7 @@ def candidates(request: HttpRequest, slug: str) -> HttpResponse:
         "page": page,
         "rows": rows(listed, costs_of(listed)),
         "columns": shown,
-        "all_columns": [(column, column in shown) for column in columns.COLUMNS],
+        "all_columns": [(column, column in shown) for column in columns.COLUMNS.values()],
         "views": views_of(request, project),
         "query": bare_query(request.GET.urlencode()),
         "may_operate": may_operate(request.user),
@@ -238,7 +239,8 @@ def _moment(day: date, at: time) -> datetime:
 
 def ordered(found: CandidateQuerySet, sort: str) -> CandidateQuerySet:
     """In the order asked for; equal ones newest first, so that pages never overlap."""
-    return found.order_by(ORDERS.get(sort, ORDERS[DEFAULT_ORDER])[1], F("number").desc())
+    known = orders()
+    return found.order_by(known.get(sort, known[DEFAULT_ORDER]).by, F("number").desc())
 
 
 def neighbours(project: Project, candidate: Candidate) -> tuple[int | None, int | None]:

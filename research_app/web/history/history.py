@@ -26,11 +26,13 @@ from research_app.models import (
 from research_app.models.candidate import DISCARDED, IDLE, WAITING, failed_at_rungs
 from research_app.web.baseline.baseline import reverts_of
 from research_app.web.candidates.candidates import for_list
+from research_app.web.candidates.columns import COLUMNS
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.effects import Effect, Row, Scale, effect_of, rows
 from research_app.web.shared.measured import difference, reference_scores
 
+IN_TABLE = ("effect", "n", "state", "spent", "proposed")  # of the columns of the candidate list
 VIEWS = {"table": "Table", "tree": "Tree", "landings": "Landings"}
 EXPERIMENTS, VERSIONS, BRANCHES = 100, 20, 12  # on one page; BRANCHES of each version of the tree
 
@@ -53,7 +55,8 @@ def table(request: HttpRequest, project: Project) -> dict[str, object]:
     found = for_list(Candidate.objects.filter(project=project)).select_related("base")
     page = _page(request, found.order_by("number" if oldest else "-number"), EXPERIMENTS)
     listed = list(page.object_list)
-    return {"page": page, "rows": rows(listed, costs_of(listed)), "oldest": oldest}
+    columns = [COLUMNS[name] for name in IN_TABLE]
+    return {"page": page, "rows": rows(listed, costs_of(listed)), "columns": columns, "oldest": oldest}
 
 
 @dataclass(frozen=True)

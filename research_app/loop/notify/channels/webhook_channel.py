@@ -64,13 +64,17 @@ def send_webhook(url: str, notice: Notice, secret: str) -> None:
         lines += [f"<{item.url}|{slack(item.title)}>", *(slack(line) for line in item.lines)]
     lines += [slack(notice.more)] if notice.more else []
     body = json.dumps({"text": "\n".join(lines)}).encode()
-    headers = {"Content-Type": "application/json", "User-Agent": "Signoff", **signature(secret, notice.reference, body)}
+    call(url, body, {"Content-Type": "application/json", **signature(secret, notice.reference, body)})
+
+
+def call(url: str, body: bytes, headers: dict[str, str]) -> None:
+    """Post a body to an address of a person's, within the deadline. Raises BadAddress, NotDelivered, MaybeDelivered."""
     with Deadline() as deadline:
         try:
             parts, addresses = checked(url, deadline.step(CONNECT_SECONDS))
         except UnknownHost as error:
             raise NotDelivered(str(error), unreachable=True) from error
-        answer = post(parts, addresses, body, headers, deadline)
+        answer = post(parts, addresses, body, {"User-Agent": "Signoff", **headers}, deadline)
     judge_answer(parts.hostname or "", *answer)
 
 

@@ -1,0 +1,1 @@
+"""Columns of the candidate list, a module each, which holds a COLUMN (research_app/web/candidates/columns.py)."""
