@@ -12,13 +12,14 @@
 # make walk    a whole Signoff on small projects: every page, again and again, at every stage, as every role (docs/how-to/walk.md);
 #              into var/walk.json, with pictures of every page in var/walk/ (ARGS=--short: a minute of it)
 # make screenshots   pictures of every page of the running server while it trains, in both themes and widths, into var/screenshots
+# make docs    the documentation as a site with a search, in docs/_build/html; the product serves it at /docs/
 # make words   where a word still stands that docs/reference/glossary.md replaced
 # make check   lint, format, types, migrations, Django's checks, templates
 # make doctor  what is there, what is wrong, and the fix
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: words screenshots first-hour walk up test test-postgresql test-faults test-crash test-escape test-cheats bench-policy bench-stacks bench-curves bench-decisions check format doctor
+.PHONY: docs words screenshots first-hour walk up test test-postgresql test-faults test-crash test-escape test-cheats bench-policy bench-stacks bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -63,7 +64,12 @@ endef
 
 up:
 	$(call install,requirements.txt)
+	@$(RUN) manage.py docs --if-changed || true
 	@exec $(RUN) manage.py up </dev/null
+
+docs:
+	$(call install,requirements.txt)
+	@exec $(RUN) manage.py docs $(ARGS)
 
 test:
 	$(call install,requirements-dev.txt)

@@ -1,4 +1,4 @@
-"""The documentation of the version that runs is a page of it: every page, picture and link, and nothing beside the folder."""
+"""Where no site was built, /docs/ renders the pages itself: every page, picture and link, and nothing beside the folder."""
 
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -6,11 +6,17 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from django.test import Client
 
+from research_app import docs_site
 from research_app.web.shared import docs
 from tests.factories import make_user
 from tests.html import read
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def no_site_was_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docs_site, "SITE", tmp_path / "none")
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""/docs/ : the documentation of this version, as the repository has it, for those who are signed in."""
+"""/docs/ : the documentation of this version, for those who are signed in.
+
+Where `make docs` built a site with a search (`research_app/docs_site.py`), its files are served. Otherwise each page is
+rendered as it is asked for. Addresses that end in .md lead to the same page in both cases.
+"""
 
 import itertools
 import mimetypes
@@ -11,12 +15,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from research_app import docs_site
 from research_app.home import CODE
 from research_app.web.shared.access import researcher
 
@@ -37,7 +42,10 @@ class Document:
 @require_safe
 def docs_index(request: HttpRequest) -> HttpResponse:
     """All pages by title: the tutorial first, then the others, then the decisions."""
-    pages = [document(name, written(name)) for name in sorted(files(), key=in_order) if name.endswith(".md")]
+    if "index.html" in site():
+        return built("index.html")
+    names = [name for name in sorted(files(), key=in_order) if name.endswith(".md") and name != "index.md"]
+    pages = [document(name, written(name)) for name in names]
     return render(request, "docs/docs_index.html", {"pages": pages})
 
 
@@ -45,6 +53,10 @@ def docs_index(request: HttpRequest) -> HttpResponse:
 @require_safe
 def docs(request: HttpRequest, name: str) -> HttpResponse:
     """One page, or one of its pictures. Only what lies in the folder can be named."""
+    if name in (there := site()):
+        return built(name)
+    if (page := f"{name.removesuffix('.md')}.html") in there:
+        return redirect("docs", page)
     if name not in files():
         raise Http404("There is no such page in the documentation.")
     if not name.endswith(".md"):
@@ -52,9 +64,20 @@ def docs(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "docs/docs.html", {"page": document(name, written(name))})
 
 
+def site() -> set[str]:
+    """The files of the built site; none where there is none, or where a document changed since."""
+    return docs_site.served(docs_site.SITE) if docs_site.is_fresh(docs_site.SITE) else set()
+
+
+def built(name: str) -> HttpResponse:
+    """A file of the site that was built."""
+    return HttpResponse((docs_site.SITE / name).read_bytes(), content_type=mimetypes.guess_type(name)[0])
+
+
 def files() -> set[str]:
     """Pages and pictures, as paths in the folder."""
-    return {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.suffix in SHOWN and path.is_file()}
+    paths = (path for path in FOLDER.rglob("*") if path.suffix in SHOWN and "_build" not in path.parts)
+    return {path.relative_to(FOLDER).as_posix() for path in paths}
 
 
 def in_order(name: str) -> tuple[bool, bool, str]:
