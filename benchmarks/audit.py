@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from research_app.models import Note, Project
+    from research_app.models.event_kinds import EventKind
 
 BATCH = 5000
 
@@ -60,7 +61,7 @@ def prepare() -> None:
     User.objects.create_user("ada")
     with transaction.atomic():
         project = Project.objects.create(slug="long", config=ProjectFile().model_dump(mode="json"))
-        Event.objects.seal([project], "project created", project, "ada", project)
+        Event.objects.seal([project], EventKind.PROJECT_CREATED, project, "ada", project)
 
 
 def write(events: int, rows: int) -> float:

@@ -43,6 +43,7 @@ from research_app.models import (
     State,
     Verdict,
 )
+from research_app.models.event_kinds import EventKind
 from research_app.models.purpose import PRIORITY
 from research_app.project_file.project_file import ProjectFile
 from research_app.repository import normalised_syntax_hash
@@ -329,4 +330,4 @@ def make_landing(candidate: Candidate, state: LandingState = LandingState.QUEUED
 def record(kind: str, subject: Any, project: Project, actor: str = "signoff", **data: Any) -> Event:
     """One event of the audit log."""
     with transaction.atomic():
-        return Event.objects.record(kind, subject, actor, project, **data)
+        return Event.objects.record(EventKind(kind), subject, actor, project, **data)

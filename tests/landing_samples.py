@@ -35,6 +35,7 @@ from research_app.models import (
     Stage,
     Verdict,
 )
+from research_app.models.event_kinds import EventKind
 from research_app.project_file.project_file import ProjectFile
 from tests.small_project import FILE, approver, source_repository
 from training.spec import Outcome, RunResult
@@ -105,11 +106,13 @@ def ready(project: Project, *edits: tuple[str, str, str], effect: float = 0.01, 
     repository.keep(f"candidates/{number}/1", change.commit)
     with transaction.atomic():
         candidate.save()
-        Event.objects.seal([candidate], "candidate proposed", candidate, "ada", project, hypothesis=candidate.hypothesis)
+        Event.objects.seal(
+            [candidate], EventKind.CANDIDATE_PROPOSED, candidate, "ada", project, hypothesis=candidate.hypothesis
+        )
         patch_set = record_patch_set(candidate, version, change, Fingerprint(change.diff_hash, "", {}), [], number=1)
         evidence = solid_evidence(patch_set, effect)
         freeze(candidate, evidence)
-        Event.objects.record("stage changed", candidate, "signoff", project, to=Stage.READY, why=evidence.reason)
+        Event.objects.record(EventKind.STAGE_CHANGED, candidate, "signoff", project, to=Stage.READY, why=evidence.reason)
         Candidate.objects.filter(pk=candidate.pk).update(patch_set=patch_set, evidence=evidence)
     return fresh(candidate)
 

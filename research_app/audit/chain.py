@@ -16,7 +16,8 @@ from research_app.audit.index import Index
 from research_app.audit.report import Kind, Report
 from research_app.models import Event, append_only
 from research_app.models.append_only import GENESIS
-from research_app.models.event import CHECKPOINT_KEY_MADE, SEALED, UNSEALED, VOIDED
+from research_app.models.event import SEALED, UNSEALED, VOIDED
+from research_app.models.event_kinds import EventKind
 from research_app.models.seal import canonical_json
 
 COLUMNS = (
@@ -132,17 +133,17 @@ def remember(index: Index, row: Row) -> None:
         index.drop(topic, int(pk), sequence)
     for pk in data.get(VOIDED, ()):
         index.put("voided", pk, sequence, True)
-    if kind == "stage changed":
+    if kind == EventKind.STAGE_CHANGED:
         index.put("stage", subject, sequence, data.get("to", ""))
-    elif kind == "stack formed":
+    elif kind == EventKind.STACK_FORMED:
         index.put("stage", subject, sequence, data.get("stage"))
-    elif kind == "run finished" and SEALED not in data:
+    elif kind == EventKind.RUN_FINISHED and SEALED not in data:
         index.put("old run", subject, sequence, data)
-    elif kind == "landed":
+    elif kind == EventKind.LANDED:
         index.put("landed", subject, sequence, {"commit": data.get("commit"), "baseline": data.get("baseline")})
-    elif kind == "project created" and SEALED in data:
+    elif kind == EventKind.PROJECT_CREATED and SEALED in data:
         index.put("born", subject, sequence, True)  # all of its rows carry seals
-    elif kind == CHECKPOINT_KEY_MADE:
+    elif kind == EventKind.CHECKPOINT_KEY_MADE:
         index.put("key", sequence, sequence, data.get("public", ""))
 
 

@@ -25,7 +25,7 @@ from research_app.audit.keys import BadKey, is_signed, private_key, public_half
 from research_app.audit.report import Kind, Report
 from research_app.audit.repositories import repository_of
 from research_app.models import Event, Project, TaskLease
-from research_app.models.event import CHECKPOINT_KEY_MADE
+from research_app.models.event_kinds import EventKind
 from research_app.repository import Repository, RepositoryError
 from research_app.repository.trailers import history
 
@@ -112,9 +112,9 @@ def _announce_key() -> None:
     row, _ = TaskLease.objects.get_or_create(name=NAME)
     with transaction.atomic():
         TaskLease.objects.select_for_update().get(pk=row.pk)
-        told = Event.objects.filter(kind=CHECKPOINT_KEY_MADE, subject_type="tasklease", subject_id=row.pk)
+        told = Event.objects.filter(kind=EventKind.CHECKPOINT_KEY_MADE, subject_type="tasklease", subject_id=row.pk)
         if not told.filter(data__public=public).exists():
-            Event.objects.record(CHECKPOINT_KEY_MADE, row, "signoff", None, public=public)
+            Event.objects.record(EventKind.CHECKPOINT_KEY_MADE, row, "signoff", None, public=public)
 
 
 def tips() -> dict[str, str]:

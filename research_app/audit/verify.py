@@ -18,7 +18,7 @@ from research_app.audit.report import Kind, Report
 from research_app.audit.rows import TABLES, check_rows
 from research_app.audit.votes import check_stages, check_votes
 from research_app.models import Event
-from research_app.models.event import CHECKPOINT_KEY_MADE
+from research_app.models.event_kinds import EventKind
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def usual_places() -> list[str]:
 
 def known_keys() -> list[str]:
     """Public keys that checkpoints may be signed with: this host's, and those that the log tells of."""
-    told = Event.objects.filter(kind=CHECKPOINT_KEY_MADE).values_list("data__public", flat=True)
+    told = Event.objects.filter(kind=EventKind.CHECKPOINT_KEY_MADE).values_list("data__public", flat=True)
     try:
         ours = public_key()
     except BadKey:

@@ -26,6 +26,7 @@ from django.db.models import QuerySet, Sum
 from django.http import HttpRequest
 
 from research_app.models import Event
+from research_app.models.event_kinds import EventKind
 
 COOL_OFF = timedelta(minutes=15)
 OF_ACCOUNT_AT_ADDRESS, OF_ADDRESS, OF_ACCOUNT = 8, 30, 60
@@ -85,9 +86,9 @@ class Throttle(AxesDatabaseHandler):
         super().user_login_failed(sender, credentials, request, **more)
         name = str(credentials.get("username") or "")
         person = User.objects.filter(username=name).first() if name and "\0" not in name else None
-        _record("sign-in failed", person or NOBODY, request)
+        _record(EventKind.SIGN_IN_FAILED, person or NOBODY, request)
         if request.axes_locked_out:
-            _record("sign-in blocked", person or NOBODY, request, minutes=COOL_OFF // timedelta(minutes=1))
+            _record(EventKind.SIGN_IN_BLOCKED, person or NOBODY, request, minutes=COOL_OFF // timedelta(minutes=1))
 
     def user_logged_in(self, sender: Any, request: Any, user: User, **more: Any) -> None:
         """Forget this account's failures at this address, and nobody else's, and keep an event."""
@@ -95,7 +96,7 @@ class Throttle(AxesDatabaseHandler):
             return  # not over the web
         account = key_of_account(request, {"username": user.get_username()})
         AccessAttempt.objects.filter(username=account, ip_address=request.axes_ip_address).delete()
-        _record("signed in", user, request, user.get_username())
+        _record(EventKind.SIGNED_IN, user, request, user.get_username())
 
     def user_logged_out(self, sender: Any, request: Any, user: User | None, **more: Any) -> None:
         """Nothing to count."""
@@ -111,7 +112,7 @@ def link_refused(request: HttpRequest) -> None:
     user_login_failed.send(__name__, credentials={"username": LINK}, request=request)
 
 
-def _record(kind: str, person: User, request: Any, actor: str = UNKNOWN, **data: Any) -> None:
+def _record(kind: EventKind, person: User, request: Any, actor: str = UNKNOWN, **data: Any) -> None:
     """Keep an event about an account. Who failed to sign in to it is not known to be its owner."""
     by_link = request.resolver_match is not None and request.resolver_match.url_name == "sign-in-link"
     said = {"how": "link" if by_link else "password", "address": address_of(request) or "", **data}

@@ -14,6 +14,7 @@ from research_app.evidence.reported import KEPT, Reported, attempts_of
 from research_app.histories.claims_of_code import disagreements
 from research_app.histories.results_table import COMMIT, MOST_BYTES, ResultsTable, TableRefused, TableRow, read_table
 from research_app.models import Event, ImportedHistory, ImportedResult, Project
+from research_app.models.event_kinds import EventKind
 from research_app.plain_text import without_refused
 from research_app.repository import RepositoryError
 from research_app.repository.foreign import ForeignCommit, ForeignRepository, is_ancestor, opened_elsewhere
@@ -234,7 +235,7 @@ def write(new: ImportedHistory, table: ResultsTable, known: Mapping[int, Known],
             "source": history.source,
         }
         told |= {"branch": history.branch, "tip": history.tip, "new_rows": len(added), **counts}
-        Event.objects.seal([history], "history imported", history, actor, history.project, **told)
+        Event.objects.seal([history], EventKind.HISTORY_IMPORTED, history, actor, history.project, **told)
     return Imported(history, len(added), filled, sum(bool(row.diff) for row in rows), counts)
 
 

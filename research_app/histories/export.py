@@ -11,6 +11,7 @@ from django.db import transaction
 
 from research_app.histories.records import Export
 from research_app.models import Event, Project
+from research_app.models.event_kinds import EventKind
 from training.registry import Registry
 
 
@@ -59,5 +60,5 @@ def export_project(project: Project, name: str, out: Path, actor: str) -> Mappin
     finally:
         shutil.rmtree(building, ignore_errors=True)
     with transaction.atomic():
-        Event.objects.record("project exported", project, actor, project, format=name, **export.written)
+        Event.objects.record(EventKind.PROJECT_EXPORTED, project, actor, project, format=name, **export.written)
     return export.written

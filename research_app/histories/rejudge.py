@@ -13,6 +13,7 @@ from research_app.histories.moved_lines import NotFound, edits_of
 from research_app.loop.check.check import vet
 from research_app.loop.propose.propose import enter
 from research_app.models import Author, BaselineVersion, Candidate, Event, ImportedResult
+from research_app.models.event_kinds import EventKind
 from research_app.repository import PatchError
 
 MOST_WORDS = 2000  # characters of the row's own words in the hypothesis
@@ -42,7 +43,7 @@ def rejudge(result: ImportedResult, *, author: str, category: str, submitted_by_
         )
         row.save(update_fields=["candidate"])
         told = {"history": result.history.name, "row": result.number, "candidate": str(row.candidate)}
-        Event.objects.record("imported change submitted", row.candidate, author, project, **told)
+        Event.objects.record(EventKind.IMPORTED_CHANGE_SUBMITTED, row.candidate, author, project, **told)
     return row.candidate
 
 

@@ -55,6 +55,7 @@ from research_app.models import (
     Turn,
 )
 from research_app.models.candidate import IDLE
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import DATABASE_AWAY, LEASE, Leased, due, unclaimed
 from research_app.project_file.ladder import SMALLEST
 from research_app.wording import counted
@@ -170,7 +171,7 @@ def free_lost_runs() -> None:
         if freed.update(lease_until=None, leased_by="", fence_token=F("fence_token") + 1, last_error=why):
             run.fence_token += 1
             with transaction.atomic():
-                Event.objects.record("run lost its worker", run, "signoff", run.project, worker=run.leased_by, why=why)
+                Event.objects.record(EventKind.RUN_LOST_ITS_WORKER, run, "signoff", run.project, worker=run.leased_by, why=why)
                 requeue(run, until=min(now, run.lease_until - LEASE) if run.lease_until else now)
 
 
@@ -259,7 +260,7 @@ def retry(candidate: Candidate, actor: str) -> None:
         Candidate.objects.filter(pk=candidate.pk).update(**fresh)
         runs = Run.objects.filter(Q(patch_set__candidate=candidate, state=State.STUCK) | waited_for(candidate))
         retry_runs(runs.select_related("project", "patch_set__candidate", "baseline").distinct(), actor)
-        Event.objects.record("tried again", candidate, actor, candidate.project)
+        Event.objects.record(EventKind.TRIED_AGAIN, candidate, actor, candidate.project)
 
 
 def waited_for(candidate: Candidate) -> Q:
@@ -279,4 +280,4 @@ def retry_reference_runs(project: Project, actor: str) -> None:
         failed &= ~Q(outcome__in=(Outcome.completed, Outcome.cancelled))
         runs = project.runs.filter(Q(state=State.STUCK) | failed, patch_set=None)
         if retry_runs(runs.select_related("project", "baseline"), actor):
-            Event.objects.record("tried again", project, actor, project)
+            Event.objects.record(EventKind.TRIED_AGAIN, project, actor, project)

@@ -31,6 +31,7 @@ from research_app.models import (
 from research_app.models.candidate import Cause
 from research_app.models.device_time import total_device_seconds
 from research_app.models.event import UNSEALED
+from research_app.models.event_kinds import EventKind
 from research_app.models.purpose import PRIORITY
 from research_app.models.run import RunQuerySet, keys_of_run
 from research_app.project_file.ladder import SMALLEST
@@ -175,7 +176,7 @@ def retry(runs: Iterable[Run], actor: str) -> int:
     for run in runs:
         told = {"outcome": run.outcome, "reason": run.reason, "group": run.name}
         if requeue(run, fresh=True):
-            Event.objects.record("run tried again", run, actor, run.project, **told, **{UNSEALED: keys_of_run(run.pk)})
+            Event.objects.record(EventKind.RUN_TRIED_AGAIN, run, actor, run.project, **told, **{UNSEALED: keys_of_run(run.pk)})
             count += 1
     return count
 
@@ -201,7 +202,7 @@ def fail(run: Run, lease: Lease, why: str, step: str, *, trained: bool = False) 
     took = {} if trained else {"earlier_seconds": F("earlier_seconds") + run.attempt_seconds}
     with transaction.atomic():
         lease.write(state=State.STUCK, reason=why, failed_step=step, lease_until=None, leased_by="", **took)
-        Event.objects.record("run needs attention", run, "signoff", run.project, why=why, step=step)
+        Event.objects.record(EventKind.RUN_NEEDS_ATTENTION, run, "signoff", run.project, why=why, step=step)
         if run.patch_set:
             ask(run.patch_set.candidate, why, Cause.RUN)
 

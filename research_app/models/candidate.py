@@ -13,6 +13,7 @@ from agent.proposal import CATEGORIES
 from agent.title import MOST, title_of
 from research_app.models.baseline import BaselineVersion
 from research_app.models.event import Event
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import Lease, Leased, LeaseLost
 from research_app.models.outbox import Message
 from research_app.models.project import Project, Round
@@ -321,7 +322,7 @@ class Candidate(Leased):
             if not rows.filter(stage=self.stage).update(**fields):
                 raise StageMoved(f"{self} is no longer {self.get_stage_display()}: reload and look again.")
             told = {"from": self.stage, "to": stage, "why": why, **(event or {})}
-            Event.objects.record("stage changed", self, actor, self.project, **told)
+            Event.objects.record(EventKind.STAGE_CHANGED, self, actor, self.project, **told)
             if wake:
                 Message.objects.enqueue(*wake)
             if stage in AWAITING_HUMAN:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from research_app.models.candidate import Candidate
 from research_app.models.event import Event
+from research_app.models.event_kinds import EventKind
 from research_app.models.patch_set import PatchSet
 
 MAX_TEXT = 10_000  # characters of one comment
@@ -93,7 +94,7 @@ class Thread(models.Model):
             )
             told = {"on": str(self), "thread": self.pk, "says": text[:TOLD]}
             project = self.candidate.project
-            Event.objects.seal([comment], "commented", self.candidate, comment.name, project, **told)
+            Event.objects.seal([comment], EventKind.COMMENTED, self.candidate, comment.name, project, **told)
         return comment
 
     def settle(self, resolved: bool, actor: User) -> bool:
@@ -103,7 +104,7 @@ class Thread(models.Model):
             rows = Thread.objects.filter(pk=self.pk, resolved_at__isnull=resolved)
             if not rows.update(resolved_at=now, resolved_by=actor if resolved else None):
                 return False
-            kind = "thread resolved" if resolved else "thread opened again"
+            kind = EventKind.THREAD_RESOLVED if resolved else EventKind.THREAD_OPENED_AGAIN
             told = {"on": str(self), "thread": self.pk}
             Event.objects.record(kind, self.candidate, actor.get_username(), self.candidate.project, **told)
         self.resolved_at, self.resolved_by = now, actor if resolved else None

@@ -10,13 +10,13 @@ from django.db import connection, models, transaction
 from django.utils import timezone
 
 from research_app.models.append_only import GENESIS
+from research_app.models.event_kinds import EventKind
 from research_app.models.seal import Sealed, seals_of, storable
 
 if TYPE_CHECKING:
     from research_app.models.candidate import Candidate
 
 SEALED, UNSEALED, VOIDED = "sealed", "unsealed", "voided"
-CHECKPOINT_KEY_MADE = "checkpoint key made"
 HIDDEN = (SEALED, UNSEALED, VOIDED)  # keys of an event's data that are for `manage.py audit verify` alone
 ADVISORY_LOCK = 7_446_633  # any constant: all writers of the chain on PostgreSQL take this one
 
@@ -29,7 +29,7 @@ class EventQuerySet(models.QuerySet["Event"]):
     def seal(
         self,
         rows: Iterable[models.Model | Sealed],
-        kind: str,
+        kind: EventKind,
         subject: models.Model,
         actor: str,
         project: models.Model | None,
@@ -38,17 +38,17 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Append an event that vouches for some rows: one that changes afterwards is found by `manage.py audit verify`."""
         return self.record(kind, subject, actor, project, **data, **{SEALED: seals_of(rows)})
 
-    def record(self, kind: str, subject: models.Model, actor: str, project: models.Model | None, **data: Any) -> "Event":
+    def record(self, kind: EventKind, subject: models.Model, actor: str, project: models.Model | None, **data: Any) -> "Event":
         """Append one event to the chain, inside the caller's transaction. Costs two statements."""
         return self._append(kind, [(subject, project)], actor, data)[0]
 
-    def record_many(self, kind: str, subjects: Sequence["Candidate"], actor: str, **data: Any) -> None:
+    def record_many(self, kind: EventKind, subjects: Sequence["Candidate"], actor: str, **data: Any) -> None:
         """Append one such event about each of these candidates. Costs two statements for every 500 of them."""
         for start in range(0, len(subjects), 500):
             self._append(kind, [(each, each.project) for each in subjects[start : start + 500]], actor, data)
 
     def _append(
-        self, kind: str, about: Sequence[tuple[models.Model, models.Model | None]], actor: str, data: dict[str, Any]
+        self, kind: EventKind, about: Sequence[tuple[models.Model, models.Model | None]], actor: str, data: dict[str, Any]
     ) -> list["Event"]:
         if not connection.in_atomic_block:
             raise transaction.TransactionManagementError("An event is written in the transaction of what it tells.")
@@ -63,7 +63,7 @@ class EventQuerySet(models.QuerySet["Event"]):
                 sequence=number,
                 previous_hash=previous,
                 at=timezone.now(),
-                kind=kind,
+                kind=str(kind),
                 actor=actor,
                 subject_type=subject._meta.model_name or "",
                 subject_id=subject.pk,

@@ -11,6 +11,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from research_app.models.event import Event
+from research_app.models.event_kinds import EventKind
 from research_app.models.project import Project
 
 PREFIX = "signoff_"
@@ -68,7 +69,7 @@ class Token(models.Model):
             row.projects.set(projects)
             told = {"name": name, "scopes": row.scopes, "expires_at": row.expires_at.isoformat()}
             told["projects"] = sorted(project.slug for project in projects)
-            Event.objects.record("token made", row, user.get_username(), None, **told)
+            Event.objects.record(EventKind.TOKEN_MADE, row, user.get_username(), None, **told)
         return row, text
 
     @classmethod
@@ -85,7 +86,7 @@ class Token(models.Model):
         """It stops working at once. A second time does nothing."""
         with transaction.atomic():
             if Token.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now()):
-                Event.objects.record("token revoked", self, actor, None, name=self.name)
+                Event.objects.record(EventKind.TOKEN_REVOKED, self, actor, None, name=self.name)
 
     def may(self, scope: str) -> bool:
         """Whether it carries a scope."""

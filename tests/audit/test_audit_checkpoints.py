@@ -20,6 +20,7 @@ from research_app.audit.report import Kind
 from research_app.audit.verify import verify
 from research_app.loop.reconcile import reconcile
 from research_app.models import Event, TaskLease
+from research_app.models.event_kinds import EventKind
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 
@@ -42,7 +43,7 @@ def happen(times: int = 1) -> None:
     row, _ = TaskLease.objects.get_or_create(name="of this test")
     for _ in range(times):
         with transaction.atomic():
-            Event.objects.record("tested", row, "a test", None)
+            Event.objects.record(EventKind.TRIED, row, "a test", None)
 
 
 def lines(place: Path) -> list[Checkpoint]:

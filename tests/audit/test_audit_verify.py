@@ -32,6 +32,7 @@ from research_app.models import (
     append_only,
 )
 from research_app.models.append_only import TABLE
+from research_app.models.event_kinds import EventKind
 from tests.audit_samples import World, audit, empty, make_world, rechain, run_sql, swap_rows
 from tests.small_project import git
 
@@ -180,7 +181,7 @@ def events_deleted_and_others_written_in_their_place(world: World) -> str:
     """The log is shorter than its checkpoint, and goes on."""
     first = world.checkpointed[-1] - 8
     run_sql(f"DELETE FROM {TABLE} WHERE sequence >= %s", first)
-    Event.objects.record("tested", TaskLease.objects.latest("pk"), "mallory", None)
+    Event.objects.record(EventKind.TRIED, TaskLease.objects.latest("pk"), "mallory", None)
     return f"events {first + 1} to {world.checkpointed[-1]}"
 
 

@@ -4,6 +4,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from research_app.models import Event, TaskLease, append_only
+from research_app.models.event_kinds import EventKind
 
 pytestmark = pytest.mark.both_databases
 
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.both_databases
 def record_one() -> Event:
     row = TaskLease.objects.create(name="of this test")
     with transaction.atomic():
-        return Event.objects.record("tested", row, "a test", None)
+        return Event.objects.record(EventKind.TRIED, row, "a test", None)
 
 
 @pytest.mark.parametrize("turn", [1, 2])
@@ -82,7 +83,7 @@ def test_no_row_can_take_the_place_of_another_or_be_put_anywhere_but_at_the_end(
 
 def record_two() -> Event:
     with transaction.atomic():
-        return Event.objects.record("tested again", TaskLease.objects.get(), "a test", None)
+        return Event.objects.record(EventKind.TRIED_AGAIN, TaskLease.objects.get(), "a test", None)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -112,5 +113,5 @@ def test_figures_of_an_event_read_back_as_they_were_hashed() -> None:
     row = TaskLease.objects.create(name="of this test")
     figures = {"large": 1e22, "larger": [2.5e17], "none": -0.0, "small": 1e-9, "plain": 0.1, "budget": 6e10}
     with transaction.atomic():
-        Event.objects.record("tested", row, "a test", None, figures=figures)
+        Event.objects.record(EventKind.TRIED, row, "a test", None, figures=figures)
     assert list(Event.objects.faults()) == []

@@ -27,6 +27,7 @@ from research_app.models import (
     State,
     Verdict,
 )
+from research_app.models.event_kinds import EventKind
 from research_app.web.shared.every_page import every_address
 from research_app.web.shared.stats_cache import _kept
 from tests.everything import make_everything, make_vote
@@ -142,7 +143,7 @@ def grow_the_rest(project: Project, candidates: list[Candidate]) -> None:
     )
     with transaction.atomic():
         for c in candidates:
-            Event.objects.record("vote", c, "grace", project)
+            Event.objects.record(EventKind.VOTE, c, "grace", project)
 
 
 def test_every_list_costs_as_many_queries_for_10000_rows_as_for_10_and_reads_no_series(project: Project, ada: User) -> None:

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from research_app.models import Candidate, Event, Lease, LeaseLost
 from research_app.models.candidate import Cause
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import MAX_ATTEMPTS
 from training.failure import in_words
 
@@ -58,4 +59,4 @@ def ask(candidate: Candidate, why: str, cause: Cause, lease: Lease | None = None
             lease.write(**fields, lease_until=None, leased_by="")
         elif not Candidate.objects.filter(pk=candidate.pk, needs_attention="").update(**fields):
             return
-        Event.objects.record("needs attention", candidate, "signoff", candidate.project, why=why)
+        Event.objects.record(EventKind.NEEDS_ATTENTION, candidate, "signoff", candidate.project, why=why)

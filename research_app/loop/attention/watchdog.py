@@ -18,6 +18,7 @@ from research_app.loop.land.rejudge import landing_waiting_for, not_judged
 from research_app.machine import broker
 from research_app.models import BaselineVersion, Candidate, Event, Message, Run, Stage, State
 from research_app.models.candidate import Cause
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import due, unclaimed
 from research_app.project_file.ladder import SMALLEST
 
@@ -141,7 +142,9 @@ def go_on(candidate: Candidate) -> None:
     fresh = {"needs_attention": "", "attention_cause": "", "attempts": 0, "last_error": "", "retry_at": None}
     with transaction.atomic():
         if Candidate.objects.filter(pk=candidate.pk, needs_attention=candidate.needs_attention).update(**fresh):
-            Event.objects.record("goes on", candidate, "signoff", candidate.project, waited_for=candidate.needs_attention)
+            Event.objects.record(
+                EventKind.GOES_ON, candidate, "signoff", candidate.project, waited_for=candidate.needs_attention
+            )
             if candidate.patch_set_id:
                 task = "scale_up" if candidate.stage == Stage.SCALING_UP else "judge"
                 Message.objects.enqueue(task, candidate.patch_set_id)

@@ -17,6 +17,7 @@ from research_app.models import Author, BaselineVersion, Candidate, Event, Kind,
 from research_app.models.documents.changed_file import ChangedFile
 from research_app.models.documents.finding import KeptFinding
 from research_app.models.documents.typed_column import rows_written
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import Lease
 from research_app.plain_text import problem_in
 from research_app.repository import Change, Limits, PatchError, check_paths, normalised_syntax_hash
@@ -198,5 +199,5 @@ def record_patch_set(
     )
     kept = {"patch_set": number, "diff": change.diff_hash, "base": change.base, "commit": change.commit, "tree": change.tree}
     by = "signoff" if rebased else patch_set.author or candidate.author
-    Event.objects.seal([patch_set], "patch set made", candidate, by, candidate.project, **kept, rebased=rebased)
+    Event.objects.seal([patch_set], EventKind.PATCH_SET_MADE, candidate, by, candidate.project, **kept, rebased=rebased)
     return patch_set

@@ -7,6 +7,7 @@ from typing import Any
 from research_app.evidence.digits import Gain, gain
 from research_app.evidence.evidence_document import ConfirmationRecord
 from research_app.models import Candidate, Event, Evidence, Landing, LandingState, StackCheck
+from research_app.models.event_kinds import EventKind
 
 CONTRADICTS = 1.645  # one-sided 5%
 
@@ -64,4 +65,4 @@ def flag(landing: Landing, why: str) -> None:
     if why not in landing.contradictions:
         landing.contradictions = f"{landing.contradictions}\n{why}".strip()
         Landing.objects.filter(pk=landing.pk).update(contradictions=landing.contradictions)
-        Event.objects.record("gain doubted", landing.candidate, "signoff", landing.project, why=why)
+        Event.objects.record(EventKind.GAIN_DOUBTED, landing.candidate, "signoff", landing.project, why=why)

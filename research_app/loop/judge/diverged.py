@@ -9,6 +9,7 @@ from django.db import transaction
 from research_app.evidence.digits import score as figure
 from research_app.evidence.divergence import LARGE, diverged
 from research_app.models import BaselineVersion, Event, Project, Run, State
+from research_app.models.event_kinds import EventKind
 from research_app.models.run import RunQuerySet, is_usable
 from training.spec import Outcome
 
@@ -54,4 +55,4 @@ def mark(run: Run, others: Sequence[Run]) -> None:
         fields |= {"score": None, "hidden_score": None, "score_by_source": {}}
         if Run.objects.filter(pk=run.pk, outcome=Outcome.completed).update(**fields):
             told = {"score": run.score, "seed": run.seed, "group": run.name, "why": why}
-            Event.objects.seal([Run.objects.get(pk=run.pk)], "run diverged", run, "signoff", run.project, **told)
+            Event.objects.seal([Run.objects.get(pk=run.pk)], EventKind.RUN_DIVERGED, run, "signoff", run.project, **told)

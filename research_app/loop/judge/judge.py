@@ -47,6 +47,7 @@ from research_app.models import (
     Verdict,
 )
 from research_app.models.candidate import Cause
+from research_app.models.event_kinds import EventKind
 from research_app.models.run import RunQuerySet
 from research_app.project_file.ladder import SMALLEST as SCALE
 from training.spec import Outcome
@@ -281,7 +282,7 @@ def freeze(candidate: Candidate, evidence: Evidence) -> None:
     """Save evidence and say so in the log, without the numbers of the hidden shard. In a transaction."""
     evidence.save()
     told = {"hash": evidence.content_hash, "verdict": evidence.verdict, "n": evidence.candidate_n}
-    Event.objects.seal([evidence], "evidence frozen", candidate, "signoff", candidate.project, **told)
+    Event.objects.seal([evidence], EventKind.EVIDENCE_FROZEN, candidate, "signoff", candidate.project, **told)
 
 
 def conclude(

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from research_app.evidence.noise import Noise
 from research_app.evidence.pooling import NAMED
 from research_app.models import Event, Project
+from research_app.models.event_kinds import EventKind
 from research_app.project_file.ladder import SMALLEST
 
 MUCH = 1.25  # times, either way
-MEASURED, CHANGED = "noise measured", "noise changed"
 
 
 def record_noise(project: Project, scale: str = SMALLEST) -> None:
@@ -18,13 +18,13 @@ def record_noise(project: Project, scale: str = SMALLEST) -> None:
         return
     before = last_recorded(project, scale)
     if before is None:
-        record(MEASURED, project, scale, noise)
+        record(EventKind.NOISE_MEASURED, project, scale, noise)
         return
     known = before.data["sigma"]
     names = {group["group"] for group in before.data["left_out"]}
     more = any(group.group not in names for group in noise.left_out[:NAMED])
     if more or changed_much(known, noise.sigma):
-        record(CHANGED, project, scale, noise, before=known)
+        record(EventKind.NOISE_CHANGED, project, scale, noise, before=known)
 
 
 def changed_much(before: float, sigma: float) -> bool:
@@ -34,11 +34,11 @@ def changed_much(before: float, sigma: float) -> bool:
 
 def last_recorded(project: Project, scale: str = SMALLEST) -> Event | None:
     """The newest record of a project's noise (one query)."""
-    kinds = Event.objects.about(project).filter(kind__in=(MEASURED, CHANGED), data__scale=scale)
+    kinds = Event.objects.about(project).filter(kind__in=(EventKind.NOISE_MEASURED, EventKind.NOISE_CHANGED), data__scale=scale)
     return kinds.last()
 
 
-def record(kind: str, project: Project, scale: str, noise: Noise, **more: float) -> None:
+def record(kind: EventKind, project: Project, scale: str, noise: Noise, **more: float) -> None:
     """One event. In a transaction."""
     left_out = [asdict(group) for group in noise.left_out[:NAMED]]
     figures = {"sigma": noise.sigma, "degrees": noise.degrees, "scale": scale, **more}

@@ -12,6 +12,7 @@ from research_app.evidence.savings import Reach, budget_to_reach, fit_loss_curve
 from research_app.loop.runs import request_run
 from research_app.loop.scale_up.price import Price, pace_of, price_of
 from research_app.models import BaselineVersion, Event, Project, Purpose
+from research_app.models.event_kinds import EventKind
 from research_app.project_file.ladder import SMALLEST
 
 SHARES = (0.4, 0.55, 0.7, 0.85)
@@ -92,4 +93,4 @@ def measure_target(version: BaselineVersion, actor: str) -> None:
         for share in SHARES:
             for seed in SEEDS:
                 request_run(version.project, version, None, Purpose.TARGET, seed, budget_share=share)
-        Event.objects.record("time to target asked for", version, actor, version.project, baseline=version.number)
+        Event.objects.record(EventKind.TIME_TO_TARGET_ASKED_FOR, version, actor, version.project, baseline=version.number)

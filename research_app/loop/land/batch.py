@@ -22,6 +22,7 @@ from research_app.models import (
     Project,
     Stage,
 )
+from research_app.models.event_kinds import EventKind
 from research_app.repository import ConflictError, PatchError
 
 
@@ -61,7 +62,7 @@ def form(head: Landing, lease: Lease, version: BaselineVersion) -> bool:
             if behind.filter(lease_until=None).update(state=LandingState.BATCHED, batch=whole, reason=why) < len(together) - 1:
                 raise QueueChanged
             told = {"baseline": version.number, "candidates": [str(member) for member in members]}
-            Event.objects.record("batch formed", stack, "signoff", project, **told)
+            Event.objects.record(EventKind.BATCH_FORMED, stack, "signoff", project, **told)
     except (QueueChanged, PatchError):
         return False
     return True
@@ -116,6 +117,6 @@ def dissolve(
         size = entries.count()
         limit = {"most_together": max(1, size // 2)} if smaller else {}
         entries.update(state=LandingState.QUEUED, batch=None, reason=f"{whole.candidate} was taken apart: {why}", **limit)
-        Event.objects.record("batch taken apart", whole.candidate, "signoff", whole.project, why=why, size=size)
+        Event.objects.record(EventKind.BATCH_TAKEN_APART, whole.candidate, "signoff", whole.project, why=why, size=size)
         whole.candidate.move(stage, why, lease=candidate_lease, **fields)
         Message.objects.enqueue("land", whole.project_id)

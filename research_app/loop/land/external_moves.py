@@ -24,6 +24,7 @@ from research_app.models import (
     MoveState,
     Project,
 )
+from research_app.models.event_kinds import EventKind
 from research_app.repository import RepositoryError, StaleTipError
 from research_app.repository.inspection import commits_between
 from research_app.repository.trailers import CANDIDATE
@@ -75,7 +76,7 @@ def notice(project: Project, tip: str) -> ExternalMove | None:
         found.save()
         told = {"commit": tip, "from": newest.commit, "commits": found.added, "left": found.left}
         told |= {"landings_dropped": found.dropped, "claims_to_be": found.forged}
-        Event.objects.seal([found], "baseline moved outside Signoff", found, "git", row, **told)
+        Event.objects.seal([found], EventKind.BASELINE_MOVED_OUTSIDE_SIGNOFF, found, "git", row, **told)
     return found
 
 
@@ -108,7 +109,7 @@ def _gone(move: ExternalMove, why: str) -> None:
     """Nobody needs to decide about it any more. In a transaction."""
     ended = {"state": MoveState.GONE, "ended_at": timezone.now(), "reason": why}
     ExternalMove.objects.filter(pk=move.pk, state=MoveState.WAITING).update(**ended)
-    Event.objects.record("move outside Signoff is over", move, "git", move.project, commit=move.commit, why=why)
+    Event.objects.record(EventKind.MOVE_OUTSIDE_SIGNOFF_IS_OVER, move, "git", move.project, commit=move.commit, why=why)
 
 
 def adopt(move: ExternalMove, actor: User | None, reason: str, name: str = "") -> BaselineVersion:
@@ -140,7 +141,7 @@ def adopt(move: ExternalMove, actor: User | None, reason: str, name: str = "") -
         ExternalMove.objects.filter(pk=move.pk).update(version=version)
         told = {"commit": tip, "from": newest.commit, "landings_dropped": names, "claims_to_be": move.forged}
         told["reason"] = reason.strip()
-        Event.objects.seal([version], "move outside Signoff taken over", version, by, project, **told)
+        Event.objects.seal([version], EventKind.MOVE_OUTSIDE_SIGNOFF_TAKEN_OVER, version, by, project, **told)
         note_moved(version, dropped, back)
         ensure_reference_runs(version, project.file.baseline.runs)
         if Landing.objects.active().filter(project=project).exists():

@@ -48,6 +48,7 @@ from research_app.models import (
     Stage,
 )
 from research_app.models.candidate import WAITING
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import MAX_ATTEMPTS
 from research_app.project_file.ladder import SMALLEST
 from research_app.repository import OvertakenError, RepositoryError, StaleTipError, message_with_trailers
@@ -207,7 +208,7 @@ def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
         Landing.objects.filter(pk__in=[entry.pk for entry in entries]).update(**ended)
         if created:
             told = {"commit": commit, "tree": tree, "baseline": version.number}
-            Event.objects.seal([version], "baseline version made", version, "signoff", project, **told)
+            Event.objects.seal([version], EventKind.BASELINE_VERSION_MADE, version, "signoff", project, **told)
         say_landed(landing.candidate, version, f"Landed as baseline {version.number}.", landing)
         for entry in entries:
             why = f"Landed as baseline {version.number}, in one batch as {landing.candidate}."
@@ -225,6 +226,6 @@ def say_landed(candidate: Candidate, version: BaselineVersion, why: str, landing
     if failed := candidate.failed_guards:
         told["guards_failed"] = failed
     kept = [Landing.objects.get(pk=landing.pk)] if landing else []
-    Event.objects.seal(kept, "landed", candidate, "signoff", candidate.project, **told)
+    Event.objects.seal(kept, EventKind.LANDED, candidate, "signoff", candidate.project, **told)
     candidate.move(Stage.LANDED, why)
     note_landed(candidate, version)

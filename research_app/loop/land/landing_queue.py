@@ -24,6 +24,7 @@ from research_app.models import (
     Review,
     Stage,
 )
+from research_app.models.event_kinds import EventKind
 from research_app.repository import trailers
 
 TRAILER = trailers.CANDIDATE
@@ -96,4 +97,4 @@ def hold(landing: Landing, lease: Lease, trouble: str, took: float) -> None:
     with transaction.atomic():
         lease.write(trouble=trouble, not_before=not_before, lease_until=None, leased_by="", attempts=0)
         if landing.trouble != trouble:
-            Event.objects.record("landing held up", landing.candidate, "signoff", landing.project, trouble=trouble)
+            Event.objects.record(EventKind.LANDING_HELD_UP, landing.candidate, "signoff", landing.project, trouble=trouble)

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from research_app.loop.train.train import stopping
 from research_app.models import BaselineVersion, Event, Message, Project, Push, PushState
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import unclaimed
 from research_app.repository import RejectedError, RepositoryError
 
@@ -54,14 +55,14 @@ def push(project_id: int, worker: str) -> None:
             with transaction.atomic():
                 lease.write(state=state, reason=str(problem), lease_until=None, leased_by="", **failed)
                 if row.reason != str(problem):
-                    Event.objects.record("push failed", row.version, "signoff", project, why=str(problem))
+                    Event.objects.record(EventKind.PUSH_FAILED, row.version, "signoff", project, why=str(problem))
             return
     with transaction.atomic():
         now = timezone.now()
         lease.write(state=PushState.PUSHED, reason="", pushed_at=now, lease_until=None, leased_by="")
         earlier = Push.objects.filter(project=project, version__number__lt=row.version.number).exclude(state=PushState.PUSHED)
         earlier.update(state=PushState.PUSHED, reason=f"Arrived with baseline {row.version.number}.", pushed_at=now)
-        Event.objects.record("pushed", row.version, "signoff", project, commit=row.version.commit)
+        Event.objects.record(EventKind.PUSHED, row.version, "signoff", project, commit=row.version.commit)
 
 
 def give_up_pushing() -> None:
@@ -82,7 +83,7 @@ def push_now(project: Project, actor: str) -> None:
     with transaction.atomic():
         waiting = Push.objects.filter(project=project).exclude(state=PushState.PUSHED)
         if waiting.update(next_at=timezone.now()):
-            Event.objects.record("push asked for", project, actor, project)
+            Event.objects.record(EventKind.PUSH_ASKED_FOR, project, actor, project)
             Message.objects.enqueue("push", project.pk, QUEUE)
 
 

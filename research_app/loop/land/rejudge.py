@@ -32,6 +32,7 @@ from research_app.models import (
     Stage,
     Verdict,
 )
+from research_app.models.event_kinds import EventKind
 from research_app.project_file.ladder import SMALLEST
 from research_app.repository import Change, ConflictError, PatchError, check_paths
 
@@ -134,7 +135,7 @@ def reuse(landing: Landing, lease: Lease, patch_set: PatchSet, known: Evidence, 
     evidence.save(force_insert=True)
     why = f"This very tree was judged on this very baseline before, as {known.patch_set.candidate}: {known.reason}"
     told = {"hash": evidence.content_hash, "taken_from": known.content_hash}
-    Event.objects.seal([evidence], "evidence taken over", candidate, "signoff", landing.project, **told)
+    Event.objects.seal([evidence], EventKind.EVIDENCE_TAKEN_OVER, candidate, "signoff", landing.project, **told)
     if not still_good(candidate, before, evidence):
         lost = no_longer_holds(before, evidence, why)
         give_back(landing, lease, Stage.READY, lost, patch_set=patch_set, evidence=evidence)
@@ -199,7 +200,7 @@ def wait_for_judge(landing: Landing, lease: Lease, patch_set: PatchSet, version:
     lease.write(state=LandingState.REJUDGING, patch_set=patch_set, reason=why, commit="", **UNCLAIMED)
     Candidate.objects.filter(pk=landing.candidate_id, stage=Stage.LANDING).update(patch_set=patch_set, why=why)
     told = {"baseline": version.number, "patch_set": patch_set.number}
-    Event.objects.record("judged again", landing.candidate, "signoff", landing.project, **told)
+    Event.objects.record(EventKind.JUDGED_AGAIN, landing.candidate, "signoff", landing.project, **told)
 
 
 def landing_waiting_for(patch_set: PatchSet) -> Landing | None:

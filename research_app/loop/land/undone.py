@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from django.db.models import Q
 
 from research_app.models import BaselineVersion, Candidate, Event, Kind, Landing, LandingState, Project, Stage
+from research_app.models.event_kinds import EventKind
 
 
 def note_landed(candidate: Candidate, version: BaselineVersion) -> None:
@@ -64,7 +65,7 @@ def take_off(candidates: Iterable[Candidate], version: BaselineVersion, how: str
             undone_by=version, why=f"{landed_words(row)} Taken back {how}."
         ):
             continue
-        Event.objects.record("taken off the baseline", row, "signoff", row.project, baseline=version.number, how=how)
+        Event.objects.record(EventKind.TAKEN_OFF_THE_BASELINE, row, "signoff", row.project, baseline=version.number, how=how)
         if row.kind == Kind.REVERT:
             undone = Candidate.objects.filter(undone_by__in=versions_of(row)).select_related("project", "reverts")
             put_back(list(undone), version, how)
@@ -74,7 +75,7 @@ def put_back(candidates: Iterable[Candidate], version: BaselineVersion, how: str
     """These are part of the baseline again; what the reverts among them had taken back is not."""
     for row in candidates:
         Candidate.objects.filter(pk=row.pk).update(undone_by=None, why=f"{landed_words(row)} Put back {how}.")
-        Event.objects.record("put back on the baseline", row, "signoff", row.project, baseline=version.number, how=how)
+        Event.objects.record(EventKind.PUT_BACK_ON_THE_BASELINE, row, "signoff", row.project, baseline=version.number, how=how)
         if row.kind == Kind.REVERT and row.reverts:
             take_off(brought_by(row.reverts), version, how)
 

@@ -30,9 +30,14 @@ from research_app.models import (
     Pace,
     Sending,
 )
+from research_app.models.event_kinds import EventKind
 
 ENDED = (Sending.SENT, Sending.UNKNOWN, Sending.GIVEN_UP)
-KINDS = {Sending.SENT: "notified", Sending.UNKNOWN: "notified, perhaps", Sending.GIVEN_UP: "notification failed"}
+KINDS = {
+    Sending.SENT: EventKind.NOTIFIED,
+    Sending.UNKNOWN: EventKind.NOTIFIED_PERHAPS,
+    Sending.GIVEN_UP: EventKind.NOTIFICATION_FAILED,
+}
 """The kinds of events by which the audit log tells of a message's end."""
 
 

@@ -21,6 +21,7 @@ from research_app.loop.project.try_report import TryReport
 from research_app.loop.train.idle_gpus import GpusAtWork
 from research_app.loop.train.train import stopping
 from research_app.models import Event, Lease, LeaseLost, Message, Trial, TrialState
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import DATABASE_AWAY, MAX_ATTEMPTS, due, unclaimed
 from research_app.models.trial import AT_WORK, LOG_LIMIT
 from research_app.project_file.ladder import SMALLEST
@@ -95,7 +96,7 @@ def ask_to_try(trial: Trial) -> None:
 def record_asked(trial: Trial, file: ProjectFile) -> None:
     """The event of a trial that is to take device time."""
     told = {"source": trial.source, "file": hash_of(trial.file), "device": file.train.device}
-    Event.objects.record("trial asked for", trial, trial.actor, None, **told, devices=file.rung(SMALLEST).devices)
+    Event.objects.record(EventKind.TRIAL_ASKED_FOR, trial, trial.actor, None, **told, devices=file.rung(SMALLEST).devices)
 
 
 def record_tried(trial: Trial, file: ProjectFile, report: TryReport) -> None:
@@ -105,7 +106,7 @@ def record_tried(trial: Trial, file: ProjectFile, report: TryReport) -> None:
         Trial.objects.filter(pk=trial.pk).update(device_seconds=F("device_seconds") + taken)
         came_of_it = {"good": report.good, "runs": [run.outcome for run in report.runs], "device_seconds": round(taken, 3)}
         Event.objects.record(
-            "tried", trial, trial.actor, None, source=trial.source, file=hash_of(trial.tried_file), **came_of_it
+            EventKind.TRIED, trial, trial.actor, None, source=trial.source, file=hash_of(trial.tried_file), **came_of_it
         )
 
 

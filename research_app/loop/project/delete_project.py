@@ -26,6 +26,7 @@ from research_app.models import (
     Turn,
 )
 from research_app.models.event import UNSEALED
+from research_app.models.event_kinds import EventKind
 from research_app.models.run import keys_of_run
 from research_app.models.seal import key_of
 
@@ -48,7 +49,7 @@ def delete_project(project: Project, actor: str) -> None:
         keys = [key for found in rows for key in keys_of(found)] + [key_of(Project, project.pk)]
         for start in range(0, len(keys), CHUNK):
             more = {UNSEALED: keys[start : start + CHUNK]}
-            Event.objects.record("project deleted", project, actor, project, slug=project.slug, **more)
+            Event.objects.record(EventKind.PROJECT_DELETED, project, actor, project, slug=project.slug, **more)
         project.candidates.update(patch_set=None, evidence=None, duplicate_of=None)
         project.trials.update(project=None, state=TrialState.DRAFT)  # its repository may be brought again
         for found in rows:

@@ -14,6 +14,7 @@ from research_app.loop.review.votes import unsatisfiable, void_undecided
 from research_app.loop.runs import cancel, ensure_reference_runs, request_anew
 from research_app.machine.fleet import UnknownDevice, gpus, local_devices
 from research_app.models import BaselineVersion, Event, Priority, Project
+from research_app.models.event_kinds import EventKind
 from research_app.models.project import SLUG
 from research_app.project_file.ladder import SMALLEST
 from research_app.project_file.project_file import Gates, ProjectFile
@@ -101,7 +102,7 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
         row.save(update_fields=["config", "policy_version", "former_gates"])
         told = {"policy_version": row.policy_version, "policy": file.policy.model_dump(), "guards": file.guards.model_dump()}
         told["gates"] = file.gate.model_dump(mode="json")
-        Event.objects.seal([row], "project configured", row, actor, row, **told)
+        Event.objects.seal([row], EventKind.PROJECT_CONFIGURED, row, actor, row, **told)
         if changed:
             void_undecided(row, f"The policy changed to version {row.policy_version}: votes at the gates start afresh.")
 
@@ -135,7 +136,9 @@ def _begin_anew(project: Project, file: ProjectFile, actor: str) -> None:
         row.policy_version, row.data_hash, row.config = row.policy_version + 1, data_hash, file.model_dump(mode="json")
         row.save(update_fields=["config", "policy_version", "former_gates", "data_hash"])
         told = {"policy_version": row.policy_version, "policy": file.policy.model_dump(), "guards": file.guards.model_dump()}
-        Event.objects.seal([row], "project configured", row, actor, row, **told, gates=file.gate.model_dump(mode="json"))
+        Event.objects.seal(
+            [row], EventKind.PROJECT_CONFIGURED, row, actor, row, **told, gates=file.gate.model_dump(mode="json")
+        )
         for run in row.runs.select_related("patch_set__candidate", "baseline"):
             request_anew(run, row, actor)
 
@@ -223,7 +226,7 @@ def _record(
             baseline = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=tree)
             told: dict[str, object] = {"commit": tip, "source": source, "data_hash": data_hash}
             told |= {"left_out": list(missing)} if missing else {}
-            Event.objects.seal([project, baseline], "project created", project, actor, project, **told)
+            Event.objects.seal([project, baseline], EventKind.PROJECT_CREATED, project, actor, project, **told)
             ensure_reference_runs(baseline, max(file.baseline.runs, file.policy.calibration_runs), Priority.BASELINE)
     except IntegrityError as error:
         raise ProjectRefused(f"A project {slug!r} was created at the same moment.") from error

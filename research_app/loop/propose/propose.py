@@ -46,6 +46,7 @@ from research_app.models import (
     Verdict,
 )
 from research_app.models.candidate import IDLE
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost
 from research_app.plain_text import storable, without_refused
 
@@ -72,7 +73,7 @@ def open_round(project: Project, proposers: Sequence[str], wanted: int | None, a
         PROPOSERS.named(name)
     with transaction.atomic():
         asked = Round.objects.create(project=project, proposers=list(proposers), wanted=wanted, opened_by=actor)
-        Event.objects.record("round opened", asked, actor, project, wanted=wanted, proposers=list(proposers))
+        Event.objects.record(EventKind.ROUND_OPENED, asked, actor, project, wanted=wanted, proposers=list(proposers))
         Message.objects.enqueue("propose", asked.pk, "agent")
     return asked
 
@@ -81,7 +82,7 @@ def close_round(asked: Round, note: str, actor: str = "signoff") -> None:
     """Stop proposing for this round; its candidates go on. A second close does nothing."""
     with transaction.atomic():
         if Round.objects.filter(pk=asked.pk, closed_at=None).update(closed_at=timezone.now(), note=note[:500]):
-            Event.objects.record("round closed", asked, actor, asked.project, note=note)
+            Event.objects.record(EventKind.ROUND_CLOSED, asked, actor, asked.project, note=note)
 
 
 def pause(project: Project, actor: str) -> None:
@@ -99,7 +100,7 @@ def resume(project: Project, actor: str) -> None:
 def _set_paused(project: Project, paused: bool, actor: str) -> None:
     with transaction.atomic():
         if Project.objects.filter(pk=project.pk, paused=not paused).update(paused=paused):
-            Event.objects.record("project paused" if paused else "project resumed", project, actor, project)
+            Event.objects.record(EventKind.PROJECT_PAUSED if paused else EventKind.PROJECT_RESUMED, project, actor, project)
 
 
 def propose(round_id: int, worker: str) -> None:
@@ -217,7 +218,7 @@ def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
     """Nothing came of a turn. The round goes on with the other proposers, and is closed when none is left."""
     with transaction.atomic():
         lease.write(state=state, note=why, ended_at=timezone.now(), lease_until=None, leased_by="")
-        kind = "nothing to propose" if state == TurnState.EMPTY else "proposer failed"
+        kind = EventKind.NOTHING_TO_PROPOSE if state == TurnState.EMPTY else EventKind.PROPOSER_FAILED
         Event.objects.record(kind, turn, turn.proposer, turn.project, why=why)
         if whose_turn(turn.round, turn.base) is None:
             close_idle(turn.round)
@@ -322,7 +323,7 @@ def enter(
             details=storable(proposal.details),
         )
         told = {"hypothesis": candidate.hypothesis} | ({"title": candidate.title} if candidate.beyond_title else {})
-        Event.objects.seal([candidate], "candidate proposed", candidate, author, project, **told)
+        Event.objects.seal([candidate], EventKind.CANDIDATE_PROPOSED, candidate, author, project, **told)
         Message.objects.enqueue("check", candidate.pk)
         if lease and round_id:
             lease.write(state=TurnState.PROPOSED, candidate=candidate, ended_at=timezone.now(), lease_until=None, leased_by="")

@@ -24,6 +24,7 @@ from research_app.models import (
     Project,
     Stage,
 )
+from research_app.models.event_kinds import EventKind
 from training.matching import matching_blocks
 
 LONGEST_PROGRAM = 40_000  # characters
@@ -67,7 +68,7 @@ def write_program(project: Project, text: str, author: User, *, seen: int, note:
         added, removed = lines_changed(before, text)
         told = {"version": version.number, "note": version.note, "added": added, "removed": removed}
         told |= {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-        Event.objects.seal([version], "program changed", project, author.get_username(), project, **told)
+        Event.objects.seal([version], EventKind.PROGRAM_CHANGED, project, author.get_username(), project, **told)
     return version
 
 
@@ -89,7 +90,7 @@ def add_note(project: Project, text: str, author: User, candidate: Candidate | N
     with transaction.atomic():
         note = Note.objects.create(project=project, candidate=candidate, text=text, written_by=author)
         told = {"note": note.pk, "says": text[:400]}
-        Event.objects.seal([note], "note to agents", candidate or project, author.get_username(), project, **told)
+        Event.objects.seal([note], EventKind.NOTE_TO_AGENTS, candidate or project, author.get_username(), project, **told)
     return note
 
 
@@ -99,7 +100,7 @@ def withdraw_note(note: Note, actor: User) -> None:
     with transaction.atomic():
         if Note.objects.filter(pk=note.pk, withdrawn_at=None).update(withdrawn_at=timezone.now()):
             subject = note.candidate or note.project
-            Event.objects.record("note withdrawn", subject, actor.get_username(), note.project, note=note.pk)
+            Event.objects.record(EventKind.NOTE_WITHDRAWN, subject, actor.get_username(), note.project, note=note.pk)
 
 
 def revive(candidate: Candidate, actor: User, why: str = "") -> Conversation:
@@ -157,7 +158,7 @@ def _begin(
         )
         for candidate in about:
             told = {"conversation": row.pk, "purpose": purpose, "why": why.strip()[:400]}
-            Event.objects.record("handed to an agent", candidate, actor.get_username(), project, **told)
+            Event.objects.record(EventKind.HANDED_TO_AN_AGENT, candidate, actor.get_username(), project, **told)
         converse.wake(row)
     return row
 

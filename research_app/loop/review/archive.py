@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from research_app.models import Candidate, Event
 from research_app.models.candidate import DISCARDED
+from research_app.models.event_kinds import EventKind
 
 
 class ArchiveRefused(Exception):
@@ -20,7 +21,7 @@ def archive(candidate: Candidate, actor: str) -> None:
     with transaction.atomic():
         here = Candidate.objects.filter(pk=candidate.pk, stage__in=DISCARDED, needs_attention="", archived_at=None)
         if here.filter(stage=candidate.stage).update(archived_at=timezone.now()):
-            Event.objects.record("candidate archived", candidate, actor, candidate.project)
+            Event.objects.record(EventKind.CANDIDATE_ARCHIVED, candidate, actor, candidate.project)
             return
     now = Candidate.objects.get(pk=candidate.pk)
     if now.archived_at:
@@ -35,4 +36,4 @@ def unarchive(candidate: Candidate, actor: str) -> None:
     with transaction.atomic():
         if not Candidate.objects.filter(pk=candidate.pk, archived_at__isnull=False).update(archived_at=None):
             raise ArchiveRefused(f"{candidate} is not archived.")
-        Event.objects.record("candidate unarchived", candidate, actor, candidate.project)
+        Event.objects.record(EventKind.CANDIDATE_UNARCHIVED, candidate, actor, candidate.project)

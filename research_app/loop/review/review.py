@@ -11,6 +11,7 @@ from research_app.loop.review.votes import STAGE_OF, Tally, gate_of, may_not_vot
 from research_app.models import Candidate, Decision, Event, Gate, Landing, LandingState, Review, Stage
 from research_app.models.candidate import REOPENABLE
 from research_app.models.event import VOIDED
+from research_app.models.event_kinds import EventKind
 
 
 class ReviewRefused(Exception):
@@ -107,7 +108,7 @@ def withdraw(candidate: Candidate, actor: User) -> None:
             "gate": vote.gate,
             VOIDED: void(row.reviews.filter(pk=vote.pk), f"Withdrawn by {name}."),
         }
-        Event.objects.record("vote withdrawn", row, name, row.project, **told)
+        Event.objects.record(EventKind.VOTE_WITHDRAWN, row, name, row.project, **told)
         if row.stage != STAGE_OF[gate]:
             row.move(STAGE_OF[gate], f"{name} took back: {vote.get_decision_display()}.", actor=name)
 
@@ -208,5 +209,5 @@ def cast(row: Candidate, reviewer: User, decision: Decision, reason: str, gate: 
     told |= {"evidence": seen.evidence_hash, "policy_version": seen.policy_version, VOIDED: replaced}
     if failed := row.failed_guards:
         told["guards_failed"] = failed
-    Event.objects.seal([review], "vote", row, reviewer.get_username(), row.project, **told)
+    Event.objects.seal([review], EventKind.VOTE, row, reviewer.get_username(), row.project, **told)
     return tally(row, gate)

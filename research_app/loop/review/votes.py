@@ -15,6 +15,7 @@ from research_app.access import Role, people_with, role_of
 from research_app.models import Candidate, Comment, Conversation, Decision, Event, Gate, Note, PatchSet, Project, Review, Stage
 from research_app.models.candidate import AWAITING_AUTHOR, CandidateQuerySet
 from research_app.models.event import VOIDED
+from research_app.models.event_kinds import EventKind
 from research_app.project_file.project_file import GatePolicy, Gates
 
 GATE_OF = {Stage.SHORTLISTED: Gate.SHORTLIST, Stage.READY: Gate.BASELINE}
@@ -124,7 +125,7 @@ def tally(candidate: Candidate, gate: Gate) -> Tally:
 def void_votes(candidate: Candidate, why: str) -> None:
     """Standing votes no longer hold; the reviewers see why. In a transaction."""
     if voided := void(candidate.reviews.standing(), why):
-        Event.objects.record("votes voided", candidate, "signoff", candidate.project, why=why, **{VOIDED: voided})
+        Event.objects.record(EventKind.VOTES_VOIDED, candidate, "signoff", candidate.project, why=why, **{VOIDED: voided})
 
 
 def void(votes: QuerySet[Review], why: str) -> list[int]:

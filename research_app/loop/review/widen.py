@@ -6,6 +6,7 @@ from django.db import transaction
 from research_app.access import may_widen
 from research_app.loop.review.review import ReviewRefused, StalePage, lock
 from research_app.models import Candidate, Event, Purpose, Stage, Widening
+from research_app.models.event_kinds import EventKind
 from research_app.models.widening import WIDEST
 from research_app.project_file.ladder import SMALLEST
 
@@ -42,7 +43,7 @@ def widen(candidate: Candidate, actor: User, times: float, reason: str) -> None:
         purposes = set(row.revision.runs.filter(scale=SMALLEST).values_list("purpose", flat=True))
         widening = Widening.objects.create(candidate=row, times=times, reason=reason.strip(), widened_by=actor)
         name = actor.get_username()
-        Event.objects.seal([widening], "envelope widened", row, name, row.project, times=times, why=reason.strip())
+        Event.objects.seal([widening], EventKind.ENVELOPE_WIDENED, row, name, row.project, times=times, why=reason.strip())
         row.move(
             _step(purposes),
             f"{name} lets it use up to {times:g} times what the baseline uses: {reason.strip()}",

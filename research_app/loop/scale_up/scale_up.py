@@ -44,6 +44,7 @@ from research_app.models import (
     Verdict,
 )
 from research_app.models.candidate import Cause
+from research_app.models.event_kinds import EventKind
 from research_app.models.run import is_usable
 from research_app.project_file.ladder import SMALLEST, Rung
 from training.spec import Outcome
@@ -330,7 +331,7 @@ def freeze(candidate: Candidate, evidence: Evidence) -> None:
     evidence.save()
     told: dict[str, Any] = {"hash": evidence.content_hash, "scale": evidence.scale, "verdict": evidence.verdict}
     told["n"] = evidence.candidate_n
-    Event.objects.seal([evidence], "evidence frozen", candidate, "signoff", candidate.project, **told)
+    Event.objects.seal([evidence], EventKind.EVIDENCE_FROZEN, candidate, "signoff", candidate.project, **told)
 
 
 def stop(step: ScaleUp, actor: User, reason: str) -> None:
@@ -349,7 +350,7 @@ def stop(step: ScaleUp, actor: User, reason: str) -> None:
             raise ScaleUpRefused("It has ended already: reload the page to see how.")
         cancelled = cancel(unneeded_runs(step), why)
         void_votes(row, why)
-        Event.objects.record("scale-up stopped", row, name, row.project, rung=step.rung, reason=reason, runs=cancelled)
+        Event.objects.record(EventKind.SCALE_UP_STOPPED, row, name, row.project, rung=step.rung, reason=reason, runs=cancelled)
         row.move(Stage.SHORTLISTED, why, actor=name)
 
 

@@ -20,6 +20,7 @@ from research_app.loop.scale_up.price import Price, account_of, pace_of, price_o
 from research_app.loop.scale_up.scale_up import passed_rungs, queue_rung, rungs_left
 from research_app.loop.stacks.stack import open_stacks_of
 from research_app.models import BaselineVersion, Candidate, Decision, Event, Gate, Project, Run, ScaleUp, Stage
+from research_app.models.event_kinds import EventKind
 from research_app.models.scale_up import seeds_of
 from research_app.project_file.ladder import SMALLEST
 from training.spec import Outcome
@@ -179,7 +180,7 @@ def begin(row: Candidate, plans: Sequence[tuple[Plan, Price]], reviewer: User) -
         project=row.project, candidate=row, patch_set=row.revision, rungs=rungs, rung=rungs[0]["rung"], approved_by=reviewer
     )
     way = " → ".join(plan.rung for plan, _ in plans)
-    Event.objects.record("scale-up approved", row, reviewer.get_username(), row.project, rungs=rungs)
+    Event.objects.record(EventKind.SCALE_UP_APPROVED, row, reviewer.get_username(), row.project, rungs=rungs)
     row.move(Stage.SCALING_UP, f"{reviewer.get_username()} approved a scale-up: {way}.", actor=reviewer.get_username())
     queue_rung(step)
     return step
@@ -197,7 +198,7 @@ def skip_scale_up(candidate: Candidate, reviewer: User, seen: Seen, reason: str)
         if not cast(row, reviewer, Decision.APPROVE, reason, Gate.SHORTLIST).complete:
             return False
         name = reviewer.get_username()
-        Event.objects.record("scale-up skipped", row, name, row.project, reason=reason.strip())
+        Event.objects.record(EventKind.SCALE_UP_SKIPPED, row, name, row.project, reason=reason.strip())
         row.move(Stage.READY, f"{name} sent it on without a scale-up: {reason.strip()}", actor=name)
     return True
 

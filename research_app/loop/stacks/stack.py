@@ -15,6 +15,7 @@ from research_app.loop.runs import request_run
 from research_app.models import Author, BaselineVersion, Candidate, Event, Kind, Project, Purpose, Stage
 from research_app.models.candidate import DISCARDED
 from research_app.models.documents.finding import KeptFinding
+from research_app.models.event_kinds import EventKind
 from research_app.repository import Change, ConflictError, Limits, check_paths
 
 
@@ -137,7 +138,7 @@ def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
     Candidate.objects.filter(pk=stack.pk).update(patch_set=patch_set)
     stack.patch_set = patch_set
     told = {"members": [str(member) for member in members], "stage": stage}
-    Event.objects.seal([stack], "stack formed", stack, actor, project, **told)
+    Event.objects.seal([stack], EventKind.STACK_FORMED, stack, actor, project, **told)
     if stage == Stage.SCREENING:
         request_run(project, draft.version, patch_set, Purpose.SCREEN, FIRST_SEED)
     return stack

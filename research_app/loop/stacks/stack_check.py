@@ -26,6 +26,7 @@ from research_app.loop.runs import cancel
 from research_app.loop.scale_up.price import Price, pace_of, price_of
 from research_app.loop.stacks.stack_trees import commits_of, members_of, queue_points, stack_of
 from research_app.models import Candidate, CheckState, Event, Message, Project, Run, StackCheck, Stage, State
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost, due, unclaimed
 from research_app.project_file.ladder import SMALLEST
 from research_app.repository import ConflictError
@@ -80,7 +81,7 @@ def begin_check(project: Project, candidates: Sequence[Candidate], folded: bool,
         check = StackCheck.objects.create(project=project, version=project.tip(), folded=folded, asked_by=actor)
         check.candidates.set(candidates)
         told = {"candidates": [str(candidate) for candidate in candidates], "runs": price.runs, "further": further.runs}
-        Event.objects.record("stack check asked for", check, actor, project, **told)
+        Event.objects.record(EventKind.STACK_CHECK_ASKED_FOR, check, actor, project, **told)
         Message.objects.enqueue("check_stack", check.pk)
     return check
 
@@ -191,7 +192,7 @@ def end(check: StackCheck, lease: Lease, state: CheckState, why: str, result: di
     """Write the end down, its event, and what it says against landings, in one transaction."""
     with transaction.atomic():
         lease.write(state=state, reason=why, result=result, ended_at=timezone.now(), lease_until=None, leased_by="")
-        Event.objects.record("stack check ended", check, "signoff", check.project, state=state, why=why)
+        Event.objects.record(EventKind.STACK_CHECK_ENDED, check, "signoff", check.project, state=state, why=why)
         contradict_by_ablation(check, result)
 
 
@@ -202,7 +203,7 @@ def stop_check(check: StackCheck, actor: str) -> None:
         why = f"Stopped by {actor}."
         if running.update(state=CheckState.STOPPED, reason=why, ended_at=timezone.now(), lease_until=None):
             cancel(Run.objects.filter(cell__check_of=check, state=State.QUEUED), why)
-            Event.objects.record("stack check ended", check, actor, check.project, state=CheckState.STOPPED, why=why)
+            Event.objects.record(EventKind.STACK_CHECK_ENDED, check, actor, check.project, state=CheckState.STOPPED, why=why)
 
 
 def wake_stack_checks() -> None:

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from research_app.loop.judge.budget_check import usual_of_own
 from research_app.models import Event, Lease, LeaseLost, Run, SeriesChunk
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import DATABASE_AWAY
 from training.spec import Point
 
@@ -63,7 +64,7 @@ class PointWriter:
         if self.resumed:
             with transaction.atomic():
                 told = {"share": round(share, 4), "seed": self.run.seed, "scale": self.run.scale}
-                Event.objects.record("run resumed", self.run, device_of(self.run), self.run.project, **told)
+                Event.objects.record(EventKind.RUN_RESUMED, self.run, device_of(self.run), self.run.project, **told)
 
     def progress(self, point: Point) -> float:
         """Share of the budget used at this point, from the quantity that the budget counts."""

@@ -15,6 +15,7 @@ from research_app.loop.train.points import device_of, renew_connection
 from research_app.models import Event, Lease, LeaseLost, Message, Run, RunLog, SeriesChunk, State
 from research_app.models.documents.finding import KeptFinding
 from research_app.models.documents.run_summary import facts_stored
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import DATABASE_AWAY, Lost
 from research_app.models.run import curves_sealed
 from research_app.models.seal import Sealed
@@ -72,7 +73,7 @@ def _write(run: Run, lease: Lease, result: RunResult, findings: tuple[KeptFindin
         SeriesChunk.compact(run.pk)
         told = {"outcome": result.outcome, "score": result.score, "seed": run.seed, "group": run.name}
         kept: list[Model | Sealed] = [Run.objects.get(pk=run.pk), RunLog.objects.get(pk=run.pk), curves_sealed(run.pk)]
-        Event.objects.seal(kept, "run finished", run, device_of(run), run.project, **told)
+        Event.objects.seal(kept, EventKind.RUN_FINISHED, run, device_of(run), run.project, **told)
         wake_what_waits(run)
 
 

@@ -15,6 +15,7 @@ from research_app.home import running
 from research_app.loop.review.votes import unsatisfiable
 from research_app.management.base import SignoffCommand
 from research_app.models import Event, Project, SignInLink
+from research_app.models.event_kinds import EventKind
 from research_app.wording import with_article
 
 ACTOR = "command line"
@@ -62,7 +63,7 @@ class Command(SignoffCommand):
         with transaction.atomic():
             person.save()
             set_role(person, Role(options["role"]))
-            Event.objects.record("person added", person, ACTOR, None, name=person.username, role=options["role"])
+            Event.objects.record(EventKind.PERSON_ADDED, person, ACTOR, None, name=person.username, role=options["role"])
         self.stdout.write(f"{person.username} is {with_article(options['role'])}.")
         self.link(options)
 
@@ -71,7 +72,7 @@ class Command(SignoffCommand):
         with transaction.atomic():
             before = role_of(person)
             set_role(person, role)
-            Event.objects.record("role given", person, ACTOR, None, name=person.username, role=role, before=before)
+            Event.objects.record(EventKind.ROLE_GIVEN, person, ACTOR, None, name=person.username, role=role, before=before)
         self.stdout.write(f"{person.username} is {with_article(str(role_of(person) or role))} now.")
         self.warn()
 
@@ -97,7 +98,7 @@ class Command(SignoffCommand):
     def switch(self, person: User, active: bool) -> None:
         with transaction.atomic():
             User.objects.filter(pk=person.pk).update(is_active=active)
-            kind = "person switched on" if active else "person switched off"
+            kind = EventKind.PERSON_SWITCHED_ON if active else EventKind.PERSON_SWITCHED_OFF
             Event.objects.record(kind, person, ACTOR, None, name=person.username)
         self.stdout.write(f"{person.username} may {'sign in again' if active else 'no longer sign in'}.")
         self.warn()

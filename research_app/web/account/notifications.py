@@ -34,6 +34,7 @@ from research_app.models import (
     Occasion,
     Pace,
 )
+from research_app.models.event_kinds import EventKind
 from research_app.models.notification import new_secret
 from research_app.models.snooze import put_off_by
 from research_app.strict_json import StrictJsonResponse
@@ -226,7 +227,7 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "POST":
         with transaction.atomic():
             if wishes.channels.filter(channel=EMAIL).exclude(pace=Pace.OFF).update(pace=Pace.OFF):
-                Event.objects.record("unsubscribed", wishes, wishes.user.get_username(), None, by="link in an e-mail")
+                Event.objects.record(EventKind.UNSUBSCRIBED, wishes, wishes.user.get_username(), None, by="link in an e-mail")
     return render(request, "account/unsubscribe.html", {"wishes": wishes, "done": request.method == "POST"})
 
 

@@ -17,6 +17,7 @@ from research_app.loop.propose.conversation import converse
 from research_app.loop.propose.conversation.token_budget import shares
 from research_app.loop.propose.steer import SteeringRefused
 from research_app.models import Candidate, Conversation, ConversationState, Event, Project
+from research_app.models.event_kinds import EventKind
 from research_app.web.agents.steering import Steering
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
@@ -52,7 +53,9 @@ def conversations(request: HttpRequest, slug: str) -> HttpResponse:
         "agents": shown.file.agents,
         "failures": failures_of(shown),
         "steering": Steering.of(shown),
-        "warnings": Event.objects.filter(project=shown, kind__in=["budget warning", "budget spent"]).order_by("-sequence")[:5],
+        "warnings": Event.objects.filter(project=shown, kind__in=(EventKind.BUDGET_WARNING, EventKind.BUDGET_SPENT)).order_by(
+            "-sequence"
+        )[:5],
     }
     return live.page(request, "agents/conversations.html", FRAGMENTS, context)
 

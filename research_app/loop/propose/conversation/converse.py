@@ -53,6 +53,7 @@ from research_app.models import (
     Turn,
     TurnState,
 )
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import MAX_ATTEMPTS
 from research_app.repository import RepositoryError
 
@@ -133,7 +134,7 @@ def join_rounds() -> int:
             if NAME not in asked.proposers:
                 with transaction.atomic():
                     Round.objects.filter(pk=asked.pk).update(proposers=[*asked.proposers, NAME])
-                    Event.objects.record("proposer joined", asked, "signoff", asked.project, proposer=NAME)
+                    Event.objects.record(EventKind.PROPOSER_JOINED, asked, "signoff", asked.project, proposer=NAME)
                 joined += 1
     return joined
 
@@ -196,7 +197,7 @@ def begin(
         row.about.set(about)
         ConversationMessage.objects.create(conversation=row, number=1, role="user", content=[{"type": "text", "text": first}])
         told = {"purpose": purpose, "model": model, "about": [str(each) for each in about]}
-        Event.objects.record("conversation begun", row, asked_by.get_username() if asked_by else NAME, project, **told)
+        Event.objects.record(EventKind.CONVERSATION_BEGUN, row, asked_by.get_username() if asked_by else NAME, project, **told)
     return row
 
 
@@ -373,7 +374,10 @@ def end(row: Conversation, lease: Lease, failure: ConversationFailed) -> None:
     """Write a named end with its event. What can go on later is stopped, the rest has failed. Raises LeaseLost."""
     state = ConversationState.STOPPED if failure.failure.resumable else ConversationState.FAILED
     reason = redactor()(str(failure))
-    kind = "budget spent" if isinstance(failure, BudgetSpent) else f"conversation {state.value}"
+    stopped = state == ConversationState.STOPPED
+    kind = EventKind.CONVERSATION_STOPPED if stopped else EventKind.CONVERSATION_FAILED
+    if isinstance(failure, BudgetSpent):
+        kind = EventKind.BUDGET_SPENT
     with transaction.atomic():
         lease.write(
             state=state,
@@ -387,7 +391,7 @@ def end(row: Conversation, lease: Lease, failure: ConversationFailed) -> None:
         )
         Event.objects.record(kind, row, NAME, row.project, failure=failure.failure, why=reason)
         if row.candidate is not None:  # its reviewers wait for an answer
-            Event.objects.record("no new patch set", row.candidate, row.model, row.project, why=reason)
+            Event.objects.record(EventKind.NO_NEW_PATCH_SET, row.candidate, row.model, row.project, why=reason)
 
 
 def wake(row: Conversation) -> None:
@@ -430,7 +434,9 @@ def tell_changes(row: Conversation, candidate: Candidate, review: Review) -> Non
         ConversationMessage.objects.create(
             conversation=row, number=number, role="user", content=[{"type": "text", "text": text}]
         )
-        Event.objects.record("conversation asked for changes", row, review.reviewer.get_username(), row.project, vote=review.pk)
+        Event.objects.record(
+            EventKind.CONVERSATION_ASKED_FOR_CHANGES, row, review.reviewer.get_username(), row.project, vote=review.pk
+        )
         wake(row)
 
 
@@ -474,7 +480,7 @@ def resume(row: Conversation, actor: str) -> bool:
         fields = {"state": ConversationState.OPEN, "failure": "", "reason": "", "wants_stop": False, "attempts": 0}
         if not rows.update(**fields, changed_at=timezone.now()):
             return False
-        Event.objects.record("conversation resumed", row, actor, row.project)
+        Event.objects.record(EventKind.CONVERSATION_RESUMED, row, actor, row.project)
         wake(row)
     return True
 
@@ -484,5 +490,5 @@ def stop(row: Conversation, actor: str) -> bool:
     with transaction.atomic():
         if not Conversation.objects.filter(pk=row.pk, state=ConversationState.OPEN).update(wants_stop=True):
             return False
-        Event.objects.record("conversation asked to stop", row, actor, row.project)
+        Event.objects.record(EventKind.CONVERSATION_ASKED_TO_STOP, row, actor, row.project)
     return True

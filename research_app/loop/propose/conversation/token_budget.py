@@ -14,6 +14,7 @@ from django.utils import timezone
 from agent.budget import BudgetSpent, Left, Reservation, crossed, reservation
 from agent.prices import Price, Usage
 from research_app.models import Conversation, ConversationMessage, Event, Project
+from research_app.models.event_kinds import EventKind
 from research_app.models.lease import Lease
 
 Scope = Literal["proposal", "day", "project"]
@@ -111,7 +112,7 @@ def warn(project: Project, conversation: Conversation, tokens: int, cost: float)
         ):
             if limit and (share := crossed(before / limit, (before + more) / limit)):
                 told = {"budget": name, "unit": unit, "limit": limit, "used": round(before + more, 4), "share": f"{share:.0%}"}
-                Event.objects.record("budget warning", conversation, "signoff", project, **told)
+                Event.objects.record(EventKind.BUDGET_WARNING, conversation, "signoff", project, **told)
 
 
 def shares(project: Project, conversation: Conversation | None = None) -> Sequence[tuple[str, str, float, float, float]]:
