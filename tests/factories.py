@@ -87,7 +87,7 @@ def make_user(
     return user
 
 
-def make_project(slug: str = "demo", *, files: Mapping[str, str] = FILES, reference: int = 4, **config: Any) -> Project:
+def make_project(slug: str = "demo", *, files: Mapping[str, str] = FILES, reference_runs: int = 4, **config: Any) -> Project:
     """A project with a real bare repository, baseline version 0 and so many completed reference runs."""
     file = ProjectFile.model_validate(config)
     project = Project.objects.create(slug=slug, config=file.model_dump(mode="json"))
@@ -95,7 +95,7 @@ def make_project(slug: str = "demo", *, files: Mapping[str, str] = FILES, refere
     project.folder.mkdir(parents=True)
     begun = repository_templates.lay_out(Path(project.folder) / "repository.git", file.baseline.branch, files)
     version = BaselineVersion.objects.create(project=project, number=0, commit=begun.tip, tree=begun.tree)
-    for seed in range(1, reference + 1):
+    for seed in range(1, reference_runs + 1):
         make_run(version, seed=seed)
     record("project created", project, project)
     return project
