@@ -23,8 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.installation import Installation, wait_until
-from tests.small_project import git
-from tests.training.test_real_shapes import SHAPES
+from tests.real_shapes import SHAPES
 from tests.walk.state import Candidate, Database
 from training.uv_environment import uv
 
@@ -93,6 +92,11 @@ def written(folder: Path, shapes: Sequence[str]) -> Mapping[str, Path]:
         prepare(shape, person, clone)
         clones[shape] = clone
     return clones
+
+
+def git(folder: Path, *words: str) -> None:
+    """As a person who has told git nothing about themselves."""
+    subprocess.run(["git", "-c", "user.name=ada", "-c", "user.email=ada@example.org", *words], cwd=folder, check=True)
 
 
 def files_of(shape: str) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from research_app.web.fleet import fleet
 from research_app.web.history import history, imported, report, revert
 from research_app.web.inbox import first_steps, inbox, later, preview
 from research_app.web.landings import landings
-from research_app.web.project import new_project, progress, project
+from research_app.web.project import new_project, progress, project, settings
 from research_app.web.run import run
 from research_app.web.scale_up import scale_up
 from research_app.web.scoreboard import scoreboard
@@ -60,6 +60,9 @@ urlpatterns = [
     path(f"{CANDIDATE}preview/", preview.preview, name="preview"),
     path(f"{CANDIDATE}later/", later.later, name="later"),
     path(PROJECT, project.project, name="project"),
+    path(f"{PROJECT}settings/", settings.settings, name="project-settings"),
+    path(f"{PROJECT}archive/", settings.archive, name="archive-project"),
+    path(f"{PROJECT}delete/", settings.delete, name="delete-project"),
     path(f"{PROJECT}pause/", project.pause, name="pause"),
     path(f"{PROJECT}resume/", project.resume, name="resume"),
     path(f"{PROJECT}progress.json", progress.progress, name="progress"),

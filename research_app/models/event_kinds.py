@@ -12,6 +12,8 @@ class EventKind(StrEnum):
     NOISE_CHANGED = "noise changed"
     NOISE_MEASURED = "noise measured"
     PROGRAM_CHANGED = "program changed"
+    PROJECT_ARCHIVED = "project archived"
+    PROJECT_BROUGHT_BACK = "project brought back"
     PROJECT_CONFIGURED = "project configured"
     PROJECT_CREATED = "project created"
     PROJECT_DELETED = "project deleted"

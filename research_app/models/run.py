@@ -46,7 +46,8 @@ class State(models.TextChoices):
 class RunQuerySet(models.QuerySet["Run"]):
     def queued_for(self, *queues: str) -> Self:
         """Runs that wait for a device of these queues, most valuable first. Uses the index run_dispatch."""
-        return self.filter(due(), state=State.QUEUED, queue__in=queues).order_by("priority", "pk")
+        waiting = self.filter(due(), state=State.QUEUED, queue__in=queues, project__archived_at=None)
+        return waiting.order_by("priority", "pk")
 
     def on_devices(self, devices: Iterable[int]) -> Self:
         """Runs that have, or had, one of these devices."""

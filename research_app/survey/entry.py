@@ -72,7 +72,11 @@ def started_by(sources: Sources, path: str) -> float:
 
 
 def root_of(sources: Sources, module: Module) -> str:
-    """The folder that a script of a monorepo is run in: the one of its pyproject.toml or lock, else the repository's."""
+    """The folder that a script is run in: where what it imports lies, else that of its project files, else the repository's."""
+    parents = list(PurePosixPath(module.path).parents)
+    for parent in parents[1:]:  # beside the script Python finds it in any case
+        if str(parent) != "." and package_beside(sources, module, str(parent)):
+            return str(parent)
     for parent in PurePosixPath(module.path).parents:
         if any(str(parent / name) in sources.files for name in ("pyproject.toml", "uv.lock", "requirements.txt", "setup.py")):
             return str(parent)

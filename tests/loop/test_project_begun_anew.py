@@ -81,7 +81,7 @@ def test_a_project_in_which_nothing_was_measured_is_deleted_whole(tmp_path: Path
 
 def test_a_project_with_scores_is_not_deleted() -> None:
     project = small_project()
-    with pytest.raises(DeletionRefused, match=r"small has runs with a score: .* Pause it instead"):
+    with pytest.raises(DeletionRefused, match=r"small has runs with a score: .* Archive it instead"):
         delete_project(project, "grace")
     with pytest.raises(CommandError, match="small has runs with a score"):
         call_command("project", "delete", "small")

@@ -12,8 +12,8 @@ from research_app.project_file.project_file import ProjectFile, read_project_fil
 from research_app.survey.draft import NothingTrains, toml
 from research_app.survey.look import inspect
 from research_app.survey.output import pattern_of
+from tests.real_shapes import SHAPES
 from tests.small_project import git
-from tests.training.test_real_shapes import SHAPES
 from training.line_patterns import compiled
 
 
@@ -265,3 +265,13 @@ def test_the_command_may_end_with_words_of_ones_own(tmp_path: Path) -> None:
     assert "(--max-steps = 3)" in out.getvalue() or "(max_steps = 3)" in out.getvalue()
     with pytest.raises(CommandError, match="--words is no words of a shell"):
         call_command("project", "inspect", str(folder), "--words='", stdout=out)
+
+
+def test_a_package_in_a_folder_of_a_monorepo_is_run_where_its_imports_lie(tmp_path: Path) -> None:
+    code = "from nanochat.common import banner\nloss.backward()\nprint(f'val_loss: {x}')\n"
+    write(tmp_path, "chat/scripts/base_train.py", code)
+    write(tmp_path, "chat/nanochat/common.py", "def banner(): pass\n")
+    write(tmp_path, "other/nanochat/common.py", "def banner(): pass\n")
+    file, _ = seen(committed(tmp_path))
+    assert (file.train.directory, file.train.command) == ("chat", ("python", "-m", "scripts.base_train"))
+    assert "chat/nanochat/common.py" in file.edit.editable

@@ -9,8 +9,8 @@ from django.core.management import CommandError, call_command
 from research_app.loop.project.try_project import try_out
 from research_app.loop.project.try_report import TryReport
 from research_app.project_file.project_file import read_project_file
+from tests.real_shapes import NANOGPT, SHAPES
 from tests.small_project import git
-from tests.training.test_real_shapes import NANOGPT, SHAPES
 from training.denied import denied
 from training.matched import lines_of
 from training.spec import SelfReported

@@ -93,6 +93,9 @@ KNOWN: Mapping[str, Known] = {
     "stop-trial": Known(About.TRIAL, POST),
     # Of a project
     "project": Known(P),
+    "project-settings": Known(P, BOTH, form_on=("project-settings",)),
+    "archive-project": Known(P, POST, form_on=("project-settings",)),
+    "delete-project": Known(P, POST, outside=True, form_on=("project-settings",)),
     "pause": Known(P, POST),
     "resume": Known(P, POST),
     "progress": Known(P, also=("measure=saved", "measure=target")),

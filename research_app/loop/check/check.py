@@ -91,6 +91,8 @@ def vet(project: Project, proposal: Proposal, author: str, patch: str = "") -> B
 
     Raises RepositoryError or CheckFailed.
     """
+    if Project.objects.filter(pk=project.pk).exclude(archived_at=None).exists():
+        raise CheckFailed(f"{project.slug} is archived, and nothing begins in it: bring it back first, under Settings.")
     for name in ("title", "hypothesis", "expected_effect"):
         if said := problem_in(getattr(proposal, name)):
             raise CheckFailed(f"The {name.replace('_', ' ')} {said}.")

@@ -44,7 +44,8 @@ def delete_project(project: Project, actor: str) -> None:
         cancel(project.runs.all(), f"The project was deleted by {actor}.")  # workers that train for it notice, and stop
     rows = rows_of(project)
     with transaction.atomic():
-        Project.objects.select_for_update().get(pk=project.pk)
+        if not Project.objects.select_for_update().filter(pk=project.pk).exists():
+            raise DeletionRefused(f"{project.slug} was deleted in the meantime.")
         refuse_if_kept(project)  # a run may have ended, or somebody voted, in the meantime
         keys = [key for found in rows for key in keys_of(found)] + [key_of(Project, project.pk)]
         for start in range(0, len(keys), CHUNK):
@@ -62,7 +63,7 @@ def delete_project(project: Project, actor: str) -> None:
 def refuse_if_kept(project: Project) -> None:
     """Raises DeletionRefused where something would be lost."""
     if why := kept_for(project):
-        raise DeletionRefused(f"{project.slug} {why}: that is part of what happened here and stays. Pause it instead.")
+        raise DeletionRefused(f"{project.slug} {why}: that is part of what happened here and stays. Archive it instead.")
 
 
 def kept_for(project: Project) -> str:

@@ -91,7 +91,7 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
     if file.gate != old.gate and (problems := unsatisfiable(file.gate)):
         raise ProjectRefused("\n".join(problems))
     with transaction.atomic():
-        row = Project.objects.select_for_update().get(pk=project.pk)
+        row = _locked(project)
         before = row.file
         statistics = before.decision_policy() != file.decision_policy() or before.guards != file.guards
         changed = statistics or before.gate != file.gate
@@ -120,6 +120,14 @@ def require_reach(file: ProjectFile) -> None:
             )
 
 
+def _locked(project: Project) -> Project:
+    """The project's row, for this transaction alone. Raises ProjectRefused where it was deleted in the meantime."""
+    row = Project.objects.select_for_update().filter(pk=project.pk).first()
+    if row is None:
+        raise ProjectRefused(f"{project.slug} was deleted in the meantime.")
+    return row
+
+
 def _begin_anew(project: Project, file: ProjectFile, actor: str) -> None:
     """Nothing was scored yet, so everything may change: the runs that there are begin again under the new settings."""
     if project.file.baseline.branch != file.baseline.branch:
@@ -130,7 +138,9 @@ def _begin_anew(project: Project, file: ProjectFile, actor: str) -> None:
     if file.scorer.held_out or (project.file.data, project.file.scorer) != (file.data, file.scorer):
         data_hash = text_of(project.repository, project.source, file)
     with transaction.atomic():
-        row = Project.objects.select_for_update().get(pk=project.pk)
+        row = _locked(project)
+        if row.runs.filter(score__isnull=False).exists():
+            raise ProjectRefused("A run was scored in the meantime: look at the file again.")
         cancel(row.runs.all(), f"{actor} changed how the project is trained.")
         row.former_gates[str(row.policy_version)] = row.file.gate.model_dump(mode="json")
         row.policy_version, row.data_hash, row.config = row.policy_version + 1, data_hash, file.model_dump(mode="json")

@@ -91,7 +91,7 @@ def pause(project: Project, actor: str) -> None:
 
 
 def resume(project: Project, actor: str) -> None:
-    """Propose again."""
+    """Propose again; an archived project is brought back first."""
     _set_paused(project, False, actor)
     for asked in Round.objects.open().filter(project=project):
         Message.objects.enqueue("propose", asked.pk, "agent")
@@ -99,7 +99,8 @@ def resume(project: Project, actor: str) -> None:
 
 def _set_paused(project: Project, paused: bool, actor: str) -> None:
     with transaction.atomic():
-        if Project.objects.filter(pk=project.pk, paused=not paused).update(paused=paused):
+        wanted = Project.objects.filter(pk=project.pk, paused=not paused)
+        if (wanted if paused else wanted.filter(archived_at=None)).update(paused=paused):
             Event.objects.record(EventKind.PROJECT_PAUSED if paused else EventKind.PROJECT_RESUMED, project, actor, project)
 
 

@@ -194,4 +194,4 @@ def turns_of(user: User) -> CandidateQuerySet:
             here = Q(project=project, stage=stage) & ~Q(pk__in=approved.values("candidate"))
             here &= Q() if policy.author_may_vote else ~authored
             wanted |= here & (Q() if policy.steering_may_vote else ~told)
-    return Candidate.objects.filter(wanted)
+    return Candidate.objects.filter(wanted, project__archived_at=None)

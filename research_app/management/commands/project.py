@@ -1,7 +1,8 @@
-"""`manage.py project create|list|pause|resume|retry|moved|adopt|import|rejudge|export|report`"""
+"""`manage.py project create|list|pause|resume|retry|archive|bring-back|moved|adopt|import|rejudge|export|report`"""
 
 import getpass
 from argparse import ArgumentParser
+from collections.abc import Callable
 from keyword import iskeyword
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
 from research_app.loop.land.external_moves import AdoptionRefused, adopt, notice
+from research_app.loop.project.archive_project import ArchivedProject, archive_project, bring_back
 from research_app.loop.project.delete_project import DeletionRefused, delete_project
 from research_app.loop.project.projects import ProjectRefused, configure, create_project
 from research_app.loop.propose.propose import close_round, open_round, pause, resume
@@ -63,6 +65,8 @@ class Command(SignoffCommand):
             ("pause", "propose nothing more"),
             ("resume", "propose again"),
             ("retry", "try stuck baseline runs again"),
+            ("archive", "put it away: nothing in it begins any more"),
+            ("bring-back", "let an archived project go on"),
         ):
             verbs.add_parser(verb, help=words).add_argument("name")
         verbs.add_parser("moved", help="what was put on its branch outside Signoff").add_argument("name")
@@ -131,7 +135,7 @@ class Command(SignoffCommand):
     def list(self, options: dict[str, Any]) -> None:
         for project in Project.objects.order_by("slug"):
             waiting = project.candidates.waiting_for_review().count()
-            state = "paused" if project.paused else "active"
+            state = "archived" if project.archived_at else "paused" if project.paused else "active"
             self.stdout.write(f"{project.slug}\t{state}\tbaseline {project.tip().number}\t{waiting} waiting for review")
 
     def pause(self, options: dict[str, Any]) -> None:
@@ -139,6 +143,18 @@ class Command(SignoffCommand):
 
     def resume(self, options: dict[str, Any]) -> None:
         resume(find_project(options["name"]), "command line")
+
+    def archive(self, options: dict[str, Any]) -> None:
+        self.put_away(archive_project, options["name"])
+
+    def bring_back(self, options: dict[str, Any]) -> None:
+        self.put_away(bring_back, options["name"])
+
+    def put_away(self, act: Callable[[Project, str], None], name: str) -> None:
+        try:
+            act(find_project(name), "command line")
+        except ArchivedProject as error:
+            raise CommandError(str(error)) from error
 
     def retry(self, options: dict[str, Any]) -> None:
         retry_reference_runs(find_project(options["name"]), "command line")

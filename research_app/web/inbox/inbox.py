@@ -62,13 +62,15 @@ def inbox(request: HttpRequest) -> HttpResponse:
     """“Your turn” across all projects: one list of decisions, and what else there is. A constant number of queries."""
     assert isinstance(request.user, User)  # the access check let nobody else through
     listed = listing(request.user, ListQuery.of(request))
-    role, every = role_of(request.user), list(Project.objects.order_by("slug"))
+    role, known = role_of(request.user), list(Project.objects.order_by("slug"))
+    every = [project for project in known if not project.archived_at]
     baselines = troubles_of_newest(every)
     context = {
         "listing": listed,
         "turns": turns_on(request.user, listed),
         "answers": [candidate for candidate in listed.candidates if not candidate.waits_for_person],
         "projects": projects_of(every, listed.query),
+        "archived": [project for project in known if project.archived_at],
         "troubles": troubles(every, baselines),
         "may_operate": role is not None and role.holds(Role.OPERATOR),
         "cards": cards(every, baselines, role, leading=not listed.waiting),

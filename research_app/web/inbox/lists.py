@@ -161,7 +161,8 @@ def listing(user: User, query: ListQuery) -> Listing:
     put_off = Exists(put_off_by(user).filter(candidate=OuterRef("pk")))
     turns = turns_of(user)
     mine = query.narrow(turns).annotate(put_off=put_off)
-    others = query.narrow(Candidate.objects.waiting_for_review().exclude(pk__in=turns.values("pk")))
+    waiting = Candidate.objects.waiting_for_review().filter(project__archived_at=None)
+    others = query.narrow(waiting.exclude(pk__in=turns.values("pk")))
     lists = {tab: mine.filter(stage__in=stages, put_off=False) for tab, stages in STAGES.items()}
     lists |= {Tab.OTHERS: others, Tab.LATER: mine.filter(put_off=True)}
     counts, oldest = Counter({Tab.OTHERS: others.count()}), None

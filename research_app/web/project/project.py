@@ -25,6 +25,7 @@ from research_app.web.project.funnel import cost_of, funnel_of
 from research_app.web.project.progress import MEASURES
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
+from research_app.web.shared.drafts import refuse
 from research_app.web.shared.effects import rows
 from research_app.web.shared.live_runs import Training, with_curves
 from research_app.web.shared.stats_cache import kept, version_of
@@ -104,6 +105,9 @@ def pause(request: HttpRequest, slug: str) -> HttpResponse:
 def resume(request: HttpRequest, slug: str) -> HttpResponse:
     """Propose again."""
     shown = get_project(request, slug)
+    if shown.archived_at:
+        refuse(request, f"{shown.slug} is archived: bring it back first, under Settings.")
+        return redirect(shown)
     propose.resume(shown, request.user.get_username())
     messages.info(request, "Resumed: the proposers are at work again.")
     return redirect(shown)
