@@ -4,7 +4,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from research_app.loop.propose.propose import resume
-from research_app.models import Event, EventKind, Message, Project, State
+from research_app.models import Event, Message, Project, State
+from research_app.models.event_kinds import EventKind
 
 MOST_WOKEN = 100  # of its runs, at once; the reconciler wakes the others
 
