@@ -222,6 +222,7 @@ def test_every_quotation_in_a_briefing_is_marked_line_by_line(service: MessagesS
         make_candidate(project, hypothesis=attack, stage=Stage.REJECTED, why=attack, edits=())
     row = converse.begin(project, propose.context_of(project, project.tip()))
     opening = row.messages.get().content[0]["text"]
+    assert "CALL" in opening, "the attacks are quoted"
     for line in opening.split("\n"):
         assert "CALL" not in line or line.startswith(MARK), line
         assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b\U000e0000-\U000e007f]", line)

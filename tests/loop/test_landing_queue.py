@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from research_app.loop.land import land, landing_queue
 from research_app.loop.land.external_moves import notice_moved_branches
-from research_app.loop.review.review import Seen, approve, reject
+from research_app.loop.review.review import ReviewRefused, Seen, approve, reject
 from research_app.models import (
     Candidate,
     Event,
@@ -104,7 +104,7 @@ def test_approvals_in_parallel_each_land_once_or_come_back_with_a_reason_in_orde
 
 def test_approving_twice_lands_once(project: Project) -> None:
     candidate = approved(project, knob(3))
-    with pytest.raises(Exception, match="landing"):
+    with pytest.raises(ReviewRefused, match="landing"):
         approve(fresh(candidate), approver("ada"), Seen.of(fresh(candidate)))
     drain(limit=500)
     assert landed(project) == ["knobs/1"]

@@ -60,7 +60,7 @@ def test_before_the_first_start_a_command_says_what_to_do(tmp_path: Path, comman
 @pytest.mark.parametrize("command", DJANGO)
 def test_so_do_djangos_own(tmp_path: Path, command: str) -> None:
     told = said(Installation(tmp_path), command)
-    assert "Start it first: make up" in told or "no such table" in told
+    assert ("no such table" if command == "dumpdata auth" else "Start it first: make up") in told
 
 
 def test_the_doctor_says_it_too(tmp_path: Path) -> None:

@@ -25,9 +25,30 @@ def names() -> list[str]:
     return [device.worker for device in fleet.local_devices()]
 
 
-def test_without_a_gpu_there_is_one_worker_for_each_core_that_we_may_use() -> None:
-    assert names() == [f"train.cpu.{core}" for core in range(fleet.cpu_workers())]
-    assert 1 <= fleet.cpu_workers() <= len(os.sched_getaffinity(0))
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("allowed", "granted", "memory", "workers"),
+    [
+        (3, "max 100000", 64 * GIB, 3),  # all that the affinity allows
+        (8, "250000 100000", 64 * GIB, 2),  # a container grants two and a half
+        (8, "50000 100000", 64 * GIB, 1),  # half a core carries one all the same
+        (2, "800000 100000", 64 * GIB, 2),
+        (8, "max 100000", 4 * fleet.MEMORY_PER_CPU_WORKER + 1, 4),
+        (8, "max 100000", fleet.MEMORY_PER_CPU_WORKER // 2, 1),
+    ],
+)
+def test_without_a_gpu_there_is_one_worker_for_each_core_that_we_may_use_as_far_as_memory_goes(
+    allowed: int, granted: str, memory: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(allowed)))
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": memory}.__getitem__)
+    read_text = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *rest: granted if path == Path("/sys/fs/cgroup/cpu.max") else read_text(path, *rest)
+    )
+    assert names() == [f"train.cpu.{core}" for core in range(workers)]
 
 
 def test_with_gpus_there_is_one_worker_for_each_gpu_and_none_for_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,8 +66,10 @@ def test_autoresearch_is_seen(tmp_path: Path) -> None:
 def test_nanogpt_is_seen(tmp_path: Path) -> None:
     file, _ = of_shape(tmp_path, "nanogpt")
     assert file.train.command == ("python", "train.py", "--out_dir={out}")
-    assert (file.seed.how, file.seed.text, file.seed.put) == ("patch", "1337 + seed_offset", "{seed} + seed_offset") or (
-        file.seed.put == "random.seed({seed} + seed_offset)"
+    assert (file.seed.how, file.seed.text, file.seed.put) == (
+        "patch",
+        "random.seed(1337 + seed_offset)",
+        "random.seed({seed} + seed_offset)",
     )
     assert (file.metric.source, file.metric.key) == ("nanogpt", "val_loss")
     assert (file.budget.kind, file.budget.counts) == ("own", "steps")
@@ -76,7 +78,7 @@ def test_nanogpt_is_seen(tmp_path: Path) -> None:
 
 def test_nanochat_is_seen(tmp_path: Path) -> None:
     file, text = of_shape(tmp_path, "nanochat")
-    assert file.train.command[:2] == ("python", "-m") or file.train.command[1].endswith("base_train.py")
+    assert file.train.command[:2] == ("python", "chat/scripts/base_train.py")
     assert "--seed={seed}" in file.train.command and file.seed.how == "argument"
     assert file.metric.source == "nanochat" and "argparse, 3 options" in text
 
@@ -262,7 +264,7 @@ def test_the_command_may_end_with_words_of_ones_own(tmp_path: Path) -> None:
     out = io.StringIO()
     call_command("project", "inspect", str(folder), "--words=--max-steps 3 --name='two words'", stdout=out)
     assert read_project_file(out.getvalue()).train.command[-3:] == ("--max-steps", "3", "--name=two words")
-    assert "(--max-steps = 3)" in out.getvalue() or "(max_steps = 3)" in out.getvalue()
+    assert "(max_steps = 3)" in out.getvalue()
     with pytest.raises(CommandError, match="--words is no words of a shell"):
         call_command("project", "inspect", str(folder), "--words='", stdout=out)
 

@@ -115,6 +115,8 @@ def test_any_reviewer_s_name_can_author_a_commit(repository: Repository, author:
     commit = repository.commit_landing(judged(repository), repository.tip(), "Try", author, NOON)
     repository.advance(repository.tip(), commit)
     repository.fsck()
+    assert repository.tip() == commit
+    assert [entry.subject for entry in repository.log(1)] == ["Try"], "the name reached no other header"
 
 
 def test_an_author_without_a_name_and_a_time_without_a_zone_are_refused(repository: Repository) -> None:

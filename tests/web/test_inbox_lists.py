@@ -173,9 +173,16 @@ def test_a_long_list_shows_fifty_and_says_how_many_more_in_as_many_queries() -> 
 
 
 def test_the_preview_holds_verdict_change_and_a_decision_that_binds() -> None:
-    make_candidate(make_project(), effect=0.05, runs=3, verdict=Verdict.SOLID)
+    evidence = make_candidate(make_project(), effect=0.05, runs=3, verdict=Verdict.SOLID).evidence
+    assert evidence
     page = signed_in(make_user()).get("/projects/demo/candidates/1/preview/").content.decode()
-    for part in ("95% interval", "WARMUP = 0.02", "gate 2: into the baseline?", 'name="evidence_hash"', "tomorrow morning"):
+    for part in (
+        f"95% interval {evidence.low:+.4f} … {evidence.high:+.4f}",
+        "WARMUP = 0.02",
+        "gate 2: into the baseline?",
+        'name="evidence_hash"',
+        "tomorrow morning",
+    ):
         assert part in page
     assert "<html" not in page
     viewer = signed_in(make_user("eve", role="viewer")).get("/projects/demo/candidates/1/preview/").content.decode()

@@ -31,12 +31,13 @@ def text(client: Client, address: str = "/projects/demo/candidates/1/") -> str:
 
 
 def test_one_run_is_said_to_be_one_run(client: Client, project: Project) -> None:
-    make_candidate(project, effect=0.012, runs=1)
+    evidence = make_candidate(project, effect=0.012, runs=1).evidence
+    assert evidence
     page = text(client)
     assert "<b>One run</b>" in page
     assert "more runs needed" in page
     assert "n = 1 against 4" in page
-    assert "95% interval" in page
+    assert f"95% interval {evidence.low:+.4f} … {evidence.high:+.4f}".replace("-", "−") in page
 
 
 def test_several_runs_show_mean_and_spread_and_no_warning(client: Client, project: Project) -> None:
@@ -147,14 +148,16 @@ def test_the_diff_can_be_downloaded_as_it_is_stored(client: Client, project: Pro
     assert "attachment" in response.headers["Content-Disposition"]
 
 
-def test_a_huge_diff_is_offered_as_a_download(client: Client, project: Project) -> None:
+@pytest.mark.parametrize("more", [" x\n" * 800_000, "x" * (2 << 20)], ids=["many lines", "a long line"])
+def test_a_huge_diff_is_offered_as_a_download(client: Client, project: Project, more: str) -> None:
     candidate = make_candidate(project)
     assert candidate.patch_set
-    candidate.patch_set.diff += " x\n" * 800_000
+    candidate.patch_set.diff += more
     candidate.patch_set.save()
     response = client.get("/projects/demo/candidates/1/")
     assert "larger than 2 MiB" in response.content.decode()
     assert len(response.content) < 100_000
+    assert b'class="diff unified"' not in response.content
 
 
 def test_while_landing_the_bar_says_how_far_it_is(client: Client, project: Project) -> None:

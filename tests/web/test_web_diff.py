@@ -183,10 +183,16 @@ def test_a_very_long_file_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> Non
     coloured_lines.cache_clear()
 
 
-def test_above_two_mebibytes_nothing_is_rendered() -> None:
-    assert not too_large("x" * (2 << 20))
-    assert too_large("x" * (2 << 20) + "x")
-    assert too_large("é" * ((1 << 20) + 1))
+@pytest.mark.parametrize("letter", ["x", "é", "…", "🔥"])
+def test_a_diff_is_too_large_from_two_mebibytes_on_whatever_its_letters_take(letter: str) -> None:
+    most = letter * ((2 << 20) // len(letter.encode()))
+    assert not too_large(most)
+    assert too_large(most + letter)
+
+
+def test_a_diff_is_too_large_from_a_hundred_thousand_lines_on() -> None:
+    assert not too_large("x\n" * 100_000)
+    assert too_large("x\n" * 100_001)
 
 
 def test_an_unknown_kind_of_file_is_plain_text() -> None:

@@ -189,7 +189,7 @@ def test_old_evidence_without_its_numbers_is_shown_as_far_as_it_goes(client: Cli
     candidate.evidence.save()
     page = text(client)
     assert "n = 1 against 4" in page
-    assert "95% interval" in page
+    assert f"95% interval {candidate.evidence.low:+.4f} … {candidate.evidence.high:+.4f}".replace("-", "−") in page
     assert "Health:" not in page
     assert "since the last landing" not in page
 
