@@ -46,7 +46,7 @@ def test_its_commands_work_one_after_the_other(project: Project) -> None:
 
 
 def test_the_table_that_it_shows_is_imported(project: Project, tmp_path: Path) -> None:
-    shown = next(block for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL) if block.startswith("commit\t"))
+    shown = next(block for block in re.findall(r"```tsv\n(.*?)```", PAGE, re.DOTALL) if block.startswith("commit\t"))
     (tmp_path / "shown.tsv").write_text(shown)
     call_command("project", "import", "demo", "--results", "shown.tsv", stdout=StringIO())
     outcomes = ImportedHistory.objects.get().results.values_list("outcome", flat=True)
