@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from django.db import close_old_connections, transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from research_app.audit.checkpoints import export_due
@@ -56,7 +56,7 @@ from research_app.models import (
 )
 from research_app.models.candidate import IDLE
 from research_app.models.event_kinds import EventKind
-from research_app.models.lease import DATABASE_AWAY, LEASE, Leased, due, unclaimed
+from research_app.models.lease import DATABASE_AWAY, LEASE, Leased, due, take_from_worker, unclaimed
 from research_app.project_file.ladder import SMALLEST
 from research_app.wording import counted
 from training.failure import in_words
@@ -134,7 +134,7 @@ def note_lost_workers() -> None:
     for model in models:
         for row in model._default_manager.filter(lease_until__lt=timezone.now()).order_by("pk")[:200]:
             same = model._default_manager.filter(pk=row.pk, fence_token=row.fence_token, lease_until=row.lease_until)
-            same.update(lease_until=None, leased_by="", last_error=what_became_of(row.leased_by))
+            take_from_worker(same, last_error=what_became_of(row.leased_by))
 
 
 def forgotten() -> Q:
@@ -165,10 +165,9 @@ def free_lost_runs() -> None:
     """Runs whose worker died: back to the queue. A claim counts the attempts and gives up after the last."""
     now = timezone.now()
     for run in Run.objects.filter(Q(lease_until__lt=now) | Q(lease_until=None), state=State.RUNNING):
-        # The token moves on, so that the lost worker, should it still live, cannot write.
         freed = Run.objects.filter(unclaimed(), pk=run.pk, state=State.RUNNING, fence_token=run.fence_token)
         why = what_became_of(run.leased_by)
-        if freed.update(lease_until=None, leased_by="", fence_token=F("fence_token") + 1, last_error=why):
+        if take_from_worker(freed, last_error=why):
             run.fence_token += 1
             with transaction.atomic():
                 Event.objects.record(EventKind.RUN_LOST_ITS_WORKER, run, "signoff", run.project, worker=run.leased_by, why=why)

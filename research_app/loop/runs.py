@@ -32,6 +32,7 @@ from research_app.models.candidate import Cause
 from research_app.models.device_time import total_device_seconds
 from research_app.models.event import UNSEALED
 from research_app.models.event_kinds import EventKind
+from research_app.models.lease import take_from_worker
 from research_app.models.purpose import PRIORITY
 from research_app.models.run import RunQuerySet, keys_of_run
 from research_app.project_file.ladder import SMALLEST
@@ -185,12 +186,10 @@ def cancel(runs: QuerySet[Run], why: str) -> int:
     """End runs that wait or train; a worker that trains one notices within seconds. Returns how many. In a transaction."""
     now, count = timezone.now(), 0
     for run in runs:
-        # The token moves on, so that the worker that trains it cannot write and stops.
         spent = run.attempt_seconds if run.state == State.RUNNING else run.train_seconds
-        count += Run.objects.filter(pk=run.pk, fence_token=run.fence_token).exclude(state=State.FINISHED).update(
-            state=State.FINISHED, outcome=Outcome.cancelled, reason=why, finished_at=now, train_seconds=spent,
-            lease_until=None, leased_by="", fence_token=F("fence_token") + 1,
-        )  # fmt: skip
+        same = Run.objects.filter(pk=run.pk, fence_token=run.fence_token).exclude(state=State.FINISHED)
+        ended = {"state": State.FINISHED, "outcome": Outcome.cancelled, "reason": why, "finished_at": now}
+        count += take_from_worker(same, **ended, train_seconds=spent)
     return count
 
 
@@ -201,7 +200,7 @@ def fail(run: Run, lease: Lease, why: str, step: str, *, trained: bool = False) 
     """
     took = {} if trained else {"earlier_seconds": F("earlier_seconds") + run.attempt_seconds}
     with transaction.atomic():
-        lease.write(state=State.STUCK, reason=why, failed_step=step, lease_until=None, leased_by="", **took)
+        lease.close(state=State.STUCK, reason=why, failed_step=step, **took)
         Event.objects.record(EventKind.RUN_NEEDS_ATTENTION, run, "signoff", run.project, why=why, step=step)
         if run.patch_set:
             ask(run.patch_set.candidate, why, Cause.RUN)

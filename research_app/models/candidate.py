@@ -14,7 +14,7 @@ from agent.title import MOST, title_of
 from research_app.models.baseline import BaselineVersion
 from research_app.models.event import Event
 from research_app.models.event_kinds import EventKind
-from research_app.models.lease import Lease, Leased, LeaseLost
+from research_app.models.lease import FREE, Lease, Leased, LeaseLost
 from research_app.models.outbox import Message
 from research_app.models.project import Project, Round
 from research_app.project_file.ladder import SMALLEST
@@ -317,7 +317,7 @@ class Candidate(Leased):
         with transaction.atomic():
             rows = lease.row if lease else Candidate.objects.filter(pk=self.pk)
             fields |= {"stage": stage, "stage_since": timezone.now(), "why": why, "needs_attention": "", "archived_at": None}
-            fields |= {"lease_until": None, "leased_by": "", "attempts": 0, "attention_cause": "", "retry_at": None}
+            fields |= FREE | {"attempts": 0, "attention_cause": "", "retry_at": None}
             fields.setdefault("duplicate_of", None)  # what it was once refused for says nothing of what it is now
             if not rows.filter(stage=self.stage).update(**fields):
                 raise StageMoved(f"{self} is no longer {self.get_stage_display()}: reload and look again.")

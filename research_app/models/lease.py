@@ -28,6 +28,9 @@ MAX_ATTEMPTS = 3
 PAUSES = (5, 15, 60)
 """Seconds until the next try after the first, second … failed attempt; the last one stays."""
 
+FREE: dict[str, Any] = {"lease_until": None, "leased_by": ""}
+"""What a row holds that nobody works on."""
+
 DATABASE_AWAY = (OperationalError, InterfaceError)
 """What the database raises while it cannot be reached or is too busy: the same statement may go well later."""
 
@@ -57,6 +60,11 @@ class LeaseLost(Exception):
     """The row was taken over, cancelled or moved on since it was claimed: discard the work."""
 
 
+def take_from_worker(rows: "models.QuerySet[Any]", **fields: Any) -> int:
+    """Free leased rows and write fields, whoever works on them; that worker can write nothing more. Returns how many."""
+    return rows.update(**FREE, fence_token=F("fence_token") + 1, **fields)
+
+
 @dataclass(frozen=True)
 class Lease:
     """Proof of a claim: the row and the fencing token that writes must name."""
@@ -75,19 +83,34 @@ class Lease:
         if not self.row.update(**fields):
             raise LeaseLost(f"{self.model.__name__} {self.pk}: token {self.token} is no longer current")
 
+    def close(self, **fields: Any) -> None:
+        """Write what came of it and give the row back, in one statement. Raises LeaseLost where it is no longer ours."""
+        self.write(**fields, **FREE)
+
     def renew(self) -> bool:
         """Extend the lease from now; False when it was lost."""
         return bool(self.row.update(lease_until=timezone.now() + LEASE))
 
     def release(self) -> None:
         """Give the row back, its work done; nothing happens where it was lost."""
-        self.row.update(lease_until=None, leased_by="", attempts=0, last_error="", retry_at=None)
+        self.row.update(**FREE, attempts=0, last_error="", retry_at=None)
 
     def fail(self, error: BaseException | str) -> None:
         """Give the row back for another attempt, after a pause that grows, and keep what went wrong (two statements)."""
         said = error if isinstance(error, str) else in_words(error)
         until = timezone.now() + pause_after(self.row.values_list("attempts", flat=True).first() or 1)
-        self.row.update(lease_until=None, leased_by="", last_error=said[:2000], retry_at=until)
+        self.row.update(**FREE, last_error=said[:2000], retry_at=until)
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """One attempt: what goes wrong within gives the row back for another one, with the error on it, and is raised."""
+        try:
+            yield
+        except LeaseLost:
+            raise
+        except Exception as error:
+            self.fail(error)
+            raise
 
     @contextmanager
     def heartbeat(self) -> Iterator[Lost]:

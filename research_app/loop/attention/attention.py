@@ -56,7 +56,7 @@ def ask(candidate: Candidate, why: str, cause: Cause, lease: Lease | None = None
     fields: dict[str, Any] = {"needs_attention": why, "attention_cause": cause}
     with transaction.atomic():
         if lease:
-            lease.write(**fields, lease_until=None, leased_by="")
+            lease.close(**fields)
         elif not Candidate.objects.filter(pk=candidate.pk, needs_attention="").update(**fields):
             return
         Event.objects.record(EventKind.NEEDS_ATTENTION, candidate, "signoff", candidate.project, why=why)

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from research_app.loop.land.landing_queue import UNCLAIMED, name_of, queue_fresh_runs, standing_approvals
+from research_app.loop.land.landing_queue import FRESH, name_of, queue_fresh_runs, standing_approvals
 from research_app.loop.stacks.stack import draft_stack, enter_stack
 from research_app.models import (
     BaselineVersion,
@@ -57,7 +57,7 @@ def form(head: Landing, lease: Lease, version: BaselineVersion) -> bool:
             )
             queue_fresh_runs(project, version, patch_set)
             why = f"Judged and landed together with the others of {stack}."
-            lease.write(state=LandingState.BATCHED, batch=whole, reason=why, commit="", **UNCLAIMED)
+            lease.close(state=LandingState.BATCHED, batch=whole, reason=why, commit="", **FRESH)
             behind = Landing.objects.filter(pk__in=[entry.pk for entry in together[1:]], state=LandingState.QUEUED)
             if behind.filter(lease_until=None).update(state=LandingState.BATCHED, batch=whole, reason=why) < len(together) - 1:
                 raise QueueChanged
@@ -110,7 +110,7 @@ def dissolve(
     with transaction.atomic():
         ended = {"state": LandingState.RETURNED, "reason": why, "ended_at": timezone.now(), "trouble": ""}
         if lease:
-            lease.write(**ended, lease_until=None, leased_by="")
+            lease.close(**ended)
         else:
             Landing.objects.filter(pk=whole.pk, state=LandingState.REJUDGING).update(**ended)
         entries = Landing.objects.filter(batch=whole, state=LandingState.BATCHED)

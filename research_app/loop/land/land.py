@@ -69,7 +69,7 @@ def land(project_id: int, worker: str) -> None:
     landing = Landing.objects.select_related("project", "candidate__evidence", "candidate__project", "patch_set").get(
         pk=lease.pk
     )
-    with lease.heartbeat():
+    with lease.attempt(), lease.heartbeat():
         try:
             take_on(landing, lease)
         except (StaleTipError, OvertakenError, LeaseLost) as moved:
@@ -83,9 +83,6 @@ def land(project_id: int, worker: str) -> None:
             logger.exception("%s is held up", landing)
             hold(landing, lease, str(trouble), time.monotonic() - began)
             return  # the reconciler tries again
-        except Exception as error:
-            lease.fail(error)
-            raise
     Message.objects.enqueue("land", project_id)
 
 
@@ -204,7 +201,7 @@ def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
         )
         ended = {"state": LandingState.LANDED, "version": version, "commit": commit, "ended_at": timezone.now(), "trouble": ""}
         entries = [entry for entry in entries_of(landing) if entry.pk != landing.pk]
-        lease.write(**ended, lease_until=None, leased_by="")
+        lease.close(**ended)
         Landing.objects.filter(pk__in=[entry.pk for entry in entries]).update(**ended)
         if created:
             told = {"commit": commit, "tree": tree, "baseline": version.number}

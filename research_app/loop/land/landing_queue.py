@@ -36,7 +36,8 @@ FRESH_SEED = 1000
 HANGS, HANGING_SHARE = 2.0, 9.0
 """Trouble that took longer than so many seconds rests for so many times that long: a tenth of a worker's time."""
 
-UNCLAIMED: dict[str, Any] = {"lease_until": None, "leased_by": "", "attempts": 0, "trouble": ""}
+FRESH: dict[str, Any] = {"attempts": 0, "trouble": ""}
+"""An entry that begins its next step, whatever went wrong in the one before."""
 
 
 def name_of(candidate: Candidate) -> str:
@@ -81,8 +82,7 @@ def queue_fresh_runs(project: Project, version: BaselineVersion, patch_set: Patc
 def give_back(landing: Landing, lease: Lease, stage: Stage, why: str, **fields: Any) -> None:
     """Take an entry out of the queue with the reason; the candidate goes back to where it can be helped."""
     with transaction.atomic():
-        ended = {"ended_at": timezone.now(), "lease_until": None, "leased_by": "", "trouble": ""}
-        lease.write(state=LandingState.RETURNED, reason=why, **ended)
+        lease.close(state=LandingState.RETURNED, reason=why, ended_at=timezone.now(), trouble="")
         void_votes(landing.candidate, why)
         landing.candidate.move(stage, why, **fields)
 
@@ -95,6 +95,6 @@ def hold(landing: Landing, lease: Lease, trouble: str, took: float) -> None:
     """
     not_before = timezone.now() + timedelta(seconds=HANGING_SHARE * took) if took > HANGS else None
     with transaction.atomic():
-        lease.write(trouble=trouble, not_before=not_before, lease_until=None, leased_by="", attempts=0)
+        lease.close(trouble=trouble, not_before=not_before, attempts=0)
         if landing.trouble != trouble:
             Event.objects.record(EventKind.LANDING_HELD_UP, landing.candidate, "signoff", landing.project, trouble=trouble)

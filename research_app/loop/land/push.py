@@ -53,13 +53,13 @@ def push(project_id: int, worker: str) -> None:
             failed = {"failures": row.failures + 1, "next_at": timezone.now() + pause_after(row.failures)}
             state = PushState.REJECTED if isinstance(problem, RejectedError) else PushState.WAITING
             with transaction.atomic():
-                lease.write(state=state, reason=str(problem), lease_until=None, leased_by="", **failed)
+                lease.close(state=state, reason=str(problem), **failed)
                 if row.reason != str(problem):
                     Event.objects.record(EventKind.PUSH_FAILED, row.version, "signoff", project, why=str(problem))
             return
     with transaction.atomic():
         now = timezone.now()
-        lease.write(state=PushState.PUSHED, reason="", pushed_at=now, lease_until=None, leased_by="")
+        lease.close(state=PushState.PUSHED, reason="", pushed_at=now)
         earlier = Push.objects.filter(project=project, version__number__lt=row.version.number).exclude(state=PushState.PUSHED)
         earlier.update(state=PushState.PUSHED, reason=f"Arrived with baseline {row.version.number}.", pushed_at=now)
         Event.objects.record(EventKind.PUSHED, row.version, "signoff", project, commit=row.version.commit)

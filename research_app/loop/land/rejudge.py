@@ -14,7 +14,7 @@ from research_app.loop.check.duplicates import fingerprint_of
 from research_app.loop.check.examine import flags_of
 from research_app.loop.land import batch
 from research_app.loop.land.clashes import clashes_of, keep_clashes, names_of, paths_of
-from research_app.loop.land.landing_queue import UNCLAIMED, give_back, name_of, queue_fresh_runs
+from research_app.loop.land.landing_queue import FRESH, give_back, name_of, queue_fresh_runs
 from research_app.loop.review.votes import void_votes
 from research_app.models import (
     BaselineVersion,
@@ -140,7 +140,7 @@ def reuse(landing: Landing, lease: Lease, patch_set: PatchSet, known: Evidence, 
         lost = no_longer_holds(before, evidence, why)
         give_back(landing, lease, Stage.READY, lost, patch_set=patch_set, evidence=evidence)
         return
-    lease.write(state=LandingState.QUEUED, patch_set=patch_set, reason=why, commit="", **UNCLAIMED)
+    lease.close(state=LandingState.QUEUED, patch_set=patch_set, reason=why, commit="", **FRESH)
     Candidate.objects.filter(pk=candidate.pk, stage=Stage.LANDING).update(patch_set=patch_set, evidence=evidence, why=why)
 
 
@@ -197,7 +197,7 @@ def still_good(candidate: Candidate, before: Evidence | None, after: Evidence) -
 def wait_for_judge(landing: Landing, lease: Lease, patch_set: PatchSet, version: BaselineVersion) -> None:
     """The vote stands, the evidence does not: hold its place in the queue until it was judged on the new tip."""
     why = f"Judged again on baseline {version.number} before it lands."
-    lease.write(state=LandingState.REJUDGING, patch_set=patch_set, reason=why, commit="", **UNCLAIMED)
+    lease.close(state=LandingState.REJUDGING, patch_set=patch_set, reason=why, commit="", **FRESH)
     Candidate.objects.filter(pk=landing.candidate_id, stage=Stage.LANDING).update(patch_set=patch_set, why=why)
     told = {"baseline": version.number, "patch_set": patch_set.number}
     Event.objects.record(EventKind.JUDGED_AGAIN, landing.candidate, "signoff", landing.project, **told)
@@ -216,7 +216,7 @@ def judged_again(landing: Landing, candidate: Candidate, lease: Lease, stage: St
     """
     waiting = Landing.objects.filter(pk=landing.pk, state=LandingState.REJUDGING)
     if stage == Stage.READY:
-        lease.write(**fields, lease_until=None, leased_by="", attempts=0)
+        lease.close(**fields, attempts=0)
         waiting.update(state=LandingState.QUEUED, reason=f"Holds on the new baseline: {why}")
     elif batch.is_batch(landing):
         lost = f"Judged together, they do not hold: {why}"

@@ -31,6 +31,7 @@ from research_app.models import (
     Sending,
 )
 from research_app.models.event_kinds import EventKind
+from research_app.models.lease import FREE
 
 ENDED = (Sending.SENT, Sending.UNKNOWN, Sending.GIVEN_UP)
 KINDS = {
@@ -142,7 +143,7 @@ def failed(row: Delivery, said: str, told: Sequence[Candidate], *, final: bool =
 def conclude(row: Delivery, lease: Lease, outcome: Outcome) -> None:
     """Write what became of it, with an event for each candidate that it is about; nothing where the lease was lost."""
     now = timezone.now()
-    fields: dict[str, object] = {"state": outcome.state, "last_error": outcome.said[:500], "lease_until": None, "leased_by": ""}
+    fields: dict[str, object] = {"state": outcome.state, "last_error": outcome.said[:500], **FREE}
     fields |= {"due_at": outcome.due_at} if outcome.due_at else {}
     fields |= {} if outcome.counts else {"attempts": F("attempts") - 1}
     if outcome.state in ENDED:

@@ -182,22 +182,17 @@ def bring(trial_id: int, worker: str) -> None:
     if lease is None:
         return
     trial = Trial.objects.get(pk=trial_id)
-    try:
+    with suppress(LeaseLost), lease.attempt():
         if trial.attempts > MAX_ATTEMPTS:
             rest(lease, f"It was interrupted {MAX_ATTEMPTS} times; the last time: {trial.last_error or 'nothing is known'}.")
-            return
-        STEPS[TrialState(trial.state)](trial, lease)
-    except LeaseLost:
-        return
-    except Exception as error:
-        lease.fail(error)
-        raise
+        else:
+            STEPS[TrialState(trial.state)](trial, lease)
 
 
 def rest(lease: Lease, reason: str = "", **fields: Any) -> None:
     """Give it back to the person, with why where it did not go well."""
     given = {"state": TrialState.DRAFT, "reason": reason, "changed_at": timezone.now(), **fields}
-    lease.write(**given, attempts=0, last_error="", lease_until=None, leased_by="")
+    lease.close(**given, attempts=0, last_error="")
 
 
 def look(trial: Trial, lease: Lease) -> None:
@@ -235,7 +230,7 @@ def try_it(trial: Trial, lease: Lease) -> None:
             return
     record_tried(trial, file, report)
     if stopping.is_set():
-        lease.write(state=TrialState.WAITING, lease_until=None, leased_by="", attempts=0)
+        lease.close(state=TrialState.WAITING, attempts=0)
         return
     log.write()
     rest(lease, report=report.model_dump(mode="json"), wants_stop=False)

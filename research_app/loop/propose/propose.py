@@ -47,7 +47,7 @@ from research_app.models import (
 )
 from research_app.models.candidate import IDLE
 from research_app.models.event_kinds import EventKind
-from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost
+from research_app.models.lease import MAX_ATTEMPTS, Lease, take_from_worker
 from research_app.plain_text import storable, without_refused
 
 logger = logging.getLogger(__name__)
@@ -117,14 +117,8 @@ def propose(round_id: int, worker: str) -> None:
         why = f"It failed {turn.attempts} times; the last time: {turn.last_error or UNKNOWN}"
         end_turn(turn, lease, TurnState.FAILED, why)
         return
-    with lease.heartbeat():
-        try:
-            take(turn, lease)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            lease.fail(error)
-            raise
+    with lease.attempt(), lease.heartbeat():
+        take(turn, lease)
 
 
 def take(turn: Turn, lease: Lease) -> None:
@@ -218,7 +212,7 @@ def given_up(asked: Round) -> set[str]:
 def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
     """Nothing came of a turn. The round goes on with the other proposers, and is closed when none is left."""
     with transaction.atomic():
-        lease.write(state=state, note=why, ended_at=timezone.now(), lease_until=None, leased_by="")
+        lease.close(state=state, note=why, ended_at=timezone.now())
         kind = EventKind.NOTHING_TO_PROPOSE if state == TurnState.EMPTY else EventKind.PROPOSER_FAILED
         Event.objects.record(kind, turn, turn.proposer, turn.project, why=why)
         if whose_turn(turn.round, turn.base) is None:
@@ -327,9 +321,9 @@ def enter(
         Event.objects.seal([candidate], EventKind.CANDIDATE_PROPOSED, candidate, author, project, **told)
         Message.objects.enqueue("check", candidate.pk)
         if lease and round_id:
-            lease.write(state=TurnState.PROPOSED, candidate=candidate, ended_at=timezone.now(), lease_until=None, leased_by="")
+            lease.close(state=TurnState.PROPOSED, candidate=candidate, ended_at=timezone.now())
             held = Conversation.objects.filter(turn_id=lease.pk)
-            held.update(state=ConversationState.SUBMITTED, candidate=candidate, lease_until=None, leased_by="", attempts=0)
+            take_from_worker(held, state=ConversationState.SUBMITTED, candidate=candidate, attempts=0)
             Message.objects.enqueue("propose", round_id, "agent")
     return candidate
 

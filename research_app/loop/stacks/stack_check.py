@@ -27,7 +27,7 @@ from research_app.loop.scale_up.price import Price, pace_of, price_of
 from research_app.loop.stacks.stack_trees import commits_of, members_of, queue_points, stack_of
 from research_app.models import Candidate, CheckState, Event, Message, Project, Run, StackCheck, Stage, State
 from research_app.models.event_kinds import EventKind
-from research_app.models.lease import MAX_ATTEMPTS, Lease, LeaseLost, due, unclaimed
+from research_app.models.lease import MAX_ATTEMPTS, Lease, due, take_from_worker, unclaimed
 from research_app.project_file.ladder import SMALLEST
 from research_app.repository import ConflictError
 from research_app.wording import counted
@@ -97,7 +97,7 @@ def check_stack(check_id: int, worker: str) -> None:
         end(check, lease, CheckState.FAILED, why, {})
         return
     members: Sequence[Candidate] = ()
-    with lease.heartbeat():
+    with lease.attempt(), lease.heartbeat():
         try:
             members = members_of(check)
             take_step(check, lease, members)
@@ -107,13 +107,8 @@ def check_stack(check_id: int, worker: str) -> None:
                 f"{', '.join(conflict.paths)}. Leave one of them out."
             )
             end(check, lease, CheckState.FAILED, why, {})
-        except LeaseLost:
-            raise
         except EvidenceError as problem:
             end(check, lease, CheckState.FAILED, f"Its runs cannot be read: {problem}", {})
-        except Exception as error:
-            lease.fail(error)
-            raise
 
 
 def take_step(check: StackCheck, lease: Lease, members: Sequence[Candidate]) -> None:
@@ -162,7 +157,7 @@ def begin_round(
         queued = queue_points(check, commits, points, fresh=False) + queue_points(check, commits, fresh, fresh=True)
         again = ": what the first runs left open is measured again" if number > 1 else ""
         why = f"{queued} runs of {len(commits)} trees are trained{again}."
-        lease.write(lease_until=None, leased_by="", attempts=0, rounds=number, reason=why)
+        lease.close(attempts=0, rounds=number, reason=why)
 
 
 def scores_of(runs: Sequence[Run], *, fresh: bool) -> dict[Point, list[float]]:
@@ -191,7 +186,7 @@ def conclude(check: StackCheck, lease: Lease, runs: Sequence[Run], found: Report
 def end(check: StackCheck, lease: Lease, state: CheckState, why: str, result: dict[str, Any]) -> None:
     """Write the end down, its event, and what it says against landings, in one transaction."""
     with transaction.atomic():
-        lease.write(state=state, reason=why, result=result, ended_at=timezone.now(), lease_until=None, leased_by="")
+        lease.close(state=state, reason=why, result=result, ended_at=timezone.now())
         Event.objects.record(EventKind.STACK_CHECK_ENDED, check, "signoff", check.project, state=state, why=why)
         contradict_by_ablation(check, result)
 
@@ -201,7 +196,7 @@ def stop_check(check: StackCheck, actor: str) -> None:
     with transaction.atomic():
         running = StackCheck.objects.filter(pk=check.pk, state=CheckState.RUNNING)
         why = f"Stopped by {actor}."
-        if running.update(state=CheckState.STOPPED, reason=why, ended_at=timezone.now(), lease_until=None):
+        if take_from_worker(running, state=CheckState.STOPPED, reason=why, ended_at=timezone.now()):
             cancel(Run.objects.filter(cell__check_of=check, state=State.QUEUED), why)
             Event.objects.record(EventKind.STACK_CHECK_ENDED, check, actor, check.project, state=CheckState.STOPPED, why=why)
 

@@ -57,15 +57,13 @@ def patiently(write: Callable[[], T], lost: Lost) -> T:
 def _write(run: Run, lease: Lease, result: RunResult, findings: tuple[KeptFinding, ...]) -> None:
     completed = result.outcome == Outcome.completed
     with transaction.atomic():
-        lease.write(
+        lease.close(
             state=State.FINISHED,
             outcome=result.outcome,
             reason=result.reason,
             facts=_facts(result, findings),
             failed_step=EXAMINING if failed_among(findings) else "",
             progress=1.0 if completed else run.progress,
-            lease_until=None,
-            leased_by="",
             last_error="",
             **_measured(result),
         )

@@ -224,7 +224,7 @@ def locks_of(spec: RunSpec, stop: Callable[[], bool]) -> DeviceLocks:
 def give_back_unfinished(run: Run, lease: Lease, result: RunResult) -> None:
     """The worker was asked to stop: the run goes on elsewhere and has lost no attempt. Raises LeaseLost."""
     run.train_seconds = result.train_seconds
-    lease.write(lease_until=None, leased_by="")
+    lease.close()
     with transaction.atomic():
         requeue(run, fresh=True)
     raise LeaseLost("given back because the worker is stopping")

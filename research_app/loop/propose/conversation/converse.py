@@ -229,21 +229,15 @@ def go_on_with(conversation_id: int, worker: str) -> None:
     if lease is None:
         return
     row = Conversation.objects.select_related("project", "base", "candidate__project", "turn").get(pk=conversation_id)
-    try:
-        if row.attempts > MAX_ATTEMPTS:
-            said = row.last_error or "killed"
-            end(
-                row,
-                lease,
-                ConversationFailed(Failure.STOPPED, f"Its worker was lost {MAX_ATTEMPTS} times; the last time: {said}"),
-            )
-        else:
-            go_on(row, lease)
-    except (WorkerStops, LeaseLost) as gone:
-        logger.info("%s is left to another worker: %s", row, gone)
-    except Exception as error:
-        lease.fail(error)
-        raise
+    with lease.attempt():
+        try:
+            if row.attempts > MAX_ATTEMPTS:
+                why = f"Its worker was lost {MAX_ATTEMPTS} times; the last time: {row.last_error or 'killed'}"
+                end(row, lease, ConversationFailed(Failure.STOPPED, why))
+            else:
+                go_on(row, lease)
+        except (WorkerStops, LeaseLost) as gone:
+            logger.info("%s is left to another worker: %s", row, gone)
 
 
 def go_on(row: Conversation, lease: Lease) -> None:
@@ -293,7 +287,7 @@ def hold(row: Conversation, lease: Lease) -> Proposal:
             return talk.run()
         except ConversationFailed as failure:
             if failure.failure is Failure.STOPPED and stopping.is_set():
-                lease.write(lease_until=None, leased_by="", attempts=0)
+                lease.close(attempts=0)
                 raise WorkerStops(str(failure)) from None
             end(row, lease, failure)
             raise ConversationFailed(failure.failure, redactor()(str(failure))) from None  # its cause may hold the key
@@ -336,14 +330,12 @@ def hand_in(row: Conversation, lease: Lease, proposal: Proposal) -> None:
 
 def close(lease: Lease, candidate: Candidate) -> None:
     """The conversation rests, its change under review. In a transaction with what it brought."""
-    lease.write(
+    lease.close(
         state=ConversationState.SUBMITTED,
         candidate=candidate,
         failure="",
         reason="",
         changed_at=timezone.now(),
-        lease_until=None,
-        leased_by="",
         attempts=0,
         last_error="",
     )
@@ -379,15 +371,8 @@ def end(row: Conversation, lease: Lease, failure: ConversationFailed) -> None:
     if isinstance(failure, BudgetSpent):
         kind = EventKind.BUDGET_SPENT
     with transaction.atomic():
-        lease.write(
-            state=state,
-            failure=failure.failure,
-            reason=reason,
-            wants_stop=False,
-            changed_at=timezone.now(),
-            lease_until=None,
-            leased_by="",
-            attempts=0,
+        lease.close(
+            state=state, failure=failure.failure, reason=reason, wants_stop=False, changed_at=timezone.now(), attempts=0
         )
         Event.objects.record(kind, row, NAME, row.project, failure=failure.failure, why=reason)
         if row.candidate is not None:  # its reviewers wait for an answer
