@@ -72,7 +72,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Tried:
-    """What became of an earlier candidate of the project, whoever proposed it.
+    """The outcome of an earlier candidate of the project, whoever proposed it.
 
     `outcome` is one of `OUTCOMES`: "pending" while it runs. `effect` is candidate against baseline in the metric's
     good direction, in units of the metric: positive is better; None while unknown or when health hides it. `low` and

@@ -191,7 +191,7 @@ def report(project: Project, seconds: float) -> int:
 
 
 def row_of(candidate: Candidate, sigma: float) -> dict[str, Any]:
-    """What an improvement is worth by the measuring seeds, with its standard error, both in sigma; and what became of it."""
+    """What an improvement is worth by the measuring seeds, with its standard error, both in sigma; and its outcome."""
     from research_app.models.candidate import WAITING
 
     project = candidate.project

@@ -167,7 +167,7 @@ def campaign(meddling: Meddling, pooled: Pool, world: World, tally: Tally, rng: 
 
 
 def simulate(meddling: Meddling, pooled: Pool, replicates: int, candidates: int, first: int = 0) -> tuple[Tally, list[float]]:
-    """What became of the campaigns, and every sigma that was used in them."""
+    """The outcome of the campaigns, and every sigma that was used in them."""
     tally, sigmas = Tally(replicates), []
     for replicate in range(first, first + replicates):
         rng = np.random.default_rng([zlib.crc32(meddling.name.encode()), replicate])

@@ -258,7 +258,7 @@ def workers() -> Finding:
 
 
 def sandboxes() -> Finding:
-    """The level at which each worker keeps agent-written code, and whether one refuses work for want of it. One query."""
+    """The level at which each worker keeps agent-written code, and whether one rejects runs for want of it. One query."""
     rows = list(Device.objects.online().order_by("name").values_list("name", "sandbox_level", "sandbox_advice", "refusal"))
     for name, _, _, refusal in rows:
         if refusal:
@@ -331,7 +331,7 @@ def remotes() -> Finding:
     said = [f"{push.version} did not arrive: {push.reason}" for push in found.values() if push.failures]
     if said:
         return Finding(
-            "remotes", False, "; ".join(said[:MOST_NAMED]), "Mend what it says; then “Push now” on the landing queue"
+            "remotes", False, "; ".join(said[:MOST_NAMED]), "Fix what the error says; then “Push now” on the landing queue"
         )
     if overdue := [push for push in found.values() if push.next_at < late and not push.lease_until]:
         fix = "Start a worker for it: make up does, elsewhere celery -A research_app worker -Q notify,push --pool threads"

@@ -98,7 +98,7 @@ OTHERS = {
 
 
 def make_trouble(project: Project) -> None:
-    """A candidate whose machine gave up, one whose run crashed, and a device that refuses work."""
+    """A candidate whose worker failed, one whose run crashed, and a device that rejects runs."""
     make_candidate(
         project, edits=(), effect=None, stage=Stage.CHECKING, needs_attention="The repository is gone. Bring it back."
     )

@@ -78,7 +78,7 @@ def watch() -> None:
 
 
 def report() -> None:
-    """What became of the runs, as JSON."""
+    """The outcome of the runs, as JSON."""
     rows = Run.objects.select_related("log", "device").prefetch_related("further_devices").order_by("started_at")
     told = [
         {

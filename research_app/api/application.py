@@ -106,7 +106,7 @@ def get_history(
     before: Annotated[Number | None, Query(description="Candidates with a lower number than this")] = None,
     limit: Annotated[int, Field(ge=1, le=MOST_ON_PAGE)] = PAGE,
 ) -> Any:
-    """What was tried and what became of it, newest first, a page at a time."""
+    """What was tried and its outcome, newest first, a page at a time."""
     rows = [row for row in reversed(tried(project_of(token_of(request), slug))) if before is None or row.candidate < before]
     page = rows[:limit]
     more = page[-1].candidate if len(rows) > limit else None

@@ -71,7 +71,7 @@ def _add_reading(server: MCPServer, connect: Connect) -> None:
     async def get_history(
         context: Context, project: Project, before: int | None = None, limit: Annotated[int, Field(ge=1, le=200)] = 50
     ) -> dict[str, Any]:
-        """What was tried and what became of it, newest first. Effects are rounded to half a sigma; positive is better."""
+        """What was tried and its outcome, newest first. Effects are rounded to half a sigma; positive is better."""
         asked = {"limit": limit} | ({"before": before} if before else {})
         return dict(await ask(connect, context, "GET", f"/projects/{project}/history", params=asked))
 

@@ -223,7 +223,7 @@ class RevisionIn(ChangeIn):
 
 
 class EnteredOut(Schema):
-    """The candidate that was entered, or got a new patch set. Ask its address for what becomes of it."""
+    """The candidate that was entered, or got a new patch set. Ask its address for its outcome."""
 
     number: int
     address: str

@@ -133,7 +133,7 @@ class Columns:
         }
         if "status" not in places:
             raise TableRefused(
-                f"{where}: no column says what became of an experiment; there are {', '.join(names)}. "
+                f"{where}: no column says the outcome of an experiment; there are {', '.join(names)}. "
                 "Name one of them status, with keep, discard, crash or baseline in every row."
             )
         wanted = [metric] if metric else [*preferred, *SCORES]

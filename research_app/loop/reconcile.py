@@ -17,7 +17,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from research_app.audit.checkpoints import export_due
-from research_app.loop.attention.lost import what_became_of
+from research_app.loop.attention.lost import last_known_of
 from research_app.loop.attention.watchdog import watch
 from research_app.loop.judge.judge import JUDGED
 from research_app.loop.land.external_moves import notice_moved_branches
@@ -134,7 +134,7 @@ def note_lost_workers() -> None:
     for model in models:
         for row in model._default_manager.filter(lease_until__lt=timezone.now()).order_by("pk")[:200]:
             same = model._default_manager.filter(pk=row.pk, fence_token=row.fence_token, lease_until=row.lease_until)
-            take_from_worker(same, last_error=what_became_of(row.leased_by))
+            take_from_worker(same, last_error=last_known_of(row.leased_by))
 
 
 def forgotten() -> Q:
@@ -166,7 +166,7 @@ def free_lost_runs() -> None:
     now = timezone.now()
     for run in Run.objects.filter(Q(lease_until__lt=now) | Q(lease_until=None), state=State.RUNNING):
         freed = Run.objects.filter(unclaimed(), pk=run.pk, state=State.RUNNING, fence_token=run.fence_token)
-        why = what_became_of(run.leased_by)
+        why = last_known_of(run.leased_by)
         if take_from_worker(freed, last_error=why):
             run.fence_token += 1
             with transaction.atomic():
@@ -263,7 +263,7 @@ def retry(candidate: Candidate, actor: str) -> None:
 
 
 def waited_for(candidate: Candidate) -> Q:
-    """Runs of its baseline that it waits for and that a machine gave up on, or that it is confirmed against and crashed."""
+    """Runs of its baseline that it waits for and that a worker failed on, or that it is confirmed against and crashed."""
     climbing = candidate.scale_ups.running().values("rung")
     theirs = Q(patch_set=None, cell=None, baseline__patch_sets__current_of=candidate)
     confirming = Run.objects.filter(patch_set__current_of=candidate, purpose=Purpose.CONFIRM).values("seed")

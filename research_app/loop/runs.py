@@ -172,7 +172,7 @@ def request_anew(run: Run, project: Project, actor: str) -> None:
 
 
 def retry(runs: Iterable[Run], actor: str) -> int:
-    """Fresh attempts for runs that a machine gave up on or that did not end well. Returns how many. In a transaction."""
+    """Fresh attempts for runs that a worker failed on or that did not end well. Returns how many. In a transaction."""
     count = 0
     for run in runs:
         told = {"outcome": run.outcome, "reason": run.reason, "group": run.name}

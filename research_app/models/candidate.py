@@ -169,7 +169,7 @@ class Candidate(Leased):
     duplicate_of = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="duplicates", help_text="The earlier try"
     )
-    needs_attention = models.TextField(blank=True, help_text="Why the machine gave up, with what to do")
+    needs_attention = models.TextField(blank=True, help_text="Why it failed, with what to do")
     attention_cause = models.CharField(max_length=10, choices=Cause.choices, blank=True)
     undone_by = models.ForeignKey(
         BaselineVersion,

@@ -22,7 +22,7 @@ class Occasion(models.TextChoices):
 
 
 class Sending(models.TextChoices):
-    """What became of a delivery."""
+    """The outcome of a delivery."""
 
     WAITING = "waiting", "waits to be sent"
     SENDING = "sending", "is being sent"

@@ -2,7 +2,7 @@
 
     device time = (attempts that were lost + this training) × devices
 
-A run that trains counts up to now; one that waits, or that a machine gave up on, counts what it took before.
+A run that trains counts up to now; one that waits, or that a worker failed on, counts what it took before.
 """
 
 from typing import Any

@@ -12,7 +12,7 @@ from research_app.models.project import Project
 
 
 class MoveState(models.TextChoices):
-    """What became of a move."""
+    """The outcome of a move."""
 
     WAITING = "waiting", "waits for a person"
     ADOPTED = "adopted", "taken over"
@@ -42,7 +42,7 @@ class ExternalMove(models.Model):
     version = models.ForeignKey(BaselineVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="external_moves")
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    reason = models.TextField(blank=True, help_text="Why it was taken over, or what became of it")
+    reason = models.TextField(blank=True, help_text="Why it was taken over, or its outcome")
 
     objects = ExternalMoveQuerySet.as_manager()
 

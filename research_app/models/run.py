@@ -220,7 +220,7 @@ class Run(Leased):
 
     @property
     def attempt_seconds(self) -> float:
-        """How long this attempt trained, or has so far; 0 for a run that waits or that a machine gave up on."""
+        """How long this attempt trained, or has so far; 0 for a run that waits or that a worker failed on."""
         if self.train_seconds is not None:
             return self.train_seconds
         if self.state != State.RUNNING or self.started_at is None:

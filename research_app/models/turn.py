@@ -27,7 +27,7 @@ class TurnQuerySet(models.QuerySet["Turn"]):
 
 
 class Turn(Leased):
-    """Whose turn it is, what it was asked for and by which draw of the bandit, and what became of it."""
+    """Whose turn it is, what it was asked for and by which draw of the bandit, and its outcome."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="turns")
     round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="turns")

@@ -134,7 +134,7 @@ def test_a_call_that_is_none_of_a_tool_says_why(workbench: Workbench, name: str,
         workbench.use(name, given)
 
 
-def test_a_change_is_handed_in_only_when_it_would_be_taken(workbench: Workbench) -> None:
+def test_a_change_is_submitted_only_when_it_would_be_taken(workbench: Workbench) -> None:
     assert "no change yet" in used(workbench, "submit", **SUBMISSION).text
     used(workbench, "edit_file", path="train.py", old="WIDTH = 96", new="WIDTH = oops(")
     assert "would be refused" in used(workbench, "submit", **SUBMISSION).text

@@ -222,7 +222,7 @@ def test_a_malformed_call_is_answered_with_what_was_wrong_and_nothing_is_done() 
     assert "not valid JSON" in server.requests[1]["messages"][-1]["content"][0]["content"]
 
 
-def test_several_calls_in_one_answer_are_done_in_order_and_none_after_the_change_is_handed_in() -> None:
+def test_several_calls_in_one_answer_are_done_in_order_and_none_after_the_change_is_submitted() -> None:
     both = calls(
         ("edit_file", {"path": "train.py", "old": "WIDTH = 64", "new": "WIDTH = 96"}),
         ("submit", SUBMISSION),

@@ -1,4 +1,4 @@
-"""One cheat as a file, and what becomes of the default target's train.py with it."""
+"""One cheat as a file, and the outcome of the default target's train.py with it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one entry. `effect` in sigma, positive is better; None where nothing was compared."""
+    """The outcome of one entry. `effect` in sigma, positive is better; None where nothing was compared."""
 
     entry: Entry
     stage: str
@@ -58,7 +58,7 @@ def settings(flops: float) -> ProjectFile:
 
 
 def judged(entries: Sequence[Entry], flops: float = FLOPS) -> list[Fate]:
-    """Submit all entries, let the workers take each as far as it goes without a person, and say what became of it."""
+    """Submit all entries, let the workers take each as far as it goes without a person, and say its outcome."""
     from research_app import set_up
     from research_app.loop.check.check import CheckFailed, submit
     from research_app.loop.project.projects import create_project
@@ -95,7 +95,7 @@ def judged(entries: Sequence[Entry], flops: float = FLOPS) -> list[Fate]:
 
 
 def fate_of(project: Project, entry: Entry, refused: Mapping[str, str]) -> Fate:
-    """What became of an entry, read off its candidate; a leak wherever a run of it is shown."""
+    """The outcome of an entry, read off its candidate; a leak wherever a run of it is shown."""
     if entry.name in refused:
         return Fate(entry, "refused", None, "", refused[entry.name].splitlines()[0])
     candidate = project.candidates.select_related("evidence", "patch_set").filter(hypothesis=entry.name).latest("pk")

@@ -167,7 +167,7 @@ def test_a_baseline_that_overshoots(world: World) -> str:
 
 @end(
     "A run of the baseline is stuck",
-    "a curve run that a machine gave up on, while a candidate waits for it",
+    "a curve run that a worker failed on, while a candidate waits for it",
     "Needs attention. It waits for baseline 0 seed 1 at S, which cannot be trained. The disk is full.",
     inbox="It waits for baseline 0 seed 1 at S, which cannot be trained. The disk is full.",
     again=MEND,

@@ -56,10 +56,8 @@ def test_workers_that_are_killed_again_and_again(world: World) -> str:
 @end(
     "Nothing more is heard of a worker elsewhere",
     "a lease of another host that runs out, three times",
-    "the last time: its worker (elsewhere/cpu.0 pid 7) was not heard of any more: killed, frozen or cut "
-    "off, which is not known from here.",
-    inbox="its worker (elsewhere/cpu.0 pid 7) was not heard of any more: killed, frozen or cut off, which is "
-    "not known from here.",
+    "the last time: its worker (elsewhere/cpu.0 pid 7) went offline: killed, frozen or cut off, which is not known from here.",
+    inbox="its worker (elsewhere/cpu.0 pid 7) went offline: killed, frozen or cut off, which is not known from here.",
     again="by “Try again”",
 )
 def test_a_worker_elsewhere_that_falls_silent(world: World) -> str:

@@ -1,4 +1,4 @@
-"""Makes every attempt to escape or to cheat, at each level and as each user, and prints what became of it.
+"""Makes every attempt to escape or to cheat, at each level and as each user, and prints its outcome.
 
     python -m tests.escape [--levels strong,basic] [--only WORDS] [--quick]
 

@@ -154,7 +154,7 @@ class Scenario:
         Candidate.objects.update(announced_for=F("stage_since"))
 
     def messages(self) -> dict[str, Any]:
-        """What became of the messages so far, and what the doctor says."""
+        """The outcome of the messages so far, and what the doctor says."""
         from research_app import health
         from research_app.models import Delivery, Destination, Push
 

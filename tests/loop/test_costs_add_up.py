@@ -238,7 +238,7 @@ def test_what_a_stack_check_spent_before_it_was_stopped_stays(project: Project) 
     assert run.outcome == Outcome.cancelled and run.device_seconds == pytest.approx(300)
 
 
-def test_what_a_person_cancels_keeps_what_it_spent_even_where_a_machine_gave_up_on_it(project: Project) -> None:
+def test_what_a_person_cancels_keeps_what_it_spent_even_where_a_worker_failed_on_it(project: Project) -> None:
     _, run = on_eight(project, state=State.STUCK, train_seconds=HOUR)
     with transaction.atomic():
         assert cancel(Run.objects.filter(pk=run.pk), "enough") == 1

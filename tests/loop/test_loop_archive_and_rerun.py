@@ -1,4 +1,4 @@
-"""Putting discarded candidates away, and trying again what crashed or what the machine gave up on."""
+"""Putting discarded candidates away, and trying again what crashed or what the worker failed on."""
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_what_was_measured_is_never_measured_a_second_time(project: Project, sta
     assert not Run.objects.filter(state=State.QUEUED).exists()
 
 
-def test_what_a_machine_gave_up_on_can_be_given_up_by_a_person_too_and_tried_again_later(project: Project) -> None:
+def test_what_a_worker_failed_on_can_be_given_up_by_a_person_too_and_tried_again_later(project: Project) -> None:
     candidate = make_candidate(project, stage=Stage.SCREENING, effect=None, needs_attention="No shard 17.")
     run = make_run(project.tip(), patch_set=candidate.patch_set, state=State.STUCK, train_seconds=60.0)
     give_up(candidate, "grace")

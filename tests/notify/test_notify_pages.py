@@ -83,7 +83,7 @@ def test_a_wish_that_cannot_be_fulfilled_is_refused_with_the_reason(fields: dict
     assert not NotificationSettings.objects.exists()
 
 
-def test_a_trial_message_leaves_at_once_and_the_page_says_what_became_of_it(hook: Webhook) -> None:
+def test_a_trial_message_leaves_at_once_and_the_page_says_the_outcome(hook: Webhook) -> None:
     client = signed_in()
     page = client.post(f"{SETTINGS}try/webhook/", follow=True).content.decode()
     assert "Say first which webhook should be called" in page

@@ -1,4 +1,4 @@
-"""What a run sees of the worker, what it leaves behind, and what becomes of its output."""
+"""What a run sees of the worker, what it leaves behind, and the outcome of its output."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_within_noise_lists_small_effects_either_way_and_leads_to_reopening(clie
     assert ">Reopen</button>" in text(client, "/projects/demo/candidates/1/")
 
 
-def test_a_device_that_refuses_work_says_why_and_how_to_mend_it(client: Client, project: Project) -> None:
+def test_a_device_that_rejects_runs_says_why_and_how_to_mend_it(client: Client, project: Project) -> None:
     refusal = "The sandbox is at level none, below basic. Install bubblewrap: apt-get install bubblewrap."
     make_device(refusal=refusal)
     page = text(client, "/fleet/")

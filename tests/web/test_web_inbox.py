@@ -143,7 +143,7 @@ def test_a_conflict_goes_back_to_the_person_who_submitted_until_it_is_archived()
     assert "It conflicts" not in inbox(ada)
 
 
-def test_what_a_machine_gave_up_on_is_listed_and_tried_again() -> None:
+def test_what_a_worker_failed_on_is_listed_and_tried_again() -> None:
     project, ada = make_project(), make_user("ada")
     make_candidate(project, edits=(), effect=None, stage=Stage.CHECKING, needs_attention="The repository is gone.")
     Run.objects.filter(pk=project.runs.earliest("pk").pk).update(state=State.STUCK, reason="The disk is full.")

@@ -87,7 +87,7 @@ def blocked_by(baselines: Collection[int]) -> dict[int, int]:
 
 
 def of_candidates(projects: Mapping[int, Project], baselines: Collection[int]) -> list[Trouble]:
-    """Candidates that a machine gave up on, together where they say the same (one query)."""
+    """Candidates that a worker failed on, together where they say the same (one query)."""
     rows = Candidate.objects.filter(project__in=projects).exclude(needs_attention="")
     rows = rows.exclude(attention_cause=Cause.BASELINE, project__in=[0, *baselines]).order_by("stage_since")
     groups: dict[tuple[int, str], list[tuple[int, str]]] = defaultdict(list)

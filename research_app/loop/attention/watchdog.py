@@ -1,7 +1,7 @@
 """Watchdog: no candidate rests in a machine's stage without a reason that a person can read.
 
 What will go on by itself (a run that trains, waits for a device or for its next attempt) is a sentence on its page. What will
-not asks for a person: a baseline that cannot be measured, a run that a machine gave up on, or nothing at all that is known.
+not asks for a person: a baseline that cannot be measured, a run that a worker failed on, or nothing at all that is known.
 """
 
 import logging

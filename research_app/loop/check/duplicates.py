@@ -53,7 +53,7 @@ def tried_before(base: BaselineVersion, found: Fingerprint, but: Candidate | Non
 
 
 def said_of(candidate: Candidate) -> str:
-    """The earlier try in words: its name and what became of it."""
+    """The earlier try in words: its name and its outcome."""
     return f"{candidate} ({candidate.get_stage_display()})."
 
 

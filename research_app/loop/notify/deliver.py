@@ -1,4 +1,4 @@
-"""Deliver: send one message with all that it gathered, at most once, and write down what became of it.
+"""Deliver: send one message with all that it gathered, at most once, and write down its outcome.
 
 What certainly did not arrive is tried again with growing pauses, unless the other side said that it never will; what may
 have arrived is not. Everything here runs on a queue of its own (`notify`): it waits for the outside, within a deadline.
@@ -44,7 +44,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one attempt. `counts` is false where nothing was tried."""
+    """The outcome of one attempt. `counts` is false where nothing was tried."""
 
     state: Sending
     said: str = ""
@@ -141,7 +141,7 @@ def failed(row: Delivery, said: str, told: Sequence[Candidate], *, final: bool =
 
 
 def conclude(row: Delivery, lease: Lease, outcome: Outcome) -> None:
-    """Write what became of it, with an event for each candidate that it is about; nothing where the lease was lost."""
+    """Write its outcome, with an event for each candidate that it is about; nothing where the lease was lost."""
     now = timezone.now()
     fields: dict[str, object] = {"state": outcome.state, "last_error": outcome.said[:500], **FREE}
     fields |= {"due_at": outcome.due_at} if outcome.due_at else {}

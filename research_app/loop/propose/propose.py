@@ -354,7 +354,7 @@ def program_of(project: Project, base: BaselineVersion) -> tuple[str, ProgramVer
 
 
 def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
-    """What became of all candidates, or of one, as agents may know it: figures to half a sigma."""
+    """The outcome of all candidates, or of one, as agents may know it: figures to half a sigma."""
     rows = project.candidates.with_stage().select_related("evidence").order_by("number")
     noise = project.noise()
     found = []

@@ -1,4 +1,4 @@
-"""Rerun: a person has what stopped tried again: work that the machine gave up on, and runs that crashed.
+"""Rerun: a person has what stopped tried again: work that the worker failed on, and runs that crashed.
 
 What was measured is never repeated: a second try at a drop would be a second draw from the noise. For those there is
 `reopen` (loop/review.py), which brings the candidate to a person instead.
@@ -31,7 +31,7 @@ def rerun(candidate: Candidate, actor: str) -> None:
 
 
 def give_up(candidate: Candidate, actor: str) -> None:
-    """A person ends what a machine gave up on: it counts as crashed, and can be tried again later.
+    """A person ends what a worker failed on: it counts as crashed, and can be tried again later.
 
     Raises RerunRefused, and StageMoved where somebody was faster.
     """

@@ -79,7 +79,7 @@ class PointWriter:
 
 
 def device_of(run: Run) -> str:
-    """Who is said to have done what became of a run."""
+    """Who is said to have caused the outcome of a run."""
     return run.device.name if run.device else "worker"
 
 

@@ -66,7 +66,7 @@ def train_from(pool: DevicePool) -> bool:
     except LeaseLost as lost:
         logger.info("%s is no longer this worker's: %s", run, lost)
     except DATABASE_AWAY:
-        logger.exception("What became of %s could not be written; the reconciler finds it once its lease has run out", run)
+        logger.exception("The outcome of %s could not be written; the reconciler finds it once its lease has run out", run)
     finally:
         tidy_up(lease)
     let_it_be_judged(run.pk, stopping)
@@ -140,7 +140,7 @@ def give_back(run: Run, lease: Lease, why: str) -> None:
 
 
 def tidy_up(lease: Lease) -> None:
-    """Remove what attempts left. What is in the way of that must not hide what became of the run."""
+    """Remove what attempts left. What is in the way of that must not hide the outcome of the run."""
     try:
         attempts.leave(lease)
         attempts.sweep()

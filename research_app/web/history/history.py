@@ -94,7 +94,7 @@ def tree(request: HttpRequest, project: Project) -> dict[str, object]:
     on_these = Candidate.objects.filter(base__in=versions)
     for base, stage, count in on_these.order_by().values_list("base_id", "stage").annotate(Count("pk")):
         counts[base][stage] = count
-    # What became of something first: landed, at a gate, under way; of the rest the best.
+    # The outcome first: landed, at a gate, under way; of the rest the best.
     rank = Case(
         When(stage=Stage.LANDED, then=0), When(stage__in=WAITING, then=1), When(stage__in=DISCARDED, then=3), default=Value(2)
     )

@@ -90,7 +90,7 @@ def turns_on(user: User, listed: Listing) -> list[Waiting]:
 @operator
 @require_POST
 def try_again(request: HttpRequest, slug: str) -> HttpResponse:
-    """Fresh attempts for the runs of a project's baseline that the machine gave up on, or that did not end well."""
+    """Fresh attempts for the runs of a project's baseline that the worker failed on, or that did not end well."""
     project = get_project(request, slug)
     retry_reference_runs(project, request.user.get_username())
     messages.info(request, f"The baseline's runs of {project.slug} are tried again.")

@@ -248,7 +248,7 @@ def go_on(row: Conversation, lease: Lease) -> None:
         logger.info("%s ended: %s", row, failure.failure)  # it is written
         return
     try:
-        hand_in(row, lease, proposal)
+        submit(row, lease, proposal)
     except ConversationFailed as failure:
         end(row, lease, failure)
 
@@ -316,7 +316,7 @@ class Stop:
         return "A person stopped it." if self.wanted else None
 
 
-def hand_in(row: Conversation, lease: Lease, proposal: Proposal) -> None:
+def submit(row: Conversation, lease: Lease, proposal: Proposal) -> None:
     """Make a candidate of a proposal, or the next patch set of the one it is about. Raises ConversationFailed."""
     if row.candidate is not None:
         answer_changes(row, lease, proposal)
