@@ -15,6 +15,12 @@ PRECISE = 5  # digits of a number that was computed: 3.4445, 0.044715
 PRECISE_TOGETHER = 4  # of one among three or more
 HUGE = 1e9
 MACHINE = re.compile(r"(?:^|_)(?:t?flops?|[tgp]?flops_?\w*|bandwidth|tops|mfu|hbm)(?:_|$)")
+KERNEL = re.compile(
+    r"(?:^|_)(?:num_)?warps(?:_|$)|(?:^|_)block_(?:size_)?[kmnq](?:_|$)|(?:^|_)(?:kernel|pre|qk|pipeline|num)_(?:block_size|stages)(?:_|$)"
+)
+GUARD = re.compile(r"(?:^|_)(?:eps|epsilon|tiny)(?:_|$)")
+SMALLEST_EPSILON = 1e-11  # what an optimizer adds to a root is larger
+REFERENCE = re.compile(r"_ref$|(?:^|_)reference_")
 DEVICES = re.compile(
     r"(?i)(?<![a-z0-9])(?:g?[bh][12]00|gh200|h20|h800|[av]100|a800|a10g?|a6000|l40s?|[lt]4|p100|k80|mi\d{3}x?|tpu\w*|rtx\w*|"
     r"gtx\w*|trn\d|gaudi\d?|m[1-5]_(?:pro|max|ultra))(?![a-z0-9])"
@@ -36,6 +42,12 @@ def part_of(label: str, words: str, value: object, around: tuple[ast.expr, ...],
     """
     if isinstance(value, bool | str) or not isinstance(value, int | float):
         return ""
+    if KERNEL.search(words):
+        return "a setting of a GPU kernel: it decides how fast it is, not what is trained"
+    if GUARD.search(words) and 0 < abs(value) <= SMALLEST_EPSILON:
+        return "a guard against division by zero"
+    if REFERENCE.search(words):
+        return "a reference point that others are scaled by"
     rows = [node for node in around if isinstance(node, ast.Tuple | ast.List)]
     if abs(value) >= HUGE or MACHINE.search(words) or DEVICES.search(label):
         return "a figure of a machine"

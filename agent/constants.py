@@ -171,7 +171,25 @@ def _names_that_change(tree: ast.Module) -> set[str]:
         if isinstance(statement, ast.For | ast.While | ast.AugAssign):
             stored = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
             names |= {node.id for node in stored if isinstance(node.ctx, ast.Store)}
-    return names
+    return names | _computed_later(tree)
+
+
+def _computed_later(tree: ast.Module) -> set[str]:
+    """Module names that begin at 0 or 1 and are calculated under a condition: `scale = 1.0`, then `scale = ratio ** 0.5`."""
+    pairs = [pair for statement in tree.body if (pair := _name_and_value(statement))]
+    neutral = {name for name, value in pairs if literal_of(value) in (-1, 0, 1) and not isinstance(literal_of(value), bool)}
+    blocks = (statement for statement in tree.body if isinstance(statement, ast.If | ast.Try | ast.With))
+    assigned = (
+        pair for block in blocks for node in ast.walk(block) if isinstance(node, ast.stmt) and (pair := _name_and_value(node))
+    )
+    calculated = (ast.BinOp, ast.Call)
+    return {
+        name for name, value in assigned if name in neutral and isinstance(value, calculated) and not _mentions(value, name)
+    }
+
+
+def _mentions(value: ast.expr, name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(value))
 
 
 def _literals(

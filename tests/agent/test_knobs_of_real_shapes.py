@@ -315,3 +315,44 @@ def test_a_repository_without_knobs_says_what_was_left_out() -> None:
     )
     with pytest.raises(NothingToPropose, match=r"Left out: train.py:--lr \(the command gives --lr=1\)"):
         KnobsProposer().propose(context)
+
+
+KERNELS = [
+    ("DC_POST_CORR_BWD_WSMALL_QK_WARPS = 4", "a setting of a GPU kernel"),
+    ("NUM_WARPS = 8", "a setting of a GPU kernel"),
+    ("BLOCK_SIZE_M = 128", "a setting of a GPU kernel"),
+    ("ATTN_FWD_BLOCK_K = 64", "a setting of a GPU kernel"),
+    ("CE_KERNEL_BLOCK_SIZE = 256", "a setting of a GPU kernel"),
+    ("PIPELINE_STAGES = 2", "a setting of a GPU kernel"),
+    ("EPS = 1e-12", "a guard against division by zero"),
+    ("RMS_TINY = 1e-30", "a guard against division by zero"),
+    ("B_REF = 2**19", "a reference point that others are scaled by"),
+    ("reference_depth = 12", "a reference point that others are scaled by"),
+]
+
+
+@pytest.mark.parametrize(("line", "why"), KERNELS)
+def test_what_nobody_turns_to_train_better_is_left_alone(line: str, why: str) -> None:
+    name = line.partition(" ")[0]
+    assert why in reasons({"train.py": f"{line}\n"}, ("python", "train.py"))[f"train.py:{name}"]
+
+
+@pytest.mark.parametrize(
+    "line", ["block_size = 256", "ADAM_EPS = 1e-8", "stages = 3", "KERNEL_SIZE = 7", "prefer = 0.3", "eps = 1e-10"]
+)
+def test_what_only_looks_like_it_may_be_turned(line: str) -> None:
+    assert knobs({"train.py": f"{line}\n"}, ("python", "train.py")) == {f"train.py:{line.partition(' ')[0]}"}
+
+
+@pytest.mark.parametrize(
+    ("later", "turned"),
+    [
+        ("if ratio != 1.0:\n    scale = ratio ** 0.5\n", False),
+        ("try:\n    scale = float(given)\nexcept ValueError:\n    pass\n", False),
+        ("if fast:\n    scale = scale * 2\n", True),
+        ("if fast:\n    other = ratio ** 0.5\n", True),
+    ],
+)
+def test_a_name_that_begins_at_one_and_is_calculated_later_is_no_knob(later: str, turned: bool) -> None:
+    files = {"train.py": f"WIDTH = 8\nscale = 1.0\n{later}"}
+    assert ("train.py:scale" in knobs(files, ("python", "train.py"))) == turned
