@@ -42,6 +42,11 @@ WAYS = (
     (r"cannot start '(?P<it>[^']+)'", "{it} cannot be started", "[train] command: a program of the environment or the system"),
     (rf"(?P<it>{NO_NETWORK})", "it asked for the network", NETWORK),
     (rf"(?P<it>{NO_GPU})", "it asks for a GPU and was given none", '[train] device = "cuda", or its own option for a CPU'),
+    (
+        r"<frozen os>[^\n]{0,200}\n(?:[^\n]{0,400}\n){0,4}KeyError: '(?P<it>[A-Za-z_]\w{0,60})'",
+        "it needs the variable {it}",
+        "[train] env",
+    ),
     (r"unrecognized arguments: (?P<it>.+)", "it does not take {it}", "[train] command"),
     (r"the following arguments are required: (?P<it>.+)", "it needs {it}", "[train] command"),
     (r"Unknown config key: (?P<it>\S+)", "it does not take {it}", "[train] command"),

@@ -20,6 +20,7 @@ from research_app.survey.machine import (
     made_folders,
     needs_cuda,
     read_folders,
+    required_variables,
     starts_more,
     without_written,
     writes_in_tree,
@@ -156,6 +157,8 @@ def _reach(draft: Draft, entry: Entry, modules: Sequence[Module], has_out: bool)
                 draft.note("train", f"{name} is not on this machine yet: the code's own preparation makes it")
     if variables := loggers(modules):
         draft.put("train", "env", variables, "services that are logged to stay off the network")
+    for name, place in required_variables(modules, variables).items():
+        draft.note("train", f"{place} needs the variable {name}: give it in env")
     if seen := writes_in_tree(modules):
         draft.put("train", "writable_tree", True, f"{seen} writes into the folder that it runs in")
     if seen := starts_more(modules):

@@ -209,7 +209,31 @@ def starts_more(modules: Sequence[Module]) -> Seen | None:
 def loggers(modules: Sequence[Module]) -> dict[str, str]:
     """Variables that keep services that are logged to off the network."""
     names = {name.partition(".")[0] for module in modules for name in imports_of(module)}
+    texts = {node.value for module in modules for node in ast.walk(module.tree) if isinstance(node, ast.Constant)}
+    names |= {"wandb"} if "WANDB_MODE" in texts else set()
     found: dict[str, str] = {}
     for name, variables in LOGGERS_OFFLINE.items():
         found |= variables if name in names else {}
     return found | ({"HF_HUB_OFFLINE": "1"} if names & set(HUB) else {})
+
+
+GIVEN = re.compile(
+    r"SIGNOFF_\w+|CUDA_VISIBLE_DEVICES|HOME|PATH|USER|LOGNAME|TMPDIR|LANG|RANK|LOCAL_RANK|WORLD_SIZE|LOCAL_WORLD_SIZE|MASTER_(ADDR|PORT)"
+)
+
+
+def required_variables(modules: Sequence[Module], given: Collection[str]) -> dict[str, Seen]:
+    """Variables without which the code does not run, `os.environ["NAME"]`, that nobody gives it and that it does not set."""
+    read: dict[str, Seen] = {}
+    written = set[str](given)
+    for module in modules:
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Subscript) or not dotted(node.value).endswith("environ"):
+                continue
+            if not isinstance(name := constant(node.slice), str):
+                continue
+            if isinstance(node.ctx, ast.Load) and _always(module, node.lineno):
+                read.setdefault(name, module.seen(node))
+            elif isinstance(node.ctx, ast.Store):
+                written.add(name)
+    return {name: seen for name, seen in read.items() if name not in written and not GIVEN.fullmatch(name)}

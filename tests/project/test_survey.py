@@ -78,7 +78,7 @@ def test_nanogpt_is_seen(tmp_path: Path) -> None:
 
 def test_nanochat_is_seen(tmp_path: Path) -> None:
     file, text = of_shape(tmp_path, "nanochat")
-    assert file.train.command[:2] == ("python", "chat/scripts/base_train.py")
+    assert file.train.directory == "chat" and file.train.command[:3] == ("python", "-m", "scripts.base_train")
     assert "--seed={seed}" in file.train.command and file.seed.how == "argument"
     assert file.metric.source == "nanochat" and "argparse, 3 options" in text
 
@@ -277,3 +277,19 @@ def test_a_package_in_a_folder_of_a_monorepo_is_run_where_its_imports_lie(tmp_pa
     file, _ = seen(committed(tmp_path))
     assert (file.train.directory, file.train.command) == ("chat", ("python", "-m", "scripts.base_train"))
     assert "chat/nanochat/common.py" in file.edit.editable
+
+
+def test_variables_without_which_it_does_not_run_are_named(tmp_path: Path) -> None:
+    code = """
+import os
+os.environ["OWN"] = "1"
+own, rank, seed = os.environ["OWN"], os.environ["RANK"], os.environ["SIGNOFF_SEED"]
+mode, root = os.environ["WANDB_MODE"], os.environ["DATA_ROOT"]
+if own == "2":
+    other = os.environ["OTHER"]
+loss.backward()
+print(f"val_loss: {x}")
+"""
+    file, text = seen(repository(tmp_path, train_DOT_py=code))
+    assert file.train.env["WANDB_MODE"] == "offline"
+    assert "# train.py line 5 needs the variable DATA_ROOT: give it in env" in text and text.count("needs the variable ") == 1

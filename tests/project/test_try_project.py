@@ -117,6 +117,7 @@ def test_a_repeat_that_differs_is_noise(tmp_path: Path) -> None:
         ("import argparse; argparse.ArgumentParser().parse_args()", {"train": DEPTH}, STARTED,
          "exit code 2", "it does not take --depth=3: [train] command"),
         ("import os; os.environ['RANK']", {}, STARTED, "exit code 1", "torchrun"),
+        ("import os; os.environ['DATA_ROOT']", {}, STARTED, "exit code 1", "it needs the variable DATA_ROOT: [train] env"),
         ("import subprocess; subprocess.run(['true'])", {}, STARTED, "processes = 8", "[train] processes"),
         ("import time; time.sleep(60)", {"wall": 1}, STARTED, "Still running after its limit", "[limits] wall_seconds"),
         ("x = bytearray(8 << 30)", {}, STARTED, "emory", "[limits] host_memory_gb"),
