@@ -19,6 +19,8 @@ const show = () => {
   bar.classList.toggle("some", count > 0);
   document.body.classList.toggle("choosing", count > 0);
   bar.querySelector("[data-chosen]").textContent = `${count} chosen`;
+  const compare = bar.querySelector("[data-compare]");
+  compare.href = `${compare.pathname}?c=${here.filter((box) => box.checked).map((box) => box.value).join(",")}`;
   const all = document.querySelector("[data-choose-all]");
   all.hidden = false;
   all.checked = count > 0 && count === here.length;

@@ -33,7 +33,7 @@ def test_ten_candidates_are_triaged_by_keyboard_alone(sign_in: SignIn, project: 
     for number in range(1, 11):
         warm_up(project, number, effect=0.05 if number % 2 else -0.01, runs=2, verdict=Verdict.SOLID if number % 2 else None)
     page = sign_in()
-    page.goto("/")
+    page.goto("/?order=age")
     page.mouse.move(0, 0)
     press(page, "j", "Enter")  # the oldest one
     for number in range(1, 11):

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from research_app.models import Candidate, Stage
 from tests.browser.conftest import SignIn
-from tests.factories import make_candidate, make_project
+from tests.factories import make_candidate, make_project, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,3 +83,16 @@ def test_what_is_kept_by_something_else_leads_nowhere(sign_in: SignIn) -> None:
         window.evaluate("kept => sessionStorage.setItem('signoff:way', kept)", kept)
         window.reload()
         expect(window.locator("#decide [data-key=u]")).to_have_attribute("href", "/projects/demo/candidates/")
+
+
+def test_ticked_rows_are_compared_by_anybody(sign_in: SignIn) -> None:
+    five()
+    window = sign_in(make_user("eve", role="viewer"))
+    window.goto("/projects/demo/candidates/")
+    window.get_by_role("checkbox", name="Choose C-2").check()
+    window.get_by_role("checkbox", name="Choose C-4").check()
+    expect(window.locator(".bulk")).to_contain_text("2 chosen")
+    expect(window.get_by_role("button", name="Archive")).to_have_count(0)
+    window.keyboard.press("=")
+    expect(window).to_have_url(re.compile(r"/compare/\?c=(2,4|4,2)$"))
+    expect(window.locator("main")).to_contain_text("Scores")

@@ -241,10 +241,10 @@ def test_nothing_else_can_be_done_in_bulk_above_all_no_approval(client: Client, 
     assert not candidate.reviews.exists()
 
 
-def test_a_viewer_chooses_no_rows_and_may_not_send_any(three: Project) -> None:
+def test_a_viewer_chooses_rows_to_compare_and_may_not_send_any(three: Project) -> None:
     client = signed_in("eve", role="viewer")
     page = text(client)
-    assert 'name="pick"' not in page
+    assert "data-compare" in page and 'value="archive"' not in page
     assert client.post(f"{LIST}bulk/", {"action": "archive", "pick": ["2"]}).status_code == 403
 
 

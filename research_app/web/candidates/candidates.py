@@ -138,6 +138,7 @@ def candidates(request: HttpRequest, slug: str) -> HttpResponse:
         "all_columns": [(column, column in shown) for column in columns.COLUMNS.values()],
         "views": views_of(request, project),
         "query": bare_query(request.GET.urlencode()),
+        "choosable": True,
         "may_operate": may_operate(request.user),
         "may_reopen_all": form.chosen("stage") == WITHIN_NOISE,
     }
