@@ -27,7 +27,7 @@ except BadEnvironment as error:
 app.conf.update(
     # A message is gone once a worker has it. With acknowledgements a broker that restarts between delivery and
     # acknowledgement leaves the worker waiting for ever: it counts the message as unacknowledged and takes no other.
-    task_queues=[Queue(name, no_ack=True) for name in QUEUES],
+    task_queues=[Queue(name, no_ack=True) for name in QUEUES],  # type: ignore[no-untyped-call]
     task_acks_late=False,
     task_ignore_result=True,
     task_default_queue="orchestrate",

@@ -76,7 +76,8 @@ class Plan:
     def second(self, tokens: np.ndarray) -> np.ndarray:
         """(batches, n, T): the questions of the second process, from all windows' tokens (N, T)."""
         changed = np.arange(tokens.shape[1]) >= self.cut[..., None]
-        return np.where(changed, tokens[self.donor], tokens[self.window])
+        asked: np.ndarray = np.where(changed, tokens[self.donor], tokens[self.window])
+        return asked
 
 
 def plan(tokens: np.ndarray, rows: int, vocabulary: int, random: np.random.Generator) -> Plan:

@@ -55,7 +55,7 @@ def address_of(request: HttpRequest) -> str | None:
     return str(address)
 
 
-class WebBackend(AxesStandaloneBackend):
+class WebBackend(AxesStandaloneBackend):  # type: ignore[misc]
     """Counts what comes over the web; a shell on this machine is not throttled."""
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
@@ -64,7 +64,7 @@ class WebBackend(AxesStandaloneBackend):
             super().authenticate(request, **credentials)
 
 
-class Throttle(AxesDatabaseHandler):
+class Throttle(AxesDatabaseHandler):  # type: ignore[misc]
     """Where attempts are counted. A failure is said in hundredths of the limit that is nearest."""
 
     def get_failures(self, request: HttpRequest, credentials: Credentials = None) -> int:

@@ -21,9 +21,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -116,6 +116,13 @@ class Ablation:
     fresh: Effect | None
     average: Effect | None
     margin: float
+
+    @property
+    def here(self) -> Effect | None:
+        """What it brings to today's baseline; None where that was not measured."""
+        if self.effect is None or self.standard_error is None or self.interval is None:
+            return None
+        return Effect(self.change, self.effect, self.standard_error, self.interval)
 
 
 @dataclass(frozen=True)
@@ -406,15 +413,20 @@ def bundle_of(stack: Stack, scores: Scores, noise: Noise, lower: bool) -> Bundle
     return check_sum(noise.sigma, bare, alone, everything, lower, noise.degrees)
 
 
-def read(document: Mapping[str, Any]) -> Report | None:
+def read(document: object) -> Report | None:
     """A report as it was kept; None before there is one, where it cannot be read, and for checks of before, which had averages
     over the stack alone."""
-    if document.get("version") != Report.version:
+    if not isinstance(document, Mapping) or document.get("version") != Report.version:
         return None
     try:
         return _REPORT.validate_python(document)
     except ValidationError:
         return None
+
+
+def written(report: Report | None, **counts: int) -> dict[str, object]:
+    """A report as it is kept, with counts of the runs that it rests on; empty where there is none."""
+    return {} if report is None else asdict(report) | counts
 
 
 _REPORT = TypeAdapter(Report)

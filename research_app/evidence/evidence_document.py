@@ -10,9 +10,8 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from research_app.documents import Document, Figure, Part, Text, Truth, Whole
-from research_app.evidence.guards import Status
-from research_app.evidence.health import State
 from research_app.evidence.noise import LeftOut
+from research_app.evidence.states import GuardStatus, HealthState
 from research_app.evidence.transfer import RungSaving
 
 
@@ -59,7 +58,7 @@ class FindingRecord(Part):
 class HealthRecord(Part):
     """health.Health: whether the arms may be compared, with every reason against it."""
 
-    state: State
+    state: HealthState
     findings: tuple[FindingRecord, ...] = ()
 
 
@@ -80,7 +79,7 @@ class GuardRecord(Part):
     change: Figure | None = None
     interval: tuple[Figure, Figure] | None = None
     margin: Figure
-    status: Status
+    status: GuardStatus
     note: Text = ""
 
     @model_validator(mode="after")
@@ -109,7 +108,7 @@ class SourceRecord(Part):
     interval: tuple[Figure, Figure]
     p_harm: Figure | None = None
     hurt: Truth
-    status: Status
+    status: GuardStatus
     margin: Figure | None = None
 
     @property
@@ -254,6 +253,6 @@ class EvidenceDocument(Document):
     taken_from: Text = ""
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> HealthState | None:
         """How healthy the comparison is; None where that was not recorded."""
         return self.health.state if self.health else None

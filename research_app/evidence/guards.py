@@ -12,14 +12,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
 
 from scipy.stats import t
 
 from research_app.evidence.digits import number, share, written
 from research_app.evidence.errors import BadDesign, BadScore, require_finite, require_runs, require_sigma
-
-Status = Literal["within", "uncertain", "exceeded", "not comparable"]
+from research_app.evidence.states import GuardStatus
 
 GUARD_ALPHA = 0.05
 
@@ -59,7 +57,7 @@ class GuardResult:
     change: float | None
     interval: tuple[float, float] | None
     margin: float
-    status: Status
+    status: GuardStatus
     note: str = ""
 
 
@@ -77,7 +75,7 @@ class SourceResult:
     interval: tuple[float, float]
     p_harm: float
     hurt: bool
-    status: Status
+    status: GuardStatus
     margin: float
 
     @property
@@ -249,7 +247,7 @@ def _share(difference: float) -> float:
     return math.expm1(min(difference, 50.0))
 
 
-def _status(worst: float, best: float, margin: float) -> Status:
+def _status(worst: float, best: float, margin: float) -> GuardStatus:
     """From the pessimistic and the optimistic end of how much worse the candidate is."""
     if worst <= margin:
         return "within"

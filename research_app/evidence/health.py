@@ -18,9 +18,9 @@ from scipy.stats import fisher_exact
 from research_app.evidence.apart import places_apart
 from research_app.evidence.digits import score, share
 from research_app.evidence.errors import BadDesign
+from research_app.evidence.states import HealthState
 from research_app.wording import counted
 
-State = Literal["healthy", "quarantined", "invalid"]
 Outcome = Literal["finished", "crashed", "nan"]
 Rule = Literal[
     "too few runs",
@@ -80,7 +80,7 @@ class Finding:
 class Health:
     """The state of a comparison and every reason for it."""
 
-    state: State
+    state: HealthState
     findings: tuple[Finding, ...]
 
     @property

@@ -175,7 +175,7 @@ def this_pool(queue: str = "") -> DevicePool:
     return DevicePool(tuple(rows), tuple(dict.fromkeys((*queues, *filter(None, (queue,))))), runs_per_gpu())
 
 
-@signals.worker_ready.connect
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _report_device(**_: Any) -> None:
     """A training worker shows that it lives, also while it waits for work."""
     if not environment.read().SIGNOFF_DEVICE:
@@ -194,7 +194,7 @@ def _report_device(**_: Any) -> None:
     threading.Thread(target=report, name="device-report", daemon=True).start()
 
 
-@signals.worker_shutting_down.connect
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _stop(**_: Any) -> None:
     """A worker that is asked to stop gives its work back to the queue instead of finishing it, and waits for nobody outside."""
     train_step.stopping.set()

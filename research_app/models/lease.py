@@ -76,7 +76,8 @@ class Lease:
     @property
     def row(self) -> "models.QuerySet[Any]":
         """The claimed row, and no row once the lease is lost. One statement per use."""
-        return self.model._default_manager.filter(pk=self.pk, fence_token=self.token, lease_until__isnull=False)
+        rows: models.QuerySet[Any] = self.model._default_manager.all()
+        return rows.filter(pk=self.pk, fence_token=self.token, lease_until__isnull=False)
 
     def write(self, **fields: Any) -> None:
         """Write fields of the claimed row. Raises LeaseLost where it is no longer ours."""

@@ -1,12 +1,12 @@
 """Stack checks: several changes switched on and off together, run through the loop, to see what each brings beside which."""
 
-from typing import Any
-
 from django.db import models
 from django.utils import timezone
 
+from research_app.evidence import ablation
 from research_app.models.baseline import BaselineVersion
 from research_app.models.candidate import Candidate
+from research_app.models.documents.typed_column import TypedColumn
 from research_app.models.lease import Leased
 from research_app.models.project import Project
 
@@ -30,9 +30,8 @@ class StackCheck(Leased):
     state = models.CharField(max_length=10, choices=CheckState.choices, default=CheckState.RUNNING)
     reason = models.TextField(blank=True, help_text="Why it is in this state, in a sentence")
     rounds = models.PositiveSmallIntegerField(default=0, help_text="How many rounds of runs were asked for")
-    result: "models.JSONField[Any, Any]" = models.JSONField(
-        default=dict, help_text="evidence.ablation.Report, and counts of runs"
-    )
+    result = models.JSONField(default=dict, help_text="evidence.ablation.Report, and counts of runs")
+    report = TypedColumn("result", ablation.read, ablation.written)
     asked_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)

@@ -1,17 +1,18 @@
 """What a run and a patch set keep: read as far as it goes, written as it always was."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from django.test import Client
 
 from research_app.models import PatchSet, Run
+from research_app.models.documents import finding
 from research_app.models.documents.finding import KeptFinding
 from research_app.models.documents.run_summary import RunSummary, facts_stored, figures_read
 from research_app.models.seal import storable
 from tests.factories import make_candidate, make_project, make_user
-from training.detectors import Finding
+from training.detectors import Finding, Level
 
 WHOLE: dict[str, Any] = {
     "parameters": 12, "loss": 1.5, "account": "task clock", "version": 7, "findings": [
@@ -56,6 +57,10 @@ def test_only_finite_numbers_are_figures() -> None:
     assert [RunSummary.read(odd).number(name) for name in "abcdefg"] == [1.0, None, None, None, None, None, -0.5]
 
 
+def test_a_finding_has_the_levels_of_a_detector() -> None:
+    assert get_args(finding.Level) == get_args(Level)
+
+
 def test_a_finding_is_stored_with_what_it_says_and_nothing_else() -> None:
     written = KeptFinding.of_finding(Finding("loss spikes", "info", "one", series="loss", step_from=0)).written()
     assert written == {"detector": "loss spikes", "level": "info", "sentence": "one", "series": "loss", "step_from": 0}
@@ -63,10 +68,10 @@ def test_a_finding_is_stored_with_what_it_says_and_nothing_else() -> None:
 
 def test_a_result_is_stored_as_it_is() -> None:
     probes = {"causality": {"ok": True, "reason": "", "tried": 3}}
-    finding = KeptFinding(detector="d", level="info", sentence="s")
+    kept = KeptFinding(detector="d", level="info", sentence="s")
     assert facts_stored({"flops": 3, "probes": probes}, {}, None) == {"flops": 3, "probes": probes}
-    stored = facts_stored({"flops": 3, "probes": probes}, {"x": 1}, [finding])
-    assert stored == {"flops": 3, "probes": probes, "left_out": {"x": 1}, "findings": [finding.written()]}
+    stored = facts_stored({"flops": 3, "probes": probes}, {"x": 1}, [kept])
+    assert stored == {"flops": 3, "probes": probes, "left_out": {"x": 1}, "findings": [kept.written()]}
 
 
 @pytest.mark.django_db

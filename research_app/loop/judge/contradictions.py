@@ -1,38 +1,40 @@
 """Contradictions: what is measured later can speak against a landing's gain; the landing is flagged, and stays where it is."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
+from django.db.models import QuerySet
+
+from research_app.evidence.ablation import Report
 from research_app.evidence.digits import Gain, gain
 from research_app.evidence.evidence_document import ConfirmationRecord
+from research_app.evidence.stacking import Effect
 from research_app.models import Candidate, Event, Evidence, Landing, LandingState, StackCheck
 from research_app.models.event_kinds import EventKind
 
 CONTRADICTS = 1.645  # one-sided 5%
 
 
-def contradict_by_ablation(check: StackCheck, result: Mapping[str, Any]) -> None:
+def contradict_by_ablation(check: StackCheck, report: Report) -> None:
     """Flag what landed with a gain that this check finds nowhere again. In a transaction.
 
     A gain that is there alone and gone beside the others contradicts nothing of what was measured: the changes interact,
     and the check says so.
     """
-    for found in result.get("effects", []):
-        landing = landings_of(check.project_id, int(found["change"])).first()
+    for found in report.effects:
+        landing = landings_of(check.project_id, int(found.change)).first()
         confirmed = confirmation_of(landing.candidate.evidence) if landing else None
-        contexts = [each for each in (found, found.get("alone"), found.get("beside")) if each and each.get("interval")]
+        contexts = [each for each in (found.here, found.alone, found.beside) if each]
         if landing and confirmed and contexts and all(contradicts(each, confirmed) for each in contexts):
             where, nearest = f"Stack check {check.pk} on baseline {check.version.number}", contexts[0]
-            seen = Gain(nearest["effect"], nearest["standard_error"], *nearest["interval"])
+            seen = Gain(nearest.effect, nearest.standard_error, *nearest.interval)
             promised = gain(confirmed.effect, confirmed.standard_error)
             flag(landing, f"{where} found {seen.text} ({seen.interval}) of the {promised} that it was approved on, alone too.")
 
 
-def contradicts(found: Mapping[str, Any], confirmed: ConfirmationRecord) -> bool:
+def contradicts(found: Effect, confirmed: ConfirmationRecord) -> bool:
     """Whether an effect is not seen to help and lies below the one that was confirmed by more than chance (one-sided 5%)."""
-    error = math.hypot(confirmed.standard_error or 0.0, found["standard_error"])
-    return found["interval"][0] <= 0 and confirmed.effect - found["effect"] > CONTRADICTS * error
+    error = math.hypot(confirmed.standard_error or 0.0, found.standard_error)
+    return found.interval[0] <= 0 and confirmed.effect - found.effect > CONTRADICTS * error
 
 
 def contradict_by_no_op(candidate: Candidate, evidence: Evidence) -> None:
@@ -48,8 +50,8 @@ def contradict_by_no_op(candidate: Candidate, evidence: Evidence) -> None:
             flag(landing, why)
 
 
-def landings_of(project_id: int, number: int | None = None) -> Any:
-    """What landed and was not taken back, of one candidate or of all, newest first (a query set)."""
+def landings_of(project_id: int, number: int | None = None) -> QuerySet[Landing]:
+    """What landed and was not taken back, of one candidate or of all, newest first."""
     rows = Landing.objects.filter(project=project_id, state=LandingState.LANDED)
     rows = rows if number is None else rows.filter(candidate__number=number)
     return rows.filter(candidate__undone_by=None).select_related("candidate__evidence", "project").order_by("-pk")

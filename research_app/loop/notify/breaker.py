@@ -116,4 +116,4 @@ def _count(row: Destination, error: str, by: str) -> None:
 def pause_after(failures: int) -> timedelta:
     """A minute after the third failure, doubled by each further one, an hour at most."""
     doublings = min(failures - FAILURES, 10)
-    return min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE)
+    return min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)

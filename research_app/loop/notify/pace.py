@@ -21,7 +21,7 @@ TOO_OLD = timedelta(days=1)
 def leaves_at(wishes: NotificationSettings, channel: str) -> datetime:
     """When a message that is opened now leaves (one query)."""
     left = list(Delivery.objects.left_lately(wishes.user_id, channel).values_list("left_at", flat=True))
-    window = min(FIRST_WINDOW * 2 ** min(len(left), 10), LONGEST_WINDOW)
+    window = min(FIRST_WINDOW * (1 << min(len(left), 10)), LONGEST_WINDOW)
     return max(timezone.now() + window, limited_until(wishes, left))
 
 
@@ -43,5 +43,5 @@ def retry_pause(attempts: int, wanted: float = 0.0) -> timedelta:
 
     `wanted` is how long the server asked to be left alone.
     """
-    pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 10), LONGEST_PAUSE)
+    pause = min(FIRST_PAUSE * 2.0 ** min(attempts - 1, 10), LONGEST_PAUSE)
     return max(pause * random.uniform(0.75, 1.25), timedelta(seconds=wanted))

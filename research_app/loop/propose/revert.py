@@ -8,7 +8,6 @@ from django.db import transaction
 from agent.proposal import Edit, Proposal
 from agent.title import title_of
 from research_app.access import may_operate
-from research_app.evidence.ablation import read
 from research_app.evidence.ablation_words import advice_of
 from research_app.loop.land.clashes import Clash, clashes_of, names_of, paths_of
 from research_app.loop.land.on_baseline import landings_on_baseline
@@ -71,7 +70,7 @@ def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Can
 
 def removable(check: StackCheck, candidate: Candidate, tip: BaselineVersion) -> str:
     """Why a change can be taken out, as the check found. Raises RevertRefused where it did not, or on an earlier baseline."""
-    report = read(check.result)
+    report = check.report
     found = report.of(str(candidate.number)) if report else None
     why = advice_of(report, found) if report and found else f"{str(check).capitalize()} has no such figures of it."
     if found is None or not found.advice.removes:

@@ -7,15 +7,13 @@ no removal is advised without that. Where it stays open, a third one has as many
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from research_app.evidence import ablation
-from research_app.evidence.ablation import FollowUp, Known, Point, Report, Stack
+from research_app.evidence.ablation import FollowUp, Known, Point, Report, Stack, written
 from research_app.evidence.ablation_words import summary
 from research_app.evidence.errors import EvidenceError
 from research_app.loop.attention.attention import UNKNOWN
@@ -179,16 +177,17 @@ def known_of(check: StackCheck, members: Sequence[Candidate]) -> Known:
 def conclude(check: StackCheck, lease: Lease, runs: Sequence[Run], found: Report) -> None:
     """Keep the report and say in a few sentences what it comes to."""
     ended = sum(run.outcome == Outcome.completed for run in runs)
-    result = asdict(found) | {"runs": ended, "asked": len(runs)}
-    end(check, lease, CheckState.FINISHED, f"{ended} of {len(runs)} runs. {summary(found)}", result)
+    why = f"{ended} of {len(runs)} runs. {summary(found)}"
+    with transaction.atomic():
+        end(check, lease, CheckState.FINISHED, why, written(found, runs=ended, asked=len(runs)))
+        contradict_by_ablation(check, found)
 
 
-def end(check: StackCheck, lease: Lease, state: CheckState, why: str, result: dict[str, Any]) -> None:
-    """Write the end down, its event, and what it says against landings, in one transaction."""
+def end(check: StackCheck, lease: Lease, state: CheckState, why: str, result: dict[str, object]) -> None:
+    """Write the end down and its event, in one transaction."""
     with transaction.atomic():
         lease.close(state=state, reason=why, result=result, ended_at=timezone.now())
         Event.objects.record(EventKind.STACK_CHECK_ENDED, check, "signoff", check.project, state=state, why=why)
-        contradict_by_ablation(check, result)
 
 
 def stop_check(check: StackCheck, actor: str) -> None:

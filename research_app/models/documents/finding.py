@@ -1,7 +1,13 @@
 """Findings of detectors, as a run keeps them (findings) and as a patch set keeps them (flags)."""
 
+from typing import TYPE_CHECKING, Literal
+
 from research_app.documents import Part, Text, Whole
-from training.detectors import Finding, Level
+
+if TYPE_CHECKING:  # detectors bring scipy's statistics, without which pages start
+    from training.detectors import Finding
+
+Level = Literal["info", "warning", "invalid"]
 
 
 class KeptFinding(Part):
@@ -17,7 +23,7 @@ class KeptFinding(Part):
     line: Whole | None = None
 
     @classmethod
-    def of_finding(cls, finding: Finding) -> "KeptFinding":
+    def of_finding(cls, finding: "Finding") -> "KeptFinding":
         """With what the finding says and nothing else, so that only that is stored."""
         said = {name: value for name, value in vars(finding).items() if value is not None}
         return cls.model_validate(said)

@@ -15,7 +15,6 @@ from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_safe
 
-from research_app.evidence.ablation import read as read_check
 from research_app.evidence.ablation_words import summary
 from research_app.evidence.digits import Gain
 from research_app.evidence.noise import Noise
@@ -240,7 +239,7 @@ def landed_in(project: Project) -> list[Landed]:
 def checks_of(project: Project) -> list[tuple[Any, str]]:
     """The newest stack checks that ended with a result, and what they found in words. Two queries."""
     found = project.stack_checks.filter(state="finished").select_related("version").prefetch_related("candidates")[:MOST_CHECKS]
-    results = [(check, read_check(check.result)) for check in found]
+    results = [(check, check.report) for check in found]
     return [(check, summary(result)) for check, result in results if result is not None]
 
 

@@ -26,7 +26,7 @@ def progress_chart(points: Sequence[Point], bands: Sequence[Mapping[str, Any]], 
     known = [band for band in bands if usable(band["mean"]) and usable(band["std"] or 0.0)]
     if not values and not known:
         return SafeString("")
-    last = max([1, *(p["x"] for kind in shown.values() for p in kind), *(band["from"] for band in known)])
+    last: int = max([1, *(p["x"] for kind in shown.values() for p in kind), *(band["from"] for band in known)])
     low, high = extent(values, known, lower)
 
     def x(at: float) -> float:

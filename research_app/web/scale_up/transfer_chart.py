@@ -56,9 +56,9 @@ def gain_chart(marks: Sequence[Mark]) -> SafeString:
         return SafeString("")
     needs = [mark.needed for mark in marks if mark.needed is not None]
     bounds = [bound for mark in marks for bound in (mark.low, mark.high, *(mark.expected or ()))]
-    low = max(min(0.0, *bounds, *needs), min(mark.saved for mark in marks) - 0.6, LOWEST)
-    high = min(1.0, max(0.05, *bounds, *needs)) * 1.05
-    widest = max(math.log2(max(mark.compute, 1.0)) for mark in marks) or 1.0
+    low: float = max(min(0.0, *bounds, *needs), min(mark.saved for mark in marks) - 0.6, LOWEST)
+    high: float = min(1.0, max(0.05, *bounds, *needs)) * 1.05
+    widest: float = max(math.log2(max(mark.compute, 1.0)) for mark in marks) or 1.0
 
     def x(compute: float) -> float:
         return round(LEFT + 30 + math.log2(max(compute, 1.0)) / widest * (WIDTH - LEFT - RIGHT - 60), 1)

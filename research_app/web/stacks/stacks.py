@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
-from research_app.evidence.ablation import EVERY_PAIR, Ablation, Advice, Report, read
+from research_app.evidence.ablation import EVERY_PAIR, Ablation, Advice, Report
 from research_app.evidence.ablation_words import advice_of, in_words
 from research_app.evidence.digits import Gain
 from research_app.evidence.stacking import Effect as AblationEffect
@@ -169,7 +169,7 @@ def stack(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         Run.objects.filter(cell__check_of=check).select_related("cell", "baseline", "project").order_by("cell__row", "seed")
     )
     ended = sum(run.state in (State.FINISHED, State.STUCK) for run in runs)
-    report = read(check.result)
+    report = check.report
     members = members_of(check, report)
     context = {"project": project, "check": check, "runs": runs, "ended": ended, "members": members, "report": report}
     context |= {"bundle": bundle_of(report), "interactions": [in_words(each) for each in report.found] if report else []}
