@@ -1,5 +1,8 @@
 # make up      set everything up and start it (PORT=8000, SIGNOFF_HOME=var)
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
+# make test-fast    most tests of every folder in a minute and a half on two cores: without files whose tests take more than 0.15 s
+#                   of processor time each (tests/times.tsv: browsers, real trainings, started services, most pages) and those marked `slow`
+# make test-times   every test, and what each file took into tests/times.tsv, which the fast lane goes by
 # make test EVERY_CASE=yes    also the cases of which a commit runs only some (a marker `one_in`)
 # make test-faults, make test-escape    the long suites: killed processes and every idea trained, attempts to get out
 # make test-cheats                      a corpus of cheats and the honest ideas beside it, from submission to verdict (20 minutes)
@@ -19,11 +22,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: docs words screenshots first-hour walk up test test-postgresql test-faults test-crash test-escape test-cheats bench-policy bench-stacks bench-curves bench-decisions check format doctor
+.PHONY: docs words screenshots first-hour walk up test test-fast test-times test-postgresql test-faults test-crash test-escape test-cheats bench-policy bench-stacks bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-JOBS := $(shell expr $$(nproc) + $$(nproc) / 2)
+CORES := $(shell nproc)
+JOBS := $(shell expr $(CORES) + $(CORES) / 2)
 # Test processes, each with a home of its own; more than cores, because tests also wait. Who has none left takes from the others.
 SIDE_BY_SIDE := -n $(JOBS) --dist worksteal
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
@@ -76,6 +80,15 @@ test:
 	$(chromium)
 	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	@$(MAKE) --no-print-directory test-postgresql
+
+test-fast:
+	$(call install,requirements-dev.txt)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m pytest -n $(CORES) --dist worksteal --fast $(ARGS)
+
+test-times:
+	$(call install,requirements-dev.txt)
+	$(chromium)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME EVERY_CASE=yes $(RUN) -m pytest $(SIDE_BY_SIDE) --record-times $(ARGS)
 
 test-postgresql:
 	$(call install,requirements-dev.txt)

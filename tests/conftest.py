@@ -15,8 +15,9 @@ from pytest_django import DjangoDbBlocker
 
 from research_app.home import CODE
 from research_app.machine import broker
-from research_app.models import append_only
-from tests import kept_tables
+from research_app.models import Project, append_only
+from tests import kept_tables, lanes
+from tests.factories import make_project
 from tests.quick_git import wait_for_no_disk
 from tests.settings import remove_home
 
@@ -47,7 +48,12 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    lanes.add_options(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(lanes.Lanes(config))
     cache = config.pluginmanager.has_plugin("cacheprovider")  # may be switched off
     kept_tables.PLACE.folder = config.cache.mkdir("tables") if cache else Path(settings.HOME) / "tables"
     kept_tables.PLACE.folder.mkdir(exist_ok=True)
@@ -90,6 +96,12 @@ def _django_db_helper(_django_db_helper: None) -> Iterator[None]:
     yield
     if not connection.in_atomic_block:  # otherwise a rollback empties them
         append_only.remove(connection)
+
+
+@pytest.fixture
+def project(db: None) -> Project:
+    """A project with a real repository and its reference runs; tests of trained projects have their own."""
+    return make_project()
 
 
 @pytest.fixture

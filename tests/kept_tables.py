@@ -5,7 +5,8 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 MIGRATIONS = Path(__file__).parent.parent / "research_app" / "migrations"
+MIGRATING_TAKES = 90.0  # seconds, on a slow machine
 
 
 @dataclass
@@ -44,10 +46,18 @@ def lay_out(database: Path) -> bool:
 
 
 def first_of_all() -> IO[str]:
-    """Wait until no other process makes tables to keep; what is returned is closed once this one's are kept."""
+    """Wait while another process makes tables to keep; what is returned is closed once this one's are kept.
+
+    Not forever: where migrating fails, the other process keeps its lock to its end.
+    """
     assert PLACE.folder
     lock = (PLACE.folder / "lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    deadline = time.monotonic() + MIGRATING_TAKES
+    while time.monotonic() < deadline:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        time.sleep(0.1)
     return lock
 
 

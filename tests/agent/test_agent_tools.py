@@ -15,11 +15,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def project() -> Project:
-    return make_project()
-
-
-@pytest.fixture
 def workbench(project: Project) -> Workbench:
     return Workbench(ProjectWorkspace(project, project.tip()))
 

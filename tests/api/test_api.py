@@ -11,7 +11,7 @@ from django.utils import timezone
 from research_app.api import auth
 from research_app.api.application import api
 from research_app.models import Candidate, Event, Project, Run, Stage, Token, Verdict
-from tests.factories import SIGMA, make_candidate, make_project, make_user
+from tests.factories import SIGMA, make_candidate, make_user
 
 pytestmark = pytest.mark.django_db
 EDIT = {"path": "train.py", "old": "WARMUP = 0.05", "new": "WARMUP = 0.01"}
@@ -36,11 +36,6 @@ class Agent:
 @pytest.fixture
 def agent() -> Agent:
     return Agent()
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def problem(answer: Any, status: int) -> dict[str, Any]:

@@ -10,15 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from research_app.models import Candidate, Project, Stage
-from tests.factories import FILES, make_candidate, make_project, make_user
+from tests.factories import FILES, make_candidate, make_user
 from tests.outside import served, token_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 @pytest.fixture

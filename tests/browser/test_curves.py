@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from research_app.models import LandingState, Project, Run, SeriesChunk, Stage, State
 from tests.browser.conftest import NARROW, SignIn
-from tests.factories import make_candidate, make_device, make_landing, make_project, make_run
+from tests.factories import make_candidate, make_device, make_landing, make_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CANDIDATE = "/projects/demo/candidates/1/"
@@ -23,11 +23,6 @@ CROSSHAIR = """(panel) => { const plot = panel.querySelector(".plot"), axis = pl
 SHIFTS = """() => { window.shifts = []; new PerformanceObserver((list) => { for (const each of list.getEntries())
     window.shifts.push([each.value, each.sources.map((source) => source.node?.id || source.node?.className)]); })
     .observe({ type: "layout-shift", buffered: false }); }"""
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def drawn(page: Page, address: str, place: str = "#curves .panel[data-drawn]") -> None:

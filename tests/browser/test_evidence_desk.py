@@ -5,18 +5,13 @@ from playwright.sync_api import Page, expect
 
 from research_app.models import Candidate, Project, Run, Stage, Verdict
 from tests.browser.conftest import NARROW, WIDE, SignIn
-from tests.factories import make_candidate, make_evidence, make_project
+from tests.factories import make_candidate, make_evidence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DESK = "/projects/demo/candidates/1/"
 SAVED = {"saved": 0.31, "low": 0.27, "high": 0.35, "extrapolated": False}
 SPIKES = {"detector": "loss spikes", "level": "warning", "sentence": "3 spikes", "series": "train_loss"}
 SPIKES |= {"step_from": 120, "step_to": 180}  # type: ignore[dict-item]
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def decidable(page: Page) -> None:

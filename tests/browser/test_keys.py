@@ -7,16 +7,11 @@ from playwright.sync_api import Page, expect
 
 from research_app.models import Candidate, Project, Stage, Verdict
 from tests.browser.conftest import NARROW, SignIn
-from tests.factories import make_candidate, make_project
+from tests.factories import make_candidate
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGES = {"p": "/projects/demo/", "c": "/projects/demo/candidates/", "s": "/projects/demo/shortlist/", "i": "/"}
 PAGES |= {"q": "/projects/demo/landings/", "b": "/projects/demo/baseline/", "h": "/projects/demo/history/", "f": "/fleet/"}
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def warm_up(project: Project, number: int, **fields: object) -> Candidate:

@@ -17,18 +17,13 @@ from research_app.loop.propose.revise import RevisionRefused, revise
 from research_app.models import Author, Candidate, Comment, Note, ProgramVersion, Project, Stage, Token
 from research_app.plain_text import problem_in, storable, without_refused
 from research_app.project_file.project_file import ProjectFileError, read_project_file
-from tests.factories import make_candidate, make_project, make_user
+from tests.factories import make_candidate, make_user
 from tests.outside import token_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 REFUSED = ["\x00", "\x01", "\x08", "\x0b", "\x0c", "\x1b", "\x7f", "\x85", "\x9b", "\ufffe", "\uffff"]
 TAKEN = ["a\tb", "a\nb", "a\r\nb", "naïve", "日本語", "👩‍🔬", "a\u200fb", "\ufeffa", ""]
 EDITS = [{"path": "train.py", "old": "WARMUP = 0.05", "new": "WARMUP = 0.01"}]
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 @pytest.mark.parametrize("character", [*REFUSED, "\ud800"])

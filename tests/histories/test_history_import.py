@@ -10,13 +10,7 @@ from research_app.audit.verify import verify
 from research_app.histories.results_table import MOST_TEXT, TableRefused, read_table
 from research_app.models import Candidate, Event, Evidence, ImportedHistory, ImportedResult, Project, Run
 from tests.agent.test_shape_of_scripts import ROUNDED_UP
-from tests.factories import make_project
 from tests.histories_samples import HEADER, PUBLISHED, commit, git, make_history, make_repository, table
-
-
-@pytest.fixture
-def project(db: None) -> Project:
-    return make_project()
 
 
 def bring(*words: str) -> str:

@@ -20,11 +20,6 @@ from tests.histories_samples import commit, git, make_history, make_repository, 
 
 
 @pytest.fixture
-def project(db: None) -> Project:
-    return make_project()
-
-
-@pytest.fixture
 def history(project: Project, tmp_path: Path) -> ImportedHistory:
     folder, results = make_history(tmp_path / "theirs")
     return import_history(project, results, actor="ada", repository=str(folder), branch="exp").history

@@ -14,15 +14,10 @@ from research_app.loop.land.rejudge import no_longer_holds, still_good
 from research_app.loop.notify.compose import evidence_line
 from research_app.loop.review.review import ReviewRefused, Seen, approve
 from research_app.models import Candidate, Event, Evidence, Landing, LandingState, Project, Purpose, Stage, Verdict
-from tests.factories import NOISE, make_candidate, make_landing, make_project, make_user
+from tests.factories import NOISE, make_candidate, make_landing, make_user
 
 pytestmark = pytest.mark.django_db
 NAMED = "worse on science by 0.127"
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def costly(project: Project, **fields: Any) -> Candidate:

@@ -6,16 +6,11 @@ from research_app.loop.review.archive import ArchiveRefused, archive, unarchive
 from research_app.loop.review.rerun import RerunRefused, give_up, rerun
 from research_app.models import Candidate, Event, Message, Project, Run, Stage, State
 from research_app.models.candidate import DISCARDED
-from tests.factories import make_candidate, make_project, make_run
+from tests.factories import make_candidate, make_run
 from training.spec import Outcome
 
 pytestmark = pytest.mark.django_db
 HUGE = [("train.py", "LAYERS = 3", "LAYERS = 400")]
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def fresh(candidate: Candidate) -> Candidate:

@@ -33,11 +33,6 @@ SEEDS = count(5000)
 
 
 @pytest.fixture
-def project() -> Project:
-    return make_project()
-
-
-@pytest.fixture
 def device() -> Device:
     return Device.report("here/cpu.0", "cpu", 0, sandbox_level="strong")
 

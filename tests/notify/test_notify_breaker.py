@@ -12,17 +12,11 @@ from research_app.loop.notify.breaker import FAILURES, pause_after
 from research_app.loop.notify.deliver import deliver
 from research_app.loop.notify.wake import wake_notifications
 from research_app.models import Candidate, ChannelSettings, Delivery, Destination, Pace, Project, Sending
-from tests.factories import make_project
 from tests.notify_samples import arrive, arrive_many, hook, mail, make_due, send_all, states, use_mail_server, wish, work
 from tests.receivers import Mailbox, Webhook
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 __all__ = ["hook", "mail"]  # fixtures
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def fail_often(project: Project, hook: Webhook, times: int = FAILURES) -> None:

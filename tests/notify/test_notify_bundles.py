@@ -29,17 +29,11 @@ from research_app.models import (
     Sending,
     Stage,
 )
-from tests.factories import make_project
 from tests.notify_samples import arrive, arrive_many, hook, mail, make_due, send_all, states, wish, work
 from tests.receivers import Mailbox, Webhook
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 __all__ = ["hook", "mail"]  # fixtures
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def subjects(mail: Mailbox) -> list[str]:

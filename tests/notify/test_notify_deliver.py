@@ -39,11 +39,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 __all__ = ["hook", "mail"]  # fixtures
 
 
-@pytest.fixture
-def project() -> Project:
-    return make_project()
-
-
 def test_who_may_approve_is_told_by_webhook_as_slack_takes_it(project: Project, hook: Webhook) -> None:
     wish(webhook=Pace.AT_ONCE, webhook_url=hook.url)
     wish("vera", role="viewer", webhook=Pace.AT_ONCE, webhook_url=hook.url)

@@ -26,17 +26,12 @@ from research_app.models import (
     Stage,
     Verdict,
 )
-from tests.factories import make_candidate, make_many, make_project, make_user
+from tests.factories import make_candidate, make_many, make_user
 from tests.notify_samples import arrive, arrive_many, hook, mail, send_all, wish, work
 from tests.receivers import Mailbox, Webhook
 
 pytestmark = pytest.mark.django_db
 __all__ = ["hook", "mail"]  # fixtures
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def signed_in(name: str = "ada", **fields: Any) -> Client:

@@ -10,16 +10,11 @@ from research_app.home import CODE
 from research_app.models import Note, Project, SignInLink
 from research_app.web.account.sign_in import NEXT_COOKIE
 from research_app.web.shared.drafts import COOKIE
-from tests.factories import make_project, make_user
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 PROGRAM = "/projects/demo/program/"
 NOTES = "/projects/demo/notes/"
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def client(**options: bool) -> Client:

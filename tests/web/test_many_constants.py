@@ -7,24 +7,11 @@ import pytest
 from django.test import Client
 
 from research_app.models import Candidate, Project, Stage
-from tests.factories import make_candidate, make_project, make_user
+from tests.factories import make_candidate, make_project
 from tests.ladder_project import CONFIG
 
 pytestmark = pytest.mark.django_db
 COUNT = 1000
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def large(project: Project, number: int) -> Candidate:

@@ -24,24 +24,11 @@ from research_app.models import (
     Verdict,
 )
 from research_app.web.scoreboard.scoreboard import Score, scores_of
-from tests.factories import SIGMA, make_candidate, make_landing, make_many, make_project, make_user
+from tests.factories import SIGMA, make_candidate, make_landing, make_many
 
 pytestmark = pytest.mark.django_db
 LAYERS = (("train.py", "LAYERS = 3", "LAYERS = 4"),)
 ADDRESS = "/projects/demo/scoreboard/"
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
 
 
 def score_of(project: Project, author: str) -> Score:

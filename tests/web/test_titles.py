@@ -24,7 +24,7 @@ from research_app.home import CODE
 from research_app.loop.land.land import message_of
 from research_app.loop.notify.compose import item_of
 from research_app.models import Candidate, LandingState, Project, Stage, Verdict
-from tests.factories import make_candidate, make_landing, make_many, make_project, make_user
+from tests.factories import make_candidate, make_landing, make_many, make_user
 
 LONG = (
     "Rotate queries and keys by their position instead of adding learned positions: attention then sees distances. "
@@ -86,11 +86,6 @@ def test_an_agent_may_give_a_title_with_its_change() -> None:
         Submit.model_validate(words | {"title": "x" * 73})
     handed = Submission(**Submit.model_validate(words | {"title": "Rotary\npositions "}).model_dump())
     assert proposal_of(handed, [Edit("train.py", "a", "b")]).title == "Rotary positions"
-
-
-@pytest.fixture
-def project(db: None) -> Project:
-    return make_project()
 
 
 def test_a_row_without_a_title_gets_one_from_its_hypothesis(project: Project) -> None:

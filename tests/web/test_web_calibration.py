@@ -11,23 +11,10 @@ from research_app.evidence.digits import spread
 from research_app.models import Project, Purpose, Stage, State, Verdict
 from research_app.web.project.calibration import Calibration, device_time
 from research_app.web.project.project import ReferenceRuns
-from tests.factories import SIGMA, make_candidate, make_device, make_project, make_run, make_user
+from tests.factories import SIGMA, make_candidate, make_device, make_run
 
 pytestmark = pytest.mark.django_db
 LAYERS = [("train.py", "LAYERS = 3", "LAYERS = 4")]
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def text(client: Client, address: str = "/projects/demo/") -> str:

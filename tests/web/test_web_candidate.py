@@ -4,24 +4,11 @@ import pytest
 from django.test import Client
 
 from research_app.models import Author, LandingState, Project, Run, Stage, State, Verdict
-from tests.factories import make_candidate, make_landing, make_project, make_run, make_user
+from tests.factories import make_candidate, make_landing, make_project, make_run
 from training.spec import Outcome
 
 pytestmark = pytest.mark.django_db
 PAYLOAD = "<script>alert(1)</script><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def text(client: Client, address: str = "/projects/demo/candidates/1/") -> str:

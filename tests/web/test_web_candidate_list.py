@@ -24,11 +24,6 @@ def client() -> Client:
     return signed_in("ada")
 
 
-@pytest.fixture
-def project() -> Project:
-    return make_project()
-
-
 def signed_in(name: str, **fields: Any) -> Client:
     client = Client()
     client.force_login(make_user(name, **fields))

@@ -10,22 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from research_app.models import Project, Run, Series, SeriesChunk, Stage, State
-from tests.factories import make_candidate, make_project, make_run, make_user
+from tests.factories import make_candidate, make_run
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def body(client: Client, address: str) -> Any:

@@ -8,24 +8,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from research_app.models import Project, Run, Stage, Verdict
-from tests.factories import make_candidate, make_many, make_project, make_user
+from tests.factories import make_candidate, make_many, make_project
 
 pytestmark = pytest.mark.django_db
 DEEPER = [("train.py", "LAYERS = 3", "LAYERS = 4")]
 COMPARE = "/projects/demo/compare/"
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def text(client: Client, query: str, status: int = 200) -> str:

@@ -7,20 +7,12 @@ from django.test import Client
 
 from research_app.models import Candidate, Project, Run
 from research_app.web.candidate.findings import flagged, together
-from tests.factories import make_candidate, make_project, make_user
+from tests.factories import make_candidate, make_project
 
 pytestmark = pytest.mark.django_db
 SPIKES: dict[str, Any] = {"detector": "loss spikes", "level": "warning", "sentence": "3 spikes", "series": "train_loss"}
 SPIKES |= {"step_from": 100, "step_to": 200}
 CREEP = {"detector": "memory creep", "level": "info", "sentence": "<b>grows"}
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
 
 
 @pytest.fixture

@@ -9,17 +9,12 @@ from django.utils import timezone
 from research_app.evidence.noise import Noise
 from research_app.models import LandingState, Project, Run, Stage, Verdict
 from research_app.web.shared.measured import difference
-from tests.factories import make_candidate, make_landing, make_project, make_user
+from tests.factories import make_candidate, make_landing, make_user
 
 pytestmark = pytest.mark.django_db
 HISTORY = "/projects/demo/history/"
 LAYERS = [("train.py", "LAYERS = 3", "LAYERS = 4")]
 PAYLOAD = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def page(query: str = "", **fields: Any) -> str:

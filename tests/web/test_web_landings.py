@@ -24,15 +24,10 @@ from research_app.models import (
     Stage,
     State,
 )
-from tests.factories import BASE_SCORE, make_candidate, make_landing, make_many, make_project, make_run, make_user
+from tests.factories import BASE_SCORE, make_candidate, make_landing, make_many, make_run, make_user
 
 pytestmark = pytest.mark.django_db
 QUEUE, BASELINE, STACKS = "/projects/demo/landings/", "/projects/demo/baseline/", "/projects/demo/stacks/"
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 @pytest.fixture

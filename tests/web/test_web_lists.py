@@ -11,24 +11,11 @@ from django.urls import resolve
 from django.utils import timezone
 
 from research_app.models import Author, Project, Round, Stage, State, Verdict
-from tests.factories import make_candidate, make_device, make_landing, make_many, make_project, make_run, make_user, record
+from tests.factories import make_candidate, make_device, make_landing, make_many, make_run, make_user, record
 from tests.walk.budgets import most
 
 pytestmark = pytest.mark.django_db
 LAYERS = [("train.py", "LAYERS = 3", "LAYERS = 4")]
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def text(client: Client, address: str) -> str:

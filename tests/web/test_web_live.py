@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from research_app.models import Run, Stage, State
-from tests.factories import make_candidate, make_project, make_run, make_user
+from tests.factories import make_candidate, make_project, make_run
 
 pytestmark = pytest.mark.django_db
 PULSE = {"HX-Request": "true", "HX-Trigger": "pulse"}
@@ -19,14 +19,6 @@ ADDRESSES = [
     "/fleet/",
     "/audit/",
 ]
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
 
 
 def versions(html: str) -> dict[str, str]:

@@ -8,23 +8,10 @@ from django.test import Client
 
 from research_app.models import LandingState, Project, Purpose, Stage, Verdict
 from research_app.web.project import progress
-from tests.factories import BASE_SCORE, make_candidate, make_landing, make_many, make_project, make_run, make_user
+from tests.factories import BASE_SCORE, make_candidate, make_landing, make_many, make_project, make_run
 
 pytestmark = pytest.mark.django_db
 DEEPER = [("train.py", "LAYERS = 3", "LAYERS = 4")]
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def body(client: Client, address: str) -> Any:

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from research_app.models import Project, Stage, State
-from tests.factories import make_candidate, make_device, make_project, make_run, make_user
+from tests.factories import make_candidate, make_device, make_run, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -14,11 +14,6 @@ def client() -> Client:
     client = Client()
     client.force_login(make_user("ada"))
     return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def chip(client: Client) -> str:

@@ -4,22 +4,9 @@ import pytest
 from django.test import Client
 
 from research_app.models import Project, Stage
-from tests.factories import make_candidate, make_project, make_user
+from tests.factories import make_candidate
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 @pytest.mark.parametrize("stage", Stage)

@@ -10,23 +10,10 @@ from research_app.evidence.evidence_document import GuardRecord, LookRecord, Sav
 from research_app.models import Candidate, Evidence, Project, Run, Stage, Verdict
 from research_app.web.candidate.interim_looks import looks_chart
 from research_app.web.candidate.verdict import Health, Saving, guard_row, source_row
-from tests.factories import make_candidate, make_project, make_user
+from tests.factories import make_candidate
 
 pytestmark = pytest.mark.django_db
 DESK = "/projects/demo/candidates/1/"
-
-
-@pytest.fixture
-def client() -> Client:
-    make_user("ada")
-    client = Client()
-    client.login(username="ada", password="correct horse battery")
-    return client
-
-
-@pytest.fixture
-def project() -> Project:
-    return make_project()
 
 
 def text(client: Client, address: str = DESK) -> str:
