@@ -26,6 +26,12 @@ CHECKPOINTS = "off"  # the home outlives the database of each test
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # tests sign in often
 
 
+def for_tests_of_its_own() -> dict[str, str]:
+    """The environment for a run of pytest that a test starts: it makes a home of its own, and takes nobody's database away."""
+    ours = ("SIGNOFF_HOME", "PYTEST_", "SIGNOFF_TEST_HOME_OF_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
 def remove_home() -> None:
     """Remove the home at the end of the tests."""
     if os.environ.get(OWNER) == str(os.getpid()):
