@@ -14,6 +14,7 @@ def migrate(name: str) -> Apps:
     return MigrationExecutor(connection).loader.project_state([(APP, name)]).apps
 
 
+@pytest.mark.both_databases
 @pytest.mark.django_db(transaction=True)
 def test_wishes_become_rows_and_columns_again() -> None:
     leaf = max(name for app, name in MigrationExecutor(connection).loader.graph.leaf_nodes() if app == APP)
