@@ -264,12 +264,12 @@ def retry(candidate: Candidate, actor: str) -> None:
 
 def waited_for(candidate: Candidate) -> Q:
     """Runs of its baseline that it waits for and that a worker failed on, or that it is confirmed against and crashed."""
-    climbing = candidate.scale_ups.running().values("rung")
+    scaled_up = candidate.scale_ups.running().values("rung")
     theirs = Q(patch_set=None, cell=None, baseline__patch_sets__current_of=candidate)
     confirming = Run.objects.filter(patch_set__current_of=candidate, purpose=Purpose.CONFIRM).values("seed")
     crashed = Q(purpose=Purpose.CONFIRM, state=State.FINISHED, seed__in=confirming)
     crashed &= ~Q(outcome__in=(Outcome.completed, Outcome.cancelled))
-    return theirs & (Q(state=State.STUCK) & (Q(scale=SMALLEST) | Q(scale__in=climbing)) | crashed)
+    return theirs & (Q(state=State.STUCK) & (Q(scale=SMALLEST) | Q(scale__in=scaled_up)) | crashed)
 
 
 def retry_reference_runs(project: Project, actor: str) -> None:

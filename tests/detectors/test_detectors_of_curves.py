@@ -91,7 +91,7 @@ def test_a_run_that_stopped_itself_is_invalid_with_its_reason() -> None:
     assert (finding.level, finding.sentence) == ("invalid", "The run stopped itself: train_loss became nan at step 7.")
 
 
-def test_a_loss_that_climbs_and_stays_is_said_to() -> None:
+def test_a_loss_that_rises_and_stays_is_said_to() -> None:
     (finding,) = found(changed(honest(), "train_loss", between(0.6, 1, 2.0)), "loss over its minimum")
 
     assert finding.level == "warning"
@@ -100,7 +100,7 @@ def test_a_loss_that_climbs_and_stays_is_said_to() -> None:
     assert finding.step_to == (POINTS - 1) * STEPS_PER_POINT + 4
 
 
-def test_a_loss_that_climbs_and_returns_is_said_to() -> None:
+def test_a_loss_that_rises_and_returns_is_said_to() -> None:
     (finding,) = found(changed(honest(), "train_loss", between(0.4, 0.6, 2.0)), "loss over its minimum")
 
     assert "ends at" in finding.sentence

@@ -20,7 +20,7 @@ def rows(*cells: tuple[str, float | None] | tuple[str, float | None, str]) -> li
     return [Reported(n, each[0], each[1], each[2] if len(each) > 2 else f"change {n}") for n, each in enumerate(cells, 1)]
 
 
-def climb(seed: int, count: int = 120, sigma: float = 0.0005, real: float = 0.0) -> list[Reported]:
+def scale_up(seed: int, count: int = 120, sigma: float = 0.0005, real: float = 0.0) -> list[Reported]:
     """A loop that keeps what scores lower; every tenth change gains `real`, the others nothing."""
     draw = random.Random(seed)
     true = best = 1.0
@@ -106,20 +106,20 @@ def test_the_same_commit_twice_is_a_repeat() -> None:
 
 
 def test_the_spread_of_null_changes_gives_the_noise_that_they_were_drawn_with() -> None:
-    found = [audit_history(climb(seed), True).noise for seed in range(40)]
+    found = [audit_history(scale_up(seed), True).noise for seed in range(40)]
     sigmas = [each.sigma for each in found if each and each.method == "spread"]
     assert len(sigmas) == 40 and sum(sigmas) / 40 == pytest.approx(0.0005, rel=0.1)
 
 
 def test_real_gains_stand_out_of_the_floor_and_null_ones_rarely_do() -> None:
-    real = [audit_history(climb(seed, real=0.004), True) for seed in range(20)]
+    real = [audit_history(scale_up(seed, real=0.004), True) for seed in range(20)]
     assert sum(len(each.keeps) - len(each.smaller) for each in real) / 20 > 8
-    null = [audit_history(climb(seed), True) for seed in range(40)]
+    null = [audit_history(scale_up(seed), True) for seed in range(40)]
     assert sum(len(each.keeps) - len(each.smaller) for each in null) / sum(len(each.keeps) for each in null) < 0.4
 
 
 def test_what_chance_alone_gains_is_what_loops_without_any_real_change_gain() -> None:
-    audits = [audit_history(climb(seed), True) for seed in range(200)]
+    audits = [audit_history(scale_up(seed), True) for seed in range(200)]
     gained = [each.concentration.total if each.concentration else 0.0 for each in audits]
     assert sum(gained) / 200 == pytest.approx(0.0005 * expected_best(121), rel=0.1)
     assert expected_best(2) == pytest.approx(norm.expect(lambda x: 2 * x * norm.cdf(x)), abs=0.03)

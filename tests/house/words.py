@@ -50,7 +50,7 @@ OLD_WORDS = [
     OldWord("doubts?|doubted|doubtful", "contradiction, in question"),
     OldWord("outlooks?", "eta"),
     OldWord("grounds", "calibration"),
-    OldWord("climb|climbs|climbed|climbing", "scale up"),
+    OldWord("climb|climbs|climbed|climbing", "scale up, rise"),
     OldWord("resting", "idle"),
     OldWord("patience", "deadline"),
     OldWord("bench", "workspace (of an agent), rig (in tests)"),

@@ -66,7 +66,7 @@ def on_eight(project: Project, **fields: object) -> tuple[Candidate, Run]:
 WHOLE = 1.5 * 8 * HOUR
 
 
-def climbed(candidate: Candidate, client: Client) -> str:
+def scaled_up(candidate: Candidate, client: Client) -> str:
     """Its page of larger scales, after a scale-up that passed."""
     user = make_user("grace")
     rungs = [{"rung": "L", "seeds": 3, "runs": 3, "hours": 1.0, "at_most": 2.0, "money": 0.0}]
@@ -165,7 +165,7 @@ def test_the_pages_show_the_same_figure(project: Project, client: Client) -> Non
         assert re.search(r"\b12 h\b", shown), page
     inbox = client.get("/").content.decode()
     assert "12 h of device time, 36.00 USD" in inbox, "at the price of the rung that it ran on"
-    assert "12.00 device-hours spent so far" in climbed(candidate, client)
+    assert "12.00 device-hours spent so far" in scaled_up(candidate, client)
 
 
 def test_the_baselines_runs_are_no_cost_of_the_candidate(project: Project, client: Client) -> None:
@@ -173,7 +173,7 @@ def test_the_baselines_runs_are_no_cost_of_the_candidate(project: Project, clien
     make_run(project.tip(), seed=1, scale="L", purpose=Purpose.SCALE_UP, devices=8, train_seconds=HOUR)
     assert costs_of([candidate])[candidate.pk].seconds == pytest.approx(WHOLE)
     client.force_login(make_user("ada"))
-    said = climbed(candidate, client)
+    said = scaled_up(candidate, client)
     assert "12.00 device-hours spent so far; 8.00 more on the baseline's runs" in said
 
 

@@ -25,7 +25,7 @@ def mistakes(text: str) -> str:
     return str(caught.value)
 
 
-def test_without_a_ladder_there_is_one_rung_and_nothing_to_climb_to() -> None:
+def test_without_a_ladder_there_is_one_rung_and_nothing_to_scale_up_to() -> None:
     file = ProjectFile()
     assert [rung.name for rung in file.rungs] == ["S"] and file.upper_rungs == ()
     assert file.run_budget(0.5) == Budget("train_flops", 1.6e11)

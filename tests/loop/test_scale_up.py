@@ -129,7 +129,7 @@ def test_runs_of_larger_rungs_do_not_count_as_the_reference_runs_or_the_noise_of
     assert larger is not None and larger.degrees == 3
 
 
-def test_a_climb_of_two_rungs_goes_on_after_the_first_and_predicts_the_second(project: Project) -> None:
+def test_a_scale_up_of_two_rungs_goes_on_after_the_first_and_predicts_the_second(project: Project) -> None:
     candidate = submit(project, HOLDS)
     approve(candidate, approver(), ("M", 4), ("L", 3))
     drain()
@@ -143,7 +143,7 @@ def test_a_climb_of_two_rungs_goes_on_after_the_first_and_predicts_the_second(pr
     assert kinds.count("evidence frozen") >= 3 and "scale-up approved" in kinds
 
 
-def test_a_climb_ends_at_the_first_rung_that_it_does_not_pass(project: Project) -> None:
+def test_a_scale_up_ends_at_the_first_rung_that_it_does_not_pass(project: Project) -> None:
     candidate = submit(project, DOES_NOT_HOLD)
     approve(candidate, approver(), ("M", 4), ("L", 3))
     drain()

@@ -19,7 +19,7 @@ SIGMA, SLOPE, GAIN = 0.007, 0.1, 0.02
 SAVED = 1 - math.exp(-GAIN / SLOPE)
 
 
-def climbing(seeds: int) -> ScaleUp:
+def a_scale_up(seeds: int) -> ScaleUp:
     """A candidate on a rung with so many seeds of each arm, which all have ended."""
     project = make_project("covered", ladder=CONFIG["ladder"], scale_up={"budget_hours": 50})
     candidate = make_candidate(project, stage=Stage.SHORTLISTED, verdict="solid")  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ def ladder(step: ScaleUp, rng: np.random.Generator) -> Evidence:
 
 @pytest.mark.parametrize("seeds", [3, 4])
 def test_95_percent_intervals_of_gain_and_time_saved_hold_the_truth_in_93_to_97_percent_of_200_ladders(seeds: int) -> None:
-    step, rng = climbing(seeds), np.random.default_rng(seeds)
+    step, rng = a_scale_up(seeds), np.random.default_rng(seeds)
     gain = saved = sure = 0
     for _ in range(LADDERS):
         evidence = ladder(step, rng)
@@ -60,7 +60,7 @@ def test_95_percent_intervals_of_gain_and_time_saved_hold_the_truth_in_93_to_97_
 
 def test_a_p_value_from_four_degrees_of_freedom_claims_no_more_than_those_tell() -> None:
     """Forty sigma, as three seeds happen to scatter, are no 1 in 10 to the 103."""
-    step = climbing(3)
+    step = a_scale_up(3)
     mine, theirs, curve = arms_of(step)
     for n, run in enumerate([*mine, *theirs]):
         run.score = 2.0 - (0.3 if run.patch_set_id else 0.0) + 0.007 * (n % 3 - 1)
@@ -74,7 +74,7 @@ def test_a_p_value_from_four_degrees_of_freedom_claims_no_more_than_those_tell()
 
 
 def test_the_error_of_a_saving_is_read_off_its_interval_by_the_degrees_of_freedom_that_it_has() -> None:
-    step, rng = climbing(3), np.random.default_rng(7)
+    step, rng = a_scale_up(3), np.random.default_rng(7)
     errors, spread = [], []
     for _ in range(60):
         saving = saving_of(ladder(step, rng))

@@ -17,7 +17,7 @@ def project() -> Project:
     return make_project("larger", ladder=CONFIG["ladder"], scale_up={"budget_hours": 50, "currency": "EUR"})
 
 
-def climbed(project: Project, gain: float) -> Candidate:
+def scaled_up(project: Project, gain: float) -> Candidate:
     candidate = make_candidate(project, stage=Stage.SHORTLISTED, verdict="solid")  # type: ignore[arg-type]
     step = approve(candidate, make_user("grace"))
     finish(ScaleUp.objects.get(pk=step.pk), gain)
@@ -32,7 +32,7 @@ def page(candidate: Candidate) -> str:
 
 
 def test_what_takes_17_percent_more_time_at_m_and_is_significant_does_harm(project: Project) -> None:
-    candidate = climbed(project, -0.0164)  # at 0.1 per e-fold of budget
+    candidate = scaled_up(project, -0.0164)  # at 0.1 per e-fold of budget
     evidence = Evidence.objects.get(scale="M")
     assert evidence.verdict == Verdict.WORSE and evidence.numbers["transfer"]["p_harm"] < 0.025
     assert evidence.numbers["savings"]["saved"] == pytest.approx(-0.17, abs=0.01)
@@ -45,12 +45,12 @@ def test_what_takes_17_percent_more_time_at_m_and_is_significant_does_harm(proje
 
 
 def test_what_is_neither_better_nor_worse_is_still_within_the_noise(project: Project) -> None:
-    candidate = climbed(project, 0.0005)
+    candidate = scaled_up(project, 0.0005)
     shown = page(candidate)
     assert "the gain does not hold at larger scale" in shown and "within the noise of this rung" in shown
     assert "harm" not in shown
 
 
 def test_what_helps_does_no_harm(project: Project) -> None:
-    shown = page(climbed(project, 0.02))
+    shown = page(scaled_up(project, 0.02))
     assert "the gain holds at larger scale" in shown and "does harm" not in shown

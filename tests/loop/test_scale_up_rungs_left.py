@@ -1,4 +1,4 @@
-"""Which rungs are left to climb, what a rung that was never tried says, and what runs that are there already cost: nothing."""
+"""Which rungs are left to scale up to, what a rung that was never tried says, and what runs already there cost: nothing."""
 
 import re
 from typing import Any
@@ -44,8 +44,8 @@ def rows_of(candidate: Candidate, signed_in: Client) -> dict[str, str]:
     return {row.split(" ", 1)[0]: row for row in rows}
 
 
-def climb(candidate: Candidate, *plans: tuple[str, int], gain: float = 0.02) -> ScaleUp:
-    """Approve a climb and end every rung of it with this gain."""
+def scale_up(candidate: Candidate, *plans: tuple[str, int], gain: float = 0.02) -> ScaleUp:
+    """Approve a scale-up and end every rung of it with this gain."""
     step = approve(candidate, make_user(f"grace{candidate.scale_ups.count()}"), *plans)
     for _ in plans:
         finish(ScaleUp.objects.get(pk=step.pk), gain)
@@ -53,9 +53,9 @@ def climb(candidate: Candidate, *plans: tuple[str, int], gain: float = 0.02) -> 
     return step
 
 
-def test_a_rung_that_another_candidate_climbed_is_not_tried_and_costs_this_one_nothing(project: Project) -> None:
+def test_a_rung_that_another_candidate_was_scaled_up_to_is_not_tried_and_costs_this_one_nothing(project: Project) -> None:
     other, mine = listed(project), listed(project, "WIDTH", "96", "128")
-    climb(other, ("M", 4), ("L", 3))
+    scale_up(other, ("M", 4), ("L", 3))
     for name, row in rows_of(mine, client()).items():
         if name != "S":
             assert row.endswith("not tried"), row
@@ -64,7 +64,7 @@ def test_a_rung_that_another_candidate_climbed_is_not_tried_and_costs_this_one_n
 
 def test_a_candidate_is_charged_with_its_own_runs_and_the_shared_ones_are_said_apart(project: Project) -> None:
     candidate = listed(project)
-    climb(candidate, ("M", 4))
+    scale_up(candidate, ("M", 4))
     shares = sum(share for share in (0.8, 0.9, 1.15, 1.3))
     row = rows_of(candidate, signed_in := client())["M"]
     assert f"{4 * 90 / 3600:.2f} h {4 * 90 / 3600 * 2:.2f} EUR" in row
@@ -84,29 +84,29 @@ def test_a_rung_that_was_approved_says_so_until_it_begins(project: Project) -> N
     assert "does not pass" in rows["M"] and rows["L"].endswith("not tried")
 
 
-def test_what_passed_the_largest_rung_is_offered_no_further_climb_and_cannot_go_back_for_one(project: Project) -> None:
+def test_what_passed_the_largest_rung_is_offered_no_further_scale_up_and_cannot_go_back_for_one(project: Project) -> None:
     candidate = listed(project)
-    climb(candidate, ("M", 4), ("L", 3))
+    scale_up(candidate, ("M", 4), ("L", 3))
     candidate = fresh(candidate)
     assert candidate.stage == Stage.READY, candidate.why
     signed_in, address = client(), f"{candidate.get_absolute_url()}scale-up/"
     page = text_of(signed_in.get(address).content)
-    assert "further" not in page and "climb" not in page
+    assert "further" not in page and "scale up to" not in page
     with pytest.raises(ReviewRefused, match="passed L, the largest rung"):
         back_to_shortlist(candidate, make_user("olga"))
-    assert signed_in.post(f"{address}climb-on/").status_code == 409
+    assert signed_in.post(f"{address}further/").status_code == 409
 
 
 def test_what_passed_a_lower_rung_is_offered_the_rungs_above_it_alone(project: Project) -> None:
     candidate = listed(project)
-    climb(candidate, ("M", 4))
+    scale_up(candidate, ("M", 4))
     signed_in = client()
     assert "to scale up further" in text_of(signed_in.get(f"{candidate.get_absolute_url()}scale-up/").content)
     back_to_shortlist(fresh(candidate), make_user("olga"))
     html = signed_in.get("/projects/rungs/shortlist/").content.decode()
     assert f'name="rungs-{candidate.number}" value="L" checked' in html
     assert f'name="rungs-{candidate.number}" value="M"' not in html
-    with pytest.raises(ReviewRefused, match=r"is past M already\. Left to climb: L"):
+    with pytest.raises(ReviewRefused, match=r"is past M already\. Rungs left: L"):
         approve(candidate, make_user("iris"), ("M", 4))
 
 

@@ -204,7 +204,7 @@ def test_what_was_approved_and_not_yet_run_counts_against_the_budget() -> None:
         approve(listed(project, "WIDTH", "128"), approving("hedy"))
 
 
-def test_the_rungs_that_a_climb_has_not_come_to_yet_are_committed_as_well() -> None:
+def test_the_rungs_that_a_scale_up_has_not_come_to_yet_are_committed_as_well() -> None:
     project = demo()
     approve(listed(project), approving(), ("M", 4), ("L", 3))
     later = 3 * 64 * SECONDS / 3600
@@ -233,7 +233,7 @@ def test_sending_a_candidate_on_without_scale_up_needs_a_written_reason() -> Non
     assert not Run.objects.exclude(scale="S").exists()
 
 
-def test_what_waits_at_gate_two_can_go_back_to_climb_further_and_its_votes_are_void() -> None:
+def test_what_waits_at_gate_two_can_go_back_to_be_scaled_up_further_and_its_votes_are_void() -> None:
     candidate, grace = listed(demo()), approving()
     skip_scale_up(candidate, grace, Seen.of(fresh(candidate)), "Small")
     back_to_shortlist(fresh(candidate), grace)

@@ -95,7 +95,7 @@ def test_a_stack_of_a_stack_covers_the_members_of_both(project: Project) -> None
     assert conflicts([*inner_members, outer])[outer.pk] == []
 
 
-def test_a_stack_waits_while_one_of_its_members_climbs(project: Project) -> None:
+def test_a_stack_waits_while_one_of_its_members_is_scaled_up(project: Project) -> None:
     members = [listed(project, "warm-up"), listed(project, "width")]
     grace = make_user("grace")
     approve(members[0], grace)

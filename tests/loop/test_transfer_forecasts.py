@@ -68,7 +68,7 @@ def project() -> Project:
     return make_project("foretold", ladder=CONFIG["ladder"], scale_up={"budget_hours": 50, "currency": "EUR"})
 
 
-def climbed(project: Project, gain: float, place: int) -> Candidate:
+def scaled_up(project: Project, gain: float, place: int) -> Candidate:
     edit = ("train.py", "WIDTH = 96", f"WIDTH = {100 + place}")
     candidate = make_candidate(project, edits=[edit], stage=Stage.SHORTLISTED, verdict="solid")  # type: ignore[arg-type]
     below = {"saved": 0.2, "low": 0.16, "high": 0.24, "extrapolated": False}
@@ -83,7 +83,7 @@ def climbed(project: Project, gain: float, place: int) -> Candidate:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_page_marks_an_outcome_inside_and_one_outside_and_counts_both(project: Project) -> None:
-    near, far = climbed(project, 0.02, 1), climbed(project, 0.09, 2)
+    near, far = scaled_up(project, 0.02, 1), scaled_up(project, 0.09, 2)
     first, second = forecasts_of(project)
     assert first.inside and not second.inside and first.predicted == pytest.approx(0.2)
     client = Client()
@@ -97,7 +97,7 @@ def test_the_page_marks_an_outcome_inside_and_one_outside_and_counts_both(projec
 
 @pytest.mark.django_db(transaction=True)
 def test_what_was_predicted_is_kept_in_the_evidence_and_covered_by_its_hash(project: Project) -> None:
-    climbed(project, 0.02, 1)
+    scaled_up(project, 0.02, 1)
     evidence = Evidence.objects.get(scale="M")
     kept = evidence.numbers["transfer"]["predicted"]
     assert kept["low"] < kept["saved"] < kept["high"] and evidence.content_hash == evidence.compute_hash()
@@ -107,7 +107,7 @@ def test_what_was_predicted_is_kept_in_the_evidence_and_covered_by_its_hash(proj
 
 @pytest.mark.django_db(transaction=True)
 def test_health_hides_what_was_saved_and_counts_no_prediction(project: Project) -> None:
-    candidate = climbed(project, 0.02, 1)
+    candidate = scaled_up(project, 0.02, 1)
     Evidence.objects.filter(scale="M").update(verdict="invalid")
     assert forecasts_of(project) == []
     client = Client()
@@ -119,7 +119,7 @@ def test_health_hides_what_was_saved_and_counts_no_prediction(project: Project) 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_saving_just_short_of_what_passes_reads_as_short(project: Project) -> None:
-    candidate = climbed(project, 0.02, 1)
+    candidate = scaled_up(project, 0.02, 1)
     evidence = Evidence.objects.get(scale="M")
     evidence.numbers["savings"] |= {"saved": 0.0741, "low": 0.06, "high": 0.09}
     evidence.numbers["transfer"] |= {"promised": 0.1488, "passed": False}

@@ -165,7 +165,7 @@ KNOWN: Mapping[str, Known] = {
     "widen": Known(C, POST, form_on=("candidate",)),
     "scale-up": Known(C),
     "stop-scale-up": Known(C, POST, form_on=("scale-up",)),
-    "climb-on": Known(C, POST, form_on=("scale-up",)),
+    "scale-up-further": Known(C, POST, form_on=("scale-up",)),
     "revise": Known(C, POST, form_on=("candidate",)),
     # Of a run
     "run": Known(R),

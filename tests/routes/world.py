@@ -73,7 +73,7 @@ def make_world() -> Project:
     grace = User.objects.get(username="grace")
     for number, stage in enumerate(Stage):
         every_shape(project, stage, number)
-    climb(project, grace)
+    scale_up(project, grace)
     queue(project)
     talk(project, grace)
     check_stacks(project)
@@ -113,7 +113,7 @@ def candidate_at(project: Project, stage: Stage) -> Candidate:
     return found.select_related("project", "patch_set", "evidence").order_by("number").get()
 
 
-def climb(project: Project, grace: User) -> None:
+def scale_up(project: Project, grace: User) -> None:
     """A scale-up in each of its states, with runs and evidence on a larger rung."""
     rung = project.file.upper_rungs[0]
     step = {"rung": rung.name, "seeds": 2, "runs": 4, "hours": 0.1, "at_most": 0.5, "money": 1.0}

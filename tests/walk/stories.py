@@ -227,12 +227,12 @@ def a_change_whose_worker_is_killed_again_and_again(desk: Desk) -> None:
 
 
 @story("ladder", "shortlisted", "scaling up")
-def a_change_holds_on_the_next_rung_and_climbs_on(desk: Desk) -> None:
+def a_change_holds_on_the_next_rung_and_goes_further(desk: Desk) -> None:
     number = desk.submit(change.BETTER, hypothesis="A larger rate")
     scale_up(desk, number)
     desk.until(number, "ready")
     page = f"candidates/{number}/scale-up/"
-    desk.send("operator", page, f"{page}climb-on/")
+    desk.send("operator", page, f"{page}further/")
     desk.until(number, "shortlisted")
     desk.send("approver", "shortlist/", "shortlist/approve/", ("pick", str(number)), reason="Further.")
     desk.until(number, "scaling_up")

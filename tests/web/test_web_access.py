@@ -111,7 +111,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "later": ("post", "viewer"),
     "scale-up": ("get", "viewer"),
     "stop-scale-up": ("post", "operator"),
-    "climb-on": ("post", "operator"),
+    "scale-up-further": ("post", "operator"),
     "approve": ("post", "approver"),
     "reject": ("post", "reviewer"),
     "request-changes": ("post", "reviewer"),

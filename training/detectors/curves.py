@@ -58,7 +58,7 @@ def not_finite(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
 
 
 def over_running_minimum(run: RunRecord, _: Circumstances) -> Iterator[Finding]:
-    """The smoothed train loss climbs to OVER_MINIMUM times the lowest it had been."""
+    """The smoothed train loss rises to OVER_MINIMUM times the lowest it had been."""
     curve = run.curve(TRAIN_LOSS)
     if len(curve) < FEWEST or curve.values.min() <= 0:
         return

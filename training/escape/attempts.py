@@ -86,8 +86,8 @@ def read_key_through_parent(t: Targets) -> str | None:
     return holds(f"/proc/{os.getppid()}/root{t['key']}", t["secret"])
 
 
-@attempt("read a key by climbing out of the working folder")
-def climb(t: Targets) -> str | None:
+@attempt("read a key by getting out of the working folder")
+def get_out(t: Targets) -> str | None:
     return holds("../" * 40 + t["key"].lstrip("/"), t["secret"])
 
 

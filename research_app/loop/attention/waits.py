@@ -23,8 +23,8 @@ def waits_for(candidate: Candidate) -> str:
     if own:
         return _of_runs(own, "its runs", "run")
     base = candidate.patch_set.base_id
-    climbing = candidate.scale_ups.running().values("rung") if candidate.stage == Stage.SCALING_UP else [SMALLEST]
-    theirs = Run.objects.filter(patch_set=None, cell=None, baseline=base, scale__in=climbing).exclude(state=State.FINISHED)
+    scaled_up = candidate.scale_ups.running().values("rung") if candidate.stage == Stage.SCALING_UP else [SMALLEST]
+    theirs = Run.objects.filter(patch_set=None, cell=None, baseline=base, scale__in=scaled_up).exclude(state=State.FINISHED)
     if runs := list(theirs.only("state", "queue")):
         return _of_runs(runs, "the baseline's runs that it is compared with", "baseline run")
     if candidate.stage == Stage.LANDING:

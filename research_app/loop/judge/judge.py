@@ -95,8 +95,8 @@ def judge_baseline(baseline_id: int) -> None:
     waiting = PatchSet.objects.filter(base=baseline_id, current_of__stage__in=[*JUDGED, Stage.LANDING])
     for pk in waiting.values_list("pk", flat=True):
         Message.objects.wake("judge", pk)
-    climbing = ScaleUp.objects.running().filter(patch_set__base=baseline_id)
-    for pk in climbing.values_list("patch_set_id", flat=True):
+    scaled_up = ScaleUp.objects.running().filter(patch_set__base=baseline_id)
+    for pk in scaled_up.values_list("patch_set_id", flat=True):
         Message.objects.wake("scale_up", pk)
 
 

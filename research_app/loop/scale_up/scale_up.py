@@ -2,7 +2,7 @@
 
 On each rung both arms get the same fresh seeds, and the baseline is trained at a few other budgets once, so that the gain can
 be read as time saved, which can be compared between rungs. A rung is passed when the gain there is significant and saves at
-least half of what the rung below promised; the first rung that is not ends the climb. See research_app/evidence/transfer.py.
+least half of what the rung below promised; the first rung that is not ends the scale-up. See research_app/evidence/transfer.py.
 """
 
 import math
@@ -59,8 +59,8 @@ class ScaleUpRefused(Exception):
 
 def scale_up(patch_set_id: int, worker: str) -> None:
     """Judge the rung that a patch set is on, if all its runs have ended. Otherwise, or repeated: nothing."""
-    climbing = ScaleUp.objects.running().filter(patch_set=patch_set_id)
-    step = climbing.select_related("candidate__project", "patch_set__base__project", "project").first()
+    scaled_up = ScaleUp.objects.running().filter(patch_set=patch_set_id)
+    step = scaled_up.select_related("candidate__project", "patch_set__base__project", "project").first()
     if step is None or step.candidate.needs_attention:
         return
     settle_baseline(step.patch_set.base, step.rung)
@@ -117,7 +117,7 @@ def arms_of(step: ScaleUp) -> tuple[list[Run], list[Run], list[Run]]:
 
 
 def conclude_rung(step: ScaleUp, lease: Lease, mine: Sequence[Run], theirs: Sequence[Run]) -> None:
-    """Freeze the evidence of the rung, then climb on, or end with the verdict."""
+    """Freeze the evidence of the rung, then go to the next rung, or end with the verdict."""
     candidate, project = step.candidate, step.project
     if mark_diverged(project, step.patch_set.runs.filter(scale=step.rung), judging=candidate.pk):
         mine = arms_of(step)[0]
@@ -141,7 +141,7 @@ def conclude_rung(step: ScaleUp, lease: Lease, mine: Sequence[Run], theirs: Sequ
         elif step.following is None:
             end(step, lease, ScaleUpState.PASSED, f"Holds at {step.rung}: {transfer.sentence}", evidence)
         else:
-            climb(step, lease, candidate, evidence, transfer)
+            go_up(step, lease, candidate, evidence, transfer)
 
 
 def evidence_of_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
@@ -235,7 +235,7 @@ def passed_rungs(candidates: Iterable[Candidate]) -> dict[int, set[str]]:
 
 
 def rungs_left(rungs: Sequence[Rung], passed: Container[str]) -> Sequence[Rung]:
-    """The rungs that a candidate can still climb to: those above the largest that it passed, smallest first."""
+    """The rungs that a candidate can still be scaled up to: those above the largest that it passed, smallest first."""
     highest = max((place for place, rung in enumerate(rungs) if rung.name in passed), default=-1)
     return rungs[highest + 1 :]
 
@@ -301,7 +301,7 @@ def tau_of(project: Project) -> float:
         return LEAST_TAU
 
 
-def climb(step: ScaleUp, lease: Lease, candidate: Candidate, evidence: Evidence, transfer: TransferRecord) -> None:
+def go_up(step: ScaleUp, lease: Lease, candidate: Candidate, evidence: Evidence, transfer: TransferRecord) -> None:
     """Passed, and the next rung is approved: go on there."""
     assert step.following
     why = f"Holds at {step.rung}: {transfer.sentence}. On to {step.following}."
@@ -314,7 +314,7 @@ def climb(step: ScaleUp, lease: Lease, candidate: Candidate, evidence: Evidence,
 
 
 def end(step: ScaleUp, lease: Lease, state: ScaleUpState, why: str, evidence: Evidence | None = None) -> None:
-    """The climb is over: to gate 2, to rest, or, where nothing could be settled, back to the shortlist."""
+    """The scale-up is over: to gate 2, to rest, or, where nothing could be settled, back to the shortlist."""
     stages = {ScaleUpState.PASSED: Stage.READY, ScaleUpState.FAILED: Stage.NO_TRANSFER}
     with transaction.atomic():
         if evidence:

@@ -1,6 +1,6 @@
 """Shortlist: what a researcher's click at gate 1 does. Nothing is trained at a larger scale, and no money spent, without it.
 
-A pick is a candidate with the rungs that it shall climb. All picks of one click are approved together or not at all, against
+A pick is a candidate with the rungs to scale it up to. All picks of one click are approved together or not at all, against
 the budget that is left at that moment; runs of the baseline that several candidates share are paid for once.
 """
 
@@ -28,7 +28,7 @@ from training.spec import Outcome
 
 @dataclass(frozen=True)
 class Plan:
-    """One rung of a climb, with the seeds of each arm."""
+    """One rung of a scale-up, with the seeds of each arm."""
 
     rung: str
     seeds: int
@@ -36,7 +36,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pick:
-    """A candidate as the person saw it, and the rungs that it shall climb, in order."""
+    """A candidate as the person saw it, and the rungs that it is to be scaled up to, in order."""
 
     candidate: Candidate
     seen: Seen
@@ -69,7 +69,7 @@ def quote(
     picks: Sequence[tuple[BaselineVersion, Sequence[Plan]]],
     trained: Sequence[Mapping[str, set[int]]] = (),
 ) -> Quote:
-    """The price of some climbs together, each from its base. A few queries for every rung and base.
+    """The price of some scale-ups together, each from its base. A few queries for every rung and base.
 
     `trained` holds, for each pick, the seeds of its own runs that are there already, by rung: they are not paid for again.
     """
@@ -109,7 +109,7 @@ def trained_seeds(candidates: Sequence[Candidate]) -> list[Mapping[str, set[int]
 
 
 def approve_scale_ups(project: Project, picks: Sequence[Pick], reviewer: User, reason: str = "") -> list[ScaleUp]:
-    """Approve climbs and queue their first rungs; those that still lack other people's approvals wait on the shortlist.
+    """Approve scale-ups and queue their first rungs; those that still lack other people's approvals wait on the shortlist.
 
     Returns the scale-ups that began. Raises ReviewRefused: nothing picked, a plan that the ladder does not have, a budget
     that does not suffice, a person who may not; StalePage where a candidate is not what the person saw. Then nothing is done.
@@ -136,7 +136,7 @@ def approve_scale_ups(project: Project, picks: Sequence[Pick], reviewer: User, r
 
 
 def refuse_paid_twice(rows: Sequence[Candidate]) -> None:
-    """Raises ReviewRefused for what is part of a stack that may still be scaled up, and for a stack of which a part climbs now.
+    """Raises ReviewRefused for what is part of a stack that may still be scaled up, and for a stack with such a part.
 
     At most four queries.
     """
@@ -147,9 +147,9 @@ def refuse_paid_twice(rows: Sequence[Candidate]) -> None:
                 f"{row} is covered by the stack {stack}, which is {stack.get_stage_display()}: both together would be paid for "
                 f"twice. Scale up {stack}, or reject it first to scale {row} up by itself."
             )
-    climbing = Candidate.objects.filter(stacks__in=rows, stage=Stage.SCALING_UP).first()
-    if climbing:
-        raise ReviewRefused(f"{climbing}, which is part of the stack, is scaling up now. Wait for its end, or stop it first.")
+    scaled_up = Candidate.objects.filter(stacks__in=rows, stage=Stage.SCALING_UP).first()
+    if scaled_up:
+        raise ReviewRefused(f"{scaled_up}, which is part of the stack, is scaling up now. Wait for its end, or stop it first.")
 
 
 def check_plans(pick: Pick, passed: Container[str] = ()) -> None:
@@ -167,14 +167,14 @@ def check_plans(pick: Pick, passed: Container[str] = ()) -> None:
     if behind := [name for name in chosen if name not in left]:
         raise ReviewRefused(
             f"{pick.candidate} is past {', '.join(behind)} already. "
-            + (f"Left to climb: {', '.join(left)}." if left else "No larger rung is left.")
+            + (f"Rungs left: {', '.join(left)}." if left else "No larger rung is left.")
         )
     if any(not 2 <= plan.seeds <= 64 for plan in pick.plans):
         raise ReviewRefused("Each arm of a rung needs 2 to 64 seeds: a spread cannot be told from one.")
 
 
 def begin(row: Candidate, plans: Sequence[tuple[Plan, Price]], reviewer: User) -> ScaleUp:
-    """Write an approved climb down and queue its first rung. In a transaction."""
+    """Write an approved scale-up down and queue its first rung. In a transaction."""
     rungs = [asdict(price) | {"rung": plan.rung, "seeds": plan.seeds} for plan, price in plans]
     step = ScaleUp.objects.create(
         project=row.project, candidate=row, patch_set=row.revision, rungs=rungs, rung=rungs[0]["rung"], approved_by=reviewer
@@ -204,9 +204,9 @@ def skip_scale_up(candidate: Candidate, reviewer: User, seen: Seen, reason: str)
 
 
 def back_to_shortlist(candidate: Candidate, actor: User) -> None:
-    """Bring a candidate that waits at gate 2 back to gate 1, so that it can climb further; votes given there are void.
+    """Bring a candidate that waits at gate 2 back to gate 1, so that it can be scaled up further; votes given there are void.
 
-    Raises ReviewRefused where there is nowhere to climb.
+    Raises ReviewRefused where there is no larger rung.
     """
     if not may_operate(actor):
         raise ReviewRefused("Your account may look, but not steer. Ask an administrator for the role “operator”.")

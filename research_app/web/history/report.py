@@ -273,8 +273,8 @@ def questions_of(project: Project, landed: Sequence[Landed], noise: Noise | None
     within = candidates.filter(stage=Stage.INCONCLUSIVE)
     odd = [each for each in landed if contradicted(each.candidate.evidence)]
     rungs = len(project.file.rungs) > 1
-    climbed = set(project.scale_ups.values_list("candidate_id", flat=True)) if rungs else set()
-    small = [each.candidate for each in landed if each.candidate.pk not in climbed and not each.candidate.undone]
+    scaled_up = set(project.scale_ups.values_list("candidate_id", flat=True)) if rungs else set()
+    small = [each.candidate for each in landed if each.candidate.pk not in scaled_up and not each.candidate.undone]
     return [
         about("Waiting for a person’s decision", candidates.filter(stage__in=WAITING)),
         about("Within the noise after all runs: real or not", within.filter(evidence__effect__gt=0)),

@@ -52,7 +52,7 @@ def waiting_for(user: User, mine: Collection[int], candidates: Sequence[Candidat
     """Everything that the inbox says of these candidates to this person; `mine`: keys of those that it is their turn on.
 
     `costs`: what their runs took. At most four queries, and two for each rung that candidates on a shortlist can
-    climb to next, however many candidates there are.
+    scale up to next, however many candidates there are.
     """
     if not candidates:
         return []
@@ -62,7 +62,7 @@ def waiting_for(user: User, mine: Collection[int], candidates: Sequence[Candidat
     prices = {pk: prices_of(project) for pk, project in projects.items()}
     shortlisted = [c for c in candidates if c.stage == Stage.SHORTLISTED]
     covered = open_stacks_of(shortlisted)
-    climbs = climbs_of([c for c in shortlisted if c.pk not in covered], files)
+    scale_ups = next_scale_ups_of([c for c in shortlisted if c.pk not in covered], files)
     found = []
     for row in rows(candidates, costs):
         candidate = row.candidate
@@ -70,7 +70,7 @@ def waiting_for(user: User, mine: Collection[int], candidates: Sequence[Candidat
         notes = notes_on(user, candidate, file.gate.of(gate), votes[candidate.pk], candidate.pk in mine)
         notes += [f"Covered by the stack {stack} ({stack.get_stage_display()})." for stack in covered.get(candidate.pk, ())]
         paid = costs.get(candidate.pk, NOTHING).money(prices[candidate.project_id])
-        cost = cost_of(row, paid, file, tips.get(candidate.project_id), climbs.get(candidate.pk, ""))
+        cost = cost_of(row, paid, file, tips.get(candidate.project_id), scale_ups.get(candidate.pk, ""))
         found.append(Waiting(row, gate, candidate.pk in mine, notes, cost))
     return found
 
@@ -125,10 +125,10 @@ def tips_of(projects: Iterable[int]) -> dict[int, tuple[int, int]]:
     return {project: (pk, number) for project, pk, number in newest.annotate(Max("pk"), Max("number"))}
 
 
-def climbs_of(candidates: Sequence[Candidate], files: Mapping[int, ProjectFile]) -> dict[int, str]:
+def next_scale_ups_of(candidates: Sequence[Candidate], files: Mapping[int, ProjectFile]) -> dict[int, str]:
     """What a candidate's own runs on its next rung take, in words, by candidate; empty where no rung is left above it.
 
-    One query, and two for each rung that somebody can climb to next.
+    One query, and two for each rung that somebody can scale up to next.
     """
     if not candidates:
         return {}
@@ -138,26 +138,26 @@ def climbs_of(candidates: Sequence[Candidate], files: Mapping[int, ProjectFile])
         if left:
             key = candidate.project_id, left[0].name
             if key not in told:
-                told[key] = climb_of(candidate.project, files[candidate.project_id], left[0])
+                told[key] = scale_up_cost(candidate.project, files[candidate.project_id], left[0])
             found[candidate.pk] = told[key]
     return found
 
 
-def climb_of(project: Project, file: ProjectFile, rung: Rung) -> str:
+def scale_up_cost(project: Project, file: ProjectFile, rung: Rung) -> str:
     """What a candidate's own runs on a rung take, in words. At most two queries."""
     price = price_of(rung, pace_of(project, rung), [1.0] * rung.seeds)
     took = f"at most {figures.duration(price.at_most * 3600)}" if price.hours is None else figures.duration(price.hours * 3600)
     return f"{rung.name}: {counted(price.runs, 'run')}, {took}{_money(price.counted_money, file)}"
 
 
-def cost_of(row: Row, paid: float, file: ProjectFile, tip: tuple[int, int] | None, climb: str) -> str:
+def cost_of(row: Row, paid: float, file: ProjectFile, tip: tuple[int, int] | None, scale_up: str) -> str:
     """What it took so far, and what the next step takes. `paid`: its runs in money, each at the price of its rung."""
     candidate = row.candidate
     said = [f"{figures.duration(row.spent)} of device time{_money(paid, file)}"] if row.spent else []
     if candidate.stage == Stage.READY and candidate.patch_set and tip and candidate.patch_set.base_id != tip[0]:
         said.append(f"judged again first: the baseline is {tip[1]} now")
-    if candidate.stage == Stage.SHORTLISTED and climb:
-        said.append(climb)
+    if candidate.stage == Stage.SHORTLISTED and scale_up:
+        said.append(scale_up)
     return "; ".join(said)
 
 

@@ -178,7 +178,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "candidate": shown,
         "steps": steps,
         "newest": newest,
-        "climb": progress_of([newest])[0] if newest else None,
+        "scale_up": progress_of([newest])[0] if newest else None,
         "tone": tone,
         "sign": sign,
         "levels": levels,
@@ -190,14 +190,14 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "spent": costs_of([shown]).get(shown.pk, NOTHING).hours,
         "shared": hours_of([run for run in runs if not run.patch_set_id]),
         "may_stop": newest is not None and newest.state == ScaleUpState.RUNNING and may_operate(request.user),
-        "may_climb_on": bool(steps) and bool(can_climb(shown)) and may_operate(request.user),
+        "may_scale_up_further": bool(steps) and bool(can_scale_up_further(shown)) and may_operate(request.user),
         "curves_source": f"{reverse('candidate-curves', args=[shown.project.slug, shown.number])}?scale={largest}",
         "chart_version": chart_version(runs),
         **more,
     }
 
 
-def can_climb(shown: Candidate) -> bool:
+def can_scale_up_further(shown: Candidate) -> bool:
     """Whether it waits at gate 2 and a rung is left above those that it passed (one query)."""
     return shown.stage == Stage.READY and bool(rungs_left(shown.project.file.upper_rungs, passed_rungs([shown])[shown.pk]))
 
@@ -267,7 +267,7 @@ def stop_scale_up(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 @operator
 @require_POST
-def climb_on(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+def scale_up_further(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Bring it back to the shortlist, so that a larger rung can be approved."""
     shown = get_candidate(request, slug, number)
     assert isinstance(request.user, User)

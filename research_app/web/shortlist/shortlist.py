@@ -49,12 +49,12 @@ from research_app.web.shared.text import visible
 MOST = 100  # candidates on the page, oldest first
 LATELY = 6  # ended scale-ups that are shown
 MAX_REASON = 4000  # characters
-FRAGMENTS = {"books": "shortlist/_books.html", "list": "shortlist/_list.html", "climbing": "shortlist/_climbing.html"}
+FRAGMENTS = {"books": "shortlist/_books.html", "list": "shortlist/_list.html", "under_way": "shortlist/_under_way.html"}
 
 
 @dataclass(frozen=True)
 class Option:
-    """One rung that a candidate can climb to."""
+    """One rung that a candidate can be scaled up to."""
 
     rung: Rung
     price: Price
@@ -95,7 +95,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Climb:
+class ScaleUpProgress:
     """A scale-up that runs or ended lately."""
 
     step: ScaleUp
@@ -125,7 +125,7 @@ def context_of(request: HttpRequest, project: Project, **more: Any) -> dict[str,
         "items": items_of(request, project, rungs, paces),
         "account": account,
         "no_price": not any(rung.price for rung in rungs),
-        "climbs": climbs_of(project),
+        "scale_ups": scale_ups_of(project),
         "may_approve": may_vote(request.user, project, Gate.SHORTLIST),
         "may_operate": may_operate(request.user),
         "quote": None,
@@ -182,16 +182,16 @@ def option_of(rung: Rung, pace: Pace, expected: Prediction | None, trained: Mapp
     return Option(rung, price_of(rung, pace, [1.0] * len(missing)), expected, chosen)
 
 
-def climbs_of(project: Project) -> list[Climb]:
+def scale_ups_of(project: Project) -> list[ScaleUpProgress]:
     """Scale-ups that run, then those that ended last. Three queries."""
     steps = project.scale_ups.select_related("candidate__project", "patch_set", "approved_by")
     return progress_of([*steps.running().order_by("pk"), *steps.exclude(ended_at=None).order_by("-ended_at")[:LATELY]])
 
 
-def progress_of(steps: Sequence[ScaleUp]) -> list[Climb]:
+def progress_of(steps: Sequence[ScaleUp]) -> list[ScaleUpProgress]:
     """How far scale-ups of one project are on their rungs. One query, where one of them runs."""
     runs = runs_of([step for step in steps if not step.ended_at])
-    return [Climb(step, 0, 0, 1.0, None) if step.ended_at else climb_of(step, runs) for step in steps]
+    return [ScaleUpProgress(step, 0, 0, 1.0, None) if step.ended_at else progress_at(step, runs) for step in steps]
 
 
 def runs_of(steps: Sequence[ScaleUp]) -> list[Run]:
@@ -203,13 +203,13 @@ def runs_of(steps: Sequence[ScaleUp]) -> list[Run]:
     return list(Run.objects.filter(theirs | baseline, project=steps[0].project_id, scale__in=[step.rung for step in steps]))
 
 
-def climb_of(step: ScaleUp, runs: Sequence[Run]) -> Climb:
+def progress_at(step: ScaleUp, runs: Sequence[Run]) -> ScaleUpProgress:
     """How far a scale-up is on its rung, from the runs of all that run."""
     base, here = step.patch_set.base_id, [run for run in runs if run.scale == step.rung]
     own = [run for run in here if run.patch_set_id == step.patch_set_id or (not run.patch_set_id and run.baseline_id == base)]
     left = [run.left for run in own if run.state == State.RUNNING and run.left is not None]
     ended, done = sum(run.state == State.FINISHED for run in own), sum(run.progress for run in own)
-    return Climb(step, ended, len(own), done / len(own) if own else 0.0, max(left, default=None))
+    return ScaleUpProgress(step, ended, len(own), done / len(own) if own else 0.0, max(left, default=None))
 
 
 @researcher
