@@ -39,6 +39,21 @@ def test_a_report_opens_from_a_file_and_asks_for_nothing(browser: Browser, tmp_p
     assert faults == []
 
 
+def test_on_a_telephone_tables_stand_upright_and_the_chart_s_words_can_be_read(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(html_of(Report.of(make_everything())), encoding="utf-8")
+    window = browser.new_context(viewport=NARROW).new_page()  # type: ignore[arg-type]
+    window.goto((tmp_path / "report.html").as_uri())
+    beyond = "[...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > each.clientWidth).length"
+    assert window.evaluate(beyond) == 0
+    heights = (
+        "[...document.querySelectorAll('figure > svg text')].map(each => each.getBoundingClientRect().height).filter(Boolean)"
+    )
+    shown = window.evaluate(heights)
+    assert len(shown) > 4 and min(shown) > 10
+    assert window.locator("figure > svg:visible").count() == 1
+    window.context.close()
+
+
 def test_the_project_s_page_gives_it_as_a_file(sign_in: SignIn) -> None:
     make_everything()
     window = sign_in()

@@ -183,3 +183,14 @@ def test_of_a_long_log_what_was_read_and_the_end_are_shown() -> None:
     log = "\n".join(["noise"] * 500 + ["step 1: train loss 2, val loss 3"] + ["noise"] * 500 + ["the end"])
     lines = lines_of(log, SelfReported("nanogpt", "val_loss"), 10)
     assert len(lines) <= 10 and lines[0].values["val_loss"] == 3 and lines[-1].text == "the end"
+
+
+@pytest.mark.slow
+def test_a_limit_of_device_memory_that_nobody_can_hold_is_said(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(CODE)
+    git(tmp_path, "init", "-q", "-b", "main")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-q", "-m", "Begin")
+    text = FILE.format(train="", budget="", wall=30).replace("wall_seconds", "device_memory_gb = 40\nwall_seconds")
+    good, answer, _ = answers(try_out(str(tmp_path), read_project_file(text)))["Is device memory held to its limit?"]
+    assert good is None and "device_memory_gb = 40 cannot be held here" in answer and "NVML" in answer

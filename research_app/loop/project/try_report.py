@@ -11,7 +11,7 @@ from training import own_budget
 from training.denied import denied
 from training.matched import lines_of
 from training.metric_source import writing
-from training.spec import Outcome, Point, RunResult, Scored, SelfReported
+from training.spec import GIB, Outcome, Point, RunResult, Scored, SelfReported
 
 SERIES_SHOWN = 6
 LINES_SHOWN = 60
@@ -59,6 +59,7 @@ class TriedRun(Told):
     seconds: float
     steps: int | None
     spent: float | None
+    device_memory: float | None = None  # bytes of its devices, as the driver told them
     curves: tuple[TriedCurve, ...]
     lines: tuple[LogLine, ...]
     missed: tuple[Missed, ...]
@@ -121,6 +122,7 @@ def tried_run(
         score=result.score,
         seconds=result.train_seconds,
         steps=int(steps) if isinstance(steps, int | float) else None,
+        device_memory=_number(result.facts.get("device_memory_bytes")),
         spent=own_budget.spent([(result.facts, result.train_seconds)], counts)[0],
         curves=tuple(TriedCurve(name=name, points=len(each), first=each[0][1], last=each[-1][1]) for name, each in curves),
         lines=tuple(LogLine(text=line.text, values=dict(line.values)) for line in lines_of(result.log, printed, LINES_SHOWN)),
@@ -137,6 +139,8 @@ def report_on(file: ProjectFile, runs: Sequence[TriedRun], series: Sequence[Seri
     checks += [first, metric]
     if first.good and metric.good:
         checks.append(budget_check(file, runs))
+    if file.limits.device_memory_gb:
+        checks.append(device_memory_check(file, runs[0]))
     if len(runs) == 3:
         checks += [seed_check(file, runs, series), repeat_check(runs, series), noise_check(file, runs)]
     return TryReport(runs=tuple(runs), checks=tuple(checks))
@@ -192,6 +196,20 @@ def budget_check(file: ProjectFile, runs: Sequence[TriedRun]) -> Check:
     way = "over" if over > 0 else "under"
     mend = "Candidates are held to what the baseline's runs come to; [budget] amount may say what is meant."
     return Check(question=question, good=None, answer=f"{said}: {abs(over):.0%} {way}.", mend=mend)
+
+
+def device_memory_check(file: ProjectFile, run: TriedRun) -> Check:
+    question, limit = "Is device memory held to its limit?", file.limits.device_memory_gb or 0
+    if run.device_memory is not None:
+        return Check(question=question, good=True, answer=f"It held {number(run.device_memory / GIB)} of {number(limit)} GiB.")
+    answer = (
+        f"No: device_memory_gb = {number(limit)} cannot be held here, because no driver tells what the device holds (NVML)."
+    )
+    return Check(question=question, good=None, answer=answer)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def seed_check(file: ProjectFile, runs: Sequence[TriedRun], series: Sequence[Series]) -> Check:

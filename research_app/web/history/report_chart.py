@@ -12,6 +12,7 @@ from research_app.web.project.progress import Point, drawn
 from research_app.web.shared.text import spelled
 
 WIDTH, HEIGHT = 860, 300  # pixels
+NARROW = 400  # on a telephone: drawn anew, so that its words keep their size
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 38  # margins
 KINDS = {"tried": 2.6, "waiting": 4.5, "landed": 5.0}  # radius
 STEPS = (1, 2, 2.5, 5, 10)
@@ -19,7 +20,15 @@ SHOWN = 120  # characters of a title
 
 
 def progress_chart(points: Sequence[Point], bands: Sequence[Mapping[str, Any]], lower: bool, title: str) -> SafeString:
-    """Every experiment by number, the best so far, and the baselines' bands; empty where nothing has a score."""
+    """Every experiment by number, the best so far, and the baselines' bands, for a wide window and for a narrow one.
+
+    Empty where nothing has a score.
+    """
+    drawings = [_drawing(points, bands, lower, title, width) for width in (WIDTH, NARROW)]
+    return format_html_join("", "{}", ((each,) for each in drawings))
+
+
+def _drawing(points: Sequence[Point], bands: Sequence[Mapping[str, Any]], lower: bool, title: str, width: int) -> SafeString:
     found = drawn(points, lower)
     shown = {kind: [p for p in found["points"][kind] if usable(p["y"])] for kind in KINDS}
     values = [p["y"] for kind in shown.values() for p in kind]
@@ -30,7 +39,7 @@ def progress_chart(points: Sequence[Point], bands: Sequence[Mapping[str, Any]], 
     low, high = extent(values, known, lower)
 
     def x(at: float) -> float:
-        return round(LEFT + 6 + (at / (last + 1)) * (WIDTH - LEFT - RIGHT - 12), 1)
+        return round(LEFT + 6 + (at / (last + 1)) * (width - LEFT - RIGHT - 12), 1)
 
     def y(value: float) -> float:
         inside = min(max((value - low) / (high - low), 0.0), 1.0)
@@ -38,16 +47,18 @@ def progress_chart(points: Sequence[Point], bands: Sequence[Mapping[str, Any]], 
 
     best = [(at, value) for at, value in zip(found["best"]["x"], found["best"]["y"], strict=True) if usable(value)]
     parts = [
-        _grid(ticks(low, high), y),
+        _grid(ticks(low, high), y, width),
         _bands(known, last + 1, x, y),
         format_html('<polyline class="best" points="{}"/>', " ".join(_stairs(best, x, y))),
         format_html_join("", "{}", ((_dots(kind, shown[kind], radius, x, y),) for kind, radius in KINDS.items())),
-        _feet(last, x),
+        _feet(last, x, width),
     ]
     landed = len(shown["landed"])
     words = f"{spelled(title)} of {len(values)} experiments by number; {landed} landed. The tables below hold the same."
     body = format_html_join("", "{}", ((part,) for part in parts))
-    return format_html('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>', WIDTH, HEIGHT, words, body)
+    kind = "wide" if width == WIDTH else "narrow"
+    drawing = '<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    return format_html(drawing, kind, width, HEIGHT, words, body)
 
 
 def usable(value: float | None) -> bool:
@@ -81,9 +92,9 @@ def ticks(low: float, high: float) -> list[float]:
     return [step * at for at in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _grid(at: Sequence[float], y: Callable[[float], float]) -> SafeString:
+def _grid(at: Sequence[float], y: Callable[[float], float], width: int) -> SafeString:
     line = '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text x="{}" y="{}" text-anchor="end">{}</text>'
-    return format_html_join("", line, ((LEFT, WIDTH - RIGHT, y(t), y(t), LEFT - 8, y(t) + 4, number(t, 5)) for t in at))
+    return format_html_join("", line, ((LEFT, width - RIGHT, y(t), y(t), LEFT - 8, y(t) + 4, number(t, 5)) for t in at))
 
 
 def _bands(
@@ -121,10 +132,10 @@ def _dots(
     return format_html_join("", '<circle class="{}" cx="{}" cy="{}" r="{}"><title>{}</title></circle>', rows)
 
 
-def _feet(last: int, x: Callable[[float], float]) -> SafeString:
-    step = max(1, math.ceil(last / 10))
+def _feet(last: int, x: Callable[[float], float], width: int) -> SafeString:
+    step = max(1, math.ceil(last / (10 if width == WIDTH else 5)))
     labels = format_html_join(
         "", '<text x="{}" y="{}" text-anchor="middle">{}</text>', ((x(n), HEIGHT - 20, n) for n in range(step, last + 1, step))
     )
-    middle = (LEFT + WIDTH - RIGHT) / 2
+    middle = (LEFT + width - RIGHT) / 2
     return labels + format_html('<text x="{}" y="{}" text-anchor="middle">candidate</text>', middle, HEIGHT - 4)
