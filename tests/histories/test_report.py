@@ -166,7 +166,7 @@ def test_the_chart_holds_scores_of_any_size(scale: float, django_assert_max_num_
     with django_assert_max_num_queries(60):
         html = html_of(Report.of(project))
     drawn = [float(at) for at in re.findall(r'<circle class="tried" cx="[\d.]+" cy="([\d.]+)" r="2.6"', html)]
-    assert len(drawn) == 12 and all(0 <= at <= 300 for at in drawn)
+    assert len(drawn) == 2 * 12 and all(0 <= at <= 300 for at in drawn), "drawn for a wide window and for a narrow one"
 
 
 @pytest.mark.parametrize("written", [html_of, markdown_of])
