@@ -176,7 +176,7 @@ def _groups(knobs: Mapping[str, Knob]) -> dict[str, list[str]]:
 
 
 def _study(knobs: Mapping[str, Knob], past: Sequence[tuple[Tried, Move]], seed: int) -> optuna.Study:
-    """A study that was told everything: which constants moved, where to, and what came of it.
+    """A study that was told everything: which constants moved, where to, and the outcome.
 
     A candidate that runs is told as running, so that the sampler keeps away from it; one without an effect (crashed,
     invalid) as pruned, which ranks below every effect.

@@ -93,7 +93,7 @@ class Removals:
 
 @dataclass
 class Tally:
-    """What came of all stacks."""
+    """The outcome of all stacks."""
 
     stacks: int = 0
     runs: int = 0

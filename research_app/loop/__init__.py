@@ -3,7 +3,7 @@
 proposed      propose/propose.py     propose()      proposers are asked in rounds; what comes back is entered
               propose/conversation/  converse()     Claude at work: tools, transcript, token budget
 checking      check/check.py         check()        applies, allowed paths, parses, new, what a reviewer should know
-screening     train/train.py         train_next()   a device takes the most valuable run, trains it, records what came of it
+screening     train/train.py         train_next()   a device takes the most valuable run, trains it, records the outcome
 replicating   judge/judge.py         judge()        after every run: what follows, and whether another run can change it
 confirming
 shortlisted   scale_up/shortlist.py  approve_scale_ups()   gate 1: a person's click, with its price

@@ -30,7 +30,7 @@ def add_door_verbs(verbs: Any) -> None:
     look.add_argument(
         "--words", default="", metavar='"WORD …"', help='what the command is to end with: --words="--max_iters=100 --n_layer=2"'
     )
-    trial: ArgumentParser = verbs.add_parser("try", help="run two seeds and a repeat in the sandbox and say what came of it")
+    trial: ArgumentParser = verbs.add_parser("try", help="run two seeds and a repeat in the sandbox and report the outcome")
     trial.add_argument("config", type=Path, metavar="FILE.toml")
     trial.add_argument("--repo", required=True, metavar="PATH_OR_URL")
 

@@ -85,7 +85,7 @@ class Lease:
             raise LeaseLost(f"{self.model.__name__} {self.pk}: token {self.token} is no longer current")
 
     def close(self, **fields: Any) -> None:
-        """Write what came of it and give the row back, in one statement. Raises LeaseLost where it is no longer ours."""
+        """Record the outcome and release the lease, in one statement. Raises LeaseLost where it is no longer ours."""
         self.write(**fields, **FREE)
 
     def renew(self) -> bool:

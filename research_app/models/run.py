@@ -97,7 +97,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
 
 class Run(Leased):
-    """One training: what, with which seed, where, and what came of it. Series and log stand in tables of their own."""
+    """One training: what, with which seed, where, and its outcome. Series and log stand in tables of their own."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
     baseline = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="runs")

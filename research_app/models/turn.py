@@ -12,7 +12,7 @@ from research_app.models.project import Project, Round
 
 
 class TurnState(models.TextChoices):
-    """Whether a proposer is at work, and what came of it."""
+    """Whether a proposer is at work, and its outcome."""
 
     WORKING = "working", "at work"
     PROPOSED = "proposed", "proposed a candidate"

@@ -1,4 +1,4 @@
-"""What is wanted next follows from what came of earlier tries: seeded draws, shares, and a plateau that is said."""
+"""What is wanted next follows from the outcomes of earlier tries: seeded draws, shares, and a plateau that is said."""
 
 from __future__ import annotations
 

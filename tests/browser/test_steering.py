@@ -38,7 +38,7 @@ def test_the_program_is_edited_with_versions_and_a_second_writer_loses_nothing(s
     ada.get_by_label("program.md").fill("# Schedules\n\nOnly the schedule, this week.")
     ada.get_by_label("Why it is changed").fill("focus")
     ada.get_by_role("button", name="Save as version 1").click()
-    expect(ada.get_by_text("Version 1 is what the agents get from now on.")).to_be_visible()
+    expect(ada.get_by_text("Version 1 is in use for new conversations.")).to_be_visible()
     ada.get_by_role("link", name="1", exact=True).click()
     expect(ada.locator(".changes .plus").first).to_contain_text("# Schedules")
     grace.get_by_label("program.md").fill("# What Grace typed")
@@ -46,7 +46,7 @@ def test_the_program_is_edited_with_versions_and_a_second_writer_loses_nothing(s
     expect(grace.get_by_role("alert")).to_contain_text("ada wrote version 1 meanwhile")
     expect(grace.locator("#program-text")).to_have_value("# What Grace typed")
     grace.get_by_role("button", name="Save as version 2").click()
-    expect(grace.get_by_text("Version 2 is what the agents get from now on.")).to_be_visible()
+    expect(grace.get_by_text("Version 2 is in use for new conversations.")).to_be_visible()
     assert [version.written_by.get_username() for version in ProgramVersion.objects.order_by("number")] == ["ada", "grace"]
 
 
@@ -63,7 +63,7 @@ def test_notes_are_written_on_the_program_page_and_on_a_candidate_and_taken_back
     page.get_by_role("button", name="Add a note").click()
     expect(page.locator("details.agents .notes")).to_contain_text("Try a longer decay.")
     page.get_by_role("button", name="Take back").click()
-    expect(page.get_by_text("Taken back.")).to_be_visible()
+    expect(page.get_by_text("Note withdrawn.")).to_be_visible()
     assert Note.objects.standing().get().text == "Leave the attention alone."
 
 
@@ -74,7 +74,7 @@ def test_a_discarded_idea_is_revived_and_the_conversation_is_watched_as_it_goes_
     page = sign_in("ada")
     page.goto(candidate.get_absolute_url())
     page.locator("details.agents > summary").click()
-    page.get_by_role("button", name="Have it revived").click()
+    page.get_by_role("button", name="Ask an agent to revise it").click()
     expect(page.get_by_role("heading", name="Conversation")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
     row = Conversation.objects.get()

@@ -286,7 +286,7 @@ def test_only_one_module_changes_the_state_of_runs_that_are_there() -> None:
         values = [ast.unparse(word.value) for call in named for word in call.keywords if word.arg == "state"]
         if any(value.startswith("State.") for value in values):
             writers.add(path.name)
-    assert writers <= {"runs.py", "record.py"}, "record.py writes what came of a run"
+    assert writers <= {"runs.py", "record.py"}, "record.py writes the outcome of a run"
 
 
 def test_the_api_says_it_as_a_plain_number(project: Project) -> None:

@@ -74,7 +74,7 @@ def test_they_are_gone_once_all_are_done() -> None:
     approve(candidate, ada, Seen.of(candidate))
     client = window(ada)
     assert steps(client) == ""
-    assert "The first steps are all done." in client.post("/first-steps/", {"away": "no"}, follow=True).content.decode()
+    assert "All first steps are done." in client.post("/first-steps/", {"away": "no"}, follow=True).content.decode()
 
 
 def test_put_away_is_one_persons_own_choice_and_can_be_undone() -> None:

@@ -139,7 +139,7 @@ def test_nothing_is_put_off_that_waits_for_nobody() -> None:
     make_candidate(make_project(), stage=Stage.DROPPED)
     client = signed_in(make_user())
     answer = client.post("/projects/demo/candidates/1/later/", {"until": "days"}, follow=True)
-    assert "waits for nobody now" in answer.content.decode()
+    assert "is not waiting for anybody" in answer.content.decode()
     assert not Snooze.objects.exists()
 
 

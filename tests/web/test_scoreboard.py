@@ -50,7 +50,7 @@ def landed(project: Project, author: str, effect: float) -> Candidate:
     return candidate
 
 
-def test_each_author_has_a_line_with_what_came_of_its_proposals(project: Project) -> None:
+def test_each_author_has_a_line_with_the_outcome_of_its_proposals(project: Project) -> None:
     best = landed(project, "playbook", 0.1)
     make_candidate(project, author="playbook", effect=0.05, runs=4, verdict=Verdict.SOLID)
     moved(make_candidate(project, author="knobs", effect=-0.01, stage=Stage.DROPPED), WARMUP=(0.05, 0.02))

@@ -121,7 +121,7 @@ def test_what_an_address_says_and_nobody_understands_is_said_to_narrow_nothing(
     page = text(client, f"{wrong}&author=claude")
     assert numbers(page) == [1]
     name, _, value = wrong.partition("=")
-    assert f"Not understood, so it narrows nothing: <code>{escape(f'{name} = {value}')}</code>" in page
+    assert f"Filter not understood, ignored: <code>{escape(f'{name} = {value}')}</code>" in page
     assert "Not understood" not in text(client, "until=2026-02-28&gain=0.1&stage=&sort=")
 
 

@@ -412,7 +412,7 @@ def move_other(t: Targets) -> str | None:
 
 
 def spared(places: Sequence[str]) -> str | None:
-    """Write a lower score at one of the places, as the kernel calls them; what came of it."""
+    """Write a lower score at one of the places, as the kernel calls them; the outcome."""
     with open("/proc/self/oom_score_adj") as file:
         before = int(file.read())
     for place in places:

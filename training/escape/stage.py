@@ -1,4 +1,4 @@
-"""Sets up outside the sandbox what the attempts try to reach, makes them inside, and looks from outside what came of it."""
+"""Sets up outside the sandbox what the attempts try to reach, makes them inside, and looks at the outcome from outside."""
 
 from __future__ import annotations
 

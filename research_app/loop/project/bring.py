@@ -100,7 +100,7 @@ def record_asked(trial: Trial, file: ProjectFile) -> None:
 
 
 def record_tried(trial: Trial, file: ProjectFile, report: TryReport) -> None:
-    """What it took, on the trial's account, and the event that says what came of it."""
+    """What it took, on the trial's account, and the event that reports the outcome."""
     taken = report.seconds * file.rung(SMALLEST).devices
     with transaction.atomic():
         Trial.objects.filter(pk=trial.pk).update(device_seconds=F("device_seconds") + taken)

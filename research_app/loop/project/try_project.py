@@ -53,7 +53,7 @@ def try_out(
     should_stop: Callable[[], str | None] = lambda: None,
     trial: Trial | None = None,
 ) -> TryReport:
-    """Run two seeds and the first again, and say what came of it. What stands in the way is in the report; raised is only that
+    """Run two seeds and the first again, and report the outcome. What stands in the way is in the report; raised is only that
     every device is at work (GpusAtWork, StillHeld).
 
     The first run that does not end with a score ends the trial: the others would not either.

@@ -1,4 +1,4 @@
-"""Record: what came of a run is written in one transaction; where that fails, as much of it as can be."""
+"""Record: the outcome of a run is written in one transaction; where that fails, as much of it as can be."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Train: a device takes the most valuable queued run, trains it in a scratch folder of its own, and writes what came of it.
+"""Train: a device takes the most valuable queued run, trains it in a scratch folder of its own, and records its outcome.
 
 What goes wrong on our side, before, during or after the training, has a name: the step that failed. What may pass by itself
 (a full disk, a database that is away) is tried again with pauses; everything else would fail again in the same way, so it is
@@ -74,7 +74,7 @@ def train_from(pool: DevicePool) -> bool:
 
 
 def attempt(run: Run, lease: Lease) -> None:
-    """Train a run and write what came of it, or what stands in the way. Raises LeaseLost, DATABASE_AWAY."""
+    """Train a run and write the outcome, or what stands in the way. Raises LeaseLost, DATABASE_AWAY."""
     result = None
     with lease.heartbeat() as lost:
         try:

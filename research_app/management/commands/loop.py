@@ -150,7 +150,7 @@ class Progress:
 
 
 def report_of(asked: Round, begun: datetime, ended: datetime) -> dict[str, Any]:
-    """The figures of a round: what came of it and how well the devices were used."""
+    """The figures of a round: its outcome and how well the devices were used."""
     stages = list(asked.candidates.values_list("stage", flat=True))
     use = utilisation(begun, ended, asked.project_id)
     hours = (ended - begun).total_seconds() / 3600

@@ -117,7 +117,7 @@ def stop(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Stop after what it does now; it can go on later."""
     shown = get_conversation(request, slug, pk)
     if converse.stop(shown, person(request).get_username()):
-        messages.info(request, "It stops after what it does now. Nothing is lost: it can go on later.")
+        messages.info(request, "Stopping after the current request. Nothing is lost; it can be resumed later.")
     return redirect(shown)
 
 
@@ -129,7 +129,7 @@ def resume(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     if reason := converse.unavailable(shown.project):
         refuse(request, reason)
     elif converse.resume(shown, person(request).get_username()):
-        messages.info(request, "It goes on where it stopped.")
+        messages.info(request, "Resumed where it stopped.")
     return redirect(shown)
 
 

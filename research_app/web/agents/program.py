@@ -39,7 +39,7 @@ def write(request: HttpRequest, project: Project) -> HttpResponse:
     except SteeringRefused as refused:
         status = 409 if isinstance(refused, ProgramChanged) else 422
         return page(request, project, refused=str(refused), typed=text, note=request.POST.get("note", ""), status=status)
-    messages.success(request, f"Version {version.number} is what the agents get from now on.")
+    messages.success(request, f"Version {version.number} is in use for new conversations.")
     return redirect("program", project.slug)
 
 
@@ -113,7 +113,7 @@ def add_note(request: HttpRequest, slug: str, number: int | None = None) -> Http
     project = candidate.project if candidate else get_project(request, slug)
     try:
         steer.add_note(project, request.POST.get("text", ""), person(request), candidate)
-        messages.success(request, "Noted: every conversation that begins from now on is told.")
+        messages.success(request, "Note saved. Every new conversation receives it.")
     except SteeringRefused as refused:
         refuse(request, str(refused))
     return redirect(candidate) if candidate else redirect("program", slug)
@@ -125,5 +125,5 @@ def withdraw_note(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Take a note back."""
     note = get_object_or_404(Note.objects.select_related("candidate__project"), project=get_project(request, slug), pk=pk)
     steer.withdraw_note(note, person(request))
-    messages.info(request, "Taken back.")
+    messages.info(request, "Note withdrawn.")
     return redirect(note.candidate) if note.candidate and request.POST.get("back") == "candidate" else redirect("program", slug)

@@ -102,5 +102,5 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     except CombinationRefused as refused:
         refuse(request, str(refused))
         return redirect("conversations", slug)
-    messages.info(request, f"{made} tries them together.")
+    messages.info(request, f"{made} combines them.")
     return redirect(made)

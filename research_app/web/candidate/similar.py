@@ -1,4 +1,4 @@
-"""/projects/<slug>/candidates/<number>/similar/ : what was tried before that is like this candidate, and what came of it."""
+"""/projects/<slug>/candidates/<number>/similar/ : what was tried before that is like this candidate, and its outcome."""
 
 import re
 from collections.abc import Sequence

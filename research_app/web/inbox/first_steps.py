@@ -90,5 +90,5 @@ def put_away(request: HttpRequest) -> HttpResponse:
     if away:
         request.session[UNDO] = True
     elif first_steps(person_of(request), role_of(request.user), list(Project.objects.order_by("slug"))) is None:
-        messages.info(request, "The first steps are all done.")
+        messages.info(request, "All first steps are done.")
     return redirect("inbox")

@@ -93,7 +93,7 @@ def try_again(request: HttpRequest, slug: str) -> HttpResponse:
     """Fresh attempts for the runs of a project's baseline that the worker failed on, or that did not end well."""
     project = get_project(request, slug)
     retry_reference_runs(project, request.user.get_username())
-    messages.info(request, f"The baseline's runs of {project.slug} are tried again.")
+    messages.info(request, f"The reference runs of {project.slug} are queued again.")
     return redirect(project if request.POST.get("back") == "project" else "inbox")
 
 

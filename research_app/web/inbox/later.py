@@ -37,7 +37,7 @@ def later(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     elif choice not in CHOICES:
         messages.error(request, f"Until when? Choose one of: {', '.join(CHOICES.values())}.")
     elif candidate.stage not in TAB_OF:
-        messages.error(request, f"{candidate} waits for nobody now, so there is nothing to put off.")
+        messages.error(request, f"{candidate} is not waiting for anybody, so there is nothing to put off.")
     else:
         put_off(request.user, candidate, until(choice, timezone.localtime()))
         messages.info(request, f"{candidate} comes back {CHOICES[choice]}, or when something about it changes.")

@@ -44,7 +44,7 @@ def change(request: HttpRequest, slug: str) -> HttpResponse:
         configure(project, read_project_file(text, "the file"), request.user.get_username())
     except (ProjectFileError, ProjectRefused, RepositoryError, CorpusError) as problem:
         return page(request, project, text=text, refused=str(problem), status=422)
-    messages.success(request, "The file is in force.")
+    messages.success(request, "The project file is saved and in use.")
     return redirect("project-settings", slug)
 
 

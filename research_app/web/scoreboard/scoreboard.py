@@ -1,4 +1,4 @@
-"""/projects/<slug>/scoreboard/ : who proposed what, what came of it, and what it cost: new ideas, or known knobs turned?"""
+"""/projects/<slug>/scoreboard/ : who proposed what, the outcome, and what it cost: new ideas, or known knobs turned?"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -15,7 +15,7 @@ class Day(forms.DateInput):
 
 
 class Filters(forms.Form):
-    """What an address may say to narrow a list. A value that makes no sense narrows nothing, and the page says so."""
+    """What an address may say to narrow a list. A value that makes no sense is ignored, and the page says so."""
 
     @property
     def ignored(self) -> Sequence[str]:

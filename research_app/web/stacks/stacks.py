@@ -1,4 +1,4 @@
-"""/projects/<slug>/stacks/ : stack checks, with the price before they begin and what came of them afterwards."""
+"""/projects/<slug>/stacks/ : stack checks, with the price before they begin and their outcomes afterwards."""
 
 import math
 from collections.abc import Mapping, Sequence
