@@ -308,3 +308,12 @@ def test_a_better_candidate_is_never_judged_worse(arms: tuple[list[float], list[
 
 def width(interval: tuple[float, float]) -> float:
     return interval[1] - interval[0]
+
+
+@pytest.mark.parametrize(("setting", "low", "high"), [("n_max", 1, 64), ("reference_runs", 1, 64), ("confirm_runs", 1, 64)])
+def test_a_policy_setting_may_be_all_of_its_range(setting: str, low: int, high: int) -> None:
+    for value in (low, high):
+        assert getattr(replace(POLICY, **{setting: value}), setting) == value  # type: ignore[arg-type]
+    for value in (low - 1, high + 1):
+        with pytest.raises(BadPolicy, match=f"{setting} is {value}: it must lie between {low} and {high}"):
+            replace(POLICY, **{setting: value})  # type: ignore[arg-type]

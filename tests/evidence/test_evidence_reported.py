@@ -52,6 +52,12 @@ def test_14_of_the_22_keeps_of_the_published_history_are_smaller_than_its_one_se
     assert audit.idle is None
 
 
+def test_shares_of_the_gain_are_told_for_as_many_keeps_as_there_are() -> None:
+    audit = audit_history(rows(("baseline", 1.0), *[("keep", 1.0 - 0.1 * number) for number in range(1, 5)]), True)
+    assert audit.concentration
+    assert audit.concentration.top == {1: pytest.approx(0.25), 3: pytest.approx(0.75)}
+
+
 def test_an_attempt_is_held_against_what_was_kept_before_it() -> None:
     audit = audit_history(
         rows(("baseline", 1.0), ("discard", 1.2), ("crash", None), ("keep", 0.9), ("discard", 0.95), ("keep", 0.92)), True

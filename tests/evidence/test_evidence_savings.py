@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from research_app.evidence.errors import BadDesign, BadScore, BadSigma, TooFewRuns
 from research_app.evidence.savings import (
     BUDGET_SHARES,
+    budget_to_reach,
     faster_to_target,
     first_reach,
     fit_loss_curve,
@@ -43,6 +44,13 @@ def test_a_worse_candidate_costs_time_and_an_equal_one_saves_none() -> None:
 def test_a_score_outside_the_measured_budgets_says_so() -> None:
     assert time_saved(CURVE, [baseline_at(1.31)], SIGMA).extrapolated
     assert time_saved(CURVE, [baseline_at(0.79)], SIGMA).extrapolated
+
+
+def test_a_target_outside_the_measured_budgets_says_so_on_either_side() -> None:
+    for share, extrapolated in ((0.79, True), (0.81, False), (1.0, False), (1.24, False), (1.31, True)):
+        reach = budget_to_reach(CURVE, [baseline_at(share)] * 4, SIGMA)
+        assert reach.share == pytest.approx(share)
+        assert reach.extrapolated is extrapolated, share
 
 
 def test_more_seeds_narrow_the_interval_and_the_same_seed_repeats_it() -> None:
