@@ -3,6 +3,7 @@
 # make test-fast    most tests of every folder in a minute and a half on two cores: without files whose tests take more than 0.15 s
 #                   of processor time each (tests/times.tsv: browsers, real trainings, started services, most pages) and those marked `slow`
 # make test-times   every test, and what each file took into tests/times.tsv, which the fast lane goes by
+# make mutants      alters lines of the product, one at a time, and says which alterations no test notices (ARGS="--sample 20 --seed 2")
 # make test EVERY_CASE=yes    also the cases of which a commit runs only some (a marker `one_in`)
 # make test-faults, make test-escape    the long suites: killed processes and every idea trained, attempts to get out
 # make test-cheats                      a corpus of cheats and the honest ideas beside it, from submission to verdict (20 minutes)
@@ -22,7 +23,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: docs words screenshots first-hour walk up test test-fast test-times test-postgresql test-faults test-crash test-escape test-cheats bench-policy bench-stacks bench-curves bench-decisions check format doctor
+.PHONY: docs words screenshots first-hour walk up test test-fast test-times mutants test-postgresql test-faults test-crash test-escape test-cheats bench-policy bench-stacks bench-curves bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -89,6 +90,10 @@ test-times:
 	$(call install,requirements-dev.txt)
 	$(chromium)
 	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME EVERY_CASE=yes $(RUN) -m pytest $(SIDE_BY_SIDE) --record-times $(ARGS)
+
+mutants:
+	$(call install,requirements-dev.txt)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m tests.mutants $(ARGS)
 
 test-postgresql:
 	$(call install,requirements-dev.txt)

@@ -313,7 +313,7 @@ def width(interval: tuple[float, float]) -> float:
 @pytest.mark.parametrize(("setting", "low", "high"), [("n_max", 1, 64), ("reference_runs", 1, 64), ("confirm_runs", 1, 64)])
 def test_a_policy_setting_may_be_all_of_its_range(setting: str, low: int, high: int) -> None:
     for value in (low, high):
-        assert getattr(replace(POLICY, **{setting: value}), setting) == value  # type: ignore[arg-type]
+        assert getattr(replace(POLICY, **{setting: value}), setting) == value
     for value in (low - 1, high + 1):
         with pytest.raises(BadPolicy, match=f"{setting} is {value}: it must lie between {low} and {high}"):
-            replace(POLICY, **{setting: value})  # type: ignore[arg-type]
+            replace(POLICY, **{setting: value})
