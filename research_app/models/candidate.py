@@ -12,6 +12,8 @@ from django.utils import timezone
 from agent.proposal import CATEGORIES
 from agent.title import MOST, title_of
 from research_app.models.baseline import BaselineVersion
+from research_app.models.documents.proposed_change import ProposedChange
+from research_app.models.documents.typed_column import document_in
 from research_app.models.event import Event
 from research_app.models.event_kinds import EventKind
 from research_app.models.lease import FREE, Lease, Leased, LeaseLost
@@ -181,6 +183,7 @@ class Candidate(Leased):
     )
     created_at = models.DateTimeField(default=timezone.now)
     archived_at = models.DateTimeField(null=True, blank=True, help_text="Put away by a person: lists leave it out")
+    proposal = document_in("proposed", ProposedChange)
     # The newest of each, so that lists need no sub-queries.
     patch_set = models.OneToOneField(
         "research_app.PatchSet", null=True, blank=True, on_delete=models.PROTECT, related_name="current_of"

@@ -1,6 +1,6 @@
 """Scale-ups: a candidate that a person sent up the ladder, with what was approved to be spent."""
 
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -8,6 +8,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from research_app.models.candidate import Candidate
+from research_app.models.documents.approved_rung import ApprovedRung
+from research_app.models.documents.typed_column import rows_in
 from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
 
@@ -48,6 +50,8 @@ class ScaleUp(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.CharField(max_length=200, blank=True, help_text="Who stopped it, where somebody did")
 
+    approved_rungs = rows_in("rungs", ApprovedRung)
+
     objects = ScaleUpQuerySet.as_manager()
 
     class Meta:
@@ -62,18 +66,18 @@ class ScaleUp(models.Model):
         return f"scale-up of {self.candidate}"
 
     @property
-    def step(self) -> dict[str, Any]:
+    def step(self) -> ApprovedRung:
         """What was approved for the rung that it is on."""
-        return next(step for step in self.rungs if step["rung"] == self.rung)
+        return next(step for step in self.approved_rungs if step.rung == self.rung)
 
     @property
     def seeds(self) -> range:
         """The seeds of the candidate at its rung: the same as those of the baseline, so that data and order are shared."""
-        return seeds_of(int(self.step["seeds"]))
+        return seeds_of(self.step.seeds)
 
     @property
     def following(self) -> str | None:
         """The next rung that was approved, if there is one."""
-        names = [step["rung"] for step in self.rungs]
+        names = [step.rung for step in self.approved_rungs]
         after = names[names.index(self.rung) + 1 :]
         return after[0] if after else None

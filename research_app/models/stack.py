@@ -42,6 +42,11 @@ class StackCheck(Leased):
     def __str__(self) -> str:
         return f"stack check {self.pk}"
 
+    @property
+    def report_kept(self) -> bool:
+        """Whether it ended with a report, readable or of an older version."""
+        return bool(self.result)
+
     def get_absolute_url(self) -> str:
         return f"/projects/{self.project.slug}/stacks/{self.pk}/"
 

@@ -65,7 +65,7 @@ def test_a_shortlist_of_five_is_priced_as_it_is_picked_and_approved_with_one_key
     expect(page.get_by_text(f"{five[0]}, {five[2]}: scale-up approved.")).to_be_visible()
     expect(page.locator(".pick")).to_have_count(3)
     assert {fresh(c).stage for c in (five[0], five[2])} == {Stage.SCALING_UP}
-    assert ScaleUp.objects.get(candidate=five[2]).step["seeds"] == 6
+    assert ScaleUp.objects.get(candidate=five[2]).step.seeds == 6
 
 
 def test_three_are_stacked_into_one_candidate(sign_in: SignIn, project: Project) -> None:

@@ -140,4 +140,4 @@ def test_more_or_fewer_seeds_than_there_are_runs_cost_what_is_missing(project: P
     stop(approve(candidate, grace), grace, "")
     Run.objects.filter(patch_set=candidate.patch_set, scale="M").update(outcome="completed", state=State.FINISHED, score=2.0)
     step = approve(candidate, make_user("iris"), ("M", fields["seeds"]))
-    assert step.step["runs"] == max(0, fields["seeds"] - 4)
+    assert step.step.runs == max(0, fields["seeds"] - 4)

@@ -55,7 +55,7 @@ def test_an_approval_is_a_vote_at_gate_one_and_queues_both_arms() -> None:
     larger = project.runs.exclude(scale="S")
     assert larger.filter(patch_set=candidate.patch_set).count() == 4
     assert larger.filter(patch_set=None).count() == 8
-    assert step.approved_by == grace and step.step["runs"] == 4
+    assert step.approved_by == grace and step.step.runs == 4
     assert Event.objects.about(candidate).filter(kind="scale-up approved", actor="grace").exists()
 
 

@@ -52,7 +52,7 @@ def check(candidate_id: int, worker: str) -> None:
         candidate.stage = Stage.CHECKING
     with lease.heartbeat(), attempt(candidate, lease, "Checking"):
         try:
-            change = build(candidate.project, candidate.base, candidate.proposed, str(candidate), candidate.author)
+            change = build(candidate.project, candidate.base, candidate.proposal.model_dump(), str(candidate), candidate.author)
             found = examine(candidate.project, candidate.base, change, but=candidate)
         except Duplicate as problem:
             event = {"duplicate_of": str(problem.earlier)}
@@ -178,7 +178,8 @@ def record_patch_set(
     rebased: bool = False,
 ) -> PatchSet:
     """The immutable row of one revision; who made it and why stands beside what was proposed. In a transaction."""
-    told = candidate.proposed
+    proposal = candidate.proposal
+    submitter = proposal.submitted_by if proposal.names_submitter else candidate.submitted_by_id if number == 1 else None
     files = [ChangedFile(path=f.path, kind=f.kind, added=f.added, removed=f.removed) for f in change.files]
     patch_set = PatchSet.objects.create(
         candidate=candidate,
@@ -195,9 +196,9 @@ def record_patch_set(
         files=rows_written(files),
         flags=rows_written(flags),
         rebased=rebased,
-        author="" if rebased else told.get("author", ""),
-        submitted_by_id=None if rebased else told.get("submitted_by", candidate.submitted_by_id if number == 1 else None),
-        message="" if rebased else told.get("message", ""),
+        author="" if rebased else proposal.author,
+        submitted_by_id=None if rebased else submitter,
+        message="" if rebased else proposal.message,
     )
     kept = {"patch_set": number, "diff": change.diff_hash, "base": change.base, "commit": change.commit, "tree": change.tree}
     by = "signoff" if rebased else patch_set.author or candidate.author

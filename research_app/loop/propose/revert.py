@@ -120,7 +120,7 @@ def propose_inverse(
         open_ones = Candidate.objects.filter(project=project, kind=kind, reverts=version, undone_by=None).exclude(
             stage__in=DISCARDED
         )
-        if earlier := next((row for row in open_ones if row.proposed.get("patch") == change.diff), None):
+        if earlier := next((row for row in open_ones if row.proposal.patch == change.diff), None):
             raise RevertRefused(f"{earlier} proposes just that already; it is {earlier.get_stage_display()}.")
         if "stack_check" in details and (other := open_removal(project, details["stack_check"])):
             raise RevertRefused(

@@ -199,6 +199,6 @@ def _spent(runs: QuerySet[Run], rung: Rung) -> Price:
 
 def _promised(step: ScaleUp) -> Price:
     """What was approved for the rungs that a scale-up has not come to yet."""
-    names = [each["rung"] for each in step.rungs]
-    later = step.rungs[names.index(step.rung) + 1 :]
-    return total(Price(**{field: each[field] for field in Price.__dataclass_fields__}) for each in later)
+    names = [each.rung for each in step.approved_rungs]
+    later = step.approved_rungs[names.index(step.rung) + 1 :]
+    return total(Price(each.runs, each.hours, each.at_most, each.money, each.money_at_most) for each in later)

@@ -20,6 +20,8 @@ from research_app.loop.scale_up.price import Price, account_of, pace_of, price_o
 from research_app.loop.scale_up.scale_up import passed_rungs, queue_rung, rungs_left
 from research_app.loop.stacks.stack import open_stacks_of
 from research_app.models import BaselineVersion, Candidate, Decision, Event, Gate, Project, Run, ScaleUp, Stage
+from research_app.models.documents.approved_rung import ApprovedRung
+from research_app.models.documents.typed_column import rows_written
 from research_app.models.event_kinds import EventKind
 from research_app.models.scale_up import seeds_of
 from research_app.project_file.ladder import SMALLEST
@@ -175,9 +177,9 @@ def check_plans(pick: Pick, passed: Container[str] = ()) -> None:
 
 def begin(row: Candidate, plans: Sequence[tuple[Plan, Price]], reviewer: User) -> ScaleUp:
     """Write an approved scale-up down and queue its first rung. In a transaction."""
-    rungs = [asdict(price) | {"rung": plan.rung, "seeds": plan.seeds} for plan, price in plans]
+    rungs = rows_written([ApprovedRung(rung=plan.rung, seeds=plan.seeds, **asdict(price)) for plan, price in plans])
     step = ScaleUp.objects.create(
-        project=row.project, candidate=row, patch_set=row.revision, rungs=rungs, rung=rungs[0]["rung"], approved_by=reviewer
+        project=row.project, candidate=row, patch_set=row.revision, rungs=rungs, rung=plans[0][0].rung, approved_by=reviewer
     )
     way = " → ".join(plan.rung for plan, _ in plans)
     Event.objects.record(EventKind.SCALE_UP_APPROVED, row, reviewer.get_username(), row.project, rungs=rungs)

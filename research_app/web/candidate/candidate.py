@@ -70,7 +70,7 @@ def change_diff(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """What is compared, as a file: the stored diff, or what was proposed as a patch where no patch set came of it."""
     shown = get_candidate(request, slug, number)
     asked = comparison.Comparison.of(request, shown)
-    text = asked.diff if asked.right else str(shown.proposed.get("patch", ""))
+    text = asked.diff if asked.right else shown.proposal.patch
     response = HttpResponse(text, content_type="text/plain; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{slug}-C-{number}.diff"'
     response.headers["X-Content-Type-Options"] = "nosniff"

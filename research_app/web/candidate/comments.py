@@ -52,7 +52,8 @@ class ThreadForm(forms.Form):
         patch_set, path, line = (self.cleaned_data.get(name) for name in ("ps", "path", "line"))
         if patch_set is None or path is None or "line" in self.errors:
             return
-        changed = {file["path"] for files in self.candidate.patch_sets.values_list("files", flat=True) for file in files}
+        revisions = self.candidate.patch_sets.only("candidate_id", "files")
+        changed = {file.path for revision in revisions for file in revision.changed_files}
         if path not in changed:
             raise forms.ValidationError(f"{self.candidate} does not change {path}; comments stand on files that it changes.")
         if line is None:

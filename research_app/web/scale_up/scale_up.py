@@ -168,7 +168,7 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
     steps = list(shown.scale_ups.select_related("approved_by", "patch_set", "candidate__project").order_by("-pk"))
     newest = steps[0] if steps else None
     patch_set = newest.patch_set if newest else shown.patch_set  # a landing may have rebased it since
-    approved = {rung["rung"] for rung in newest.rungs} if newest and newest.state == ScaleUpState.RUNNING else set[str]()
+    approved = {rung.rung for rung in newest.approved_rungs} if newest and newest.state == ScaleUpState.RUNNING else set[str]()
     levels = levels_of(shown, patch_set, approved) if patch_set else []
     runs = [run for level in levels if level.rung.name != SMALLEST for run in (*level.mine, *level.theirs)]
     largest = next((level.rung.name for level in reversed(levels) if level.mine), SMALLEST)

@@ -189,7 +189,7 @@ def record_of(candidate: Candidate) -> dict[str, str]:
         "state": f"{candidate.get_stage_display()}: {row.why}\nverdict: {verdict}; gain {row.gain}",
         "reasons": "\n".join(reasons_for(candidate)),
         "comments": "\n".join(comments),
-        "diff": candidate.patch_set.diff if candidate.patch_set else str(candidate.proposed.get("patch", "")),
+        "diff": candidate.patch_set.diff if candidate.patch_set else candidate.proposal.patch,
     }
 
 
