@@ -12,7 +12,7 @@ from research_app.home import CODE
 from tests.installation import Installation
 
 READ_BY_HAND = re.compile(r"""environ(?:\.get\(|\[)\s*["']([A-Z_]+)["']""")
-NOT_OURS = {"PATH", "COMP_LINE", "PYTHONPATH", "HOME", "TZ", "LANG"}
+NOT_OURS = {"NAME", "PATH", "COMP_LINE", "PYTHONPATH", "HOME", "TZ", "LANG"}
 
 
 def test_the_page_of_the_reference_is_made_from_the_class() -> None:
