@@ -154,6 +154,7 @@ class Beside:
 
     def __init__(self, gpu: Gpu | None) -> None:
         self.gpu, self.busy, self.memory = gpu, list[float](), list[int]()
+        self.began, self.times = time.monotonic(), list[float]()  # seconds since then, of each look
         self.energy = 0.0
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._look, daemon=True)
@@ -175,6 +176,7 @@ class Beside:
                 return
             before, first = nvml.memory(handle)[0], nvml.energy(handle) or 0
             while not self.done.wait(0.2):
+                self.times.append(time.monotonic() - self.began)
                 self.busy.append(nvml.busy(handle) or 0.0)
                 self.memory.append(nvml.memory(handle)[0] - before)
             self.energy = ((nvml.energy(handle) or 0) - first) / 1000
@@ -217,9 +219,12 @@ def figures_of_the_driver(facts: Mapping[str, Any], seconds: float, beside: Besi
     """What the runner says that the GPU did, against what was seen beside it."""
     if not claimed or "device_busy_seconds" not in facts:
         return [Part("driver", None if not claimed else False, "the runner has no figures of a driver")]
-    half = beside.busy[len(beside.busy) // 2 : -5] or beside.busy
+    training = zip(beside.times, beside.busy, strict=True)  # what comes after it, scoring among it, is not of its steps
+    half = [share for at, share in training if seconds / 2 <= at <= seconds - 1] or beside.busy
     busy = statistics.fmean(half)
-    parts = [Part("utilisation", busy >= BUSY, f"{busy:.1%} in the second half (at least {BUSY:.0%})", {"busy": busy})]
+    parts = [
+        Part("utilisation", busy >= BUSY, f"{busy:.1%} in the second half of training (at least {BUSY:.0%})", {"busy": busy})
+    ]
     pairs = {
         "busy seconds": (facts["device_busy_seconds"], sum(beside.busy) * 0.2),
         "memory, GiB": (facts["device_memory_bytes"] / GIB, max(beside.memory) / GIB),

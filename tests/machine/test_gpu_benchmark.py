@@ -60,6 +60,7 @@ def test_speed_is_that_of_the_second_half() -> None:
 def beside(busy: float, memory: int, energy: float) -> gpu.Beside:
     made = gpu.Beside(some_gpus(1)[0])
     made.busy, made.memory, made.energy = [busy] * 300, [memory] * 300, energy
+    made.times = [0.2 * at for at in range(len(made.busy))]
     return made
 
 
@@ -85,3 +86,13 @@ def test_sizes_fit_the_gpu_and_ten_minutes() -> None:
     sizes = gpu.Sizes.of(some_gpus(1)[0])
     assert sizes.seconds / 3 + 2 * sizes.seconds + 2 * sizes.beside + 60 < 400, "and 200 s for starts and compilation"
     assert "timeout --kill-after=10 600" in (CODE / "benchmarks" / "gpu.sh").read_text()
+
+
+def test_scoring_after_the_training_is_no_idle_gpu() -> None:
+    seen = beside(1.0, 10 * GIB, 31_000.0)
+    seen.busy += [0.0] * len(seen.busy)  # as long as the training
+    seen.times = [0.2 * at for at in range(len(seen.busy))]
+    training = 0.2 * len(seen.busy) / 2
+    facts = {"device_busy_seconds": training, "device_memory_bytes": 10 * GIB, "device_energy_joules": 31_000.0}
+    parts = {part.name: part.held for part in gpu.figures_of_the_driver(facts, training, seen, True)}
+    assert parts["utilisation"] is True
