@@ -81,6 +81,7 @@ OLD_WORDS = [
     OldWord("mend what it says", "see the error"),
 ]
 WORDS = [word for word in OLD_WORDS if not word.is_phrase]
+ANY_WORD = re.compile("|".join(word.old for word in WORDS), re.IGNORECASE)  # looked for first: most lines hold none
 PHRASES = [word for word in OLD_WORDS if word.is_phrase]
 VERBS = {
     verb: OldWord(verb, "the noun that it is, for example findings, event_data, campaign, message, view")
@@ -136,6 +137,8 @@ def files() -> list[str]:
 def places_in(path: str, text: str) -> Iterator[Place]:
     """Every old word in a text and, on line 0, in its path; in the product's Python also the variables named after a verb."""
     for number, line in enumerate([path, *text.splitlines()]):
+        if not ANY_WORD.search(line):
+            continue
         for part in PART.findall(line):
             yield from (Place(path, number, word, line.strip()) for word in WORDS if word.matches(part))
     joined = BROKEN_STRING.sub(lambda gap: " " + "\n" * gap[0].count("\n"), text)
