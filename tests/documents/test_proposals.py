@@ -47,6 +47,6 @@ def test_the_page_of_a_candidate_opens_whatever_its_proposal_became(stored: Any)
     assert client.get(candidate.get_absolute_url()).status_code == 200
 
 
-def test_a_climb_knows_its_rungs_whatever_stands_between_them() -> None:
+def test_a_scale_up_knows_its_rungs_whatever_stands_between_them() -> None:
     step = ScaleUp(rung="M", rungs=[{"rung": "S"}, RUNG, "no rung", RUNG | {"rung": "L", "seeds": 2}])
     assert step.step.seeds == 4 and step.following == "L" and len(step.seeds) == 4

@@ -4,7 +4,7 @@ from research_app.documents import Figure, Part, Text, Whole
 
 
 class ApprovedRung(Part):
-    """One rung of a climb. Hours and money are None where nothing told them."""
+    """One rung of a scale-up. Hours and money are None where nothing told them."""
 
     rung: Text
     seeds: Whole
