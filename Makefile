@@ -1,6 +1,6 @@
 # make up      set everything up and start it (PORT=8000, SIGNOFF_HOME=var)
 # make test    every test on SQLite, then those that touch the database's ways on PostgreSQL
-# make test-fast    most tests of every folder in a minute and a half on two cores: without files whose tests take more than 0.15 s
+# make test-fast    more than half of the tests in a minute and a half on two cores: without files whose tests take more than 0.08 s
 #                   of processor time each (tests/times.tsv: browsers, real trainings, started services, most pages) and those marked `slow`
 # make test-times   every test, and what each file took into tests/times.tsv, which the fast lane goes by
 # make mutants      alters lines of the product, one at a time, and says which alterations no test notices (ARGS="--sample 20 --seed 2")

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "tests" / "times.tsv"
-FAST_ON_AVERAGE = 0.15
+FAST_ON_AVERAGE = 0.08
 """Seconds that the tests of a file that belongs to the fast lane may take on average."""
 LIMIT = float(os.environ.get("FAST_SECONDS", "3"))
 """Seconds that one test of the fast lane may take; several times what is usual, for slow machines."""

@@ -64,6 +64,7 @@ def test_a_candidate_whose_seeds_make_no_difference_does_not_lower_sigma() -> No
 scatter = st.floats(1e-9, 1e9)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 30), st.lists(st.floats(-1, 1), min_size=2, max_size=12), scatter, st.integers(0, 10**6))
 def test_no_candidate_can_move_sigma_by_more_than_the_stated_bound(
     runs: int, shape: list[float], scale: float, seed: int

@@ -77,4 +77,4 @@ def test_a_run_that_records_nothing_leaves_the_table_alone(checkout: pytest.Pyte
 def test_the_table_of_this_checkout_can_be_read_and_calls_the_longest_files_slow() -> None:
     times = lanes.read_times(Path(__file__).parents[1] / "times.tsv")
     assert len(times) > 200
-    assert times["tests/browser/test_approve_path.py"].slow and not times["tests/evidence/test_evidence_policy.py"].slow
+    assert times["tests/browser/test_approve_path.py"].slow and not times["tests/evidence/test_evidence_guards.py"].slow

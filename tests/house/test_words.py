@@ -24,6 +24,7 @@ LEFT = {  # how often each still stands: only ever fewer
 ENGLISH = {"look", "hold", "told", "try again", "sigma"}  # in the glossary, and too ordinary to be looked for
 
 
+@pytest.mark.slow
 def test_no_old_word_is_left_but_those_that_are_counted() -> None:
     left = Counter(place.word.old for place in every_place() if not excepted(place))
     more = {old: (count, LEFT.get(old, 0)) for old, count in left.items() if count > LEFT.get(old, 0)}

@@ -148,6 +148,7 @@ def test_the_distance_is_symmetric_and_zero_for_equal_values(a: float, b: float,
         assert distance(a, c) <= distance(a, b) + distance(b, c) + 1e-9
 
 
+@pytest.mark.slow
 def test_a_repository_of_many_files_is_parsed_once_and_a_large_file_counts_by_every_byte() -> None:
     """A change of one of 300 files costs what that file costs; nothing costs more than its size allows."""
     files = {f"lib/{i}.py": f"LR = {i}\n" + "def f(x):\n    return x * LR + 1\n\n\n" * 100 for i in range(300)}

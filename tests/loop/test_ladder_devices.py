@@ -53,6 +53,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     return Rig(folder, small_corpus(folder / "data"))
 
 
+@pytest.mark.slow
 def test_torchrun_starts_a_process_for_each_device_and_they_talk_to_each_other(rig: Rig) -> None:
     command = ("torchrun", "--standalone", "--nproc_per_node=2", "train.py")
     result = rig.run_script(TOGETHER, device="cpu:0,1", command=command)

@@ -63,6 +63,7 @@ def gone_on(spec: RunSpec, folder: Path) -> tuple[RunResult, list[Point]]:
     return run_training(following, points.extend, lambda: None), points
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_if_nothing_had_happened(rig: Rig, tree: Path) -> None:
     whole = rig.run(tree, budget=BUDGET)
     spec = rig.spec(tree, budget=BUDGET, checkpoint_seconds=0.05)
@@ -84,6 +85,7 @@ def test_a_run_that_never_saved_begins_anew(rig: Rig, tree: Path, tmp_path: Path
     assert carry_over(tmp_path / "never", tmp_path, 1 << 30) == []
 
 
+@pytest.mark.slow
 def test_what_else_changes_while_it_trains_is_kept_when_it_is_named(rig: Rig, tree: Path) -> None:
     text = (tree / "train.py").read_text()
     average = text.replace(

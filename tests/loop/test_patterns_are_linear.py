@@ -128,6 +128,7 @@ def test_there_are_patterns() -> None:
     assert len(FOUND) > 80
 
 
+@pytest.mark.slow
 @pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", FOUND)
 def test_a_pattern_is_linear_in_the_text(name: str) -> None:

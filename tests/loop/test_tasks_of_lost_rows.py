@@ -49,6 +49,7 @@ def test_a_row_that_is_gone(name: str) -> None:
     getattr(tasks, name)(10**9)
 
 
+@pytest.mark.slow
 def test_a_row_that_another_worker_takes_over_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     make_world()
     ended = {"state": State.FINISHED, "outcome": Outcome.completed, "score": 1.0, "finished_at": timezone.now()}

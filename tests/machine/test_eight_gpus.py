@@ -39,6 +39,7 @@ def follow(block: str, home: Installation) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_there_is_named_by_its_own_number(signoff: Installation) -> None:
     everything, some, *_ = (follow(block, signoff) for block in blocks()[:2])
     assert re.search(r"devices.*cuda 0: NVIDIA H200; .*cuda 7: NVIDIA H200", everything)
