@@ -191,7 +191,7 @@ def take(album: Photographer, what: str) -> None:
     if what == VERDICT:
         album.take("candidates", "/projects/demo/candidates/")
     if what == GATE:
-        album.window.locator(".turns a.open").first.click()
+        album.window.locator(".decisions a.open").first.click()
         album.window.wait_for_url("**/candidates/*/")
         album.snap("candidate")
 
