@@ -131,7 +131,9 @@ def test_a_candidate_is_found_and_rejected_by_keys_alone(sign_in: SignIn, projec
     expect(page.get_by_role("button", name="Undo my rejection")).to_be_visible()
     assert Candidate.objects.get(number=2).stage == Stage.REJECTED
     page.keyboard.press("u")
-    page.wait_for_url("**/candidates/")
+    page.wait_for_url("**/")  # the list that it was opened from
+    expect(page.get_by_role("heading", name="Your turn")).to_be_visible()
+    page.goto("/projects/demo/candidates/")
     page.keyboard.press("/")
     page.keyboard.type("deeper")
     expect(page.locator(".row")).to_have_count(1)
