@@ -25,7 +25,7 @@ FOLDERS = {
     "research_app/repository": ["tests/repository"],
     "research_app/loop/land": [
         "tests/loop/test_loop_landing.py", "tests/loop/test_moved_outside.py", "tests/loop/test_landing_remote.py",
-        "tests/loop/test_revert.py", "tests/web/test_web_landings.py",
+        "tests/loop/test_revert.py", "tests/loop/test_landing_queue.py", "tests/web/test_web_landings.py",
     ],
     "research_app/loop/review": [
         "tests/loop/test_votes.py", "tests/loop/test_loop_archive*.py", "tests/web/test_web_decide.py",
