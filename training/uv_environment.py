@@ -13,7 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from training.launch import CannotLaunch
@@ -25,19 +25,20 @@ PASSED_ON = ("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC")
 PREFIXES = ("UV_", "HTTP", "http", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "XDG_")
 
 
-def environment_of(tree: Path, directory: str, kept: Path) -> Path:
+def environment_of(tree: Path, directory: str, kept: Path, extras: Sequence[str] = ()) -> Path:
     """The folder of the environment, made if it is not there yet. Raises CannotLaunch with what uv said, OSError.
 
-    `directory` is where the command is run: the uv.lock there counts, or the nearest one above it in `tree`.
+    `directory` is where the command is run: the uv.lock there counts, or the nearest one above it in `tree`. `extras` name its
+    optional dependencies.
     """
     files = files_of(tree, directory)
-    place = kept / name_of(files)
+    place = kept / name_of(files, extras)
     if not (place / "ready").exists():
         kept.mkdir(parents=True, exist_ok=True)
         with open(kept / f"{place.name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # several workers begin with the same lock file
             if not (place / "ready").exists():
-                _make(files, place)
+                _make(files, place, extras)
     return place / "venv"
 
 
@@ -59,9 +60,9 @@ def files_of(tree: Path, directory: str) -> Mapping[str, bytes]:
     )
 
 
-def name_of(files: Mapping[str, bytes]) -> str:
-    """The same for the same content on the same kind of machine."""
-    digest = hashlib.sha256(f"{sys.platform} {platform.machine()}".encode())
+def name_of(files: Mapping[str, bytes], extras: Sequence[str] = ()) -> str:
+    """The same for the same content and extras on the same kind of machine."""
+    digest = hashlib.sha256(" ".join([sys.platform, platform.machine(), *sorted(extras)]).encode())
     for name in sorted(files):
         digest.update(f"{name} {len(files[name])}\n".encode() + files[name])
     return digest.hexdigest()[:24]
@@ -77,7 +78,7 @@ def uv() -> list[str]:
     raise CannotLaunch('[train] python = "uv", and this worker has no uv: pip install uv in its environment')
 
 
-def _make(files: Mapping[str, bytes], place: Path) -> None:
+def _make(files: Mapping[str, bytes], place: Path, extras: Sequence[str]) -> None:
     shutil.rmtree(place, ignore_errors=True)  # of an attempt that was cut short
     project = place / "project"
     project.mkdir(parents=True)
@@ -86,7 +87,7 @@ def _make(files: Mapping[str, bytes], place: Path) -> None:
     passed = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith(PREFIXES)}
     own = {"UV_PROJECT_ENVIRONMENT": str(place / "venv"), "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1"}
     options = ["--frozen", "--no-build", "--no-install-project", "--no-install-workspace", "--project", str(project)]
-    command = [*uv(), "sync", *options]
+    command = [*uv(), "sync", *options, *(word for name in extras for word in ("--extra", name))]
     try:
         done = subprocess.run(command, env=passed | own, cwd=project, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:

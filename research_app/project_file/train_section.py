@@ -22,6 +22,7 @@ class Train(Section):
 
     directory: str = "."
     python: str = "worker"
+    extras: tuple[str, ...] = ()
     command: Command = ("python", "train.py")
     env: dict[str, str] = {}
     read: tuple[str, ...] = ()
@@ -49,6 +50,16 @@ class Train(Section):
         if python not in ("worker", "uv") and not python.startswith(("/", "~/")):
             raise ValueError('write "worker", "uv", or the path of a virtual environment, for example "/opt/research/.venv"')
         return python
+
+    @field_validator("extras")
+    @classmethod
+    def _of_the_lock_file(cls, extras: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for name in extras:
+            if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
+                raise ValueError(f'{name!r} is no name of an extra: write it as pyproject.toml does, for example "cpu"')
+        if extras and info.data.get("python") != "uv":
+            raise ValueError('extras are installed where python = "uv" alone')
+        return extras
 
     @field_validator("env")
     @classmethod

@@ -14,6 +14,7 @@ from research_app.survey.entry import Entry, entry_of
 from research_app.survey.ignored import ignored_data
 from research_app.survey.machine import (
     Interpreter,
+    extra_of,
     interpreter_of,
     launcher_of,
     loggers,
@@ -131,6 +132,8 @@ def _train(
     )
     draft.put("train", "command", words, said)
     draft.put("train", "python", found.python, found.said)
+    if found.python == "uv" and (extra := extra_of(sources, entry, gpu=on_gpu(modules))):
+        draft.put("train", "extras", [extra], "the extra of pyproject.toml for this kind of device")
     _missing(draft, found)
     _reach(draft, entry, modules, bool(outputs))
 

@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import re
 import sys
+import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,9 @@ LOGGERS_OFFLINE = {
     "mlflow": {"MLFLOW_TRACKING_URI": "file:{out}/mlruns"},
 }
 DECLARED = ("pyproject.toml", "requirements.txt", "environment.yml")
+
+
+GPU_EXTRAS, CPU_EXTRAS = ("gpu", "cuda"), ("cpu",)  # as projects call the builds of PyTorch that their lock file chooses from
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,17 @@ def interpreter_of(sources: Sources, entry: Entry, modules: Sequence[Module]) ->
     given = next((name for name in DECLARED if f"{prefix}{name}" in sources.files), "")
     said = f"{prefix}{given} has no lock: the worker's interpreter" if given else "no lock file and no environment"
     return Interpreter("worker", said, missing)
+
+
+def extra_of(sources: Sources, entry: Entry, *, gpu: bool) -> str:
+    """The extra of pyproject.toml that holds the build for this kind of device; empty where there is none of such a name."""
+    prefix = "" if entry.root == "." else f"{entry.root}/"
+    try:
+        project = tomllib.loads(sources.texts.get(f"{prefix}pyproject.toml", "")).get("project", {})
+    except tomllib.TOMLDecodeError:
+        return ""
+    offered = project.get("optional-dependencies", {}) if isinstance(project, dict) else {}
+    return next((name for name in (GPU_EXTRAS if gpu else CPU_EXTRAS) if name in offered), "")
 
 
 def foreign(sources: Sources, modules: Sequence[Module]) -> list[str]:

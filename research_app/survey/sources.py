@@ -14,7 +14,7 @@ from training.parsing import parse
 LARGEST = 2 << 20  # bytes of a file that is looked at
 MOST_FILES = 2000
 LONGEST = 400  # characters of a text that is matched
-LOOKED_AT = (".py", ".yaml", ".yml", ".sh", "README.md", ".gitignore")
+LOOKED_AT = (".py", ".yaml", ".yml", ".sh", "README.md", "pyproject.toml", ".gitignore")
 
 
 @dataclass(frozen=True)

@@ -293,3 +293,14 @@ print(f"val_loss: {x}")
     file, text = seen(repository(tmp_path, train_DOT_py=code))
     assert file.train.env["WANDB_MODE"] == "offline"
     assert "# train.py line 5 needs the variable DATA_ROOT: give it in env" in text and text.count("needs the variable ") == 1
+
+
+@pytest.mark.parametrize(("extras", "taken"), [("cpu = []\ngpu = []", ("cpu",)), ("dev = []", ()), ("", ()), ("= [", ())])
+def test_the_extra_for_this_kind_of_device_is_taken_from_the_lock_file_s_project(
+    tmp_path: Path, extras: str, taken: tuple[str, ...]
+) -> None:
+    write(tmp_path, "train.py", "loss.backward()\nprint(f'val_loss: {x}')\n")
+    write(tmp_path, "uv.lock", "")
+    write(tmp_path, "pyproject.toml", f"[project]\nname = 'x'\n[project.optional-dependencies]\n{extras}\n")
+    file, _ = seen(committed(tmp_path))
+    assert (file.train.python, file.train.extras) == ("uv", taken)

@@ -30,6 +30,8 @@ WRONG = [
     ),
     ("a folder outside", '[train]\ndirectory = "../x"\n', "line 2: train.directory", "write a folder below the root"),
     ("an interpreter that is none", '[train]\npython = "conda"\n', "line 2: train.python", 'write "worker", "uv", or the path'),
+    ("extras without a lock", '[train]\nextras = ["cpu"]\n', "line 2: train.extras", 'where python = "uv" alone'),
+    ("an extra that is none", '[train]\npython = "uv"\nextras = ["--index"]\n', "line 3: train.extras", "no name of an extra"),
     (
         "a variable of Signoff's",
         '[train]\nenv = { HOME = "/x" }\n',

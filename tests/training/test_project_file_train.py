@@ -252,6 +252,19 @@ def test_the_environment_of_uv_lock_is_made_once_and_its_packages_are_there(
     assert (result.outcome, result.score) == (Outcome.completed, 42.0), (result.reason, result.log)
 
 
+def test_an_extra_of_the_lock_file_is_installed_only_where_it_is_asked_for(locked: Path) -> None:
+    text = (locked / "pyproject.toml").read_text()
+    moved = text.replace('dependencies = ["their-package"]', '[project.optional-dependencies]\ncpu = ["their-package"]')
+    (locked / "pyproject.toml").write_text(moved)
+    subprocess.run([*uv(), "lock", "--offline", "--quiet"], cwd=locked, check=True)
+    kept = locked.parent / "kept"
+    plain, wanted = environment_of(locked, ".", kept), environment_of(locked, ".", kept, ["cpu"])
+    there = [bool(list(place.glob("lib/python*/site-packages/their_package*"))) for place in (plain, wanted)]
+    assert plain != wanted and there == [False, True]
+    with pytest.raises(CannotLaunch, match="gpu"):
+        environment_of(locked, ".", kept, ["gpu"])
+
+
 def test_another_lock_file_is_another_environment(locked: Path, tmp_path: Path) -> None:
     before = name_of(files_of(locked, "."))
     (locked / "uv.lock").write_text((locked / "uv.lock").read_text() + "# later\n")

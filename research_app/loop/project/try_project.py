@@ -135,7 +135,8 @@ def spec_of(place: Place, file: ProjectFile, number: int, seed: int, say: Say) -
     if file.train.python == "uv":
         if number == 0:
             say("Making the environment of its uv.lock, once")
-        launch = file.launch(environment_of(tree, file.train.directory, Path(settings.HOME) / "environments"))
+        kept = Path(settings.HOME) / "environments"
+        launch = file.launch(environment_of(tree, file.train.directory, kept, file.train.extras))
     rung = file.rung(SMALLEST)
     visible = place.data / "visible" if place.data else scratch
     return RunSpec(

@@ -280,7 +280,8 @@ def spec_of(run: Run, devices: Sequence[Device], tree: Path, scratch: Path) -> R
 
 def environment_for(project: Project, tree: Path) -> Path:
     """The environment of a tree's uv.lock on this machine. Raises CannotLaunch, OSError."""
-    return environment_of(tree, project.file.train.directory, Path(settings.HOME) / "environments")
+    train = project.file.train
+    return environment_of(tree, train.directory, Path(settings.HOME) / "environments", train.extras)
 
 
 def give_up(run: Run, lease: Lease) -> None:
