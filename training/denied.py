@@ -34,7 +34,13 @@ WAYS = (
     (r"Permission denied: '(?P<it>[^']+)'", "{it} is closed to it", f"[train] read for what it only reads; else {OUT}"),
     (r"No module named '(?P<it>[\w.]+)'", "its interpreter has no module {it}", '[train] python = "uv", or an environment'),
     (
-        r"No such file or directory: '(?P<it>[^']+)'",
+        r"No such file or directory: '(?P<it>[/~][^']+)'",
+        "there is no {it} for it",
+        "what lies outside the tree is hidden: [train] read opens a folder of this machine where it is, and [train] links shows "
+        "one at a place of the tree",
+    ),
+    (
+        r"No such file or directory: '(?P<it>[^'/~][^']*)'",
         "there is no {it} for it",
         "what git ignores is not copied: [train] links shows a folder outside at a place of the tree, read at its own place; "
         "[train] directory says where it is run",
