@@ -36,7 +36,7 @@ WAYS = (
     (
         r"No such file or directory: '(?P<it>[/~][^']+)'",
         "there is no {it} for it",
-        "what lies outside the tree is hidden: [train] read opens a folder of this machine where it is, and [train] links shows "
+        "what lies outside the tree is hidden: [train] read opens a folder of this machine where it is, [train] links shows "
         "one at a place of the tree",
     ),
     (
