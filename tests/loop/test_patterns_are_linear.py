@@ -65,12 +65,17 @@ def flags_of(call: ast.Call) -> int:
 
 
 def beginnings(pattern: re.Pattern[str]) -> Iterator[str]:
-    """Texts that match up to each part of a pattern, so that what is repeated behind them meets every part."""
+    """Texts that match up to each part of a pattern, so that what is repeated behind them meets every part.
+
+    Not up to a letter that stands for itself: there a text fails at once, whatever is repeated.
+    """
     made = ""
     yield made
     for node in _parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE):
+        if node[0] is not _constants.LITERAL:
+            yield made
         made += shortest(node)
-        yield made
+    yield made
 
 
 def shortest(node: Any) -> str:
@@ -129,7 +134,7 @@ def test_there_are_patterns() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("name", FOUND)
 def test_a_pattern_is_linear_in_the_text(name: str) -> None:
     pattern, once = FOUND[name]
