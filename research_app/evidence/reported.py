@@ -27,7 +27,7 @@ _HEX = re.compile(r"[0-9a-f]{4,64}")
 _SAME = re.compile(
     r"\b(?:re-?runs?|re-?ran|(?:repeat(?:s|ed)?|replicat(?:e|es|ed|ion))(?=$| (?:of|the|run|runs|best|baseline|last)\b)"
     r"|no[ -]op|a/a|same (?:config|code|setup|as before)|(?:random|another|different|new|other) seed"
-    r"|seed\s{0,3}(?:=|:|to|from|->|→)?\s{0,3}\d+)\b(?:\s{0,3}(?:=|:|to|from|->|→)?\s{0,3}\d+)*",
+    r"|seed\s{0,3}(?:=|:|to|from|->|→)?\s{0,3}\d++)\b(?:\s{0,3}(?:=|:|to|from|->|→)?\s{0,3}\d++)*+",
     re.IGNORECASE,
 )
 _MOST_WORDS = 10  # a longer text describes a change beside the seed

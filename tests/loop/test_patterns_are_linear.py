@@ -134,7 +134,6 @@ def test_there_are_patterns() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.one_in(6)
 @pytest.mark.parametrize("name", FOUND)
 def test_a_pattern_is_linear_in_the_text(name: str) -> None:
     pattern, once = FOUND[name]
