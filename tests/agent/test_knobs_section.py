@@ -56,7 +56,7 @@ def test_the_command_says_what_is_a_knob_and_why_the_others_are_none() -> None:
     assert said.startswith("5 knobs:\n  config/small.py:batch_size = 64; also 16, ")
     assert "Left out, the command gives --dropout=0.2: train.py:dropout\n" in said
     assert 'Left out, [knobs] never names "grad_*": train.py:grad_clip\n' in said
-    assert "Left out, no run reads this file: rig.py:WARMUP, config/large.py:batch_size\n" in said
+    assert "Left out, no run reads this file: config/large.py:batch_size, rig.py:WARMUP\n" in said
     out = StringIO()
     call_command("knobs", project="small", json=True, stdout=out)
     told = json.loads(out.getvalue())

@@ -13,6 +13,7 @@ from research_app.models import Snooze
 from research_app.models.snooze import put_off
 from research_app.web.inbox.lists import TAB_OF
 from research_app.web.shared.access import get_candidate, researcher
+from research_app.web.shared.drafts import refuse
 
 MORNING = 9  # o'clock, in the time zone of the installation
 CHOICES = {"tomorrow": "tomorrow morning", "days": "in three days", "monday": "next Monday"}
@@ -35,9 +36,9 @@ def later(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         Snooze.objects.filter(person_id=request.user.pk, candidate=candidate).delete()
         messages.info(request, f"{candidate} is back among what waits for you.")
     elif choice not in CHOICES:
-        messages.error(request, f"Until when? Choose one of: {', '.join(CHOICES.values())}.")
+        refuse(request, f"Until when? Choose one of: {', '.join(CHOICES.values())}.")
     elif candidate.stage not in TAB_OF:
-        messages.error(request, f"{candidate} is not waiting for anybody, so there is nothing to put off.")
+        refuse(request, f"{candidate} is not waiting for anybody, so there is nothing to put off.")
     else:
         put_off(request.user, candidate, until(choice, timezone.localtime()))
         messages.info(request, f"{candidate} comes back {CHOICES[choice]}, or when something about it changes.")

@@ -17,6 +17,7 @@ from research_app.models.candidate import WAITING, CandidateQuerySet
 from research_app.models.snooze import put_off_by
 from research_app.web.candidates.candidates import for_list
 from research_app.web.candidates.columns import SAVED, SPENT
+from research_app.web.shared.asked import whole
 
 SHOWN = 50  # decisions on one page
 KEPT_ORDER = "inbox order"  # of the session
@@ -105,9 +106,8 @@ class ListQuery:
             candidates = candidates.filter(project__slug=self.project)
         if self.text:
             words = Q(title__icontains=self.text) | Q(hypothesis__icontains=self.text) | Q(author__icontains=self.text)
-            number = self.text.upper().removeprefix("C-")
-            if number.isdecimal() and len(number) < 10:
-                words |= Q(number=int(number))
+            if (number := whole(self.text.upper().removeprefix("C-"))) is not None:
+                words |= Q(number=number)
             candidates = candidates.filter(words)
         return candidates
 
