@@ -180,9 +180,9 @@ def memory_of(run: Run) -> int:
     """
     try:
         file = run.project.file
-    except ValueError:  # see Run.claim_next
+        budget = file.run_budget(1.0, run.scale)
+    except (ValueError, KeyError):  # see Run.claim_next; a rung that the ladder does not have any more shares with nobody
         return 0
-    budget = file.run_budget(1.0, run.scale)
     if run.devices > 1 or budget.own or budget.is_time:
         return 0
     return round(file.limits.device_memory_gb * GIB) if file.limits.device_memory_gb else 0

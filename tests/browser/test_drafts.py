@@ -69,6 +69,7 @@ FIELDS = [
     (TRIAL, "#bring-slug", ""),
     (TRIAL, "input[name*='.']", ""),
     (TRIAL, "#bring-file", ""),
+    ("/projects/demo/settings/", "#settings-file", ""),
 ]
 
 
@@ -158,7 +159,7 @@ def test_a_plain_form_that_was_sent_signed_out_leads_back_with_its_text(sign_in:
     expect(page).to_have_url(re.compile("/projects/demo/program/$"))
     expect(note).to_have_value("Leave the attention alone.")
     page.get_by_role("button", name="Add a note").click()
-    expect(page.get_by_text("Noted")).to_be_visible()
+    expect(page.get_by_text("Note saved")).to_be_visible()
     expect(note).to_have_value("")
     assert Note.objects.get().text == "Leave the attention alone."
     assert drafts(page) == []

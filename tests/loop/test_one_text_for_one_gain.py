@@ -167,6 +167,7 @@ ALLOWED = {  # not what was measured: settings and constants as their authors wr
     "agent/playbook.py",
     "research_app/loop/review/widen.py",
     "research_app/management/commands/candidate.py",
+    "research_app/environment_page.py",
     "research_app/evidence/digits.py",
     "research_app/evidence/errors.py",
     "research_app/evidence/noise.py",

@@ -246,7 +246,7 @@ OF_THIS_MACHINE = {
     "training/sandbox/scratch.py",
     "training/sandbox/user.py",
 }
-OWN = {"agent/diff.py", "training/output.py"}  # the parser; and the lines that end a training's own output
+OWN = {"agent/diff.py", "training/sources/_step_lines.py"}  # the parser; and the lines that end a training's own output
 
 
 def test_no_room_but_the_parsers_own_reads_a_diff_by_itself() -> None:

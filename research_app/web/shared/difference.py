@@ -7,6 +7,7 @@ import numpy as np
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from research_app.evidence.digits import Gain
 from research_app.models.run import arrays_of
 from research_app.web.shared import charts, curves
 from research_app.web.shared.curves import Line, View
@@ -50,8 +51,9 @@ def drawing_of(line: Line) -> Drawing | None:
     across = (x - x[0]) / (x[-1] - x[0]) * WIDTH
     zero, middle = (_down(np.array([0.0]), low, high)[0], _down(y, low, high))
     edges = [*_points(across, _down(y + half, low, high)), *reversed(_points(across, _down(y - half, low, high)))]
-    end = f"{y[-1]:+.4g}" + (f" ± {half[-1]:.2g}" if half[-1] else "")
-    words = f"difference to the baseline in {line.about['n']} runs, at the end {end} (95%)"
+    last = float(y[-1]), float(half[-1])
+    end = Gain(last[0], None, last[0] - last[1], last[0] + last[1]).sentence if last[1] else Gain(last[0]).text
+    words = f"difference to the baseline in {line.about['n']} runs, at the end {end}"
     svg = format_html(
         '<svg class="difference" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">'
         '<polygon class="band" points="{}"/><line class="zero" x1="0" x2="{}" y1="{}" y2="{}"/><polyline points="{}"/></svg>',
