@@ -191,3 +191,26 @@ def test_a_command_without_a_folder_of_its_own_writes_nowhere(tmp_path: Path) ->
         with Process(command, cwd=tmp_path, environment=clean_environment(tmp_path), memory_limit=1 << 28) as process:
             assert process.wait(20)
         assert process.log.text() == "done\n"
+
+
+@pytest.mark.parametrize("level", [Level.strong, Level.basic])
+def test_what_is_hidden_is_hidden_under_every_name_that_leads_to_it(tmp_path: Path, level: Level) -> None:
+    from training.process import Process, clean_environment
+
+    real, link = tmp_path / "real", tmp_path / "link"
+    (real / "open").mkdir(parents=True)
+    (real / "closed").mkdir()
+    for folder in ("open", "closed"):
+        (real / folder / "text").write_text(folder)
+    link.symlink_to(real)
+    code = "\n".join(
+        f"try: print(open('{place}/text').read())\nexcept OSError as error: print(type(error).__name__)"
+        for place in (link / "open", real / "open", link / "closed", real / "closed")
+    )
+    kept = confinement.Confinement(level, (link,), None, "cpu", 1 << 28, 32, 1 << 20, 0, hidden=(link / "closed",))
+    command = confinement.confined([sys.executable, "-I", "-c", code], kept)
+    with Process(command, cwd=tmp_path, environment=clean_environment(tmp_path), memory_limit=1 << 28) as process:
+        process.wait(20)
+        lines = process.log.text().split()
+    assert lines[:2] == ["open", "open"]
+    assert {*lines[2:]} <= {"FileNotFoundError", "PermissionError"} and len(lines) == 4

@@ -120,10 +120,11 @@ class _Reach:
     @classmethod
     def of(cls, confinement: Confinement) -> _Reach:
         gpu = confinement.device != "cpu"
+        readable = _distinct((*confinement.readable, *interpreter()), confinement.writable)
         return cls(
-            readable=_distinct((*confinement.readable, *interpreter()), confinement.writable),
+            readable=readable,
             writable=confinement.writable,
-            hidden=tuple(dict.fromkeys(path.resolve() for path in confinement.hidden)),
+            hidden=_everywhere(confinement.hidden, readable),
             system=(*SYSTEM, *SYSTEM_FILES, *MACHINE, *(GPU if gpu else ())),
             devices=tuple(gpu_devices()) if gpu else (),
         )
@@ -153,6 +154,17 @@ def _distinct(paths: Iterable[Path], writable: Path | None) -> tuple[Path, ...]:
     named = dict.fromkeys(name for path in paths for name in (path.absolute(), path.resolve()))
     whole = (*SYSTEM, *named, *((writable,) if writable else ()))
     return tuple(path for path in named if not any(path != other and path.is_relative_to(other) for other in whole))
+
+
+def _everywhere(hidden: Iterable[Path], readable: Sequence[Path]) -> tuple[Path, ...]:
+    """Each path that links lead to, and under every name by which a readable folder shows it."""
+    names: dict[Path, None] = {}
+    for real in (path.resolve() for path in hidden):
+        names[real] = None
+        for folder in readable:
+            if real.is_relative_to(folder.resolve()):
+                names[folder / real.relative_to(folder.resolve())] = None
+    return tuple(names)
 
 
 def _namespaces(confinement: Confinement, reach: _Reach, orders: Mapping[str, Any]) -> list[str]:
