@@ -187,3 +187,10 @@ def test_the_preview_holds_verdict_change_and_a_decision_that_binds() -> None:
     assert "<html" not in page
     viewer = signed_in(make_user("eve", role="viewer")).get("/projects/demo/candidates/1/preview/").content.decode()
     assert 'name="decision"' not in viewer and "tomorrow morning" not in viewer
+
+
+def test_a_project_s_tile_says_what_its_loop_does_where_the_top_of_the_page_does_not() -> None:
+    make_candidate(make_project())
+    page = signed_in(make_user()).get("/").content.decode()
+    assert "worker is online" not in page.split('id="projects"', 1)[0]
+    assert "worker is online" in page.split('id="projects"', 1)[1]
