@@ -53,8 +53,8 @@ class NotificationSettings(Leased):
     def save_channels(self) -> None:
         """Write down what was changed in the rows that `by` returned."""
         for row in self._by_channel.values():
-            row.wishes = self
-            row.save()
+            wanted = {"pace": row.pace, "address": row.address, "secret": row.secret}
+            ChannelSettings.objects.update_or_create(wishes=self, channel=row.channel, defaults=wanted)
 
     def next_digest(self) -> datetime:
         """When the next daily message is due."""

@@ -26,6 +26,7 @@ from research_app.models import (
     Stage,
     Verdict,
 )
+from research_app.web.account.notifications import Wishes
 from tests.factories import make_candidate, make_many, make_user
 from tests.notify_samples import arrive, arrive_many, hook, mail, send_all, wish, work
 from tests.receivers import Mailbox, Webhook
@@ -59,6 +60,20 @@ def test_the_page_keeps_what_a_person_chose_and_never_shows_the_webhook_again(ho
     client.post(SETTINGS, FORM | {"webhook_forget": "on"})
     row = NotificationSettings.objects.get().by("webhook")
     assert (row.address, row.pace) == ("", "off")
+
+
+def test_a_double_click_on_the_first_save_keeps_the_choice_once() -> None:
+    user = make_user()
+    chosen = FORM | {"email": "digest", "email_address": "ada@example.org"}
+    forms = [Wishes(chosen, NotificationSettings(user=user)) for _ in "12"]
+        Wishes(FORM | {"email": "digest", "email_address": "ada@example.org"}, NotificationSettings(user=user)) for _ in "12"
+    ]
+    for form in forms:  # both were made before either was saved
+        assert form.is_valid()
+    for form in forms:
+        form.save()
+    assert NotificationSettings.objects.get().by("email").pace == "digest"
+    assert NotificationSettings.objects.get().channels.filter(channel="email").count() == 1
 
 
 @pytest.mark.parametrize(

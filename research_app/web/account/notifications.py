@@ -94,6 +94,8 @@ class Wishes(forms.ModelForm):  # type: ignore[type-arg]  # the class takes no p
         return cleaned
 
     def save(self, commit: bool = True) -> NotificationSettings:
+        if self.instance.pk is None:  # a double click may have made the row meanwhile
+            self.instance.pk = NotificationSettings.objects.get_or_create(user=self.instance.user)[0].pk
         wishes: NotificationSettings = super().save(commit)
         for name, channel in CHANNELS.items():
             wishes.by(name).pace = self.cleaned_data[name]
