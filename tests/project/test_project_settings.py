@@ -13,9 +13,12 @@ from django.urls import reverse
 from research_app.loop.check import check
 from research_app.loop.check.check import CheckFailed
 from research_app.loop.project import delete_project as deletion
+from research_app.loop.project.archive_project import archive_project, bring_back
 from research_app.loop.project.delete_project import DeletionRefused, delete_project
 from research_app.loop.project.projects import ProjectRefused, configure, create_project
-from research_app.models import Event, Project, Run, Stage, State, Trial
+from research_app.loop.propose.propose import pause, resume
+from research_app.loop.review.review import ReviewRefused, Seen, approve
+from research_app.models import Candidate, Event, Project, Run, Stage, State, Trial
 from research_app.project_file.project_file import ProjectFile, read_project_file
 from research_app.survey.written import text_of
 from tests.factories import make_candidate, make_project, make_user
@@ -145,6 +148,31 @@ def test_what_waits_in_an_archived_project_is_nobodys_turn() -> None:
     Project.objects.filter(pk=candidate.project_id).update(archived_at="2026-01-01T00:00:00Z")
     assert candidate.title not in client.get(reverse("inbox")).content.decode()
     assert candidate.title in client.get(reverse("project", args=[candidate.project.slug])).content.decode()
+
+
+def test_nobody_approves_in_an_archived_project() -> None:
+    ada, candidate = make_user("ada", role="approver"), make_candidate(make_project(), stage=Stage.READY, effect=0.05)
+    seen = Seen.of(candidate)
+    archive_project(candidate.project, "ada")
+    client = Client()
+    client.force_login(ada)
+    page = client.get(candidate.get_absolute_url()).content.decode()
+    assert "demo is archived: bring it back first, under Settings." in page and 'value="approve"' not in page
+    with pytest.raises(ReviewRefused, match="demo is archived"):
+        approve(Candidate.objects.get(pk=candidate.pk), ada, seen)
+    bring_back(candidate.project, "ada")
+    assert 'value="approve"' in client.get(candidate.get_absolute_url()).content.decode()
+
+
+def test_a_project_that_was_paused_is_still_paused_when_it_is_brought_back() -> None:
+    project = make_project()
+    pause(project, "ada")
+    for paused in (True, False):
+        archive_project(project, "ada")
+        bring_back(project, "ada")
+        project.refresh_from_db()
+        assert project.paused is paused
+        resume(project, "ada")
 
 
 def test_deleting_asks_for_the_name_and_keeps_what_was_measured(client: Client, project: Project) -> None:

@@ -7,6 +7,7 @@ from research_app.loop.propose.propose import resume
 from research_app.models import Event, Message, Project, State
 from research_app.models.event_kinds import EventKind
 
+WAS_PAUSED = "paused before"  # in the data of the event
 MOST_WOKEN = 100  # of its runs, at once; the reconciler wakes the others
 
 
@@ -24,15 +25,17 @@ def archive_project(project: Project, actor: str) -> None:
             waiting = f"{under_way} of its changes are in the landing queue"
             raise ArchivedProject(f"{waiting}: let them land, or take them out first.")
         Project.objects.filter(pk=row.pk).update(archived_at=timezone.now(), paused=True)
-        Event.objects.record(EventKind.PROJECT_ARCHIVED, row, actor, row)
+        Event.objects.record(EventKind.PROJECT_ARCHIVED, row, actor, row, **({WAS_PAUSED: True} if row.paused else {}))
 
 
 def bring_back(project: Project, actor: str) -> None:
-    """Let a project go on where it was. Raises ArchivedProject."""
+    """Let a project go on where it was: one that was paused before stays so. Raises ArchivedProject."""
     with transaction.atomic():
+        archived = Event.objects.about(project).filter(kind=EventKind.PROJECT_ARCHIVED).last()
         if not Project.objects.filter(pk=project.pk).exclude(archived_at=None).update(archived_at=None):
             raise ArchivedProject(f"{project.slug} is not archived.")
         Event.objects.record(EventKind.PROJECT_BROUGHT_BACK, project, actor, project)
-        resume(project, actor)
+        if not (archived and archived.data.get(WAS_PAUSED)):
+            resume(project, actor)
         for pk, queue in project.runs.filter(state=State.QUEUED).order_by("pk").values_list("pk", "queue")[:MOST_WOKEN]:
             Message.objects.enqueue("train", pk, queue)

@@ -57,6 +57,8 @@ def gate_of(candidate: Candidate) -> Gate | None:
 
 def may_not_vote(user: User, candidate: Candidate, gate: Gate) -> str:
     """Why this person may not approve this candidate here, in a sentence; empty where they may. At most four queries."""
+    if candidate.project.archived_at:
+        return f"{candidate.project.slug} is archived: bring it back first, under Settings."
     policy = candidate.project.gate_policy(gate)
     held = role_of(user)
     if held is None or not any(held.holds(Role(role)) for role in policy.roles):
