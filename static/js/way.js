@@ -51,5 +51,7 @@ const lead = () => {
   place.dataset.way = "yes";
 };
 
-lead();
-new MutationObserver(lead).observe(document.body, { childList: true, subtree: true }); // the bar is renewed
+if (read()) {
+  lead();
+  new MutationObserver(lead).observe(document.body, { childList: true, subtree: true }); // the bar is renewed
+}

@@ -32,7 +32,7 @@ DAYS = {Span.WEEK: 7, Span.MONTH: 28}
 
 
 @dataclass(frozen=True)
-class Choice:
+class SpanLink:
     """One span as a link."""
 
     words: str
@@ -69,7 +69,7 @@ class Window:
     """The steps of a window, oldest first, and all of them together."""
 
     since: datetime | None  # None: from the beginning
-    choices: Sequence[Choice]
+    choices: Sequence[SpanLink]
     before: BaselineVersion | None
     newest: BaselineVersion | None
     steps: Sequence[Step]
@@ -132,10 +132,10 @@ def window_of(request: HttpRequest, project: Project, landings: dict[int, list[L
 
 
 def approved_on(landings: Sequence[Landing]) -> Gain | None:
-    """The effects of what landed together, as the approvers saw them; None where one of them shows none."""
+    """The effects of what landed together, by the evidence that it landed with; None where one of them shows none."""
     effects = [effect_of(landing.candidate.evidence) for landing in landings]
     return added([effect.gain for effect in effects if effect]) if effects and all(effects) else None
 
 
-def choices_of(span: Span | None) -> list[Choice]:
-    return [Choice(each.label, "?" + urlencode({"since": each}), each == span) for each in Span]
+def choices_of(span: Span | None) -> list[SpanLink]:
+    return [SpanLink(each.label, "?" + urlencode({"since": each}), each == span) for each in Span]

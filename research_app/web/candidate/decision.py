@@ -38,6 +38,8 @@ def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | 
         "seen": seen,
         "gate": gate,
         "landing": landing,
+        "tip": shown.project.tip(),
+        "git_show": f"git -C {shown.project.folder / 'repository.git'} show {landing.commit}" if landing else "",
         "votes": votes,
         "approved_already": votes is not None and any(vote.reviewer_id == user.pk for vote in votes.approvals),
         "may_review": may_review(user),

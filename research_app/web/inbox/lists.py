@@ -57,15 +57,15 @@ MEANS = {
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One tab or one order as a link. `count` is -1 where nothing is counted."""
+class ListLink:
+    """One tab or one order as a link. `count` is None where nothing is counted."""
 
     name: str
     words: str
     title: str
     address: str
     current: bool
-    count: int = -1
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,18 +134,18 @@ class Listing:
         return self.counts[self.tab] - len(self.candidates)
 
     @property
-    def tabs(self) -> list[Choice]:
+    def tabs(self) -> list[ListLink]:
         """Those with something in them, and the one that is open."""
         return [
-            Choice(tab, tab.label, MEANS[tab], self.query.address(tab=tab), tab == self.tab, self.counts[tab])
+            ListLink(tab, tab.label, MEANS[tab], self.query.address(tab=tab), tab == self.tab, self.counts[tab])
             for tab in Tab
             if self.counts[tab] or tab == self.tab
         ]
 
     @property
-    def orders(self) -> list[Choice]:
+    def orders(self) -> list[ListLink]:
         current = self.query.order
-        return [Choice(each, each.label, MEANS[each], self.query.address(order=each), each == current) for each in Order]
+        return [ListLink(each, each.label, MEANS[each], self.query.address(order=each), each == current) for each in Order]
 
     @property
     def means(self) -> str:
