@@ -17,7 +17,7 @@ const read = () => {
   try {
     const { list, words, candidates } = JSON.parse(sessionStorage.getItem(KEPT));
     const at = candidates.indexOf(location.pathname);
-    return at < 0 || !list.startsWith("/") ? null : { list, words: String(words), candidates, at };
+    return at < 0 || !/^\/(?!\/)/.test(list) ? null : { list, words: String(words), candidates, at };
   } catch {
     return null; // nothing was kept, or something else
   }

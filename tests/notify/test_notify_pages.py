@@ -66,8 +66,6 @@ def test_a_double_click_on_the_first_save_keeps_the_choice_once() -> None:
     user = make_user()
     chosen = FORM | {"email": "digest", "email_address": "ada@example.org"}
     forms = [Wishes(chosen, NotificationSettings(user=user)) for _ in "12"]
-        Wishes(FORM | {"email": "digest", "email_address": "ada@example.org"}, NotificationSettings(user=user)) for _ in "12"
-    ]
     for form in forms:  # both were made before either was saved
         assert form.is_valid()
     for form in forms:
