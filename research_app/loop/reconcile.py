@@ -26,7 +26,8 @@ from research_app.loop.land.push import wake_pushes
 from research_app.loop.land.rejudge import not_judged
 from research_app.loop.notify.wake import wake_notifications
 from research_app.loop.project.bring import wake_trials
-from research_app.loop.propose.conversation.converse import take_up_changes, wake_conversations
+from research_app.loop.propose.conversation.converse import wake_conversations
+from research_app.loop.propose.conversation.requested_changes import take_up_changes
 from research_app.loop.propose.propose import close_round, lost_turn, wants_more
 from research_app.loop.runs import ensure_reference_runs, rank_curves, requeue
 from research_app.loop.runs import retry as retry_runs

@@ -12,7 +12,7 @@ from django.utils import timezone
 from agent.failure import Failure
 from agent.prices import price_of
 from research_app.loop.propose import propose, steer
-from research_app.loop.propose.conversation import converse
+from research_app.loop.propose.conversation import converse, requested_changes
 from research_app.loop.propose.propose import open_round
 from research_app.loop.propose.steer import SteeringRefused
 from research_app.loop.review.review import Seen, request_changes
@@ -255,8 +255,8 @@ def test_a_request_for_changes_leads_to_patch_set_2_by_the_same_conversation(ser
     candidate = Candidate.objects.with_evidence().get(pk=candidate.pk)
     request_changes(candidate, grace, Seen.of(candidate), "Try 0.019 as well as the comment says.")
     row = candidate.conversations.get()
-    converse.take_up_changes()
-    converse.take_up_changes()  # a second look tells nothing twice
+    requested_changes.take_up_changes()
+    requested_changes.take_up_changes()  # a second look tells nothing twice
     service.answered.clear()
     service.model = [edit("LEARNING_RATE = 0.02", "LEARNING_RATE = 0.019"), submit(answer="0.019 is safer.")]
     drain()

@@ -14,7 +14,7 @@ from agent.briefing import briefing
 from agent.tools import Workbench
 from research_app.api.application import api
 from research_app.loop.propose import propose, steer
-from research_app.loop.propose.conversation import converse
+from research_app.loop.propose.conversation import converse, requested_changes
 from research_app.loop.propose.conversation.workspace import ProjectWorkspace, record_of
 from research_app.loop.propose.revert import revert
 from research_app.loop.review.review import Seen, approve, reject, request_changes
@@ -83,7 +83,7 @@ def test_nothing_of_it_is_in_what_proposers_are_told(project: Project, monkeypat
         steer.revive(candidate, User.objects.get(username="sofia"), "It deserves a second look.")
     asked = Candidate.objects.with_evidence().get(stage=Stage.CHANGES)
     review = asked.reviews.get()
-    said["changes wanted"] = converse.changes_wanted(asked, review)
+    said["changes wanted"] = requested_changes.changes_wanted(asked, review)
     said |= {f"conversation {row.pk}": row.messages.values_list("content", flat=True) for row in Conversation.objects.all()}
     assert [each for name, text in said.items() for each in found_in(name, text)] == []
     assert ASKED in said["changes wanted"] and "comment of a researcher at train.py:40" in said["changes wanted"]
