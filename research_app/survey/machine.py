@@ -7,7 +7,7 @@ import importlib.util
 import re
 import sys
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -109,16 +109,10 @@ def needs_cuda(modules: Sequence[Module]) -> Seen | None:
 def read_folders(modules: Sequence[Module]) -> dict[str, Seen]:
     """Folders below a person's home that the code names, the deepest of each, with the places."""
     found: dict[str, Seen] = {}
-    for module in modules:
-        for scope in (module.tree, *(node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef))):
-            values: dict[str, str] = {}
-            for node in _statements(scope):
-                target = node.targets[0] if isinstance(node, ast.Assign) else None
-                if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and (path := _home_path(node.value, values)):
-                    values[target.id] = path
-                for part in ast.walk(node):
-                    if isinstance(part, ast.expr) and (path := _home_path(part, values)) and path.count("/") > 1:
-                        found.setdefault(path, module.seen(part))
+    for module, node, paths in _with_home_paths(modules):
+        for part in ast.walk(node):
+            if isinstance(part, ast.expr) and (path := _home_path(part, paths)) and path.count("/") > 1:
+                found.setdefault(path, module.seen(part))
     hub = next((module for module in modules if any(name.partition(".")[0] in HUB for name in imports_of_top(module))), None)
     if hub:
         found.setdefault("~/.cache/huggingface", Seen(hub.path))
@@ -127,17 +121,23 @@ def read_folders(modules: Sequence[Module]) -> dict[str, Seen]:
 
 def made_folders(modules: Sequence[Module]) -> set[str]:
     """Folders below a person's home that the code makes where they are not: it may write there, too."""
-    paths = set[str]()
+    folders = set[str]()
+    for _, node, paths in _with_home_paths(modules):
+        calls = (part for part in ast.walk(node) if isinstance(part, ast.Call))
+        folders |= {_home_path(made, paths) for call in calls if (made := _made(call))}
+    return folders - {""}
+
+
+def _with_home_paths(modules: Sequence[Module]) -> Iterator[tuple[Module, ast.stmt, dict[str, str]]]:
+    """Every statement of every scope, with the variables that hold a path below a person's home by then."""
     for module in modules:
         for scope in (module.tree, *(node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef))):
-            values: dict[str, str] = {}
+            paths: dict[str, str] = {}
             for node in _statements(scope):
                 target = node.targets[0] if isinstance(node, ast.Assign) else None
-                if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and (path := _home_path(node.value, values)):
-                    values[target.id] = path
-                calls = (part for part in ast.walk(node) if isinstance(part, ast.Call))
-                paths |= {_home_path(made, values) for call in calls if (made := _made(call))}
-    return paths - {""}
+                if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and (path := _home_path(node.value, paths)):
+                    paths[target.id] = path
+                yield module, node, paths
 
 
 def _made(call: ast.Call) -> ast.expr | None:

@@ -40,18 +40,6 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def ada() -> User:
-    return make_user("ada", role="operator")
-
-
-@pytest.fixture
-def client(ada: User) -> Client:
-    client = Client()
-    client.force_login(ada)
-    return client
-
-
 def text_of(client: Client, trial: Trial) -> str:
     return client.get(reverse("trial", args=[trial.pk])).content.decode()
 

@@ -28,18 +28,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @pytest.fixture
-def ada() -> User:
-    return make_user("ada", role="operator")
-
-
-@pytest.fixture
-def client(ada: User) -> Client:
-    client = Client()
-    client.force_login(ada)
-    return client
-
-
-@pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project that no run has begun in."""
     return create_project("small", source=str(source_repository(tmp_path / "source")), file=FILE)
