@@ -27,8 +27,8 @@ def build(site: Path = SITE) -> None:
     done = subprocess.run(command, cwd=CODE, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BadDocuments(done.stderr or done.stdout)
-    for name in LEAVES_OUT:
-        shutil.rmtree(fresh / name, ignore_errors=True)
+    for path in (fresh / name for name in LEAVES_OUT):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     shutil.rmtree(site, ignore_errors=True)
     fresh.rename(site)
 
