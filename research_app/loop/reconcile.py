@@ -178,12 +178,12 @@ def free_lost_runs() -> None:
 def complete_reference_runs() -> None:
     """Baseline versions that lack reference runs."""
     versions = BaselineVersion.objects.select_related("project").annotate(
-        reference_run=Count("runs", filter=Q(runs__patch_set=None, runs__purpose=Purpose.REFERENCE))
+        reference_count=Count("runs", filter=Q(runs__patch_set=None, runs__purpose=Purpose.REFERENCE))
     )
     newest = {version.project_id: version for version in versions.order_by("number")}
     for version in newest.values():
         size = version.project.file.baseline.runs
-        if version.reference_run < size:
+        if version.reference_count < size:
             with transaction.atomic():
                 ensure_reference_runs(version, size)
 
