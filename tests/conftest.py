@@ -10,6 +10,7 @@ from typing import IO
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
@@ -96,6 +97,12 @@ def _django_db_helper(_django_db_helper: None) -> Iterator[None]:
     yield
     if not connection.in_atomic_block:  # otherwise a rollback empties them
         append_only.remove(connection)
+
+
+@pytest.fixture(autouse=True)
+def nothing_counted_before() -> None:
+    """What a process counts (requests of a token in a minute) is forgotten: the next test's rows have the same numbers."""
+    cache.clear()
 
 
 @pytest.fixture

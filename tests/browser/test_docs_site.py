@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from research_app import docs_site
 from tests.browser.conftest import SignIn
+from tests.browser.test_accessibility import findings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,8 +38,9 @@ def test_a_word_is_found_with_the_page_and_the_sentence_that_it_stands_in(sign_i
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_fit_a_phone(sign_in: SignIn, scheme: str) -> None:
+def test_pages_fit_a_phone_and_axe_finds_nothing_serious(sign_in: SignIn, scheme: str) -> None:
     page = sign_in("ada", viewport={"width": 390, "height": 844}, color_scheme=scheme)
     for name in ("index", "tutorial/first-hour", "reference/glossary", "reference/environment", "explanation/statistics"):
         page.goto(f"/docs/{name}.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+        assert not findings(page), name
