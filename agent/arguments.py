@@ -36,12 +36,12 @@ def find_arguments(path: str, text: str) -> list[Argument]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
     read = {"add_argument": _added, "option": _added, **dict.fromkeys(ABSL, _defined)}
-    found = [each for call in calls if call.func.attr in read for each in read[call.func.attr](path, source, call)]  # type: ignore[attr-defined]
+    arguments = [each for call in calls if call.func.attr in read for each in read[call.func.attr](path, source, call)]  # type: ignore[attr-defined]
     later = {each.key: each for call in calls if call.func.attr == "set_defaults" for each in _set(path, source, call)}  # type: ignore[attr-defined]
     guarded = _within_main_guards(tree)
-    names = {each.key: each.names for each in found}
+    names = {each.key: each.names for each in arguments}
     set_later = [_named(each, names.get(each.key, each.names)) for each in later.values()]
-    every = [each for each in found if each.key not in later] + set_later
+    every = [each for each in arguments if each.key not in later] + set_later
     return [replace(each, when_started=True) if each.line in guarded else each for each in every]
 
 

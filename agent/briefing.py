@@ -118,10 +118,10 @@ def what_was_tried(history: Sequence[Tried], sigma: float | None) -> str:
     """The history in tables of bounded length."""
     if not history:
         return "Nothing was tried in this project yet."
-    said = f"{counted(len(history), 'change was', 'changes were')} tried so far. Gains are rounded; positive is better."
+    known = f"{counted(len(history), 'change was', 'changes were')} tried so far. Gains are rounded; positive is better."
     if sigma:
-        said += f" The standard deviation of the score over seeds, sigma, is {spread(sigma)}."
-    said += " A gain whose 95% interval includes 0 is within the noise."
+        known += f" The standard deviation of the score over seeds, sigma, is {spread(sigma)}."
+    known += " A gain whose 95% interval includes 0 is within the noise."
     tables = [
         ("what worked, by category", by_category(history)),
         ("solid changes, best first", table(best(history)[:8])),
@@ -130,7 +130,7 @@ def what_was_tried(history: Sequence[Tried], sigma: float | None) -> str:
         ("rejected by a researcher, newest first", table([row for row in history[::-1] if row.stage == "rejected"][:6])),
         ("newest", table(history[::-1][:10])),
     ]
-    return "\n\n".join([said, *(quoted(name, text, 6_000) for name, text in tables if text)])
+    return "\n\n".join([known, *(quoted(name, text, 6_000) for name, text in tables if text)])
 
 
 def by_category(history: Sequence[Tried]) -> str:
@@ -146,9 +146,9 @@ def by_category(history: Sequence[Tried]) -> str:
             lines.append(f"{category}: nothing tried")
             continue
         broken = sum(row.outcome in ("crashed", "invalid", "duplicate") for row in rows)
-        told = f"median {gain(median(effects))}, best {gain(max(effects))}" if effects else "none measured"
+        summary = f"median {gain(median(effects))}, best {gain(max(effects))}" if effects else "none measured"
         solid = sum(row.stage in SOLID for row in rows)
-        lines.append(f"{category}: {len(rows)} tried, {solid} solid, {broken} crashed, invalid or duplicates; gains: {told}")
+        lines.append(f"{category}: {len(rows)} tried, {solid} solid, {broken} crashed, invalid or duplicates; gains: {summary}")
     return "\n".join(lines)
 
 
@@ -166,7 +166,7 @@ def near_misses(history: Sequence[Tried]) -> list[Tried]:
 def contradictions(history: Sequence[Tried]) -> list[str]:
     """Where the history disagrees with itself: looked good and did not hold; same constant, same way, opposite effects."""
     undone = (row for row in history if row.stage in UNDONE and row.effect is not None and _direction(row) > 0)
-    found = [
+    sentences = [
         f"C-{row.candidate} measured {gain(row.effect)} and is {row.stage.replace('_', ' ')}: "
         f"{one_line(row.why or row.hypothesis, 160)}"
         for row in undone
@@ -179,12 +179,12 @@ def contradictions(history: Sequence[Tried]) -> list[str]:
     for (name, up), rows in sorted(moves.items(), key=lambda item: item[0]):
         for one, other in combinations(rows, 2):
             if _direction(one) != _direction(other):
-                found.append(
+                sentences.append(
                     f"{'raising' if up else 'lowering'} {one_line(name, 80)}: C-{one.candidate} measured {gain(one.effect)}, "
                     f"C-{other.candidate} {gain(other.effect)}"
                 )
                 break
-    return found
+    return sentences
 
 
 def _moves(details: Mapping[str, object]) -> list[tuple[str, bool]]:

@@ -76,7 +76,7 @@ def find_constants(path: str, text: str) -> list[Constant]:
     """
     tree, source = source_of(path, text)
     compared, looped = _string_comparisons(tree), calculated_in_loops(tree)
-    found = []
+    constants = []
     for owner, assignment, target, value in _assignments(tree):
         for suffix, node, literal_value, around in _literals(value):
             label = f"{owner}{target}{suffix}"
@@ -84,8 +84,8 @@ def find_constants(path: str, text: str) -> list[Constant]:
             part = part_of(label, snake(label), literal_value, around, looped)
             constant = source.constant(path, label, literal_value, node, assignment.lineno, compared_with=words, part_of=part)
             if not NOT_DECIMAL.match(constant.literal):
-                found.append(constant)
-    return found
+                constants.append(constant)
+    return constants
 
 
 def source_of(path: str, text: str) -> tuple[ast.Module, Source]:
@@ -229,23 +229,23 @@ def _string_comparisons(tree: ast.Module) -> defaultdict[str, set[str]]:
 
     Understood are `name == "a"`, `name in ("a", "b")`, `match name`, and `{"a": …, "b": …}[name]`.
     """
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    compared: defaultdict[str, set[str]] = defaultdict(set)
     tables = dict(pair for statement in tree.body if (pair := _name_and_value(statement)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             operands = [node.left, *node.comparators]
             if all(isinstance(operator, ast.Eq | ast.NotEq | ast.In | ast.NotIn) for operator in node.ops):
                 for operand in operands:
-                    found[_last_name(operand)].update(text for other in operands for text in _strings(other))
+                    compared[_last_name(operand)].update(text for other in operands for text in _strings(other))
         elif isinstance(node, ast.Match):
             for case in node.cases:
                 values = [pattern.value for pattern in ast.walk(case.pattern) if isinstance(pattern, ast.MatchValue)]
-                found[_last_name(node.subject)].update(text for value in values for text in _strings(value))
+                compared[_last_name(node.subject)].update(text for value in values for text in _strings(value))
         elif isinstance(node, ast.Subscript):
             table = tables.get(_last_name(node.value)) if isinstance(node.value, ast.Name) else node.value
             if isinstance(table, ast.Dict):
-                found[_last_name(node.slice)].update(text for key in table.keys if key for text in _strings(key))
-    return found
+                compared[_last_name(node.slice)].update(text for key in table.keys if key for text in _strings(key))
+    return compared
 
 
 def _last_name(node: ast.expr) -> str:
@@ -271,8 +271,8 @@ def written(value: Value, literal: str) -> str:
         return f"{value:_}" if "_" in literal else str(value)
     if "e" in literal.lower() and value:
         _, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-        shown = "".join(map(str, digits))
-        mantissa = shown[0] + ("." + shown[1:] if shown[1:] else "")
+        text = "".join(map(str, digits))
+        mantissa = text[0] + ("." + text[1:] if text[1:] else "")
         mark = "E" if "E" in literal else "e"
         return f"{'-' if value < 0 else ''}{mantissa}{mark}{int(exponent) + len(digits) - 1}"
     whole, _, fraction = f"{Decimal(repr(value)):f}".partition(".")

@@ -199,25 +199,25 @@ def _read_hunk(head: re.Match[str], lines: Sequence[str], at: int) -> tuple[Diff
     # Of a side without lines git names the line before it.
     old, new = int(head[1]) + (left == 0), int(head[3]) + (right == 0)
     hunk = (_bare(head[5]), old, left, new, right)
-    found: list[DiffLine] = []
+    hunk_lines: list[DiffLine] = []
     while at < len(lines):
         sign, text = lines[at][:1], lines[at][1:]
-        if sign == "\\" and found:
-            found[-1] = found[-1]._replace(newline=False)
+        if sign == "\\" and hunk_lines:
+            hunk_lines[-1] = hunk_lines[-1]._replace(newline=False)
         elif sign == "+" and right:
-            found.append(DiffLine("added", text, None, new, at))
+            hunk_lines.append(DiffLine("added", text, None, new, at))
             new, right = new + 1, right - 1
         elif sign == "-" and left:
-            found.append(DiffLine("removed", text, old, None, at))
+            hunk_lines.append(DiffLine("removed", text, old, None, at))
             old, left = old + 1, left - 1
         elif left and right and (sign == " " or (lines[at] in ("", "\r") and at + 1 < len(lines))):
             # An empty line that was context lost its space to an editor.
-            found.append(DiffLine("context", text if sign == " " else lines[at], old, new, at))
+            hunk_lines.append(DiffLine("context", text if sign == " " else lines[at], old, new, at))
             old, new, left, right = old + 1, new + 1, left - 1, right - 1
         else:
             break
         at += 1
-    return DiffHunk(*hunk, tuple(found)), at
+    return DiffHunk(*hunk, tuple(hunk_lines)), at
 
 
 def _bare(line: str) -> str:
@@ -225,19 +225,19 @@ def _bare(line: str) -> str:
     return line.removesuffix("\r")
 
 
-def _name(said: str) -> str | None:
+def _name(name: str) -> str | None:
     """The name that a header states, unquoted; None for /dev/null. diff(1) puts a tab and the time behind it."""
-    said = _bare(said)
-    if quoted := _QUOTED.match(said):
+    name = _bare(name)
+    if quoted := _QUOTED.match(name):
         return _unquoted(quoted[0])
-    plain = said.partition("\t")[0]
+    plain = name.partition("\t")[0]
     return None if plain == _NOWHERE else plain
 
 
 def _unquoted(name: str) -> str:
     """Undo git's quoting of unusual names. Bytes that are no UTF-8 stand as escapes."""
     data = name[1:-1].encode("utf-8", "surrogatepass")
-    plain = _ESCAPE.sub(lambda found: _unescaped(found[1]), data)
+    plain = _ESCAPE.sub(lambda match: _unescaped(match[1]), data)
     return plain.decode("utf-8", "backslashreplace")
 
 
@@ -245,19 +245,19 @@ def _unescaped(code: bytes) -> bytes:
     return bytes([int(code, 8) & 0xFF]) if code[:1] in b"01234567" else _ESCAPES.get(code, code)
 
 
-def _names_of_header(said: str) -> tuple[str, str]:
+def _names_of_header(names: str) -> tuple[str, str]:
     """The two names of a `diff --git` line. Spaces are not quoted there; but where the names are two, other lines say them."""
-    if first := _QUOTED.match(said):
-        rest = said[first.end() + 1 :]
+    if first := _QUOTED.match(names):
+        rest = names[first.end() + 1 :]
         second = _QUOTED.match(rest)
         return _unquoted(first[0]), _unquoted(second[0]) if second else rest
-    if said.endswith('"') and (start := said.find(' "')) > 0:
-        return said[:start], _unquoted(said[start + 1 :])
-    half = len(said) // 2
-    if said[half : half + 1] == " " and said[:half].partition("/")[2] == said[half + 1 :].partition("/")[2]:
-        return said[:half], said[half + 1 :]
+    if names.endswith('"') and (start := names.find(' "')) > 0:
+        return names[:start], _unquoted(names[start + 1 :])
+    half = len(names) // 2
+    if names[half : half + 1] == " " and names[:half].partition("/")[2] == names[half + 1 :].partition("/")[2]:
+        return names[:half], names[half + 1 :]
     for before, after in _PREFIXES:
-        if said.startswith(before) and (space := said.find(f" {after}")) > 0:
-            return said[:space], said[space + 1 :]
-    first_name, _, second_name = said.partition(" ")
+        if names.startswith(before) and (space := names.find(f" {after}")) > 0:
+            return names[:space], names[space + 1 :]
+    first_name, _, second_name = names.partition(" ")
     return first_name, second_name

@@ -46,10 +46,10 @@ def _yaml(text: str) -> str:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        said = [_event(event) for event in _not_too_deep(yaml.parse(text, Loader=loader))]
+        events = [_event(event) for event in _not_too_deep(yaml.parse(text, Loader=loader))]
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    return repr((_PACKAGE.findall(text), said))
+    return repr((_PACKAGE.findall(text), events))
 
 
 def _not_too_deep(events: Iterable[Event]) -> Iterator[Event]:
@@ -124,8 +124,8 @@ def _ini_lines(text: str) -> Iterator[str]:
 
 def _split(line: str) -> tuple[str, str, str]:
     """Key, sign and value, at the first = or :."""
-    found = re.search("[=:]", line)
-    return (line[: found.start()], found[0], line[found.end() :]) if found else (line, "", "")
+    separator = re.search("[=:]", line)
+    return (line[: separator.start()], separator[0], line[separator.end() :]) if separator else (line, "", "")
 
 
 FORMATS: dict[str, tuple[str, Callable[[str], str]]] = {

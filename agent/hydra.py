@@ -62,12 +62,12 @@ class Composition:
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """What is composed, in order: later ones override earlier ones."""
-        found: list[Part] = []
+        parts: list[Part] = []
         for path, folder in self._first():
             for part in self._composed(path, folder, "", 0):
-                if (part := replace(part, root=path)) not in found:
-                    found.append(part)
-        return tuple(found)
+                if (part := replace(part, root=path)) not in parts:
+                    parts.append(part)
+        return tuple(parts)
 
     def _first(self) -> Iterator[tuple[str, str]]:
         """Files that code or command names, each with the folder that choices are looked for in."""

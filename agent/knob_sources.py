@@ -65,11 +65,11 @@ def _survey(files: Mapping[str, str], launched: Launched) -> Survey:
     arguments = {path: _arguments(path, text) for path, text in texts.items() if path.endswith(".py")}
     for path in sorted(files.keys() - launched.others.keys()):
         try:
-            found = list(_values_of(path, files[path], launched, arguments.get(path, []), overrides))
+            sites = list(_values_of(path, files[path], launched, arguments.get(path, []), overrides))
         except SyntaxError as error:
             unreadable.append(f"{path} is not valid Python ({error.msg}).")
             continue
-        for constant, why in found:
+        for constant, why in sites:
             if path.endswith(".py") and reached is not None and path not in reached:
                 why = "no run reads this file"
             why = _refused(constant, launched) or why
@@ -77,7 +77,7 @@ def _survey(files: Mapping[str, str], launched: Launched) -> Survey:
                 left_out.append(LeftOut(constant, why))
             else:
                 constants.append(_asked_for(constant, launched))
-    every = [each for found in arguments.values() for each in found]
+    every = [each for sites in arguments.values() for each in sites]
     for constant in _of_the_command(files, launched, every):
         if why := _refused(constant, launched):
             left_out.append(LeftOut(constant, why))
@@ -98,9 +98,9 @@ def _values_of(
 ) -> Iterator[tuple[Constant, str]]:
     """The values of one file, each with why it reaches no run, or an empty text. Raises SyntaxError."""
     if path.endswith(".py"):
-        found = find_constants(path, text)
+        constants = find_constants(path, text)
         if "constants" in launched.sources:
-            yield from ((constant, overrides.of_constant(constant, arguments)) for constant in found)
+            yield from ((constant, overrides.of_constant(constant, arguments)) for constant in constants)
         if "argparse" in launched.sources:
             yield from ((each.constant, overrides.of_argument(path, each)) for each in arguments if each.constant)
     elif is_settings(path) and "hydra" in launched.sources:
@@ -111,8 +111,8 @@ def _refused(constant: Constant, launched: Launched) -> str:
     """Why a value is no knob whatever it does: a pattern of the project file, or what it is a part of."""
     if pattern := launched.refuses(constant.label):
         return f'{NEVER} names "{pattern}"'
-    asked = DIRECTIVE.search(constant.comment) or launched.asks_for(constant.label)
-    return constant.part_of if constant.part_of and not asked else ""
+    reason = DIRECTIVE.search(constant.comment) or launched.asks_for(constant.label)
+    return constant.part_of if constant.part_of and not reason else ""
 
 
 def _asked_for(constant: Constant, launched: Launched) -> Constant:

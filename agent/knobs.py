@@ -127,11 +127,11 @@ def find_knobs(files: Mapping[str, str], launched: Launched = UNKNOWN) -> dict[s
 
 def _left_out(seen: Survey) -> list[str]:
     """What was found and is no knob, with the reason, the first few by name."""
-    shown = [f"{each.constant.name} ({each.why})" for each in seen.left_out[:NAMED]]
-    if not shown:
+    names = [f"{each.constant.name} ({each.why})" for each in seen.left_out[:NAMED]]
+    if not names:
         return []
-    more = len(seen.left_out) - len(shown)
-    return [f"Left out: {', '.join(shown)}{f' and {more} more' if more else ''}."]
+    more = len(seen.left_out) - len(names)
+    return [f"Left out: {', '.join(names)}{f' and {more} more' if more else ''}."]
 
 
 def _without_dead(knobs: dict[str, Knob], history: Iterable[Tried], baseline: str) -> dict[str, Knob]:
@@ -225,8 +225,8 @@ def _effect_today(earlier: Tried, landed: Iterable[Tried]) -> float | None:
 
 
 def _mapping(tried: Tried, key: str) -> dict[str, JSON]:
-    found = tried.details.get(key)
-    return dict(found) if isinstance(found, Mapping) else {}
+    mapping = tried.details.get(key)
+    return dict(mapping) if isinstance(mapping, Mapping) else {}
 
 
 def _suggested(study: optuna.Study, knobs: Mapping[str, Knob], tried: set[Move], is_pair: bool, category: str) -> Move | None:
@@ -324,8 +324,8 @@ def _what_is_known(knobs: Mapping[str, Knob], knob: Knob, past: Sequence[tuple[T
     effect, place = max(measured)
     times = f"best of {len(measured)} tries" if len(measured) > 1 else "only try"
     noise = f"; sigma is {spread(sigma)}" if sigma else ""
-    said = f"the {times} with {called} alone so far, {knob.shown(place)}, measured {gain(effect)}"
-    return f"{said} (positive is better{noise})"
+    clause = f"the {times} with {called} alone so far, {knob.shown(place)}, measured {gain(effect)}"
+    return f"{clause} (positive is better{noise})"
 
 
 def category_of(label: str) -> str:

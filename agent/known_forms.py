@@ -23,12 +23,12 @@ class KnownForms:
     def digest(self, path: str, text: str, form: Callable[[], str], *beside: str) -> bytes:
         """SHA-256 of the form of a file, which depends on its path, its text and what is named `beside` them."""
         key = _hash("\0".join((path, *beside, "", text)))
-        found = self._digests.get(key)
-        if found is None:
+        digest = self._digests.get(key)
+        if digest is None:
             if len(self._digests) >= MOST:
                 self._digests.clear()
-            found = self._digests[key] = _hash(form())
-        return found
+            digest = self._digests[key] = _hash(form())
+        return digest
 
 
 def _hash(text: str) -> bytes:

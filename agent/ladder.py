@@ -143,15 +143,15 @@ def _allowed(constant: Constant, rule: str) -> list[Value]:
         raise _bad(constant, f"{rule[:40]} …", f"a rule has at most {LONGEST_RULE} characters")
     if listed := re.fullmatch(r"one of\s+(.+)", rule):
         return [_parsed(constant, item.strip(), rule) for item in listed[1].split(",")]
-    found = RANGE.fullmatch(rule)
-    if not found or isinstance(constant.value, bool | str):
-        raise _bad(constant, rule, "the comment is not understood" if not found else "only a number can have a range")
-    low, high = (Decimal(str(_parsed(constant, found[side], rule))) for side in ("low", "high"))
+    match = RANGE.fullmatch(rule)
+    if not match or isinstance(constant.value, bool | str):
+        raise _bad(constant, rule, "the comment is not understood" if not match else "only a number can have a range")
+    low, high = (Decimal(str(_parsed(constant, match[side], rule))) for side in ("low", "high"))
     if low >= high:
         raise _bad(constant, rule, "the range is empty")
     whole = isinstance(constant.value, int)
-    if found["step"]:
-        step = Decimal(str(_parsed(constant, found["step"], rule)))
+    if match["step"]:
+        step = Decimal(str(_parsed(constant, match["step"], rule)))
         if step <= 0 or (high - low) / step > MOST_STEPS:
             raise _bad(constant, rule, f"the step must be positive and give at most {MOST_STEPS} values")
         values = [low + step * index for index in range(int((high - low) / step) + 1)]

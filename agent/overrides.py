@@ -113,15 +113,15 @@ class Overrides:
     @cached_property
     def _sets_of_modules(self) -> list[tuple[str, str, str]]:
         """(file, module, name) of every `module.name = value` at the level of a module."""
-        found = []
+        sets = []
         for path, tree in self._trees.items():
             stored = [(_dotted(target.value), target.attr) for statement in tree.body for target in _attributes(statement)]
             if not stored:
                 continue
             imported = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
             aliases = {alias.asname or alias.name: alias.name for node in imported for alias in node.names}
-            found += [(path, aliases[owner], name) for owner, name in stored if owner in aliases]
-        return found
+            sets += [(path, aliases[owner], name) for owner, name in stored if owner in aliases]
+        return sets
 
     def _of_field(self, owner: str, field: str) -> str:
         """A field of a class whose every construction passes its own value, or that an option or a statement sets."""
@@ -141,12 +141,12 @@ class Overrides:
     @cached_property
     def _calls(self) -> dict[str, list[tuple[str, ast.Call]]]:
         """Every call and every class that is handed on, by the last name of what is called."""
-        found: dict[str, list[tuple[str, ast.Call]]] = defaultdict(list)
+        calls: dict[str, list[tuple[str, ast.Call]]] = defaultdict(list)
         for path, tree in self._trees.items():
             for node in ast.walk(tree):
                 if isinstance(node, ast.Call):
-                    found[_dotted(node.func).rpartition(".")[2]].append((path, node))
-        return found
+                    calls[_dotted(node.func).rpartition(".")[2]].append((path, node))
+        return calls
 
     def _passes(self, path: str, call: ast.Call, owner: str, field: str) -> bool | None:
         """Whether a call gives a field a value of its own; None where it unpacks what the text does not tell."""
@@ -164,8 +164,8 @@ class Overrides:
 
 
 def _given(option: Option) -> str:
-    shown = f"{option.name}{' ' if option.apart else '='}{option.value}" if option.value is not None else option.name
-    return f"the command gives {shown[:80]}"
+    spelling = f"{option.name}{' ' if option.apart else '='}{option.value}" if option.value is not None else option.name
+    return f"the command gives {spelling[:80]}"
 
 
 def _abbreviates(option: Option, name: str) -> bool:
@@ -274,13 +274,13 @@ def _keys_of(tree: ast.Module, unpacked: ast.expr, depth: int = 0) -> set[str] |
 
 def _keys_of_name(tree: ast.Module, name: str, depth: int) -> set[str] | None:
     """The keys that a variable is made with, and those that are put into it later."""
-    found: set[str] = set()
+    keys_of_name: set[str] = set()
     known = False
     for node in ast.walk(tree):
         for target in node.targets if isinstance(node, ast.Assign) else []:
             if isinstance(target, ast.Name) and target.id == name:
                 keys = _keys_of(tree, node.value, depth + 1)  # type: ignore[attr-defined]
-                known, found = known or keys is not None, found | (keys or set())
+                known, keys_of_name = known or keys is not None, keys_of_name | (keys or set())
             if isinstance(target, ast.Subscript) and _dotted(target.value) == name and isinstance(target.slice, ast.Constant):
-                found.add(str(target.slice.value))
-    return found if known else None
+                keys_of_name.add(str(target.slice.value))
+    return keys_of_name if known else None

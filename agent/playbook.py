@@ -109,12 +109,12 @@ def _most_promising(fits: Sequence[Fit], best: Mapping[str, float]) -> list[Fit]
 
 def best_effects(history: Sequence[Tried]) -> dict[str, float]:
     """The best measured effect of each idea, by its name."""
-    found: dict[str, float] = {}
+    effects: dict[str, float] = {}
     for tried in history:
         name = str(tried.details.get("idea", ""))
         if name and tried.effect is not None:
-            found[name] = max(tried.effect, found.get(name, tried.effect))
-    return found
+            effects[name] = max(tried.effect, effects.get(name, tried.effect))
+    return effects
 
 
 def _title(fit: Fit) -> str:
@@ -130,8 +130,8 @@ def _setting(fit: Fit) -> str:
 
 def _why(reasons: Mapping[str, str]) -> str:
     """Why there is nothing left, with the reason of each idea that has no place."""
-    said = "Every idea of the playbook was tried on this baseline, is under way or has no place in it."
-    return " ".join([said, *(f"{name}: {why}" for name, why in sorted(reasons.items()))])
+    reason = "Every idea of the playbook was tried on this baseline, is under way or has no place in it."
+    return " ".join([reason, *(f"{name}: {why}" for name, why in sorted(reasons.items()))])
 
 
 def _digest(files: Mapping[str, str]) -> str:

@@ -36,18 +36,18 @@ def read_by_runs(trees: Mapping[str, ast.Module], launched: Launched) -> frozens
         return None
     roots = (normpath(launched.directory), dirname(script) or ".")
     named = [launched.path(word) for word in launched.program.plain if word.endswith(".py")]
-    found, waiting = set(), [script, *named]
+    files, waiting = set(), [script, *named]
     while waiting:
         path = waiting.pop()
-        if path in found or path not in trees:
+        if path in files or path not in trees:
             continue
-        found.add(path)
+        files.add(path)
         tree = trees[path]
         if _finds_modules(tree):
             return None
         waiting += _named_in(tree, trees)
         waiting += _imported(tree, path, roots, trees)
-    return frozenset(found)
+    return frozenset(files)
 
 
 def _finds_modules(tree: ast.Module) -> bool:
@@ -91,14 +91,14 @@ def _imported(tree: ast.Module, path: str, roots: Iterable[str], trees: Mapping[
 def _files_of(module: str, roots: Iterable[str], trees: Mapping[str, ast.Module]) -> Iterator[str]:
     """The files of a module and of the packages above it; one below none of the folders is looked for anywhere."""
     parts = module.split(".") if module else []
-    found = False
+    matched = False
     for root in roots:
         for depth in range(len(parts) + 1):
             for name in ("/".join([*parts[:depth], "__init__.py"]), "/".join(parts[:depth]) + ".py" if depth else ""):
                 path = normpath(join(root, name)) if name else ""
                 if path in trees:
-                    found = found or depth == len(parts)
+                    matched = matched or depth == len(parts)
                     yield path
-    if not found and parts:
+    if not matched and parts:
         tail = "/".join(parts)
         yield from (path for path in trees if path.endswith((f"/{tail}.py", f"/{tail}/__init__.py")))

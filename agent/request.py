@@ -131,8 +131,10 @@ class ConversationDeadline(anthropic.Middleware):
             raise Unclear(Failure.TIMED_OUT if slow else Failure.UNREACHABLE, _said(error.__cause__ or error)) from None
         raw = response.http_response
         if (wait := retry_after(raw.headers)) and not raw.is_success and wait > self.left:
-            asked = f"The service answered {raw.status_code} and asks to wait {wait:,.0f} s: longer than this conversation may."
-            raise NotSent(STATUS.get(raw.status_code, Failure.SERVER_ERROR), asked)
+            reason = (
+                f"The service answered {raw.status_code} and asks to wait {wait:,.0f} s: longer than this conversation may."
+            )
+            raise NotSent(STATUS.get(raw.status_code, Failure.SERVER_ERROR), reason)
         raw.stream = Watched(raw.stream, self.check)
         return response
 
@@ -169,11 +171,11 @@ def connect(
 
 def count(client: anthropic.Anthropic, request: Mapping[str, Any]) -> int:
     """Tokens of the prompt as the service counts them; where it cannot, their number of bytes, which is never less."""
-    asked = {name: request[name] for name in ("model", "messages", "system", "tools") if name in request}
+    counted_fields = {name: request[name] for name in ("model", "messages", "system", "tools") if name in request}
     try:
-        return client.messages.count_tokens(**asked).input_tokens
+        return client.messages.count_tokens(**counted_fields).input_tokens
     except (anthropic.APIError, Unclear, ValueError, httpx2.HTTPError):
-        return len(json.dumps(asked, ensure_ascii=False).encode())
+        return len(json.dumps(counted_fields, ensure_ascii=False).encode())
 
 
 def ask(client: anthropic.Anthropic, request: Mapping[str, Any]) -> Answer:
@@ -263,12 +265,12 @@ def _call(block: dict[str, Any], written: str) -> Call:
     """The call, if its input as written is a JSON object: the SDK also takes the beginning of one."""
     identity, name = str(block.get("id", "")), str(block.get("name", ""))
     try:
-        found = json.loads(written) if written else block.get("input")
+        arguments = json.loads(written) if written else block.get("input")
     except ValueError as error:
         return Call(identity, name, None, f"The input is not valid JSON: {error}.")
-    if not isinstance(found, dict):
-        return Call(identity, name, None, f"The input must be a JSON object, not {type(found).__name__}.")
-    return Call(identity, name, found)
+    if not isinstance(arguments, dict):
+        return Call(identity, name, None, f"The input must be a JSON object, not {type(arguments).__name__}.")
+    return Call(identity, name, arguments)
 
 
 def usage_of(billed: Billed) -> Usage:

@@ -84,13 +84,13 @@ def _constants(tree: ast.Module) -> dict[str, ast.Constant]:
     stored = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
     stored.update(node.arg for node in ast.walk(tree) if isinstance(node, ast.arg))
     stored.update(name for node in ast.walk(tree) if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names)
-    found = {}
+    constants = {}
     for statement in tree.body:
         name = _name_of(statement)
         value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
         if name and stored[name] == 1 and isinstance(value, ast.Constant):
-            found[name] = value
-    return found
+            constants[name] = value
+    return constants
 
 
 def _name_of(statement: ast.stmt) -> str:

@@ -51,10 +51,10 @@ def document_of(path: str, text: str) -> Mapping[str, Any]:
     if len(text) > LARGEST:
         return {}
     try:
-        said = tomllib.loads(text) if path.endswith(".toml") else yaml.safe_load(text)
+        document = tomllib.loads(text) if path.endswith(".toml") else yaml.safe_load(text)
     except (yaml.YAMLError, tomllib.TOMLDecodeError, RecursionError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def number_of(literal: str) -> Value | None:
@@ -108,12 +108,12 @@ def _of_toml(path: str, text: str) -> Iterator[Constant]:
             if header[1] == "[[":
                 lists[table] = lists.get(table, -1) + 1
             continue
-        if not (found := TOML_LINE.fullmatch(line)) or isinstance(value := number_of(found["value"]), str | None):
+        if not (match := TOML_LINE.fullmatch(line)) or isinstance(value := number_of(match["value"]), str | None):
             continue
-        keys = (*table, *_keys(found["key"]))
-        begin = start + found.start("value")
-        if not lists and _is_at(known, text, begin, begin + len(found["value"]), keys, value):
-            yield _constant(path, ".".join(keys), value, text, begin, begin + len(found["value"]), "toml")
+        keys = (*table, *_keys(match["key"]))
+        begin = start + match.start("value")
+        if not lists and _is_at(known, text, begin, begin + len(match["value"]), keys, value):
+            yield _constant(path, ".".join(keys), value, text, begin, begin + len(match["value"]), "toml")
 
 
 def _is_at(known: Mapping[str, Any], text: str, start: int, end: int, keys: tuple[str, ...], value: int | float) -> bool:

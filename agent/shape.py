@@ -49,12 +49,16 @@ def shape_of(text: str) -> dict[str, int]:
         reader.follow(tree.body, {}, outside=True)
     except RecursionError:
         return {}
-    found: dict[str, int] = {}
+    shape: dict[str, int] = {}
     for values in (reader.handed_on, reader.assigned, reader.constants):
         for name in ("layers", "width", "heads"):
-            if name not in found and len(said := values.get(name, set())) == 1 and (value := next(iter(said))) == int(value):
-                found[name] = int(value)
-    return found
+            if (
+                name not in shape
+                and len(values_of_name := values.get(name, set())) == 1
+                and (value := next(iter(values_of_name))) == int(value)
+            ):
+                shape[name] = int(value)
+    return shape
 
 
 class _Reader:
@@ -87,24 +91,24 @@ class _Reader:
 
     def value(self, node: ast.expr, env: Env) -> Number | None:
         """What an expression comes to; None where that is not known."""
-        found: Number | None = None
+        number: Number | None = None
         try:
             if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-                found = node.value  # type: ignore[assignment]  # type() has said what it is
+                number = node.value  # type: ignore[assignment]  # type() has said what it is
             elif isinstance(node, ast.Name):
-                found = env.get(node.id)
+                number = env.get(node.id)
             elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
                 inner = self.value(node.operand, env)
-                found = None if inner is None else -inner
+                number = None if inner is None else -inner
             elif isinstance(node, ast.BinOp) and (operate := ARITHMETIC.get(type(node.op))):
                 left, right = self.value(node.left, env), self.value(node.right, env)
-                found = None if left is None or right is None else operate(left, right)
+                number = None if left is None or right is None else operate(left, right)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KNOWN and not node.keywords:
                 given = [self.value(each, env) for each in node.args]
-                found = KNOWN[node.func.id](*given) if given and None not in given else None
+                number = KNOWN[node.func.id](*given) if given and None not in given else None
         except (ArithmeticError, ValueError, TypeError):
             return None
-        return found if found is not None and abs(found) <= LARGEST else None
+        return number if number is not None and abs(number) <= LARGEST else None
 
     def _call(self, call: ast.Call, env: Env) -> None:
         """What is handed on by name, and the body of a function of this file with what it is given."""

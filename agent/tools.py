@@ -226,11 +226,11 @@ class Workbench:
         if name not in TOOLS:
             raise BadCall(f"There is no tool {one_line(name, 80)!r}; there are: {', '.join(TOOLS)}.")
         try:
-            asked = TOOLS[name].model_validate(given)
+            arguments = TOOLS[name].model_validate(given)
         except ValidationError as error:
             raise BadCall(f"{name} cannot be called like this: {mistakes(error)}") from None
         try:
-            done: str | Submission = getattr(self, f"_{name}")(asked)
+            done: str | Submission = getattr(self, f"_{name}")(arguments)
         except Refused as refusal:
             return Result(cut(str(refusal), LONGEST_RESULT), failed=True)
         return done if isinstance(done, Submission) else Result(done)
@@ -240,13 +240,13 @@ class Workbench:
         """All files as they are with the edits."""
         return {**self.workspace.files(), **self.workspace.edited(self.edits)}
 
-    def _read_file(self, asked: ReadFile) -> str:
-        lines = self._text(asked.path).split("\n")
-        shown = lines[asked.first_line - 1 : asked.first_line - 1 + asked.lines]
-        if not shown:
-            raise Refused(f"{asked.path} has {counted(len(lines), 'line')}.")
-        numbered = (f"{asked.first_line + i:5d}| {seen(line)}" for i, line in enumerate(shown))
-        return cut(f"{asked.path}, {counted(len(lines), 'line')}\n" + "\n".join(numbered), LONGEST_RESULT)
+    def _read_file(self, arguments: ReadFile) -> str:
+        lines = self._text(arguments.path).split("\n")
+        page = lines[arguments.first_line - 1 : arguments.first_line - 1 + arguments.lines]
+        if not page:
+            raise Refused(f"{arguments.path} has {counted(len(lines), 'line')}.")
+        numbered = (f"{arguments.first_line + i:5d}| {seen(line)}" for i, line in enumerate(page))
+        return cut(f"{arguments.path}, {counted(len(lines), 'line')}\n" + "\n".join(numbered), LONGEST_RESULT)
 
     def _text(self, path: str) -> str:
         texts = self.now
@@ -254,53 +254,55 @@ class Workbench:
             raise Refused(f"There is no file {one_line(path)!r}; there are: {', '.join(sorted(texts)[:100])}.")
         return texts[path]
 
-    def _search(self, asked: Search) -> str:
-        wanted = asked.text.casefold()
-        found: list[str] = []
+    def _search(self, arguments: Search) -> str:
+        wanted = arguments.text.casefold()
+        matches: list[str] = []
         for path, text in sorted(self.now.items()):
-            if fnmatchcase(path, asked.path):
+            if fnmatchcase(path, arguments.path):
                 hits = (f"{path}:{n}| {seen(line)}" for n, line in enumerate(text.split("\n"), 1) if wanted in line.casefold())
-                found += hits
-        return cut("\n".join(found), LONGEST_RESULT) if found else "Nothing holds this text."
+                matches += hits
+        return cut("\n".join(matches), LONGEST_RESULT) if matches else "Nothing holds this text."
 
-    def _history(self, asked: History) -> str:
-        rows = [row for row in self.workspace.history() if asked.category in (None, row.category)]
-        rows = [row for row in rows if asked.text.casefold() in f"{row.title}\n{row.hypothesis}".casefold()]
-        if asked.order == "newest":
+    def _history(self, arguments: History) -> str:
+        rows = [row for row in self.workspace.history() if arguments.category in (None, row.category)]
+        rows = [row for row in rows if arguments.text.casefold() in f"{row.title}\n{row.hypothesis}".casefold()]
+        if arguments.order == "newest":
             rows = rows[::-1]
         else:
-            rows = sorted((row for row in rows if row.effect is not None), key=_effect, reverse=asked.order == "best")
+            rows = sorted((row for row in rows if row.effect is not None), key=_effect, reverse=arguments.order == "best")
         return (
-            quoted("earlier candidates", table(rows[: asked.limit]), LONGEST_RESULT) if rows else "Nothing was tried that fits."
+            quoted("earlier candidates", table(rows[: arguments.limit]), LONGEST_RESULT)
+            if rows
+            else "Nothing was tried that fits."
         )
 
-    def _look(self, asked: Look) -> str:
-        parts = self.workspace.record(asked.candidate)
+    def _look(self, arguments: Look) -> str:
+        parts = self.workspace.record(arguments.candidate)
         share = LONGEST_RESULT // max(1, len(parts))
-        return "\n\n".join(quoted(f"{name} of C-{asked.candidate}", text, share) for name, text in parts.items() if text)
+        return "\n\n".join(quoted(f"{name} of C-{arguments.candidate}", text, share) for name, text in parts.items() if text)
 
-    def _edit_file(self, asked: EditFile) -> str:
+    def _edit_file(self, arguments: EditFile) -> str:
         if len(self.edits) >= MOST_EDITS:
             raise Refused(f"A change has at most {MOST_EDITS} edits. Undo some and say the same with fewer.")
-        edit = Edit(asked.path, asked.old, asked.new)
+        edit = Edit(arguments.path, arguments.old, arguments.new)
         texts = self.workspace.edited([*self.edits, edit])
         self.edits.append(edit)
-        return f"Done: {asked.path} has {len(lines_of(texts[asked.path]))} lines now. Edits so far: {len(self.edits)}."
+        return f"Done: {arguments.path} has {len(lines_of(texts[arguments.path]))} lines now. Edits so far: {len(self.edits)}."
 
-    def _undo(self, asked: Undo) -> str:
+    def _undo(self, arguments: Undo) -> str:
         if not self.edits:
             raise Refused("There is no edit to take back.")
-        del self.edits[-asked.edits :]
+        del self.edits[-arguments.edits :]
         return f"Taken back. Edits left: {len(self.edits)}."
 
     def _check(self, _: Check) -> str:
         self._require_edits()
-        found = self.workspace.examine(self.edits)
-        parts = [_listed("It would be refused", found.problems) if found.problems else "It would be taken in."]
-        if found.cautions:
-            parts.append(_listed("A reviewer will be shown", found.cautions))
-        parts.append(_listed("Constants that differ from the baseline", found.constants or ["none"]))
-        return "\n".join([*parts, quoted("your diff", found.diff, LONGEST_RESULT // 2)])
+        report = self.workspace.examine(self.edits)
+        parts = [_listed("It would be refused", report.problems) if report.problems else "It would be taken in."]
+        if report.cautions:
+            parts.append(_listed("A reviewer will be shown", report.cautions))
+        parts.append(_listed("Constants that differ from the baseline", report.constants or ["none"]))
+        return "\n".join([*parts, quoted("your diff", report.diff, LONGEST_RESULT // 2)])
 
     def _smoke_test(self, _: SmokeTest) -> str:
         self._require_edits()
@@ -315,14 +317,14 @@ class Workbench:
         ]
         return "\n".join([*parts, quoted("the log of this run", ran.log, LONGEST_RESULT // 2)])
 
-    def _submit(self, asked: Submit) -> Submission:
+    def _submit(self, arguments: Submit) -> Submission:
         self._require_edits()
         if problems := self.workspace.examine(self.edits).problems:
             raise Refused(_listed("It would be refused", problems))
-        return Submission(**asked.model_dump())
+        return Submission(**arguments.model_dump())
 
-    def _give_up(self, asked: GiveUp) -> str:
-        raise GaveUp(asked.reason)
+    def _give_up(self, arguments: GiveUp) -> str:
+        raise GaveUp(arguments.reason)
 
     def _require_edits(self) -> None:
         if not self.edits:
@@ -335,8 +337,8 @@ class BadCall(Exception):
 
 def mistakes(error: ValidationError) -> str:
     """What is wrong with an input, in one sentence for each field."""
-    found = [f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors(include_url=False)]
-    return one_line("; ".join(found), 1500)
+    messages = [f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors(include_url=False)]
+    return one_line("; ".join(messages), 1500)
 
 
 def table(rows: Sequence[Tried]) -> str:
@@ -346,8 +348,8 @@ def table(rows: Sequence[Tried]) -> str:
 
 def _line(row: Tried) -> str:
     why = f" — {one_line(row.why, 160)}" if row.why else ""
-    told = f"C-{row.candidate} {row.category or '?'} by {one_line(row.author, 40)}, {row.stage.replace('_', ' ')}"
-    return f"{told}, gain {row.gain}: {one_line(row.hypothesis, 200)}{why}"
+    summary = f"C-{row.candidate} {row.category or '?'} by {one_line(row.author, 40)}, {row.stage.replace('_', ' ')}"
+    return f"{summary}, gain {row.gain}: {one_line(row.hypothesis, 200)}{why}"
 
 
 def _effect(row: Tried) -> float:

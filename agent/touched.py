@@ -45,11 +45,11 @@ class _Side:
                 if end < 0:
                     break
                 at, self.quote = end + len(self.quote), ""
-            found = next((each for each in NO_CODE.finditer(line, at) if each["long"]), None)
-            code.append(NO_CODE.sub("", line[at : found.start() if found else len(line)]))
-            if found is None:
+            string = next((each for each in NO_CODE.finditer(line, at) if each["long"]), None)
+            code.append(NO_CODE.sub("", line[at : string.start() if string else len(line)]))
+            if string is None:
                 break
-            at, self.quote = found.end(), found["long"]
+            at, self.quote = string.end(), string["long"]
         bare = "".join(code)
         self.depth += sum(bare.count(bracket) for bracket in "([{") - sum(bare.count(bracket) for bracket in ")]}")
 
@@ -59,8 +59,8 @@ def touched_in(diff: str) -> tuple[str, ...]:
 
     A table over several lines counts where the diff shows the line on which it begins.
     """
-    found = {name for file in parse_diff(diff) if is_python(file) for hunk in file.hunks for name in _changed(hunk)}
-    return tuple(sorted(found - {""}))
+    names = {name for file in parse_diff(diff) if is_python(file) for hunk in file.hunks for name in _changed(hunk)}
+    return tuple(sorted(names - {""}))
 
 
 def is_python(file: DiffFile) -> bool:
@@ -70,12 +70,12 @@ def is_python(file: DiffFile) -> bool:
 
 def _changed(hunk: DiffHunk) -> set[str]:
     old, new = _Side(), _Side()
-    found: set[str] = set()
+    changed_names: set[str] = set()
     for line in hunk.lines:
         for side, number in ((old, line.old), (new, line.new)):
             names = side.read(line.text) if number is not None else set()
-            found |= names if line.kind != "context" else set()
-    return found
+            changed_names |= names if line.kind != "context" else set()
+    return changed_names
 
 
 def _assigned(line: str) -> str:

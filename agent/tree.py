@@ -38,8 +38,8 @@ class Source:
 
     def calls(self, name: str, within: ast.AST | None = None) -> list[ast.Call]:
         """Calls of a dotted name, in the order of the file."""
-        found = (node for node in ast.walk(within or self.tree) if isinstance(node, ast.Call) and dotted(node.func) == name)
-        return sorted(found, key=lambda call: (call.lineno, call.col_offset))
+        calls = (node for node in ast.walk(within or self.tree) if isinstance(node, ast.Call) and dotted(node.func) == name)
+        return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
 
     def around(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes around a node, the nearest first."""
@@ -49,27 +49,27 @@ class Source:
 
     def statement(self, node: ast.AST) -> ast.stmt:
         """The statement that a node is or is part of."""
-        return next(found for found in (node, *self.around(node)) if isinstance(found, ast.stmt))
+        return next(parent for parent in (node, *self.around(node)) if isinstance(parent, ast.stmt))
 
     def function(self, node: ast.AST) -> Function:
         """The function around a node. Raises DoesNotApply."""
-        for found in self.around(node):
-            if isinstance(found, Function):
-                return found
+        for parent in self.around(node):
+            if isinstance(parent, Function):
+                return parent
         raise DoesNotApply("What it changes is not inside a function here.")
 
     def class_of(self, node: ast.AST) -> ast.ClassDef:
         """The class around a node. Raises DoesNotApply."""
-        for found in self.around(node):
-            if isinstance(found, ast.ClassDef):
-                return found
+        for parent in self.around(node):
+            if isinstance(parent, ast.ClassDef):
+                return parent
         raise DoesNotApply("What it changes is not inside a class here.")
 
     def names(self, within: ast.AST | None = None) -> set[str]:
         """Every plain name that is read or written, and every definition."""
         nodes = list(ast.walk(within or self.tree))
-        found = {node.id for node in nodes if isinstance(node, ast.Name)}
-        return found | {node.name for node in nodes if isinstance(node, Function | ast.ClassDef)}
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        return names | {node.name for node in nodes if isinstance(node, Function | ast.ClassDef)}
 
     def segment(self, node: ast.AST) -> str:
         """The text of a node."""
@@ -127,7 +127,9 @@ class Source:
 
     def top(self, node: ast.AST) -> ast.stmt:
         """The statement at module level that holds a node."""
-        return next(found for found in (node, *self.around(node)) if found in self.tree.body and isinstance(found, ast.stmt))
+        return next(
+            parent for parent in (node, *self.around(node)) if parent in self.tree.body and isinstance(parent, ast.stmt)
+        )
 
     def result(self) -> str:
         """The text after all replacements. Raises DoesNotApply where two of them are about the same place."""
@@ -142,8 +144,8 @@ class Source:
     @property
     def newline(self) -> str:
         """The line end that the file uses."""
-        found = NEWLINE.search(self.text)
-        return found[0] if found else "\n"
+        match = NEWLINE.search(self.text)
+        return match[0] if match else "\n"
 
     def span(self, node: ast.AST) -> tuple[int, int]:
         """Character offsets of a node; the syntax tree counts columns in UTF-8 bytes."""

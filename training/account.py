@@ -100,8 +100,8 @@ def own_group() -> Path | None:
 def _sweep(parent: Path) -> None:
     """Remove the groups of workers that were killed."""
     for folder in parent.glob(f"{NAME}-*"):
-        found = re.fullmatch(rf"{NAME}-(\d+)-\d+", folder.name)
-        if found and not psutil.pid_exists(int(found[1])):
+        match = re.fullmatch(rf"{NAME}-(\d+)-\d+", folder.name)
+        if match and not psutil.pid_exists(int(match[1])):
             _removed(folder)
 
 

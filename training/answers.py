@@ -215,8 +215,8 @@ class Model:
         self._write(self.line.requests, request)
         shape = struct.unpack("<III", self._read(12))
         if shape != expected:
-            said = f"the model answered {expected[:2]} tokens with logits of shape {shape}; it must be {expected}"
-            raise NoScore(Outcome.no_score, NOT_KEPT if self.asked else said)
+            message = f"the model answered {expected[:2]} tokens with logits of shape {shape}; it must be {expected}"
+            raise NoScore(Outcome.no_score, NOT_KEPT if self.asked else message)
         answer = np.frombuffer(self._read(4 * int(np.prod(reply))), dtype=np.float32).reshape(reply)
         if not np.isfinite(answer).all():
             raise NoScore(Outcome.not_finite, "the trained model answers with logits that are not finite")
@@ -242,8 +242,8 @@ class Model:
         except BlockingIOError:
             return
         if early:
-            said = "the model's process wrote an answer without being asked"
-            raise NoScore(Outcome.no_score, NOT_KEPT if self.asked else said)
+            message = "the model's process wrote an answer without being asked"
+            raise NoScore(Outcome.no_score, NOT_KEPT if self.asked else message)
         self._ended()
 
     def _write(self, fd: int, request: bytes) -> None:

@@ -117,7 +117,7 @@ def contradictions(
     `base` and `candidate` hold any of the facts in QUANTITIES; `constants` maps names (LEARNING_RATE, train.py:GPTConfig.width)
     to their resolved values before and after. What is not known of both is not judged.
     """
-    found: dict[str, Contradiction] = {}
+    by_claim: dict[str, Contradiction] = {}
     for items in clauses(hypothesis):
         statements = [
             *_numbers(items, base, candidate),
@@ -125,9 +125,9 @@ def contradictions(
             *_constants(items, constants or {}),
         ]
         for start, end, measured in sorted(statements):
-            said = _quoted(hypothesis, items[start], items[end - 1])
-            found.setdefault(measured, Contradiction(said, measured, f"The hypothesis says “{said}”, but {measured}."))
-    return tuple(found.values())
+            quote = _quoted(hypothesis, items[start], items[end - 1])
+            by_claim.setdefault(measured, Contradiction(quote, measured, f"The hypothesis says “{quote}”, but {measured}."))
+    return tuple(by_claim.values())
 
 
 Found = tuple[int, int, str]  # first item, item after the last, what was measured
@@ -313,8 +313,8 @@ def _measured(fact: str, before: float, after: float) -> str:
 
 
 def _quoted(text: str, first: Item, last: Item) -> str:
-    said = " ".join(text[first.start : last.end].split())
+    quote = " ".join(text[first.start : last.end].split())
     before = text[: first.start].rsplit(None, 1)[-1:]
     if before and before[0].lower() in APPROXIMATE:
-        said = f"about {said}"
-    return said if len(said) <= SHOWN else f"{said[: SHOWN - 1]}…"
+        quote = f"about {quote}"
+    return quote if len(quote) <= SHOWN else f"{quote[: SHOWN - 1]}…"

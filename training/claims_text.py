@@ -160,8 +160,8 @@ def clauses(text: str) -> Iterator[list[Item]]:
         stop = end.start() if end else len(text)
         question = end is not None and end.group() == "?"
         sentence = NUMBER_OF.sub(_blank, BESIDE_BASE.sub(_blank, text[start:stop]))
-        said = set(re.findall(r"[a-z0-9][a-z0-9'-]*", sentence.lower().replace("’", "'")))
-        if not question and not said & (HEDGES | LITTLE):
+        words = set(re.findall(r"[a-z0-9][a-z0-9'-]*", sentence.lower().replace("’", "'")))
+        if not question and not words & (HEDGES | LITTLE):
             yield from _clauses(sentence, start)
         start = end.end() if end else stop
 
@@ -186,23 +186,23 @@ def _clauses(sentence: str, offset: int) -> Iterator[list[Item]]:
         start = end.end() if end else stop
 
 
-def _blank(found: re.Match[str]) -> str:
+def _blank(match: re.Match[str]) -> str:
     """As many spaces, so that places in the text stay what they were."""
-    return " " * len(found.group())
+    return " " * len(match.group())
 
 
 def _tokens(clause: str, offset: int) -> list[Item]:
     items: list[Item] = []
     approximate = False
-    for found in TOKEN.finditer(clause.replace("_", " ")):
-        place = offset + found.start(), offset + found.end()
-        word = found.group().lower()
-        if found["number"]:
-            stated = _stated(found["number"], (found["unit"] or "").lower(), approximate)
+    for match in TOKEN.finditer(clause.replace("_", " ")):
+        place = offset + match.start(), offset + match.end()
+        word = match.group().lower()
+        if match["number"]:
+            stated = _stated(match["number"], (match["unit"] or "").lower(), approximate)
             items.append(Item("#", *place, number=stated, plain="#"))
         elif word in COUNTS:
             items.append(Item("#", *place, number=Stated(COUNTS[word], "", 1.0, approximate), plain="#"))
-        elif found["arrow"]:
+        elif match["arrow"]:
             items.append(Item("->", *place))
         elif word not in DROPPED | APPROXIMATE:
             items.append(Item(word, *place, plain=word))

@@ -82,8 +82,8 @@ class CompileCache:
         try:
             for name in self.names:
                 for path, source in _plain_files(scratch, name[2:]):
-                    found = os.fstat(source.fileno())
-                    size, count = size + found.st_size, count + 1
+                    status = os.fstat(source.fileno())
+                    size, count = size + status.st_size, count + 1
                     if size > self.limit or count > self.files:
                         raise NotKept(
                             f"compile caches are kept up to {number(self.limit / 2**30)} GiB and {self.files:,} files"
@@ -92,7 +92,7 @@ class CompileCache:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("xb") as copy:
                         shutil.copyfileobj(source, copy)
-                    target.chmod(0o755 if found.st_mode & 0o100 else 0o644)
+                    target.chmod(0o755 if status.st_mode & 0o100 else 0o644)
         except RecursionError:
             raise NotKept("the folders of its compile caches lie too deep in each other") from None
         return size
@@ -144,8 +144,8 @@ def _plain(name: str, folder: int) -> BinaryIO | None:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return None
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
         return os.fdopen(fd, "rb")
     os.close(fd)
     return None

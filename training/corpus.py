@@ -166,7 +166,7 @@ def _package_files(package: str) -> Iterator[Path]:
 def _text_files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from (found for found in sorted(path.rglob("*")) if found.suffix in SUFFIXES and found.is_file())
+            yield from (file for file in sorted(path.rglob("*")) if file.suffix in SUFFIXES and file.is_file())
         elif path.is_file():
             yield path
         else:

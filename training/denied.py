@@ -64,12 +64,12 @@ WAYS = (
 
 def denied(log: str) -> list[Denied]:
     """What the end of a log says was missing, each once, in order."""
-    end, found = log[-LOOKED_AT:], dict[str, Denied]()
+    end, denials = log[-LOOKED_AT:], dict[str, Denied]()
     for pattern, what, key in WAYS:
         for match in re.finditer(pattern, end):
             each = Denied(what.format(it=shown(match["it"])), key)
-            found.setdefault(each.what, each)
+            denials.setdefault(each.what, each)
     if os.strerror(NO_PROCESSES) in end:
         each = Denied("it tried to start another process", "[train] processes = 8, or as many as it needs")
-        found.setdefault(each.what, each)
-    return list(found.values())[:MOST]
+        denials.setdefault(each.what, each)
+    return list(denials.values())[:MOST]

@@ -93,8 +93,8 @@ def judge_exit(ending: Ending, process: Process, progress: Progress, confinement
     else:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
         refused = confinement.threads_only and os.strerror(NO_PROCESSES) in process.log.last_lines(40, 8000)
-        said = ASK_FOR_PROCESSES if refused else _what_was_hidden(process, confinement, spec)
-        ending.fail(Outcome.crashed, f"The training command failed with {how}. {said}{last}")
+        hint = ASK_FOR_PROCESSES if refused else _what_was_hidden(process, confinement, spec)
+        ending.fail(Outcome.crashed, f"The training command failed with {how}. {hint}{last}")
 
 
 def _what_was_hidden(process: Process, confinement: Confinement, spec: RunSpec) -> str:

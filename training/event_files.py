@@ -61,9 +61,9 @@ class EventFile:
             event = event_pb2.Event.FromString(data)
         except DecodeError:
             raise Damaged(f"{self.name} holds a record before byte {self.offset} that is no event of TensorBoard") from None
-        found = {value.tag: number for value in event.summary.value if (number := _scalar(value)) is not None and value.tag}
-        if found:
-            yield {**found, "step": event.step}
+        scalars = {value.tag: number for value in event.summary.value if (number := _scalar(value)) is not None and value.tag}
+        if scalars:
+            yield {**scalars, "step": event.step}
 
 
 def _scalar(value: Any) -> float | None:

@@ -44,7 +44,7 @@ def add_facts(facts: dict[str, Any], spec: RunSpec, progress: Progress, train_se
 
 def add_drawn(facts: dict[str, Any], drawn: Drawn) -> None:
     """What was drawn of the training text, as counted here; FLOPs follow at the run's own price for a token."""
-    said = facts.get("tokens")
+    tokens = facts.get("tokens")
     facts |= {"tokens": drawn.tokens, "tokens_here": drawn.tokens_here, "draws": drawn.draws, "text_order": drawn.order}
     facts["text"] = "served"
     if drawn.cpu_before is not None:
@@ -52,10 +52,10 @@ def add_drawn(facts: dict[str, Any], drawn: Drawn) -> None:
     facts.pop("tokens_per_second", None)
     if drawn.seconds > 0:
         facts["tokens_per_second"] = round(drawn.tokens_here / drawn.seconds, 1)
-    if is_number(said):
-        facts["tokens_said"] = said
-        if is_number(flops := facts.get("flops")) and 0 < said < drawn.tokens:
-            facts["flops"] = flops * drawn.tokens / said
+    if is_number(tokens):
+        facts["tokens_said"] = tokens
+        if is_number(flops := facts.get("flops")) and 0 < tokens < drawn.tokens:
+            facts["flops"] = flops * drawn.tokens / tokens
 
 
 def add_stored(facts: dict[str, Any], outputs: Outputs) -> None:
@@ -68,6 +68,6 @@ def add_stored(facts: dict[str, Any], outputs: Outputs) -> None:
             stored = read_header(file.fileno())
     except (UnsafeOutput, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return  # it is no checkpoint: the scorer says why
-    if is_number(said := facts.get("parameters")):
-        facts["parameters_said"] = said
+    if is_number(parameters := facts.get("parameters")):
+        facts["parameters_said"] = parameters
     facts |= {"parameters": stored.values, "checkpoint_bytes": stored.bytes}

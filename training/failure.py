@@ -68,8 +68,8 @@ def may_pass_by_itself(error: BaseException) -> bool:
 
 def in_words(error: BaseException) -> str:
     """The kind of an error and what it says; of one that is no message to people also where it was raised."""
-    said = " ".join("".join(letter if letter.isprintable() else " " for letter in str(error)).split())
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in str(error)).split())
     where = ""
     if not isinstance(error, OSError) and (frames := traceback.extract_tb(error.__traceback__)):
         where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
-    return f"{type(error).__name__}: {said or 'no message'}"[:LONGEST] + where
+    return f"{type(error).__name__}: {text or 'no message'}"[:LONGEST] + where

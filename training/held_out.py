@@ -56,19 +56,19 @@ class Cut:
 def texts_of(place: Path) -> dict[str, str]:
     """Name to text of the held-out file, or of each file of a folder. Raises CorpusError."""
     files = sorted(path for path in place.iterdir() if path.is_file()) if place.is_dir() else [place]
-    found = {}
+    texts = {}
     for path in files:
         try:
             if path.stat().st_size > LARGEST_FILE:
                 raise CorpusError(f"{path} has more than {LARGEST_FILE >> 20} MiB; a few megabytes of held-out text are enough")
-            found[path.stem] = path.read_bytes().decode()
+            texts[path.stem] = path.read_bytes().decode()
         except UnicodeDecodeError:
             raise CorpusError(f"{path} is not UTF-8 text; give the text itself, which encode() turns into tokens") from None
         except OSError as error:
             raise CorpusError(f"the held-out text {path} cannot be read: {error.strerror}") from error
-    if not found:
+    if not texts:
         raise CorpusError(f"there is no file in {place}")
-    return found
+    return texts
 
 
 def build_held_out(folder: Path, texts: Mapping[str, str], encoder: Encoder, cut: Cut) -> str:
@@ -140,11 +140,11 @@ def _run(encoder: Encoder, given: Path, out: Path) -> None:
     command = confined([sys.executable, "-I", "-B", *words], confinement)
     with Process(command, cwd=out.parent, environment=clean_environment(out.parent), memory_limit=MEMORY) as process:
         process.wait(SECONDS)
-        ended, said = process.ended, process.log.text().strip().split("\n")
+        ended, last_lines = process.ended, process.log.text().strip().split("\n")
     if ended is None:
         raise CorpusError(f"encode() did not end within {SECONDS:.0f} s")
     if ended.exit_code:
-        last = said[-1] if said else "it printed nothing"
+        last = last_lines[-1] if last_lines else "it printed nothing"
         why = last if ended.exit_code == REFUSED else f"encoding the held-out text failed (exit code {ended.exit_code}): {last}"
         raise CorpusError(f"{why}. It is run with the interpreter of the workers, {sys.executable}.")
 
@@ -164,14 +164,14 @@ def _read_tokens(out: Path, count: int) -> Iterator[np.ndarray]:
 def _write_shard(folder: Path, shard: str, blocks: Sequence[tuple[str, str, np.ndarray]], cut: Cut) -> bytes:
     """Write one shard with its index; its content. Raises CorpusError where there is too little text."""
     row, kind = cut.window + 1, f"<u{width_of(cut.vocabulary)}"
-    found: dict[str, list[tuple[np.ndarray, float]]] = {}
+    windows_by_file: dict[str, list[tuple[np.ndarray, float]]] = {}
     for name, text, tokens in blocks:
         price = len(text.encode()) / max(1, len(tokens))  # bytes of a token
         rows = tokens[: len(tokens) // row * row].reshape(-1, row)
-        found.setdefault(name, []).extend((each, price * cut.window) for each in rows)
-    share = max(1, cut.windows // max(1, len(found)))
+        windows_by_file.setdefault(name, []).extend((each, price * cut.window) for each in rows)
+    share = max(1, cut.windows // max(1, len(windows_by_file)))
     content, sources = b"", []
-    for name, windows in found.items():
+    for name, windows in windows_by_file.items():
         kept = [windows[number * len(windows) // share] for number in range(share)] if len(windows) > share else windows
         own = b"".join(tokens.astype(kind).tobytes() for tokens, _ in kept)
         if own:
@@ -197,9 +197,9 @@ def _write_made_up(folder: Path, cut: Cut) -> None:
 
 
 def _write(folder: Path, shard: str, content: bytes, sources: Sequence[Mapping[str, object]], cut: Cut) -> None:
-    told = {"window": cut.window, "vocabulary": cut.vocabulary, "token_bytes": width_of(cut.vocabulary)}
+    header = {"window": cut.window, "vocabulary": cut.vocabulary, "token_bytes": width_of(cut.vocabulary)}
     (folder / f"{shard}.bin").write_bytes(content)
-    (folder / f"{shard}.json").write_text(json.dumps({"format": 1, "shard": shard, **told, "sources": sources}))
+    (folder / f"{shard}.json").write_text(json.dumps({"format": 1, "shard": shard, **header, "sources": sources}))
 
 
 def width_of(vocabulary: int) -> int:

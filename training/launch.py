@@ -76,12 +76,12 @@ def unknown_places(text: str) -> list[str]:
 
 def has_place(words: Sequence[str], name: str) -> bool:
     """Whether one of the words has this place."""
-    return any(name == found for word in words for _, found in _PLACE.findall(word))
+    return any(name == place for word in words for _, place in _PLACE.findall(word))
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
     """The text with its places filled in."""
-    return _PLACE.sub(lambda found: f"{{{found[1]}}}" if found[1] else values.get(found[2], found[0]), text)
+    return _PLACE.sub(lambda match: f"{{{match[1]}}}" if match[1] else values.get(match[2], match[0]), text)
 
 
 def program(command: Sequence[str], launch: Launch, devices: int = 1) -> list[str]:
@@ -117,25 +117,25 @@ def interpreter_of(environment: Path) -> Path:
 def folders_of(environment: Path) -> tuple[Path, ...]:
     """What a virtual environment needs to be read: itself, and the installation that its interpreter belongs to."""
     python = interpreter_of(environment)
-    found = [environment.absolute()]
+    folders = [environment.absolute()]
     while python.is_symlink():  # each link's own folder, too: the way leads through it
         python = python.parent / os.readlink(python)
-        found.append(Path(os.path.normpath(python)).parent.parent)
+        folders.append(Path(os.path.normpath(python)).parent.parent)
     settings = environment / "pyvenv.cfg"
     lines = settings.read_text().splitlines() if settings.is_file() else []
-    found += [Path(line.partition("=")[2].strip()).parent for line in lines if line.partition("=")[0].strip() == "home"]
-    return tuple(dict.fromkeys(path for path in found if path != Path("/") and path.exists()))
+    folders += [Path(line.partition("=")[2].strip()).parent for line in lines if line.partition("=")[0].strip() == "home"]
+    return tuple(dict.fromkeys(path for path in folders if path != Path("/") and path.exists()))
 
 
 def read_folders(launch: Launch) -> tuple[Path, ...]:
     """What a run may read besides its tree and text. Raises CannotLaunch for what is not there."""
-    found = []
+    folders = []
     for key, name in (*(("read", name) for name in launch.read), *(("links", name) for name in launch.links.values())):
         path = Path(name).expanduser()
         if not path.exists():
             raise CannotLaunch(f"[train] {key} names {name}, and there is no {path} on this machine")
-        found += [path, path.resolve()]
-    return (*dict.fromkeys(found), *(folders_of(launch.python) if launch.python else ()))
+        folders += [path, path.resolve()]
+    return (*dict.fromkeys(folders), *(folders_of(launch.python) if launch.python else ()))
 
 
 def prepare(launch: Launch, tree: Path, scratch: Path, seed: int) -> Path:
@@ -191,11 +191,11 @@ def _below(scratch: Path, name: str) -> Path:
 
 def variables(launch: Launch, values: Mapping[str, str]) -> dict[str, str]:
     """The variables of the project file, and those of a virtual environment."""
-    found = {name: filled(text, values) for name, text in launch.variables.items()}
+    filled_in = {name: filled(text, values) for name, text in launch.variables.items()}
     if launch.python is not None:
-        path = found.get("PATH", os.environ.get("PATH", os.defpath))
-        found |= {"VIRTUAL_ENV": str(launch.python), "PATH": f"{launch.python / 'bin'}:{path}"}
-    return found
+        path = filled_in.get("PATH", os.environ.get("PATH", os.defpath))
+        filled_in |= {"VIRTUAL_ENV": str(launch.python), "PATH": f"{launch.python / 'bin'}:{path}"}
+    return filled_in
 
 
 def hidden_by_sandbox(lines: str, command: Sequence[str], seen: Sequence[Path], home: Path) -> str:
@@ -203,9 +203,13 @@ def hidden_by_sandbox(lines: str, command: Sequence[str], seen: Sequence[Path], 
 
     Only for code that people brought: for a proposer's, it would tell which files there are.
     """
-    if f"cannot start {command[0]!r}" in lines and (found := shutil.which(command[0])) and not _within(Path(found), seen):
+    if (
+        f"cannot start {command[0]!r}" in lines
+        and (full_path := shutil.which(command[0]))
+        and not _within(Path(full_path), seen)
+    ):
         return (
-            f"{command[0]} is {found} on this machine, and the sandbox hides it: name its folder in [train] read, or its "
+            f"{command[0]} is {full_path} on this machine, and the sandbox hides it: name its folder in [train] read, or its "
             'environment in [train] python ("uv" for uv run).'
         )
     for name in QUOTED_PATH.findall(lines):

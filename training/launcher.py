@@ -74,8 +74,8 @@ def become(command: list[str], launcher: int, heap_limit: int) -> NoReturn:
 def end_all(child: int) -> int:
     """Kill every descendant, however it detached itself, until there is none. Returns the wait status of `child`."""
     ended = int(signal.SIGKILL)
-    while found := descendants():
-        for pid in found:
+    while children := descendants():
+        for pid in children:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -100,12 +100,12 @@ def descendants() -> list[int]:
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended while we looked
             children.setdefault(int(after_name[1]), []).append(int(name))
-    found, queue = [], [os.getpid()]
+    processes, queue = [], [os.getpid()]
     while queue:
         below = children.get(queue.pop(), [])
-        found += below
+        processes += below
         queue += below
-    return found
+    return processes
 
 
 def join(group: str, pid: int) -> bool:

@@ -38,14 +38,14 @@ class LeftOut:
 
     def values(self, record: Mapping[str, object]) -> dict[str, float]:
         """The finite numbers of a point, of the first MOST_SERIES series of the run."""
-        found = {}
+        counts = {}
         for name, value in record.items():
             if why := self._no_value(name, value):
                 self.count(why)
             else:
                 self.names.add(name)
-                found[name] = float(value)  # type: ignore[arg-type]
-        return found
+                counts[name] = float(value)  # type: ignore[arg-type]
+        return counts
 
     def _no_value(self, name: str, value: object) -> str:
         """Why a value is not kept; empty where it is."""
@@ -57,16 +57,16 @@ class LeftOut:
 
     def facts(self, record: Mapping[str, object]) -> dict[str, float | int | str]:
         """The finite numbers and short texts of a run's facts."""
-        found: dict[str, float | int | str] = {}
+        facts: dict[str, float | int | str] = {}
         for name, value in record.items():
             text = isinstance(value, str) and value.isprintable() and len(value) <= FACT_LIMIT
             if len(name) > NAME_LIMIT or not name.isprintable() or not (text or is_number(value)):
                 self.count(BAD_FACT)
-            elif len(found) >= MOST_FACTS:
+            elif len(facts) >= MOST_FACTS:
                 self.count(MORE_FACTS)
             else:
-                found[name] = value  # type: ignore[assignment]
-        return found
+                facts[name] = value  # type: ignore[assignment]
+        return facts
 
 
 def no_number(value: object) -> str:

@@ -114,10 +114,10 @@ class TreeFinder(MetaPathFinder, InspectLoader):
     def file_of(self, name: str) -> str | None:
         """The file of a module, or of a package; the folder itself for a package without a file of its own."""
         place = name.replace(".", "/")
-        found = next((file for file in (f"{place}/__init__.py", f"{place}.py") if file in self.files), None)
-        if found is None and any(file.startswith(f"{place}/") for file in self.files):
+        source_file = next((file for file in (f"{place}/__init__.py", f"{place}.py") if file in self.files), None)
+        if source_file is None and any(file.startswith(f"{place}/") for file in self.files):
             return place
-        return found
+        return source_file
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         file = self.file_of(name)
@@ -164,19 +164,19 @@ def import_what_is_needed(finder: TreeFinder, reading: str, fds: Sequence[int]) 
     if child == 0:
         try_out(finder, reading, writer, (*fds, names))
     os.close(writer)
-    told, until = b"", time.monotonic() + TRY_SECONDS
+    output, until = b"", time.monotonic() + TRY_SECONDS
     while (
-        len(told) < NAMES_SIZE
-        and not told.endswith(END)
+        len(output) < NAMES_SIZE
+        and not output.endswith(END)
         and select.select([names], [], [], max(0.0, until - time.monotonic()))[0]
     ):
         if not (chunk := os.read(names, 1 << 16)):
             break
-        told += chunk
+        output += chunk
     os.close(names)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    for name in told.removesuffix(END).decode(errors="replace").split("\n"):
+    for name in output.removesuffix(END).decode(errors="replace").split("\n"):
         if name not in sys.modules and not name.endswith("__main__") and finder.file_of(name.partition(".")[0]) is None:
             with contextlib.suppress(BaseException):  # it may have no place here, and is missed then where it is needed
                 importlib.import_module(name)
@@ -263,8 +263,8 @@ def swept_memory() -> mmap.mmap:
     size = 32 << 20
     with contextlib.suppress(OSError, ValueError):
         kilobytes = max(
-            int(found.read_text().strip().removesuffix("K"))
-            for found in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+            int(path.read_text().strip().removesuffix("K"))
+            for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
         )
         size = kilobytes << 10
     memory = mmap.mmap(-1, min(SWEEP * size, LARGEST_SWEEP), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

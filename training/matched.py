@@ -23,15 +23,15 @@ class Line:
 def lines_of(log: str, scoring: SelfReported | None, most: int) -> list[Line]:
     """The lines of a log with what was read off each: all where there are few, else those that said something, and the last."""
     parser = OutputParser(scoring) if scoring is not None and scoring.format in printing() else None
-    found = []
+    lines = []
     for text in log.removesuffix("\n").split("\n"):
         before = dict(parser.final) if parser else {}
         points = parser.feed(text.encode() + b"\n") if parser else []
         values = {name: value for point in points for name, value in {"step": float(point.step), **point.values}.items()}
         if parser:
             values |= {name: value for name, value in parser.final.items() if before.get(name) != value}
-        found.append(Line(text[:LONGEST], values))
-    if len(found) <= most:
-        return found
-    said = [line for line in found[: -most // 2] if line.values][: most // 2]
-    return said + found[-most // 2 :]
+        lines.append(Line(text[:LONGEST], values))
+    if len(lines) <= most:
+        return lines
+    kept = [line for line in lines[: -most // 2] if line.values][: most // 2]
+    return kept + lines[-most // 2 :]

@@ -23,7 +23,7 @@ Step = tuple[Literal["equal", "replace", "delete", "insert"], int, int, int, int
 
 def matching_blocks(before: Sequence[str], after: Sequence[str]) -> list[Block]:
     """The runs of lines that stayed, in order, and last of all an empty one at both ends, as difflib has it."""
-    found: list[Block] = []
+    blocks: list[Block] = []
     left, work = ALTOGETHER, ROUNDS * (len(before) + len(after))
     todo = [(0, len(before), 0, len(after))]
     while todo:
@@ -32,16 +32,16 @@ def matching_blocks(before: Sequence[str], after: Sequence[str]) -> list[Block]:
         i, j = i + head, j + head
         tail = _common(before, after, range(i_end - 1, i - 1, -1), range(j_end - 1, j - 1, -1))
         i_end, j_end = i_end - tail, j_end - tail
-        found += [(i - head, j - head, head), (i_end, j_end, tail)]
+        blocks += [(i - head, j - head, head), (i_end, j_end, tail)]
         size = (i_end - i) * (j_end - j)
         if 0 < size <= min(SMALL, left):
             left -= size
             matcher = SequenceMatcher(None, before[i:i_end], after[j:j_end], autojunk=False)
-            found += [(i + a, j + b, length) for a, b, length in matcher.get_matching_blocks()]
+            blocks += [(i + a, j + b, length) for a, b, length in matcher.get_matching_blocks()]
         elif size and work > 0:
             work -= i_end - i + j_end - j
             todo += _between(_anchors(before, after, i, i_end, j, j_end), i, i_end, j, j_end)
-    return [*_joined(sorted(block for block in found if block[2])), (len(before), len(after), 0)]
+    return [*_joined(sorted(block for block in blocks if block[2])), (len(before), len(after), 0)]
 
 
 def steps_between(before: Sequence[str], after: Sequence[str]) -> Iterator[Step]:

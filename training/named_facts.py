@@ -83,10 +83,10 @@ class NamedFacts:
 
     def facts(self) -> dict[str, float]:
         """The facts so far, each in its own unit."""
-        found = {}
+        facts = {}
         for name, entry in self.entries.items():
             if kept := self.seen.get(entry.figure):
                 value = (max(kept) if KNOWN[name].largest else median(kept)) * entry.factor
                 if 0 < value < 1e300:
-                    found[KNOWN[name].fact] = value
-        return found
+                    facts[KNOWN[name].fact] = value
+        return facts

@@ -76,11 +76,11 @@ class Nvml:
         """All GPUs in the driver's order, each slice of those that are divided by MIG in the place of the whole."""
         count = ctypes.c_uint()
         self.library.nvmlDeviceGetCount_v2(ctypes.byref(count))
-        found: list[Gpu] = []
+        gpus: list[Gpu] = []
         for number in range(count.value):
             if handle := self.handle(str(number)):
-                found += self._slices(handle, number) if self._is_divided(handle) else [self._whole(handle, number)]
-        return found
+                gpus += self._slices(handle, number) if self._is_divided(handle) else [self._whole(handle, number)]
+        return gpus
 
     def _whole(self, handle: Handle, number: int) -> Gpu:
         return Gpu(str(number), str(number), self.name(handle), self.uuid(handle), self.memory(handle)[1])
@@ -94,13 +94,13 @@ class Nvml:
     def _slices(self, handle: Handle, number: int) -> list[Gpu]:
         most = ctypes.c_uint()
         self.library.nvmlDeviceGetMaxMigDeviceCount(handle, ctypes.byref(most))
-        found = []
+        slices = []
         for place in range(most.value):
             part = Handle()
             if self.library.nvmlDeviceGetMigDeviceHandleByIndex(handle, ctypes.c_uint(place), ctypes.byref(part)) == 0:
                 uuid = self.uuid(part)
-                found.append(Gpu(uuid, f"{number}.{place}", self.name(part), uuid, self.memory(part)[1]))
-        return found
+                slices.append(Gpu(uuid, f"{number}.{place}", self.name(part), uuid, self.memory(part)[1]))
+        return slices
 
     def handle(self, mask: str) -> Handle | None:
         """The device that CUDA_VISIBLE_DEVICES names so; None where there is none."""
@@ -172,13 +172,13 @@ def seen_through(mask: str | None, all_gpus: list[Gpu]) -> list[Gpu]:
     """
     if mask is None:
         return all_gpus
-    found: list[Gpu] = []
+    gpus: list[Gpu] = []
     for entry in (part.strip() for part in mask.split(",")):
         gpu = _named(entry, all_gpus)
-        if gpu is None or any(gpu.mask == other.mask for other in found):
+        if gpu is None or any(gpu.mask == other.mask for other in gpus):
             break
-        found.append(gpu)
-    return found
+        gpus.append(gpu)
+    return gpus
 
 
 def _named(entry: str, all_gpus: list[Gpu]) -> Gpu | None:

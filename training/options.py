@@ -47,17 +47,17 @@ class Program:
     @property
     def options(self) -> tuple[Option, ...]:
         """Its options in order; one that is given twice stands twice."""
-        found, at = [], 0
+        options, at = [], 0
         while at < len(self.words):
             word, after = self.words[at], self.words[at + 1 : at + 2]
             if assigned := _ASSIGNED.fullmatch(word):
-                found.append(Option(assigned["name"], assigned["value"], self.first + at, apart=False))
+                options.append(Option(assigned["name"], assigned["value"], self.first + at, apart=False))
             elif _NAMED.fullmatch(word):
                 has_value = bool(after) and (not after[0].startswith("-") or bool(_NUMBER.match(after[0])))
-                found.append(Option(word, after[0] if has_value else None, self.first + at, apart=has_value))
+                options.append(Option(word, after[0] if has_value else None, self.first + at, apart=has_value))
                 at += has_value
             at += 1
-        return tuple(found)
+        return tuple(options)
 
     @property
     def plain(self) -> tuple[str, ...]:
@@ -92,23 +92,23 @@ def _behind(command: Sequence[str], at: int) -> int:
 
 def read_options(text: str) -> dict[str, str]:
     """Option to value of a file of options. Raises ValueError for a line that is none."""
-    found = {}
+    options = {}
     for number, line in enumerate(text[:LARGEST].split("\n"), 1):
         if not (line := line.strip()) or line.startswith("#"):
             continue
         if not (assigned := _ASSIGNED.fullmatch(line)):
             raise ValueError(f"{FILE}, line {number}: write an option with its value, such as --depth=6")
-        found[assigned["name"]] = assigned["value"]
-    return found
+        options[assigned["name"]] = assigned["value"]
+    return options
 
 
 def may_change(commands: Sequence[Sequence[str]]) -> dict[str, Option]:
     """The options that a file of options may give another value, by their names: those to which all commands give the same."""
-    found: dict[str, Option] = {}
+    options: dict[str, Option] = {}
     for number, command in enumerate(commands):
         given = {option.name: option for option in program_of(command).options if option.value and "{" not in option.value}
-        found = given if number == 0 else {n: o for n, o in found.items() if n in given and given[n].value == o.value}
-    return found
+        options = given if number == 0 else {n: o for n, o in options.items() if n in given and given[n].value == o.value}
+    return options
 
 
 def with_options(command: Sequence[str], text: str, commands: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ def spent(runs: Sequence[tuple[Facts, float | None]], counts: Counted) -> list[f
     """
     if counts != "seconds":
         return [_positive(facts.get(FACTS[counts])) for facts, _ in runs]
-    said = [_said_seconds(facts) for facts, _ in runs]
-    return said if None not in said else [_positive(seconds) for _, seconds in runs]
+    stated_seconds = [_said_seconds(facts) for facts, _ in runs]
+    return stated_seconds if None not in stated_seconds else [_positive(seconds) for _, seconds in runs]
 
 
 def reference(amount: float, baseline: Sequence[float | None]) -> float | None:
@@ -32,8 +32,8 @@ def reference(amount: float, baseline: Sequence[float | None]) -> float | None:
 
 
 def _said_seconds(facts: Facts) -> float | None:
-    found = [value * unit for name, unit in SAID_SECONDS.items() if (value := _positive(facts.get(name))) is not None]
-    return max(found, default=None)
+    stated = [value * unit for name, unit in SAID_SECONDS.items() if (value := _positive(facts.get(name))) is not None]
+    return max(stated, default=None)
 
 
 def _positive(value: object) -> float | None:

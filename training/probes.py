@@ -70,14 +70,14 @@ class Plan:
     @property
     def window(self) -> np.ndarray:
         """(batches, n): the window each question of the second process starts with."""
-        found: np.ndarray = self.first[self.base_batch, self.base_row]
-        return found
+        base: np.ndarray = self.first[self.base_batch, self.base_row]
+        return base
 
     def second(self, tokens: np.ndarray) -> np.ndarray:
         """(batches, n, T): the questions of the second process, from all windows' tokens (N, T)."""
         changed = np.arange(tokens.shape[1]) >= self.cut[..., None]
-        asked: np.ndarray = np.where(changed, tokens[self.donor], tokens[self.window])
-        return asked
+        other: np.ndarray = np.where(changed, tokens[self.donor], tokens[self.window])
+        return other
 
 
 def plan(tokens: np.ndarray, rows: int, vocabulary: int, random: np.random.Generator) -> Plan:
@@ -185,16 +185,18 @@ def verdicts(kind: np.ndarray, difference: np.ndarray, *, comparable: bool = Tru
 def _determinism(worst: Mapping[Kind, float]) -> Probe:
     """Same input, same logits; neither the order of a batch nor the other sequences in it matter."""
     if worst[Kind.again] > TOLERANCE:
-        said = f"Two fresh processes answered the same batch with logits {number(worst[Kind.again], 2)} nats apart."
-        return Probe(False, f"{said} Is something random left on when the model is evaluated?", TOLERANCE)
+        sentence = f"Two fresh processes answered the same batch with logits {number(worst[Kind.again], 2)} nats apart."
+        return Probe(False, f"{sentence} Is something random left on when the model is evaluated?", TOLERANCE)
     if worst[Kind.last] > TOLERANCE:  # then a difference among other neighbours would be no news
         return Probe(True, "Two fresh processes answered the same batch alike.", TOLERANCE)
     if worst[Kind.neighbours] > TOLERANCE:
-        said = f"The other sequences in a batch change a sequence's logits, by up to {number(worst[Kind.neighbours], 2)} nats."
-        return Probe(False, f"{said} Is there a normalisation over the batch?", TOLERANCE)
+        sentence = (
+            f"The other sequences in a batch change a sequence's logits, by up to {number(worst[Kind.neighbours], 2)} nats."
+        )
+        return Probe(False, f"{sentence} Is there a normalisation over the batch?", TOLERANCE)
     if worst[Kind.row] > ROW_TOLERANCE:
-        said = f"A sequence's logits depend on its place in the batch, by up to {number(worst[Kind.row], 2)} nats."
-        return Probe(False, said, ROW_TOLERANCE)
+        sentence = f"A sequence's logits depend on its place in the batch, by up to {number(worst[Kind.row], 2)} nats."
+        return Probe(False, sentence, ROW_TOLERANCE)
     return Probe(True, "The same sequence got the same logits, whatever its batch, row and neighbours.", TOLERANCE)
 
 
@@ -203,16 +205,18 @@ def _state(worst: Mapping[Kind, float]) -> Probe:
     if worst[Kind.again] > TOLERANCE:
         return Probe(False, "Not judged: the model does not answer the same question alike.", TOLERANCE)
     if worst[Kind.last] > TOLERANCE:
-        said = f"The first batch, asked again at the end, got logits {number(worst[Kind.last], 2)} nats away from those before."
-        return Probe(False, f"{said} The model changes while it is evaluated.", TOLERANCE)
+        sentence = (
+            f"The first batch, asked again at the end, got logits {number(worst[Kind.last], 2)} nats away from those before."
+        )
+        return Probe(False, f"{sentence} The model changes while it is evaluated.", TOLERANCE)
     if worst[Kind.late] > TOLERANCE and worst[Kind.neighbours] > TOLERANCE:
         return Probe(False, "Not judged: the other sequences in a batch change the logits.", TOLERANCE)
     if worst[Kind.late] > TOLERANCE:
-        said = (
+        sentence = (
             f"What the model was asked before changes its logits, by up to {number(worst[Kind.late], 2)} "
             "nats against a fresh process."
         )
-        return Probe(False, f"{said} The model changes while it is evaluated.", TOLERANCE)
+        return Probe(False, f"{sentence} The model changes while it is evaluated.", TOLERANCE)
     return Probe(True, "What was asked before changed no logits.", TOLERANCE)
 
 
@@ -221,6 +225,8 @@ def _causality(worst: Mapping[Kind, float], changed: np.ndarray) -> Probe:
     if max(worst[which] for which in Kind if which is not Kind.ending and which is not Kind.row) > TOLERANCE:
         return Probe(False, "Not judged: the model does not answer the same question alike.", TOLERANCE)
     if worst[Kind.ending] > TOLERANCE:
-        said = f"With another ending, {int((changed > TOLERANCE).sum())} of {len(changed)} windows had other logits before it,"
-        return Probe(False, f"{said} by up to {number(worst[Kind.ending], 2)} nats: the model reads ahead.", TOLERANCE)
+        sentence = (
+            f"With another ending, {int((changed > TOLERANCE).sum())} of {len(changed)} windows had other logits before it,"
+        )
+        return Probe(False, f"{sentence} by up to {number(worst[Kind.ending], 2)} nats: the model reads ahead.", TOLERANCE)
     return Probe(True, "Changing later tokens changed no earlier logits.", TOLERANCE)

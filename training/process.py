@@ -86,8 +86,8 @@ class BoundedLog:
 
     def last_lines(self, lines: int = 5, characters: int = 600) -> str:
         """The end of the log for a message, on one line."""
-        found = [line.strip() for line in self.text()[-4 * characters :].splitlines() if line.strip()]
-        return " | ".join(found[-lines:])[-characters:]
+        nonempty = [line.strip() for line in self.text()[-4 * characters :].splitlines() if line.strip()]
+        return " | ".join(nonempty[-lines:])[-characters:]
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ class Progress:
     """Reads what a run logs as it grows. `alive` once there was any point. A context manager."""
 
     def __init__(self, scoring: Scored | SelfReported, outputs: Outputs, on_points: OnPoints) -> None:
-        said = scoring if isinstance(scoring, SelfReported) else scoring.curves
-        self.parser = readings_of(said, outputs) if said is not None else None
+        names = scoring if isinstance(scoring, SelfReported) else scoring.curves
+        self.parser = readings_of(names, outputs) if names is not None else None
         self.reader = SeriesReader(outputs)
         self.on_points = on_points
         self.waiting: list[Point] = []

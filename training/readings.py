@@ -22,8 +22,8 @@ _NUMBER = re.compile(
 
 def number_in(text: str | None) -> float | None:
     """The number at the start of a text such as `512ms` or `1,050,000`, infinite where no float holds it; None for none."""
-    found = _NUMBER.match(text) if text else None
-    return float(found[0].replace(",", "").replace("_", "")) if found else None
+    match = _NUMBER.match(text) if text else None
+    return float(match[0].replace(",", "").replace("_", "")) if match else None
 
 
 def shown(text: object) -> str:
@@ -78,8 +78,10 @@ class Readings:
         """A sentence for a run that ended without its metric."""
         if self.no_number:
             return f"The run {self.verb} {self.metric} = {self.no_number}, which is no number."
-        found = ", ".join(shown(name) for name in list(self.final)[:20]) or "none"
-        return f"The run ended without printing its metric {self.metric!r} (format {self.format}; final values found: {found})."
+        series = ", ".join(shown(name) for name in list(self.final)[:20]) or "none"
+        return (
+            f"The run ended without printing its metric {self.metric!r} (format {self.format}; final values found: {series})."
+        )
 
     def values(self, fields: Mapping[str, object], aliases: Mapping[str, str] = NONE) -> Iterator[Point]:
         """What was said together, numbers or their texts: a point when it has a step, otherwise final figures.
@@ -87,16 +89,16 @@ class Readings:
         `aliases`: what series are called here by what the run calls them, in small letters; the metric keeps its name.
         """
         values: dict[str, float] = {}
-        for name, said in fields.items():
-            value = self.number(said)
+        for name, text in fields.items():
+            value = self.number(text)
             if name == self.metric:
-                self.no_number = shown(said) if value is None else ""
+                self.no_number = shown(text) if value is None else ""
             if value is None:
                 continue
             values[name] = value
             if not is_number(value) and not self.not_finite and ("loss" in name or name == self.metric):
-                self.not_finite = f"the run {self.verb} {shown(name)} = {shown(said)}"
-                self.ran_away = bool(re.search(r"\d", str(said)))
+                self.not_finite = f"the run {self.verb} {shown(name)} = {shown(text)}"
+                self.ran_away = bool(re.search(r"\d", str(text)))
         step = values.pop("step", None)
         self.named.take(values)
         values = self.left_out.values({self._series(name, aliases): value for name, value in values.items()})
@@ -111,11 +113,11 @@ class Readings:
             if values:
                 yield Point(self.last_step, values)
 
-    def number(self, said: object) -> float | None:
+    def number(self, text: object) -> float | None:
         """The number that was said, or that its text begins with; None for what is none."""
-        if isinstance(said, str):
-            return number_in(said)
-        return said if isinstance(said, int | float) and not isinstance(said, bool) else None
+        if isinstance(text, str):
+            return number_in(text)
+        return text if isinstance(text, int | float) and not isinstance(text, bool) else None
 
     def _series(self, name: str, aliases: Mapping[str, str]) -> str:
         return name if name == self.metric else aliases.get(name.lower(), name)

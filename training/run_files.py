@@ -88,10 +88,10 @@ class FileReadings(Readings):
         names = ", ".join(map(shown, sorted(self.left_out.names - {self.metric})[:20])) or "none"
         return f"The run ended without writing its metric {self.metric!r} into {read} (values there: {names})."
 
-    def number(self, said: object) -> float | None:
+    def number(self, value: object) -> float | None:
         """In a file a text is a number as a whole or not at all: dates and names are none."""
         try:
-            return float(said) if isinstance(said, str) else super().number(said)
+            return float(value) if isinstance(value, str) else super().number(value)
         except ValueError:
             return None
 
@@ -186,5 +186,5 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     """Whether a path below the output folder is meant: `*` within one name, `**/` for any folders, none among them."""
     parts = re.split(r"(\*\*/|\*|\?)", pattern)
     known = {"**/": r"(?:[^/]+/)*", "*": r"[^/]*", "?": r"[^/]"}
-    found = re.compile("".join(known.get(part, re.escape(part)) for part in parts))
-    return lambda path: found.fullmatch(path) is not None
+    expression = re.compile("".join(known.get(part, re.escape(part)) for part in parts))
+    return lambda path: expression.fullmatch(path) is not None

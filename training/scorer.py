@@ -155,7 +155,7 @@ class Scorer:
         try:
             bits = examination.first_process()  # (N, T)
             first_done = time.monotonic()
-            found = examination.second_process() | {"identity": self._identity(checkpoint_hash)}
+            report = examination.second_process() | {"identity": self._identity(checkpoint_hash)}
         except NoScore as refused:
             if self.model.asked and refused.outcome is not Outcome.cancelled:
                 self.model.rest()
@@ -170,7 +170,7 @@ class Scorer:
             scored_bytes=sum(shards[0].text_bytes.values()),
             seconds=time.monotonic() - started,
             probe_seconds=time.monotonic() - first_done,
-            probes=found,
+            probes=report,
             checkpoint_hash=checkpoint_hash,
             code_hash=self.code_hash,
             hidden=hidden_score,

@@ -61,14 +61,14 @@ class Outputs:
             return None
         except OSError as error:  # ELOOP for a link, ENXIO for a socket
             raise UnsafeOutput(f"{name} cannot be opened as a plain file ({error.strerror})") from error
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size > limit:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > limit:
             os.close(fd)
-            if not stat.S_ISREG(found.st_mode):
+            if not stat.S_ISREG(status.st_mode):
                 raise UnsafeOutput(f"{name} is not a plain file")
-            if found.st_nlink != 1:
+            if status.st_nlink != 1:
                 raise UnsafeOutput(f"{name} is a second name of another file")
-            raise UnsafeOutput(f"{name} has {found.st_size} bytes, more than the {limit} allowed")
+            raise UnsafeOutput(f"{name} has {status.st_size} bytes, more than the {limit} allowed")
         return fd
 
     def files(self, most: int = MOST_ENTRIES) -> Iterator[str]:

@@ -18,10 +18,10 @@ DEEPEST = 4  # objects within objects, of which the names are joined with "/"
 
 def with_step(record: Mapping[str, object], step: str = "") -> dict[str, object]:
     """The record with its step under that name; as it is where it has none."""
-    found = next((name for name in ((step,) if step else STEPS) if name in record), None)
-    if found is None:
+    key = next((name for name in ((step,) if step else STEPS) if name in record), None)
+    if key is None:
         return dict(record)
-    return {**{name: value for name, value in record.items() if name != found}, "step": record[found]}
+    return {**{name: value for name, value in record.items() if name != key}, "step": record[key]}
 
 
 def flat(record: Mapping[str, object], left_out: LeftOut, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, object]]:

@@ -70,8 +70,8 @@ def name_of(files: Mapping[str, bytes], extras: Sequence[str] = ()) -> str:
 
 def uv() -> list[str]:
     """The command of uv: that on the path, or the package beside this interpreter. Raises CannotLaunch."""
-    if found := shutil.which("uv"):
-        return [found]
+    if path := shutil.which("uv"):
+        return [path]
     beside = Path(sys.executable).parent / "uv"
     if beside.exists():
         return [str(beside)]
@@ -93,6 +93,6 @@ def _make(files: Mapping[str, bytes], place: Path, extras: Sequence[str]) -> Non
     except subprocess.TimeoutExpired:
         raise CannotLaunch(f"uv sync took longer than {SECONDS} s for {LOCK}") from None
     if done.returncode:
-        said = " ".join(done.stderr.split())[-600:]
-        raise CannotLaunch(f"uv sync could not make the environment of {LOCK} ({PROJECT}): {said}")
+        message = " ".join(done.stderr.split())[-600:]
+        raise CannotLaunch(f"uv sync could not make the environment of {LOCK} ({PROJECT}): {message}")
     (place / "ready").touch()

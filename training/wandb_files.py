@@ -103,7 +103,7 @@ class WandbFile:
 
     def _items(self, items: Any) -> dict[str, object]:
         """Names and values, of which W&B's own begin with an underscore."""
-        found: dict[str, object] = {}
+        values: dict[str, object] = {}
         for item in items:
             name = "/".join(item.nested_key) or item.key
             try:
@@ -112,8 +112,8 @@ class WandbFile:
                 self.left_out.count(NO_POINT)
                 continue
             if name == "_step" or not name.startswith("_"):
-                found |= flat({name: value}, self.left_out)
-        return found
+                values |= flat({name: value}, self.left_out)
+        return values
 
 
 @cache

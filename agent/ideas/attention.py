@@ -22,11 +22,11 @@ def rotated(x: torch.Tensor) -> torch.Tensor:
 
 def rotary(source: Source, base: float) -> None:
     """Rotate queries and keys by position, and drop learned positions where there are any."""
-    found = attention(source)
+    module = attention(source)
     if "rotated" in source.names():
         raise DoesNotApply("Queries and keys are rotated already.")
-    source.definition(source.top(found.function), f"ROTARY_BASE = {base:_}\n\n{ROTATED}")
-    source.before(found.statement, f"{found.query}, {found.key} = rotated({found.query}), rotated({found.key})")
+    source.definition(source.top(module.function), f"ROTARY_BASE = {base:_}\n\n{ROTATED}")
+    source.before(module.statement, f"{module.query}, {module.key} = rotated({module.query}), rotated({module.key})")
     drop_learned_positions(source, model(source))
 
 
@@ -38,33 +38,33 @@ def no_positions(source: Source, _: float) -> None:
 
 def query_key_norm(source: Source, _: float) -> None:
     """Normalise queries and keys before their product."""
-    found = attention(source)
-    normed = source.calls("F.rms_norm", found.function)
-    if any(dotted(call.args[0]) == found.query for call in normed if call.args):
+    module = attention(source)
+    normed = source.calls("F.rms_norm", module.function)
+    if any(dotted(call.args[0]) == module.query for call in normed if call.args):
         raise DoesNotApply("Queries and keys are normalised already.")
-    q, k = found.query, found.key
-    source.before(found.statement, f"{q}, {k} = F.rms_norm({q}, {q}.shape[-1:]), F.rms_norm({k}, {k}.shape[-1:])")
+    q, k = module.query, module.key
+    source.before(module.statement, f"{q}, {k} = F.rms_norm({q}, {q}.shape[-1:]), F.rms_norm({k}, {k}.shape[-1:])")
 
 
 def token_shift(source: Source, share: float) -> None:
     """Let each feature mix what attention reads with the position before."""
-    found = attention(source)
-    parameters = found.function.args.args
+    module = attention(source)
+    parameters = module.function.args.args
     if len(parameters) < 2 or parameters[0].arg != "self":
         raise DoesNotApply("Attention is not a method that takes the stream alone.")
     stream = parameters[1].arg
-    for node in ast.walk(found.function):
+    for node in ast.walk(module.function):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=layer), args=[ast.Name(id=argument)]):
                 if argument == stream:
                     break
     else:
         raise DoesNotApply(f"No layer of attention reads {stream} directly.")
-    assign, linear = made(source, source.class_of(found.function), layer)
-    if "self.shift" in (dotted(node) for node in ast.walk(source.class_of(found.function))):
+    assign, linear = made(source, source.class_of(module.function), layer)
+    if "self.shift" in (dotted(node) for node in ast.walk(source.class_of(module.function))):
         raise DoesNotApply("Attention mixes neighbouring positions already.")
     source.after(assign, f"self.shift = nn.Parameter(torch.full(({source.segment(linear.args[0])},), {share}))")
-    body = found.function.body
+    body = module.function.body
     first = body[1] if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) else body[0]
     source.before(first, f"{stream} = {stream}.lerp(F.pad({stream}[:, :-1], (0, 0, 1, 0)), self.shift)")
 

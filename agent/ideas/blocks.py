@@ -11,20 +11,20 @@ from agent.tree import DoesNotApply, Function, Source, dotted
 
 def rms_norm(source: Source, _: float) -> None:
     """Normalise by the root mean square alone."""
-    found = source.calls("nn.LayerNorm")
-    if not found:
+    norms = source.calls("nn.LayerNorm")
+    if not norms:
         raise DoesNotApply("There is no nn.LayerNorm to replace.")
-    for call in found:
+    for call in norms:
         source.replace(call.func, "nn.RMSNorm")
 
 
 def squared_relu(source: Source, _: float) -> None:
     """Square of ReLU for the activation that is there."""
-    found = perceptron(source)
-    new = f"F.relu({source.segment(_activated(found.outer))}).square()"
-    if source.segment(found.outer) == new:
+    mlp = perceptron(source)
+    new = f"F.relu({source.segment(_activated(mlp.outer))}).square()"
+    if source.segment(mlp.outer) == new:
         raise DoesNotApply("The activation is the square of ReLU already.")
-    source.replace(found.outer, new)
+    source.replace(mlp.outer, new)
 
 
 def _activated(outer: ast.expr) -> ast.expr:
@@ -43,11 +43,11 @@ def _activated(outer: ast.expr) -> ast.expr:
 
 def gated(source: Source, _: float) -> None:
     """Gate the perceptron by its activation, with two thirds of the width so that it has as many weights as before."""
-    found = perceptron(source)
-    owner = source.class_of(found.inner)
-    first, layer_in = made(source, owner, found.layer)
+    mlp = perceptron(source)
+    owner = source.class_of(mlp.inner)
+    first, layer_in = made(source, owner, mlp.layer)
     if dotted(layer_in.func) != "nn.Linear" or len(layer_in.args) < 2:
-        raise DoesNotApply(f"self.{found.layer} is not an nn.Linear of two widths.")
+        raise DoesNotApply(f"self.{mlp.layer} is not an nn.Linear of two widths.")
     wide = ast.dump(layer_in.args[1])
     for node in ast.walk(owner):
         match node:
@@ -60,9 +60,9 @@ def gated(source: Source, _: float) -> None:
     source.before(first, f"gated = 2 * ({hidden}) // 3  # with its gate as many weights as before")
     source.replace(layer_in.args[1], "2 * gated")
     source.replace(back, "gated")
-    inner = source.segment(found.inner)
-    source.before(source.statement(found.outer), f"gate, up = {inner}.chunk(2, dim=-1)")
-    source.replace(found.outer, f"{source.segment(found.outer).replace(inner, 'gate')} * up")
+    inner = source.segment(mlp.inner)
+    source.before(source.statement(mlp.outer), f"gate, up = {inner}.chunk(2, dim=-1)")
+    source.replace(mlp.outer, f"{source.segment(mlp.outer).replace(inner, 'gate')} * up")
 
 
 def parallel(source: Source, _: float) -> None:
@@ -87,41 +87,41 @@ def parallel(source: Source, _: float) -> None:
 
 def embedding_shortcut(source: Source, start: float) -> None:
     """Give every block a learned share of the embedded input."""
-    found = model(source)
-    blocks = source.segment(found.loop.iter)
-    if not isinstance(found.loop.target, ast.Name) or not blocks.startswith("self."):
+    place = model(source)
+    blocks = source.segment(place.loop.iter)
+    if not isinstance(place.loop.target, ast.Name) or not blocks.startswith("self."):
         raise DoesNotApply("The loop over the blocks does more than that already.")
-    call = found.step.value
+    call = place.step.value
     assert isinstance(call, ast.Call)
-    if [dotted(argument) for argument in call.args] != [found.stream]:
+    if [dotted(argument) for argument in call.args] != [place.stream]:
         raise DoesNotApply("The blocks take more than the stream.")
-    assign, _ = made(source, found.init, blocks.removeprefix("self."))
+    assign, _ = made(source, place.init, blocks.removeprefix("self."))
     source.after(assign, f"self.shortcuts = nn.Parameter(torch.full((len({blocks}),), {start}))")
-    source.before(found.loop, f"embedded = {found.stream}")
-    source.replace(found.loop.target, f"{found.loop.target.id}, share")
-    source.replace(found.loop.iter, f"zip({blocks}, self.shortcuts, strict=True)")
-    source.replace(call.args[0], f"{found.stream} + share * embedded")
+    source.before(place.loop, f"embedded = {place.stream}")
+    source.replace(place.loop.target, f"{place.loop.target.id}, share")
+    source.replace(place.loop.iter, f"zip({blocks}, self.shortcuts, strict=True)")
+    source.replace(call.args[0], f"{place.stream} + share * embedded")
 
 
 def no_biases(source: Source, _: float) -> None:
     """Linear layers without biases."""
-    found = [call for call in source.calls("nn.Linear") if len(call.args) == 2 and not call.keywords]
-    if not found:
+    layers = [call for call in source.calls("nn.Linear") if len(call.args) == 2 and not call.keywords]
+    if not layers:
         raise DoesNotApply("No nn.Linear has a bias.")
-    for call in found:
+    for call in layers:
         source.replace(call.args[1], f"{source.segment(call.args[1])}, bias=False")
 
 
 def zero_projections(source: Source, _: float) -> None:
     """Start the layers that write to the stream at zero, so that every block begins as the identity."""
-    found = []
+    projections = []
     for call in source.calls("nn.init.normal_"):
         inside = next((node for node in source.around(call) if isinstance(node, ast.For)), None)
         if inside and isinstance(inside.target, ast.Name) and dotted(call.args[0]).startswith(f"{inside.target.id}."):
-            found.append(call)
-    if not found:
+            projections.append(call)
+    if not projections:
         raise DoesNotApply("No layer of the blocks has an initialisation of its own that could be zero.")
-    for call in found:
+    for call in projections:
         source.replace(call, f"nn.init.zeros_({source.segment(call.args[0])})")
 
 

@@ -18,13 +18,13 @@ def pairs_of(tokens: torch.Tensor) -> torch.Tensor:
 
 def soft_cap(source: Source, cap: float) -> None:
     """Bound the logits smoothly."""
-    found = model(source)
-    returned = found.forward.body[-1]
+    place = model(source)
+    returned = place.forward.body[-1]
     if not isinstance(returned, ast.Return) or returned.value is None:
         raise DoesNotApply("The model does not end in a plain return of its logits.")
-    if source.calls("torch.tanh", found.forward):
+    if source.calls("torch.tanh", place.forward):
         raise DoesNotApply("The logits are capped already.")
-    source.definition(source.top(found.forward), f"LOGIT_CAP = {cap}")
+    source.definition(source.top(place.forward), f"LOGIT_CAP = {cap}")
     source.before(returned, f"logits = {source.segment(returned.value)}")
     source.replace(returned.value, "LOGIT_CAP * torch.tanh(logits / LOGIT_CAP)")
 
@@ -40,66 +40,66 @@ def _tie(source: Source) -> ast.Assign | None:
 
 def untie(source: Source, _: float) -> None:
     """Give the head weights of its own."""
-    found = _tie(source)
-    if found is None:
+    tie = _tie(source)
+    if tie is None:
         raise DoesNotApply("The head has weights of its own already.")
-    source.remove(found)
+    source.remove(tie)
 
 
 def tie(source: Source, _: float) -> None:
     """Let the head use the weights of the embedding."""
     if _tie(source) is not None:
         raise DoesNotApply("The head uses the weights of the embedding already.")
-    found = model(source)
-    table, made_by = embedded(source, found)[1:]
+    place = model(source)
+    table, made_by = embedded(source, place)[1:]
     size = ast.dump(made_by.args[0])
-    for node in ast.walk(found.init):
+    for node in ast.walk(place.init):
         match node:
             case ast.Assign(targets=[target], value=ast.Call(args=[_, wide, *_]) as layer):
                 if dotted(layer.func) == "nn.Linear" and ast.dump(wide) == size:
-                    source.after(found.init.body[-1], f"{dotted(target)}.weight = {dotted(table.targets[0])}.weight")
+                    source.after(place.init.body[-1], f"{dotted(target)}.weight = {dotted(table.targets[0])}.weight")
                     return
     raise DoesNotApply("There is no head as large as the vocabulary.")
 
 
 def previous_byte(source: Source, _: float) -> None:
     """Add an embedding of the byte before to that of each byte."""
-    found = model(source)
-    statement, table, made_by = embedded(source, found)
-    if "self.previous" in (dotted(node) for node in ast.walk(found.forward)):
+    place = model(source)
+    statement, table, made_by = embedded(source, place)
+    if "self.previous" in (dotted(node) for node in ast.walk(place.forward)):
         raise DoesNotApply("The byte before is embedded already.")
     source.after(table, f"self.previous = {source.segment(made_by)}")
-    shifted = f"F.pad(self.previous({found.tokens}[:, :-1]), (0, 0, 1, 0))"
-    source.after(statement, f"{found.stream} = {found.stream} + {shifted}")
+    shifted = f"F.pad(self.previous({place.tokens}[:, :-1]), (0, 0, 1, 0))"
+    source.after(statement, f"{place.stream} = {place.stream} + {shifted}")
 
 
 def hashed_pairs(source: Source, buckets: float) -> None:
     """Add an embedding of each byte together with the one before it, from a hashed table."""
-    found = model(source)
-    statement, table, made_by = embedded(source, found)
+    place = model(source)
+    statement, table, made_by = embedded(source, place)
     if "pairs_of" in source.names():
         raise DoesNotApply("Pairs of bytes are embedded already.")
     width = source.segment(made_by.args[1])
-    source.definition(source.top(found.forward), f"PAIR_BUCKETS = {int(buckets)}\n\n{PAIRS}")
+    source.definition(source.top(place.forward), f"PAIR_BUCKETS = {int(buckets)}\n\n{PAIRS}")
     source.after(table, f"self.pairs = nn.Embedding(PAIR_BUCKETS, {width})")
-    source.after(statement, f"{found.stream} = {found.stream} + self.pairs(pairs_of({found.tokens}))")
+    source.after(statement, f"{place.stream} = {place.stream} + self.pairs(pairs_of({place.tokens}))")
 
 
 def embedding_norm(source: Source, _: float) -> None:
     """Normalise the embedded input."""
-    found = model(source)
-    if any(call.args and dotted(call.args[0]) == found.stream for call in source.calls("F.rms_norm", found.forward)):
+    place = model(source)
+    if any(call.args and dotted(call.args[0]) == place.stream for call in source.calls("F.rms_norm", place.forward)):
         raise DoesNotApply("The embedded input is normalised already.")
-    source.before(found.loop, f"{found.stream} = F.rms_norm({found.stream}, {found.stream}.shape[-1:])")
+    source.before(place.loop, f"{place.stream} = F.rms_norm({place.stream}, {place.stream}.shape[-1:])")
 
 
 def embedding_dropout(source: Source, share: float) -> None:
     """Drop features of the embedded input in training."""
-    found = model(source)
+    place = model(source)
     if "EMBEDDING_DROPOUT" in source.names():
         raise DoesNotApply("Features of the embedded input are dropped already.")
-    source.definition(source.top(found.forward), f"EMBEDDING_DROPOUT = {share}")
-    source.before(found.loop, f"{found.stream} = F.dropout({found.stream}, EMBEDDING_DROPOUT, self.training)")
+    source.definition(source.top(place.forward), f"EMBEDDING_DROPOUT = {share}")
+    source.before(place.loop, f"{place.stream} = F.dropout({place.stream}, EMBEDDING_DROPOUT, self.training)")
 
 
 IDEAS = (

@@ -66,7 +66,7 @@ def attention(source: Source) -> Attention:
 def perceptron(source: Source) -> Perceptron:
     """Raises DoesNotApply."""
     calls = [call for name in ACTIVATIONS for call in source.calls(name)]
-    for call in sorted(calls, key=lambda found: found.lineno):
+    for call in sorted(calls, key=lambda one: one.lineno):
         match call.args[:1]:
             case [ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=layer)) as inner]:
                 return Perceptron(_squared(source, call), inner, layer)
@@ -102,7 +102,7 @@ def model(source: Source) -> Model:
     for node in ast.walk(source.tree):
         match node:
             case ast.For(body=[ast.Assign(targets=[ast.Name(id=stream)], value=ast.Call()) as step]):
-                function = next((found for found in source.around(node) if isinstance(found, Function)), None)
+                function = next((parent for parent in source.around(node) if isinstance(parent, Function)), None)
                 if function is None or function.name != "forward" or len(function.args.args) < 2:
                     continue
                 owner = source.class_of(function)
@@ -112,42 +112,42 @@ def model(source: Source) -> Model:
     raise DoesNotApply("There is no model whose forward loops over its blocks.")
 
 
-def embedded(source: Source, found: Model) -> tuple[ast.stmt, ast.Assign, ast.Call]:
+def embedded(source: Source, place: Model) -> tuple[ast.stmt, ast.Assign, ast.Call]:
     """Where the tokens are looked up: the statement of forward, and where the table is made. Raises DoesNotApply."""
-    for call in ast.walk(found.forward):
+    for call in ast.walk(place.forward):
         match call:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name), args=[ast.Name(id=argument)]):
-                if argument == found.tokens:
-                    assign, table = made(source, found.init, name)
+                if argument == place.tokens:
+                    assign, table = made(source, place.init, name)
                     if dotted(table.func) == "nn.Embedding" and len(table.args) == 2:
                         return source.statement(call), assign, table
     raise DoesNotApply("The tokens are not looked up in one nn.Embedding.")
 
 
-def drop_learned_positions(source: Source, found: Model) -> bool:
+def drop_learned_positions(source: Source, place: Model) -> bool:
     """Take learned position embeddings out; False where there are none."""
-    for node in ast.walk(found.forward):
+    for node in ast.walk(place.forward):
         match node:
             case ast.BinOp(
                 op=ast.Add(),
                 left=left,
                 right=ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name), args=[ast.Name(id=positions)]),
             ):
-                counted = _counted(source, found, positions)
+                counted = _counted(source, place, positions)
                 if counted is None:
                     continue
-                assign, _ = made(source, found.init, name)
+                assign, _ = made(source, place.init, name)
                 source.remove(assign)
-                if sum(isinstance(n, ast.Name) and n.id == positions for n in ast.walk(found.forward)) == 2:
+                if sum(isinstance(n, ast.Name) and n.id == positions for n in ast.walk(place.forward)) == 2:
                     source.remove(counted)
                 source.replace(node, source.segment(left))
                 return True
     return False
 
 
-def _counted(source: Source, found: Model, name: str) -> ast.stmt | None:
+def _counted(source: Source, place: Model, name: str) -> ast.stmt | None:
     """The statement `name = torch.arange(…)` of forward."""
-    for call in source.calls("torch.arange", found.forward):
+    for call in source.calls("torch.arange", place.forward):
         statement = source.statement(call)
         if isinstance(statement, ast.Assign) and [dotted(target) for target in statement.targets] == [name]:
             return statement
@@ -169,9 +169,9 @@ def loop(source: Source) -> Loop:
     raise DoesNotApply("There is no training loop over run.training_steps with one batch and one cross-entropy.")
 
 
-def loss_name(source: Source, found: Loop) -> tuple[ast.Assign, str]:
+def loss_name(source: Source, place: Loop) -> tuple[ast.Assign, str]:
     """The statement that assigns the loss, and its name. Raises DoesNotApply."""
-    statement = source.statement(found.loss)
+    statement = source.statement(place.loss)
     match statement:
         case ast.Assign(targets=[ast.Name(id=name)]):
             return statement, name

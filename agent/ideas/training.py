@@ -77,18 +77,18 @@ def muon(source: Source, scale: float) -> None:
 
 def averaged(source: Source, decay: float) -> None:
     """Keep a moving average of the weights and finish with that."""
-    found = loop(source)
-    finish = [call for call in source.calls(f"{found.run}.finish", found.function) if len(call.args) == 1]
-    steps = [call for call in ast.walk(found.statement) if isinstance(call, ast.Call) and _is_step(call)]
+    place = loop(source)
+    finish = [call for call in source.calls(f"{place.run}.finish", place.function) if len(call.args) == 1]
+    steps = [call for call in ast.walk(place.statement) if isinstance(call, ast.Call) and _is_step(call)]
     if len(finish) != 1 or len(steps) != 1:
         raise DoesNotApply("There is not exactly one step of the optimiser and one end of the run.")
-    if dotted(finish[0].args[0]) != found.model:
+    if dotted(finish[0].args[0]) != place.model:
         raise DoesNotApply("The run ends with other weights than those that are trained already.")
     imports = [node for node in source.tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     source.after(imports[-1], "from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn")
     source.constant(f"AVERAGE_DECAY = {decay}  # of the weights that the run ends with, per step", near="GRAD_CLIP")
-    source.before(found.statement, f"average = AveragedModel({found.model}, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY))")
-    source.after(source.statement(steps[0]), f"average.update_parameters({found.model})")
+    source.before(place.statement, f"average = AveragedModel({place.model}, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY))")
+    source.after(source.statement(steps[0]), f"average.update_parameters({place.model})")
     source.replace(finish[0].args[0], "average.module")
 
 
@@ -126,51 +126,51 @@ def linear_decay(source: Source, _: float) -> None:
 
 def batch_ramp(source: Source, factor: float) -> None:
     """Let the batch grow over the run."""
-    found = loop(source)
-    size = found.batch.args[0]
+    place = loop(source)
+    size = place.batch.args[0]
     if "batch_scale" in source.names():
         raise DoesNotApply("The batch grows over the run already.")
     constant = f"BATCH_RAMP = {factor}  # from the batch divided by it to the batch times it"
-    source.definition(source.top(found.function), f"{constant}\n\n{RAMP}")
-    source.replace(size, f"max(1, round({source.grouped(size)} * batch_scale({found.progress})))")
+    source.definition(source.top(place.function), f"{constant}\n\n{RAMP}")
+    source.replace(size, f"max(1, round({source.grouped(size)} * batch_scale({place.progress})))")
 
 
 def length_warm_up(source: Source, until: float) -> None:
     """Train on short sequences first."""
-    found = loop(source)
-    if len(found.batch.args) > 2 or found.batch.keywords:
+    place = loop(source)
+    if len(place.batch.args) > 2 or place.batch.keywords:
         raise DoesNotApply("The length of the sequences is chosen already.")
-    source.definition(source.top(found.function), f"SHORT_UNTIL = {until}  # share of the run with short sequences\n\n{LENGTH}")
-    mixture = found.batch.args[1]
-    source.replace(mixture, f"{source.segment(mixture)}, sequence_length({found.progress})")
+    source.definition(source.top(place.function), f"SHORT_UNTIL = {until}  # share of the run with short sequences\n\n{LENGTH}")
+    mixture = place.batch.args[1]
+    source.replace(mixture, f"{source.segment(mixture)}, sequence_length({place.progress})")
 
 
 def by_size(source: Source, power: float) -> None:
     """Draw from each source by a power of its size."""
-    found = loop(source)
-    mixture = found.batch.args[1]
+    place = loop(source)
+    mixture = place.batch.args[1]
     if not dotted(mixture).isupper():
         raise DoesNotApply("The mixture is made in the code, not a constant.")
     source.constant(f"SIZE_POWER = {power}  # 0: every source alike, 1: every byte alike", near="GRAD_CLIP")
-    made = f"{{name: weight * len({found.run}.text.sources[name]) ** SIZE_POWER for name, weight in {dotted(mixture)}.items()}}"
-    source.before(found.statement, f"mixture = {made}")
+    made = f"{{name: weight * len({place.run}.text.sources[name]) ** SIZE_POWER for name, weight in {dotted(mixture)}.items()}}"
+    source.before(place.statement, f"mixture = {made}")
     source.replace(mixture, "mixture")
 
 
 def label_smoothing(source: Source, share: float) -> None:
     """Train towards softened targets."""
-    found = loop(source)
-    if any(keyword.arg == "label_smoothing" for keyword in found.loss.keywords):
+    place = loop(source)
+    if any(keyword.arg == "label_smoothing" for keyword in place.loss.keywords):
         raise DoesNotApply("Targets are smoothed already.")
-    last = found.loss.args[-1]
+    last = place.loss.args[-1]
     source.replace(last, f"{source.segment(last)}, label_smoothing={share}")
 
 
 def z_loss(source: Source, weight: float) -> None:
     """Keep the normaliser of the logits near one."""
-    found = loop(source)
-    statement, name = loss_name(source, found)
-    logits = next((node.id for node in ast.walk(found.loss.args[0]) if isinstance(node, ast.Name)), None)
+    place = loop(source)
+    statement, name = loss_name(source, place)
+    logits = next((node.id for node in ast.walk(place.loss.args[0]) if isinstance(node, ast.Name)), None)
     if logits is None or "Z_LOSS" in source.names():
         raise DoesNotApply("The normaliser is kept near one already." if logits else "The logits have no name.")
     source.constant(f"Z_LOSS = {weight}  # weight of the squared log-normaliser in the loss", near="GRAD_CLIP")

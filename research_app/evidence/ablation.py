@@ -231,11 +231,11 @@ def switched(stack: Stack, scores: Scores, base: Point, noise: Noise, lower: boo
     other = {change: scores[base ^ {change}] for change in stack.changes if scores.get(base ^ {change})}
     on = {change: runs for change, runs in other.items() if change in base}
     off = {change: runs for change, runs in other.items() if change not in base}
-    found = (
+    pairs = (
         *leave_one_out(noise.sigma, mine, on, lower, noise.degrees),
         *added_alone(noise.sigma, mine, off, lower, noise.degrees),
     )
-    return {effect.change: effect for effect in found}
+    return {effect.change: effect for effect in pairs}
 
 
 def interactions_of(stack: Stack, scores: Scores, noise: Noise, lower: bool) -> tuple[Interaction, ...]:
@@ -319,16 +319,16 @@ def report(
     here = switched(stack, scores, stack.landed, noise, lower)
     again = switched(stack, fresh, stack.landed, noise, lower)
     average = averages(stack, scores, noise, lower, folded)
-    found = [
+    effects = [
         ablation(
             change, change in stack.landed, known.margin(change, noise.sigma), here.get(change), alone.get(change),
             beside.get(change), again.get(change), average.get(change),
         )
         for change in stack.changes
     ]  # fmt: skip
-    found.sort(key=lambda each: -math.inf if each.effect is None else each.effect, reverse=True)
+    effects.sort(key=lambda each: -math.inf if each.effect is None else each.effect, reverse=True)
     return Report(
-        tuple(found),
+        tuple(effects),
         interactions_of(stack, scores, noise, lower),
         bundle_of(stack, scores, noise, lower),
         noise.sigma,
@@ -347,16 +347,16 @@ def ablation(
     average: Effect | None,
 ) -> Ablation:
     """One change with its advice; of what was looked at again the fresh seeds are shown, because they were not chosen."""
-    told = fresh or here
+    effect = fresh or here
     advice = advise(landed, margin, here, beside, fresh)
     return Ablation(
         change=change,
         landed=landed,
         advice=advice,
         unhelpful=advice.removes or advice in (Advice.ADD_NOTHING, Advice.ADD_HARM),
-        effect=told.effect if told else None,
-        standard_error=told.standard_error if told else None,
-        interval=told.interval if told else None,
+        effect=effect.effect if effect else None,
+        standard_error=effect.standard_error if effect else None,
+        interval=effect.interval if effect else None,
         alone=alone,
         beside=beside,
         fresh=fresh,
@@ -371,14 +371,14 @@ def advise(landed: bool, margin: float, here: Effect | None, beside: Effect | No
     A landed one is to be removed only where fresh seeds show that today's baseline loses less than `margin` without it (95%),
     and where it is not seen to help beside what waits.
     """
-    told = fresh or here
-    if told is None:
+    effect = fresh or here
+    if effect is None:
         return Advice.UNCLEAR
-    if helps(told):
+    if helps(effect):
         return Advice.KEEP if landed else Advice.ADD
     if helps(beside):
         return Advice.KEEP_FOR_OTHERS if landed else Advice.ADD_WITH_OTHERS
-    most = told.interval[1]
+    most = effect.interval[1]
     if most >= margin or (landed and fresh is None):
         return Advice.UNCLEAR
     if landed:
@@ -398,10 +398,10 @@ def averages(stack: Stack, scores: Scores, noise: Noise, lower: bool, folded: bo
     means = {number: sum(scores[plan.runs[number]]) / len(scores[plan.runs[number]]) for number in there}
     counts = {number: len(scores[plan.runs[number]]) for number in there}
     try:
-        found = main_effects(plan, means, noise.sigma, lower, noise.degrees, counts)
+        effects = main_effects(plan, means, noise.sigma, lower, noise.degrees, counts)
     except EvidenceError:
         return {}
-    return {effect.change: effect for effect in found}
+    return {effect.change: effect for effect in effects}
 
 
 def bundle_of(stack: Stack, scores: Scores, noise: Noise, lower: bool) -> BundleCheck | None:

@@ -30,13 +30,13 @@ SUMMARY = {
 
 def summary(report: Report) -> str:
     """What matters, without the figures of each change: interactions, then what should go and what should not land."""
-    said = [in_words(each) for each in report.found[:3]]
+    sentences = [in_words(each) for each in report.found[:3]]
     for advice, words in SUMMARY.items():
         if listed := names(report, advice):
-            said.append(f"{words}: {listed}.")
+            sentences.append(f"{words}: {listed}.")
     if all(each.advice in (Advice.KEEP, Advice.ADD) for each in report.effects):
-        said.append(f"Each of them helps {HERE}.")
-    return " ".join(said)
+        sentences.append(f"Each of them helps {HERE}.")
+    return " ".join(sentences)
 
 
 def names(report: Report, advice: Advice) -> str:
@@ -49,34 +49,34 @@ def name(change: str) -> str:
     return f"C-{change}"
 
 
-def in_words(found: Interaction) -> str:
+def in_words(interaction: Interaction) -> str:
     """What two changes bring together beside the sum of what each brings alone."""
-    one, other = map(name, found.changes)
-    low, high = sorted(abs(bound) for bound in found.interval)
-    amount, least, most = (written(value, found.standard_error) for value in (abs(found.effect), low, high))
-    side = "less" if found.effect < 0 else "more"
+    one, other = map(name, interaction.changes)
+    low, high = sorted(abs(bound) for bound in interaction.interval)
+    amount, least, most = (written(value, interaction.standard_error) for value in (abs(interaction.effect), low, high))
+    side = "less" if interaction.effect < 0 else "more"
     return f"{one} and {other} together bring {amount} {side} than the sum of their effects ({least} to {most})."
 
 
-def advice_of(report: Report, found: Ablation) -> str:
+def advice_of(report: Report, member: Ablation) -> str:
     """What to do with one change and why: what it brings to the current baseline, and what alone and beside the others."""
     here = f"not measured {HERE}"
-    if found.effect is not None and found.standard_error is not None and found.interval:
-        here = f"{gain_of(Effect(found.change, found.effect, found.standard_error, found.interval))} {HERE}"
-    said = ADVICE[found.advice].format(name=name(found.change), here=here, margin=written(found.margin, found.margin))
-    others = ", ".join(f"{where} {gain_of(effect)}" for where, effect in contexts(report, found))
-    return f"{said} {others[0].upper()}{others[1:]}." if others else said
+    if member.effect is not None and member.standard_error is not None and member.interval:
+        here = f"{gain_of(Effect(member.change, member.effect, member.standard_error, member.interval))} {HERE}"
+    sentence = ADVICE[member.advice].format(name=name(member.change), here=here, margin=written(member.margin, member.margin))
+    others = ", ".join(f"{where} {gain_of(effect)}" for where, effect in contexts(report, member))
+    return f"{sentence} {others[0].upper()}{others[1:]}." if others else sentence
 
 
-def contexts(report: Report, found: Ablation) -> list[tuple[str, Effect]]:
+def contexts(report: Report, member: Ablation) -> list[tuple[str, Effect]]:
     """What it brings elsewhere than on the current baseline, where that is somewhere else."""
     landed = [each.landed for each in report.effects]
-    alone = [("alone", found.alone)] if found.alone and any(landed) else []
-    beside = [("beside all others", found.beside)] if found.beside and not all(landed) else []
+    alone = [("alone", member.alone)] if member.alone and any(landed) else []
+    beside = [("beside all others", member.beside)] if member.beside and not all(landed) else []
     return [*alone, *beside]
 
 
 def gain_of(effect: Effect) -> str:
     """+0.0100 (+0.0086 … +0.0114)"""
-    told = Gain(effect.effect, effect.standard_error, *effect.interval)
-    return f"{told.text} ({told.interval})"
+    estimate = Gain(effect.effect, effect.standard_error, *effect.interval)
+    return f"{estimate.text} ({estimate.interval})"

@@ -114,14 +114,14 @@ def envelope(
     `same_minutes`: the baseline's runs ran beside the candidate's, under the same load. `widened`: times the baseline's that a
     person allowed for this candidate. `time`: where that is the budget.
     """
-    found = [_measured(each, baseline, candidate, same_minutes, widened) for each in QUANTITIES]
+    quantities = [_measured(each, baseline, candidate, same_minutes, widened) for each in QUANTITIES]
     if time is not None:
         usual = [run.wall_seconds for run in baseline if run.wall_seconds is not None]
         unused = max(0.0, time.seconds - median(usual)) if usual else 0.0  # whoever spends less time leaves it to others
         slack, widths = WALL_SLACK + time.share * time.seconds + unused, (time.spread, time.spread, math.inf)
         wall = Quantity("time of the whole command", lambda run: run.wall_seconds, _seconds, widths, False, slack)
-        found.append(_measured(wall, baseline, candidate, same_minutes, widened))
-    return [each for each in found if each is not None]
+        quantities.append(_measured(wall, baseline, candidate, same_minutes, widened))
+    return [each for each in quantities if each is not None]
 
 
 def _measured(
@@ -174,5 +174,5 @@ def _times(above: Sequence[Spent], below: Sequence[Spent], figure: Callable[[Spe
 
 def _values(quantity: Quantity, runs: Sequence[Spent], before: float) -> list[float]:
     """What each run used beyond `before`, per whole budget of counted work."""
-    found = [(quantity.of(run), run.share if quantity.per_work else 1.0) for run in runs]
-    return [(value - before) / share for value, share in found if value is not None and value > before and share > 0]
+    values = [(quantity.of(run), run.share if quantity.per_work else 1.0) for run in runs]
+    return [(value - before) / share for value, share in values if value is not None and value > before and share > 0]

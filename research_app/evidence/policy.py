@@ -190,21 +190,21 @@ def decide_confirmation(
     require_runs(candidate, policy.confirm_runs, "candidate arm of the confirmation")
     if not tau > 0:
         raise BadSigma(f"tau is {tau}: the spread of true effects must be positive")
-    found = compare(baseline, candidate, noise, weight=policy.sigma_weight, lower_is_better=lower_is_better)
+    difference = compare(baseline, candidate, noise, weight=policy.sigma_weight, lower_is_better=lower_is_better)
     same_sign = None if gate_effect is None else gate_effect > 0
-    kept = 1.0 if math.isinf(tau) else 1 / (1 + (found.standard_error / tau) ** 2)
-    shrunk, half = kept * found.effect, math.sqrt(kept) * (found.interval[1] - found.effect)
+    kept = 1.0 if math.isinf(tau) else 1 / (1 + (difference.standard_error / tau) ** 2)
+    shrunk, half = kept * difference.effect, math.sqrt(kept) * (difference.interval[1] - difference.effect)
     return Confirmation(
-        solid=found.p_value < policy.confirm_alpha and same_sign is not False,
-        effect=found.effect,
-        sigma=found.sigma,
-        standard_error=found.standard_error,
-        degrees=found.degrees,
-        interval=found.interval,
+        solid=difference.p_value < policy.confirm_alpha and same_sign is not False,
+        effect=difference.effect,
+        sigma=difference.sigma,
+        standard_error=difference.standard_error,
+        degrees=difference.degrees,
+        interval=difference.interval,
         shrunk_effect=shrunk,
         shrunk_interval=(shrunk - half, shrunk + half),
-        p_value=found.p_value,
-        p_harm=found.p_harm,
+        p_value=difference.p_value,
+        p_harm=difference.p_harm,
         same_sign=same_sign,
     )
 

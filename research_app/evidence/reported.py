@@ -137,7 +137,7 @@ def audit_history(rows: Sequence[Reported], lower_is_better: bool) -> HistoryAud
 
 def attempts_of(rows: Sequence[Reported], lower_is_better: bool) -> tuple[Attempt, ...]:
     """Every scored row but the first incumbent, beside what was kept last before it."""
-    found: list[Attempt] = []
+    attempts: list[Attempt] = []
     incumbent: Reported | None = None
     seen: set[str] = set()
     for row in rows:
@@ -145,19 +145,19 @@ def attempts_of(rows: Sequence[Reported], lower_is_better: bool) -> tuple[Attemp
             continue
         if incumbent is not None and incumbent.score is not None:
             gain = (incumbent.score - row.score) * (1.0 if lower_is_better else -1.0)
-            found.append(Attempt(row, incumbent, gain, row.commit in seen or says_repeat(row)))
+            attempts.append(Attempt(row, incumbent, gain, row.commit in seen or says_repeat(row)))
         if row.outcome in KEPT or incumbent is None:
             incumbent = row
         seen |= {row.commit} if _HEX.fullmatch(row.commit) else set()
-    return tuple(found)
+    return tuple(attempts)
 
 
 def says_repeat(row: Reported) -> bool:
     """Whether a row is the baseline once more, or its words say that nothing but the seed differs."""
     if row.outcome == "baseline":
         return True
-    rest, found = _SAME.subn(" ", row.words)
-    return found > 0 and len(row.words.split()) <= _MOST_WORDS and not re.search(r"\d", rest)
+    rest, repeats = _SAME.subn(" ", row.words)
+    return repeats > 0 and len(row.words.split()) <= _MOST_WORDS and not re.search(r"\d", rest)
 
 
 def sigma_of_repeats(rows: Sequence[Reported], attempts: Sequence[Attempt]) -> Estimate | None:

@@ -117,12 +117,12 @@ def judge_rung(
     `saved_below` the shrunken saving one rung below.
     """
     require_finite([saved, saved_below], "saving")
-    found = compare(baseline, candidate, noise, weight=weight, lower_is_better=lower_is_better)
+    difference = compare(baseline, candidate, noise, weight=weight, lower_is_better=lower_is_better)
     reasons = []
-    if found.direction is Direction.WORSE:
-        reasons.append(f"{found.sentence}, on this rung (one-sided {digits.p_value(found.p_harm)})")
-    elif found.p_value >= TRANSFER_ALPHA:
-        reasons.append(f"the gain is within the noise of this rung ({digits.p_value(found.p_value)})")
+    if difference.direction is Direction.WORSE:
+        reasons.append(f"{difference.sentence}, on this rung (one-sided {digits.p_value(difference.p_harm)})")
+    elif difference.p_value >= TRANSFER_ALPHA:
+        reasons.append(f"the gain is within the noise of this rung ({digits.p_value(difference.p_value)})")
     if saved < 0:
         promised = f", where the rung below promised {share(saved_below, 1)} less" if saved_below > 0 else ""
         reasons.append(f"it takes {share(-saved, 1)} more time{promised}")
@@ -130,10 +130,9 @@ def judge_rung(
         places = places_apart(100 * saved, 100 * LEAST_SHARE * saved_below, decimals=1, nothing=True)
         here, below = share(saved, places), share(saved_below, places)
         reasons.append(f"it saves {here}, less than half of the {below} expected from the rung below")
-    sentence = (
-        f"saves {share(saved, 1)} here, {share(saved_below, 1)} expected from the rung below ({digits.p_value(found.p_value)})"
-    )
-    return RungVerdict(not reasons, found, "; ".join(reasons) or sentence)
+    p_value = digits.p_value(difference.p_value)
+    sentence = f"saves {share(saved, 1)} here, {share(saved_below, 1)} expected from the rung below ({p_value})"
+    return RungVerdict(not reasons, difference, "; ".join(reasons) or sentence)
 
 
 def predict(

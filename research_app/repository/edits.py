@@ -40,10 +40,10 @@ def _replaced(path: str, text: str | None, old: str, new: str) -> str:
         raise PatchError(f"{path} does not exist: name a file of the base, or leave the old text empty to create one.")
     count = _occurrences(text, old)
     if count > 1:
-        said = f"{count}" if count < MANY else f"at least {count}"
-        raise PatchError(f"The text to replace occurs {said} times in {path}; include more lines around it.")
-    if count == 0 and (found := fitted_edit(text, old, new)):
-        old, new = found
+        times = f"{count}" if count < MANY else f"at least {count}"
+        raise PatchError(f"The text to replace occurs {times} times in {path}; include more lines around it.")
+    if count == 0 and (fitted := fitted_edit(text, old, new)):
+        old, new = fitted
     elif count == 0:
         raise PatchError(f"The text to replace does not occur in {path}{_near_miss(text, old)}")
     elif "\n" not in old and "\r" not in new and text.count("\r\n") == text.count("\n"):

@@ -44,10 +44,10 @@ class RejectedError(RepositoryError):
 class StaleTipError(RepositoryError):
     """The baseline moved: it was expected at one commit and found at another."""
 
-    def __init__(self, branch: str, expected: str, found: str) -> None:
+    def __init__(self, branch: str, expected: str, actual: str) -> None:
         super().__init__(
-            f"The branch {branch} is at {found[:12]}, not at {expected[:12]} as expected: something landed in between. "
-            f"Judge the change on {found[:12]} and try again."
+            f"The branch {branch} is at {actual[:12]}, not at {expected[:12]} as expected: something landed in between. "
+            f"Judge the change on {actual[:12]} and try again."
         )
         self.expected = expected
-        self.found = found
+        self.found = actual

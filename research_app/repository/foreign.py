@@ -44,17 +44,17 @@ class ForeignRepository(Repository):
     def find(self, names: Iterable[str]) -> dict[str, str]:
         """Full hashes by the hashes, or beginnings of some, that were given. What is missing or ambiguous is left out."""
         wanted = [name for name in dict.fromkeys(names) if re.fullmatch(r"[0-9a-f]{4,40}", name)]
-        asked = "".join(f"{name}^{{commit}}\n" for name in wanted).encode()
-        answer = run_git("cat-file", "--batch-check", repository=self.path, stdin=asked).stdout.decode("utf-8", "replace")
+        query = "".join(f"{name}^{{commit}}\n" for name in wanted).encode()
+        answer = run_git("cat-file", "--batch-check", repository=self.path, stdin=query).stdout.decode("utf-8", "replace")
         pairs = zip(wanted, answer.split("\n"), strict=False)
         return {name: line.split(" ")[0] for name, line in pairs if re.fullmatch(r"[0-9a-f]{40} commit [0-9]+", line)}
 
     def about(self, commits: Iterable[str]) -> Mapping[str, ForeignCommit]:
         """These commits and those of the branch, by hash, with their ancestors."""
-        asked = "".join(f"{commit}\n" for commit in [self.tip(), *commits]).encode()
+        names = "".join(f"{commit}\n" for commit in [self.tip(), *commits]).encode()
         words = run_git(
             "log", "--stdin", "-z", f"--max-count={MOST_COMMITS}", "--encoding=UTF-8", "--format=%H%x00%P%x00%an%x00%at%x00%B",
-            repository=self.path, stdin=asked, bounds=LOG, timeout=300.0,
+            repository=self.path, stdin=names, bounds=LOG, timeout=300.0,
         ).stdout.decode("utf-8", "backslashreplace")  # fmt: skip
         fields = words.removesuffix("\0").split("\0")
         records = (fields[at : at + _FIELDS] for at in range(0, len(fields), _FIELDS))
@@ -83,10 +83,10 @@ def is_ancestor(commits: Mapping[str, ForeignCommit], earlier: str, later: str) 
     for _ in range(STEPS_BACK):
         if later == earlier:
             return True
-        found = commits.get(later)
-        if found is None or not found.parents:
+        match = commits.get(later)
+        if match is None or not match.parents:
             return False
-        later = found.parents[0]
+        later = match.parents[0]
     return False
 
 
@@ -114,8 +114,8 @@ def objects_of(source: str) -> Path | None:
         pointed = git.read_text(encoding="utf-8", errors="replace").strip().removeprefix("gitdir: ")
         common = (folder / pointed) / "commondir"
         git = (folder / pointed / common.read_text(encoding="utf-8").strip()) if common.is_file() else folder / pointed
-    found = next((place for place in (git / "objects", folder / "objects") if place.is_dir()), None)
-    return found.resolve() if found and str(found).isprintable() and '"' not in str(found) else None
+    objects = next((place for place in (git / "objects", folder / "objects") if place.is_dir()), None)
+    return objects.resolve() if objects and str(objects).isprintable() and '"' not in str(objects) else None
 
 
 __all__ = ["ForeignCommit", "ForeignRepository", "RepositoryError", "is_ancestor", "opened_elsewhere"]

@@ -69,9 +69,9 @@ def read_push(body: bytes) -> Push:
         line, at = _packet(body, at)
         if line is None:
             return Push(tuple(commands), capabilities, body[at:])
-        text, _, told = line.partition(b"\0")
+        text, _, wanted_capabilities = line.partition(b"\0")
         if not commands:
-            capabilities = frozenset(told.decode("utf-8", "replace").split())
+            capabilities = frozenset(wanted_capabilities.decode("utf-8", "replace").split())
         match = re.fullmatch(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\x00-\x20\x7f]{1,500})", text.rstrip(b"\n"))
         if match is None or len(commands) == MOST_COMMANDS:
             raise PatchError("This is no push that Signoff understands. Push one commit to refs/for/<baseline>.")
@@ -99,10 +99,10 @@ def take(repository: Repository, commit: str, pack: bytes) -> Pushed:
                 )
             # From where it left either history: the one that agents clone, or the baseline's own.
             tips = (repository.public_tip(), repository.tip())
-            found = run_git("merge-base", "--end-of-options", commit, *tips, repository=beside, accept=(0, 1), bounds=LOOKING)
-            base = found.stdout.decode().strip()
-            shown = ("-s", "--format=%B", "--end-of-options", commit)
-            message = run_git("show", *shown, repository=beside, bounds=LOOKING).stdout
+            bases = run_git("merge-base", "--end-of-options", commit, *tips, repository=beside, accept=(0, 1), bounds=LOOKING)
+            base = bases.stdout.decode().strip()
+            options = ("-s", "--format=%B", "--end-of-options", commit)
+            message = run_git("show", *options, repository=beside, bounds=LOOKING).stdout
             patch = _patch(beside, repository.branch, base, commit) if base else ""
         except GitError as error:
             raise PatchError(f"The push cannot be read: {error.errors[:300]}") from None
@@ -147,8 +147,8 @@ def advertise_push(repository: Repository) -> bytes:
 def advertise_fetch(repository: Repository) -> bytes:
     """The first answer to a clone or fetch: the baseline branch, without who reviewed what, and nothing else."""
     repository.public_tip()
-    said = _upload_pack(repository, "--advertise-refs")
-    return packet("# service=git-upload-pack\n") + _FLUSH + said
+    advertisement = _upload_pack(repository, "--advertise-refs")
+    return packet("# service=git-upload-pack\n") + _FLUSH + advertisement
 
 
 def fetch(repository: Repository, body: bytes) -> bytes:
@@ -168,8 +168,8 @@ def report(push: Push, refused: Mapping[str, str], words: str) -> bytes:
     status = b"".join(lines) + _FLUSH
     if "side-band-64k" not in push.capabilities:
         return status
-    said = words.encode()
-    spoken = [packet(b"\x02" + said[i : i + _BAND]) for i in range(0, len(said), _BAND)]
+    message = words.encode()
+    spoken = [packet(b"\x02" + message[i : i + _BAND]) for i in range(0, len(message), _BAND)]
     return b"".join(spoken) + packet(b"\x01" + status) + _FLUSH
 
 
@@ -191,10 +191,12 @@ def _packet(body: bytes, at: int) -> tuple[bytes | None, int]:
 
 def _upload_pack(repository: Repository, *options: str, stdin: bytes = b"") -> bytes:
     # The last one that matches wins: everything is hidden, then the one branch is shown.
-    shown = {"uploadpack.hideRefs": "refs/", "transfer.hideRefs": f"!refs/heads/{repository.branch}"}
+    hidden_refs = {"uploadpack.hideRefs": "refs/", "transfer.hideRefs": f"!refs/heads/{repository.branch}"}
     arguments = ("--stateless-rpc", *options, str(repository.path))
     namespace = {"GIT_NAMESPACE": NAMESPACE}
-    return run_git("upload-pack", *arguments, stdin=stdin, environment=namespace, configuration=shown, timeout=300.0).stdout
+    return run_git(
+        "upload-pack", *arguments, stdin=stdin, environment=namespace, configuration=hidden_refs, timeout=300.0
+    ).stdout
 
 
 def _message(text: str) -> tuple[str, dict[str, str]]:

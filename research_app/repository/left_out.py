@@ -28,31 +28,33 @@ class LeftOut:
     @property
     def sentences(self) -> list[str]:
         """What runs will miss and what to do, for people who bring a repository; empty where all is there."""
-        said = []
+        sentences = []
         if self.links:
-            said.append(f"{_named('symbolic link', self.links)}: runs do not have them. Put a copy of the file in its place.")
+            sentences.append(
+                f"{_named('symbolic link', self.links)}: runs do not have them. Put a copy of the file in its place."
+            )
         if self.submodules:
-            said.append(
+            sentences.append(
                 f"{_named('submodule', self.submodules)}: not copied, so the folder is missing in runs. Commit its files, or "
                 "put them on the workers and name the folder in [train] read."
             )
         if self.names:
             why = next(iter(self.names.values()))
-            said.append(
+            sentences.append(
                 f"{_named('file', list(self.names))} that runs do not have, because the name {why}. Rename what they need."
             )
         if self.pointers:
-            said.append(
+            sentences.append(
                 f"{_named('file', self.pointers)} of Git LFS: runs have the pointer, not the content. Put the content on the "
                 "workers and name its folder in [train] read, or commit it plainly."
             )
-        return said
+        return sentences
 
 
 def left_out(repository: Repository, commit: str) -> LeftOut:
     """What of a commit's tree runs will not have, or not as it is there. One or two processes."""
     listing = run_git("ls-tree", "-r", "-z", "-l", full_hash(commit), repository=repository.path, timeout=120.0).stdout
-    found, small = LeftOut(), dict[str, str]()
+    result, small = LeftOut(), dict[str, str]()
     for row in listing.split(b"\0"):
         match = _ENTRY.fullmatch(row)
         if match is None:
@@ -60,15 +62,15 @@ def left_out(repository: Repository, commit: str) -> LeftOut:
         mode, _, blob, size, name = match.groups()
         path = name.decode("utf-8", "backslashreplace")
         if mode == b"120000":
-            found.links.append(path)
+            result.links.append(path)
         elif mode == b"160000":
-            found.submodules.append(path)
+            result.submodules.append(path)
         elif problem := _problem(name):
-            found.names[path] = problem
+            result.names[path] = problem
         if mode.startswith(b"100") and size.isdigit() and 100 < int(size) <= LFS_POINTER:
             small[path] = blob.decode()
-    found.pointers = _pointers(repository, small)
-    return found
+    result.pointers = _pointers(repository, small)
+    return result
 
 
 def _problem(name: bytes) -> str:
@@ -84,19 +86,19 @@ def _pointers(repository: Repository, small: dict[str, str]) -> list[str]:
     """Which of these blobs are pointers of Git LFS. One process."""
     if not small:
         return []
-    asked = "".join(f"{blob}\n" for blob in small.values()).encode()
-    told = run_git("cat-file", "--batch", repository=repository.path, stdin=asked, timeout=120.0).stdout
-    found, at, paths = list[str](), 0, list(small)
+    names = "".join(f"{blob}\n" for blob in small.values()).encode()
+    contents = run_git("cat-file", "--batch", repository=repository.path, stdin=names, timeout=120.0).stdout
+    paths_of_pointers, at, paths = list[str](), 0, list(small)
     for path in paths:
-        end = told.index(b"\n", at)
-        size = int(told[at:end].rpartition(b" ")[2])
-        if told[end + 1 : end + 1 + len(LFS)] == LFS:
-            found.append(path)
+        end = contents.index(b"\n", at)
+        size = int(contents[at:end].rpartition(b" ")[2])
+        if contents[end + 1 : end + 1 + len(LFS)] == LFS:
+            paths_of_pointers.append(path)
         at = end + 1 + size + 1
-    return found
+    return paths_of_pointers
 
 
 def _named(kind: str, paths: list[str]) -> str:
-    shown = ", ".join("".join(letter if letter.isprintable() else "?" for letter in path) for path in sorted(paths)[:NAMED])
+    names = ", ".join("".join(letter if letter.isprintable() else "?" for letter in path) for path in sorted(paths)[:NAMED])
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return f"{len(paths)} {kind}{'s'[: len(paths) != 1]} ({shown}{more})"
+    return f"{len(paths)} {kind}{'s'[: len(paths) != 1]} ({names}{more})"

@@ -38,9 +38,9 @@ def fetch_branch(repository: Path, source: str, branch: str, *, depth: int = 0) 
 
     Raises RepositoryError.
     """
-    address, shown = address_of(source), shown_without_secrets(source)
+    address, public_address = address_of(source), shown_without_secrets(source)
     try:
-        _check_branch(heads(repository, address), shown, branch)
+        _check_branch(heads(repository, address), public_address, branch)
         ref = branch_ref(branch)
         run_git(
             "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow",
@@ -49,7 +49,7 @@ def fetch_branch(repository: Path, source: str, branch: str, *, depth: int = 0) 
             repository=repository, timeout=FETCH_SECONDS,
         )  # fmt: skip
     except GitError as error:
-        raise RepositoryError(_why_not(error.errors, shown)) from None
+        raise RepositoryError(_why_not(error.errors, public_address)) from None
 
 
 def address_of(source: str) -> str:
@@ -73,24 +73,24 @@ def heads(repository: Path, address: str, timeout: float = FETCH_SECONDS) -> dic
     return {branch: commit for commit, _tab, branch in rows}
 
 
-def _check_branch(branches: Collection[str], shown: str, branch: str) -> None:
+def _check_branch(branches: Collection[str], public_address: str, branch: str) -> None:
     if not branches:
-        raise RepositoryError(f"The repository {shown} is empty: commit something to its branch {branch} first.")
+        raise RepositoryError(f"The repository {public_address} is empty: commit something to its branch {branch} first.")
     if branch not in branches:
         names = ", ".join(list(branches)[:20]) + (", …" if len(branches) > 20 else "")
-        raise RepositoryError(f"The repository {shown} has no branch {branch}. It has: {names}.")
+        raise RepositoryError(f"The repository {public_address} has no branch {branch}. It has: {names}.")
 
 
-def _why_not(errors: str, shown: str) -> str:
+def _why_not(errors: str, public_address: str) -> str:
     if "dubious ownership" in errors:
-        return f"The repository {shown} belongs to another user: make a copy of your own (git clone) and name that."
+        return f"The repository {public_address} belongs to another user: make a copy of your own (git clone) and name that."
     if "terminal prompts disabled" in errors or "Permission denied" in errors or "Authentication failed" in errors:
-        return f"The repository {shown} asks for a sign-in: use an ssh address with a key, or a local clone."
+        return f"The repository {public_address} asks for a sign-in: use an ssh address with a key, or a local clone."
     if "not appear to be a git repository" in errors or "not found" in errors:
-        return f"There is no git repository at {shown}. Name the folder that holds .git, or an address to clone from."
+        return f"There is no git repository at {public_address}. Name the folder that holds .git, or an address to clone from."
     if "Could not resolve host" in errors or "unable to access" in errors or "Could not read from remote" in errors:
-        return f"The repository {shown} cannot be reached. Check the address and the network, or name a local clone."
-    return f"The repository {shown} could not be copied: {shown_without_secrets(' '.join(errors.split()))[:500]}"
+        return f"The repository {public_address} cannot be reached. Check the address and the network, or name a local clone."
+    return f"The repository {public_address} could not be copied: {shown_without_secrets(' '.join(errors.split()))[:500]}"
 
 
 def shown_without_secrets(text: str) -> str:
@@ -100,17 +100,17 @@ def shown_without_secrets(text: str) -> str:
 
 def default_branch(source: str) -> str:
     """The branch that a repository shows first. Raises RepositoryError."""
-    address, shown = address_of(source), shown_without_secrets(source)
+    address, public_address = address_of(source), shown_without_secrets(source)
     with tempfile.TemporaryDirectory(prefix=".signoff-look-") as folder:
         run_git("init", "--bare", "--quiet", "--template=", "--", folder)
         try:
             listing = run_git(
                 "ls-remote", "--symref", "--end-of-options", address, "HEAD", repository=Path(folder), timeout=60.0
             )
-            found = re.search(r"^ref: refs/heads/(\S+)\tHEAD$", listing.stdout.decode("utf-8", "replace"), re.MULTILINE)
-            branches = [found[1]] if found else list(heads(Path(folder), address))
+            match = re.search(r"^ref: refs/heads/(\S+)\tHEAD$", listing.stdout.decode("utf-8", "replace"), re.MULTILINE)
+            branches = [match[1]] if match else list(heads(Path(folder), address))
         except GitError as error:
-            raise RepositoryError(_why_not(error.errors, shown)) from None
+            raise RepositoryError(_why_not(error.errors, public_address)) from None
     if not branches:
-        raise RepositoryError(f"The repository {shown} is empty: commit something first.")
+        raise RepositoryError(f"The repository {public_address} is empty: commit something first.")
     return branches[0]

@@ -35,10 +35,10 @@ def opened(path: Path, commit: str) -> Iterator[Commit]:
     """The commit with this full hash, readable inside the block. Raises RepositoryError when there is none."""
     with _repo(path) as repo:
         try:
-            found = repo.commit(commit)
+            git_object = repo.commit(commit)
         except (BadName, BadObject, ValueError):
             raise RepositoryError(f"The repository {path} has no commit {commit}.") from None
-        yield found
+        yield git_object
 
 
 def blobs(tree: Tree) -> Iterator[Blob]:

@@ -50,10 +50,10 @@ def patch_text(data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise PatchError("The patch is UTF-16 text, as PowerShell's > writes it. Make it with: git diff --output=change.patch")
     text = data.decode("utf-8", "surrogateescape")
-    for found in _UNDECODED.finditer(text):
-        line = text[text.rfind("\n", 0, found.start()) + 1 :][:1]
+    for match in _UNDECODED.finditer(text):
+        line = text[text.rfind("\n", 0, match.start()) + 1 :][:1]
         if line != "@":  # git cuts off what it names after the @@ at a byte
-            raise PatchError(_not_text(text, found.start()))
+            raise PatchError(_not_text(text, match.start()))
     return _UNDECODED.sub("\ufffd", text)
 
 

@@ -36,14 +36,14 @@ def publish(repository: Path, branch: str, tip: str) -> str:
     made = _missing_twins(repository, tip, known)
     if made:
         _keep(repository, known | made)
-    shown = (known | made).get(tip, tip)
+    public_tip = (known | made).get(tip, tip)
     ref = f"refs/namespaces/{NAMESPACE}/{branch_ref(branch)}"
     there = run_git("rev-parse", "--verify", "--quiet", ref, repository=repository, accept=(0, 1)).stdout.decode().strip()
-    if there == shown:
-        return shown
-    run_git("update-ref", ref, full_hash(shown), repository=repository)
+    if there == public_tip:
+        return public_tip
+    run_git("update-ref", ref, full_hash(public_tip), repository=repository)
     run_git("symbolic-ref", f"refs/namespaces/{NAMESPACE}/HEAD", ref, repository=repository)
-    return shown
+    return public_tip
 
 
 def _missing_twins(repository: Path, tip: str, known: Mapping[str, str]) -> dict[str, str]:
@@ -74,7 +74,7 @@ def _twin(repository: Path, commit: str, known: Mapping[str, str]) -> str:
         b"parent " + known.get(line[7:].decode(), line[7:].decode()).encode() if line.startswith(b"parent ") else line
         for line in head.split(b"\n")
     ]
-    message = _HASH.sub(lambda found: known.get(found[0].decode(), found[0].decode()).encode(), without_reviewers(message))
+    message = _HASH.sub(lambda match: known.get(match[0].decode(), match[0].decode()).encode(), without_reviewers(message))
     body = b"\n".join(lines) + b"\n\n" + message
     return run_git("hash-object", "-t", "commit", "-w", "--stdin", repository=repository, stdin=body).stdout.decode().strip()
 

@@ -42,13 +42,13 @@ Region = Mapping[str, Sequence[Span]]
 
 def hunks(repository: Path, before: str, after: str, path: str) -> list[Hunk]:
     """What differs in one file between two commits, from top to bottom; the whole file where it was made or removed."""
-    found = run_git(
+    diff = run_git(
         "diff-tree", "-p", "-r", "--text", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--unified=0",
         "--inter-hunk-context=0", "--diff-algorithm=histogram", "--no-indent-heuristic",
         "--end-of-options", full_hash(before), full_hash(after), "--", f":(literal){path}",
         repository=repository,
     )  # fmt: skip
-    files = parse_diff(found.stdout.decode("utf-8", "backslashreplace"))
+    files = parse_diff(diff.stdout.decode("utf-8", "backslashreplace"))
     return [Hunk(_span(hunk.old, hunk.old_count), _span(hunk.new, hunk.new_count)) for file in files for hunk in file.hunks]
 
 

@@ -21,17 +21,18 @@ def push_branch(repository: Path, remote: str, branch: str, commit: str, contain
     belongs to the history of `commit`. Raises RejectedError where it does not or the remote refuses, TroubleError where it
     cannot be reached; both messages are for a person.
     """
-    address, shown, ref = address_of(remote), shown_without_secrets(remote), branch_ref(branch)
+    address, public_address, ref = address_of(remote), shown_without_secrets(remote), branch_ref(branch)
     try:
         there = heads(repository, address, SECONDS).get(branch, "")
     except GitError as error:
-        raise TroubleError(f"The remote {shown} cannot be reached: {_said(error)}") from None
+        raise TroubleError(f"The remote {public_address} cannot be reached: {_said(error)}") from None
     if there == commit:
         return
     if there and not contains(there):
         raise RejectedError(
-            f"The branch {branch} of {shown} is at {there[:12]}, which is no part of this baseline: somebody else moved it. "
-            f"Nothing is pushed over it. Bring it back to a commit of the baseline, or name another branch."
+            f"The branch {branch} of {public_address} is at {there[:12]}, which is no part of this baseline: "
+            f"somebody else moved it. Nothing is pushed over it. "
+            f"Bring it back to a commit of the baseline, or name another branch."
         )
     try:
         run_git(
@@ -40,7 +41,7 @@ def push_branch(repository: Path, remote: str, branch: str, commit: str, contain
             repository=repository, timeout=SECONDS,
         )  # fmt: skip
     except GitError as error:
-        raise RejectedError(f"The remote {shown} did not take {commit[:12]}: {_said(error)}") from None
+        raise RejectedError(f"The remote {public_address} did not take {commit[:12]}: {_said(error)}") from None
 
 
 def _said(error: GitError) -> str:

@@ -114,16 +114,16 @@ class Repository:
         return self._texts(commit, frozenset(paths).__contains__)
 
     def _texts(self, commit: str, wanted: Callable[[str], bool]) -> dict[str, str]:
-        largest, found = Limits().max_file_bytes, dict[str, str]()
+        largest, texts = Limits().max_file_bytes, dict[str, str]()
         with objects.opened(self.path, full_hash(commit)) as opened:
             for blob in objects.blobs(opened.tree):
                 if not wanted(str(blob.path)) or blob.size > largest:
                     continue
                 try:
-                    found[str(blob.path)] = objects.content(blob).decode()
+                    texts[str(blob.path)] = objects.content(blob).decode()
                 except UnicodeDecodeError:
                     continue
-        return dict(sorted(found.items()))
+        return dict(sorted(texts.items()))
 
     def diff(self, base: str, commit: str) -> str:
         """What changed from `base` to `commit`, as a unified diff that attributes and configuration cannot alter.
@@ -251,12 +251,12 @@ class Repository:
         one git command for each of them and each state.
         """
         region, before = altered(self.path, base, commit, paths), base
-        found = []
+        conflicts = []
         for state in later:
             region, clashes = follow(self.path, region, before, state)
-            found.append(clashes)
+            conflicts.append(clashes)
             before = state
-        return found
+        return conflicts
 
     def as_change(self, base: str, commit: str, message: str, author: str, limits: Limits | None = None) -> Change:
         """The tree of any commit as one change on `base`. Raises PatchError when it changes nothing, or too much."""
@@ -271,11 +271,11 @@ class Repository:
         try:
             run_git("update-ref", ref, full_hash(commit), _ABSENT, repository=self.path)
         except GitError as error:
-            found = self._resolved(ref)
-            if found is None:
+            kept = self._resolved(ref)
+            if kept is None:
                 raise RepositoryError(f"{ref} could not be written: {error.errors}") from None
-            if found != commit:
-                raise RepositoryError(f"{ref} already keeps {found[:12]}; a patch set never changes.") from None
+            if kept != commit:
+                raise RepositoryError(f"{ref} already keeps {kept[:12]}; a patch set never changes.") from None
 
     # Landing
 
@@ -324,9 +324,9 @@ class Repository:
         try:
             run_git("update-ref", "--stdin", repository=self.path, stdin=moves.encode())
         except GitError as error:
-            found = self.tip()
-            if found != expected:
-                raise StaleTipError(self.branch, expected, found) from None
+            actual = self.tip()
+            if actual != expected:
+                raise StaleTipError(self.branch, expected, actual) from None
             if fence and self._resolved(_FENCE) != fence:
                 raise OvertakenError(f"Another worker took the landing on {expected[:12]} over.") from None
             raise TroubleError(self._lock_problem(self._ref, "HEAD", _FENCE) or error.errors) from None
@@ -364,8 +364,8 @@ class Repository:
 
     def _resolved(self, ref: str) -> str | None:
         """The commit that a full ref name stands for, or None."""
-        found = run_git("rev-parse", "--verify", "--quiet", ref, repository=self.path, accept=(0, 1))
-        return found.stdout.decode().strip() or None
+        result = run_git("rev-parse", "--verify", "--quiet", ref, repository=self.path, accept=(0, 1))
+        return result.stdout.decode().strip() or None
 
     def _change(self, base: str, tree: str, message: str, author: str, limits: Limits) -> Change:
         files = admit(self.path, base, tree, limits)

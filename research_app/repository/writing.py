@@ -92,8 +92,8 @@ def commit_tree(
     except (GitError, TroubleError) as error:
         if not signing:
             raise
-        said = " ".join(error.errors.split())[:400] if isinstance(error, GitError) else str(error)
-        raise TroubleError(f"The landing could not be signed with the {signing.kind} key {signing.key}: {said}") from None
+        reason = " ".join(error.errors.split())[:400] if isinstance(error, GitError) else str(error)
+        raise TroubleError(f"The landing could not be signed with the {signing.kind} key {signing.key}: {reason}") from None
     return output.stdout.decode().strip()
 
 

@@ -44,19 +44,19 @@ def changed_marks(before: str, after: str, protected: Collection[str] = ()) -> t
 def _statements(text: str) -> list[tuple[ast.stmt, str]]:
     """The statements at the top level with the whole lines that they stand on, decorators included."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    found = []
+    statements = []
     for statement in parse(text).body:
         first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
-        found.append((statement, "\n".join(lines[first - 1 : statement.end_lineno])))
-    return found
+        statements.append((statement, "\n".join(lines[first - 1 : statement.end_lineno])))
+    return statements
 
 
 def _beyond(side: Sequence[tuple[ast.stmt, str]], common: Counter[str]) -> list[tuple[ast.stmt, str]]:
     """The statements that the other version does not have, or not so often."""
-    left, found = Counter(common), []
+    left, extra = Counter(common), []
     for statement, text in side:
         if left[text] > 0:
             left[text] -= 1
         else:
-            found.append((statement, text))
-    return found
+            extra.append((statement, text))
+    return extra

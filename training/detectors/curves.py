@@ -155,14 +155,14 @@ def train_validation_gap(run: RunRecord, circumstances: Circumstances) -> Iterat
     gap, error = own
     usual = [base for base, _ in bases]
     middle, noise = float(np.median(usual)), max(2 * float(np.ptp(usual)), 2 * SURE * error)
-    said = f"the validation loss ends {_signed(gap)} its train loss; the baseline's ends {_signed(middle)}"
+    ends = f"the validation loss ends {_signed(gap)} its train loss; the baseline's ends {_signed(middle)}"
     end = run.curve(VAL_LOSS).part(0.9, 1)
     where = (VAL_LOSS, int(end.steps[0]), int(end.steps[-1]))
     if gap - middle > max(GAP_SHARE, noise):
-        sentence = f"A wider gap: {said}. It fits its own training text better than new text, or was given easier text."
+        sentence = f"A wider gap: {ends}. It fits its own training text better than new text, or was given easier text."
         yield Finding("train/validation gap", "warning", sentence, *where)
     elif middle - gap > max(LEAK_SHARE, noise):
-        sentence = f"A gap far below the baseline's: {said}. Regularisation does that, and so does a look at the answers."
+        sentence = f"A gap far below the baseline's: {ends}. Regularisation does that, and so does a look at the answers."
         yield Finding("train/validation gap", "warning", sentence, *where)
 
 

@@ -36,26 +36,26 @@ def examine_changes(changes: Iterable[FileEdit], protected: Collection[str] = ()
     """
     modules = [PurePosixPath(path).stem for path in protected if path.endswith(".py")]
     changes = list(changes)
-    found: list[Finding] = [finding for change in changes for finding in hidden_in(change)]
+    findings: list[Finding] = [finding for change in changes for finding in hidden_in(change)]
     before: list[tuple[FileEdit, Mark]] = []
     after: list[tuple[FileEdit, Mark]] = []
     for change in changes:
         if not change.path.endswith(".py"):
-            found += [finding for _, finding in _changed_words(change)]
+            findings += [finding for _, finding in _changed_words(change)]
             continue
         try:
             old, new = changed_marks(change.before or "", change.after or "", modules)
         except SyntaxError:
-            found += [finding for _, finding in _changed_words(change)]
+            findings += [finding for _, finding in _changed_words(change)]
         except TooMuch as much:
             sentence = f"{change.path}: {much}; its lines were looked at by their words alone."
-            found.append(Finding("change too large", "warning", sentence, path=change.path))
-            found += [finding for _, finding in _changed_words(change)]
+            findings.append(Finding("change too large", "warning", sentence, path=change.path))
+            findings += [finding for _, finding in _changed_words(change)]
         else:
             before += [(change, mark) for mark in old]
             after += [(change, mark) for mark in new]
-    found += [finding for _, finding in _compared(before, after)]
-    return tuple(_limited(found))
+    findings += [finding for _, finding in _compared(before, after)]
+    return tuple(_limited(findings))
 
 
 def _compared(
@@ -103,10 +103,10 @@ def _finding(change: FileEdit, kind: Kind, level: Level, how: str, line: int, te
     return Finding(detector, level, sentence, path=change.path, line=number)
 
 
-def _limited(found: Iterable[Finding]) -> Iterator[Finding]:
+def _limited(findings: Iterable[Finding]) -> Iterator[Finding]:
     """One finding per detector and line, the worst; warnings first, then by file and line; at most MOST per detector."""
     worst: dict[tuple[str, str | None, int | None], Finding] = {}
-    for finding in found:
+    for finding in findings:
         place = (finding.detector, finding.path, finding.line)
         if place not in worst or (finding.level == "warning" and worst[place].level == "info"):
             worst[place] = finding

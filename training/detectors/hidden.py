@@ -77,8 +77,8 @@ def _names_of_line(change: FileEdit, number: int, line: str, known: frozenset[st
 
 
 def _finding(change: FileEdit, detector: str, line: int, what: str) -> Finding:
-    shown = change.shown(line)
-    return Finding(detector, "warning", f"{change.path}, line {shown}: {what}.", path=change.path, line=shown)
+    excerpt = change.shown(line)
+    return Finding(detector, "warning", f"{change.path}, line {excerpt}: {what}.", path=change.path, line=excerpt)
 
 
 def misread(word: str, known: frozenset[str]) -> str:

@@ -130,15 +130,15 @@ class _Reader:
             return []  # a docstring
         key = f"{type(statement).__name__}: {', '.join(map(_written, parts))}"
         line = getattr(statement, "lineno", 0) or getattr(parts[0], "lineno", 1) if parts else 1
-        found: dict[tuple[Kind, str], Mark] = {}
+        marks: dict[tuple[Kind, str], Mark] = {}
         for kind, level in self._of_statement(statement):
-            found[kind, key] = Mark(kind, level, key, key, line)
-        taken = frozenset(kind for kind, _ in found)
+            marks[kind, key] = Mark(kind, level, key, key, line)
+        taken = frozenset(kind for kind, _ in marks)
         for part in parts:
             for kind, level, node in self._of_expression(part, taken):
                 written = _written(node)
-                found.setdefault((kind, written), Mark(kind, level, written, key, getattr(node, "lineno", line)))
-        return list(found.values())
+                marks.setdefault((kind, written), Mark(kind, level, written, key, getattr(node, "lineno", line)))
+        return list(marks.values())
 
     def _of_statement(self, statement: ast.AST) -> Iterator[tuple[Kind, Level]]:
         """Marks that are the whole statement: an assignment to something that counts, an import."""

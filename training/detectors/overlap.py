@@ -31,17 +31,17 @@ def gate_overlap(read: Iterable[bytes], gate: bytes, window: int, ngram: int = N
     ordered = hashes.ravel()[order]
     table = np.zeros(1 << BUCKETS, bool)
     table[_bucket(ordered)] = True
-    found: set[int] = set()
+    windows_with_overlap: set[int] = set()
     example = b""
     for text in read:
         for piece in _pieces(text, ngram):
             for position, value in _candidates(_hashes(piece, ngram), table, ordered):
-                rows = _rows(order, ordered, value, hashes.shape[1]) - found
+                rows = _rows(order, ordered, value, hashes.shape[1]) - windows_with_overlap
                 match = piece[position : position + ngram].tobytes()
                 hit = {row for row in rows if match in windows[row].tobytes()}
                 example = example or (match if hit else b"")
-                found |= hit
-    return Overlap(len(windows), len(found), ngram, example.decode("utf-8", "replace"))
+                windows_with_overlap |= hit
+    return Overlap(len(windows), len(windows_with_overlap), ngram, example.decode("utf-8", "replace"))
 
 
 def _hashes(text: NDArray[np.uint8], ngram: int) -> Hashes:

@@ -87,11 +87,11 @@ class RunRecord:
 
     def curve(self, name: str) -> Curve:
         """The finite points of a series, none when it was not logged."""
-        found = self.raw.get(name)
-        if found is None:
+        curve = self.raw.get(name)
+        if curve is None:
             return Curve(name, np.empty(0, np.int64), np.empty(0))
-        finite = np.isfinite(found.values)
-        return Curve(name, found.steps[finite], found.values[finite])
+        finite = np.isfinite(curve.values)
+        return Curve(name, curve.steps[finite], curve.values[finite])
 
     def first(self, *names: str) -> Curve:
         """The first of these series that has points; an empty one when none has."""

@@ -25,10 +25,10 @@ def told_and_measured(run: RunRecord, circumstances: Circumstances) -> Iterator[
     middle, limit = (float(np.median(usual)), TOLD_APART) if usual else (1.0, TOLD_ALONE)
     if abs(own / middle - 1) <= limit:
         return
-    told, name = _told(run)
+    reported, name = _told(run)
     beside = f"; from the baseline's runs {middle * (run.score or 0):.4f} was to be expected" if usual else ""
     better = "better than the trusted score" if own < middle else "worse than the trusted score"
-    sentence = f"The run's own {name} says {told:.4f} bits per byte, the scorer measured {run.score:.4f}{beside}: {better}."
+    sentence = f"The run's own {name} says {reported:.4f} bits per byte, the scorer measured {run.score:.4f}{beside}: {better}."
     end = run.curve(name)
     steps = (int(end.steps[-1]), int(end.steps[-1])) if len(end) else (None, None)
     yield Finding("told and measured", "warning", sentence, name, *steps)
@@ -64,5 +64,7 @@ def _told(run: RunRecord) -> tuple[float | None, str]:
 
 
 def _told_over_measured(run: RunRecord) -> float | None:
-    told, _ = _told(run)
-    return told / run.score if told and told > 0 and run.score and math.isfinite(run.score) and run.score > 0 else None
+    reported, _ = _told(run)
+    return (
+        reported / run.score if reported and reported > 0 and run.score and math.isfinite(run.score) and run.score > 0 else None
+    )

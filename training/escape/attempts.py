@@ -498,8 +498,8 @@ def lease_shared(t: Targets) -> str | None:
 @attempt("see another's read lock on a file that both may only read")
 def see_lock(t: Targets) -> str | None:
     file = os.open(t["data"] + "/train.bin", os.O_RDONLY)
-    asked = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
-    return f"sees lock {struct.unpack('hhqqi4x', asked)[0]}"
+    held = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+    return f"sees lock {struct.unpack('hhqqi4x', held)[0]}"
 
 
 @attempt("hide from those who watch its memory")

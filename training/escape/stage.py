@@ -186,8 +186,13 @@ class Stage:
         for folder in ("keys", "held_out", "db", "packages", "other_run", "tree", "visible"):
             for path in (self.folder / folder).rglob("*"):
                 if path.is_file():
-                    found = path.stat()
-                    state[str(path.relative_to(self.folder))] = (found.st_size, found.st_mode, found.st_ino, found.st_mtime_ns)
+                    status = path.stat()
+                    state[str(path.relative_to(self.folder))] = (
+                        status.st_size,
+                        status.st_mode,
+                        status.st_ino,
+                        status.st_mtime_ns,
+                    )
         return state
 
     def _harm(self) -> list[str]:

@@ -23,8 +23,8 @@ Rule = tuple[str, int]
 
 def version() -> int:
     """Of Landlock in this kernel; 0 where there is none."""
-    found: int = ctypes.CDLL(None, use_errno=True).syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION_FLAG)
-    return max(0, found)
+    abi: int = ctypes.CDLL(None, use_errno=True).syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION_FLAG)
+    return max(0, abi)
 
 
 def handled(version: int) -> tuple[int, int, int]:
@@ -38,11 +38,11 @@ def rules(
 ) -> list[Rule]:
     """Paths and what may be done at and below each of them. What does not exist needs no rule."""
     rights = handled(version)[0]
-    found = [rule for path in readable if path.exists() for rule in _reading(path, hidden)]
+    rules_ = [rule for path in readable if path.exists() for rule in _reading(path, hidden)]
     if writable is not None:
-        found.append((str(writable), rights & ~MAKES))
-    found += [(str(path), READ_FILE | WRITE_FILE | IOCTL_DEVICE) for path in devices if path.exists()]
-    return [(path, allowed & rights) for path, allowed in found]
+        rules_.append((str(writable), rights & ~MAKES))
+    rules_ += [(str(path), READ_FILE | WRITE_FILE | IOCTL_DEVICE) for path in devices if path.exists()]
+    return [(path, allowed & rights) for path, allowed in rules_]
 
 
 def _reading(path: Path, hidden: Sequence[Path]) -> Iterator[Rule]:

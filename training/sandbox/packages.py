@@ -15,7 +15,7 @@ def places_of(packages: Iterable[str]) -> tuple[Path, ...]:
     packages, and other such folders of the machine as a whole."""
     names = tuple(packages)
     used = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
-    own = [found for site in sorted(used) for name in names for found in (site / name, site / f"{name}.py") if found.exists()]
+    own = [path for site in sorted(used) for name in names for path in (site / name, site / f"{name}.py") if path.exists()]
     prefixes = {Path(prefix).resolve() for prefix in (sys.base_prefix, sys.prefix, "/usr", "/usr/local")}
-    others = {found.resolve() for prefix in sorted(prefixes) for pattern in ELSEWHERE for found in prefix.glob(pattern)}
+    others = {path.resolve() for prefix in sorted(prefixes) for pattern in ELSEWHERE for path in prefix.glob(pattern)}
     return (*own, *sorted(others - used))

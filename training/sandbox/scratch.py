@@ -41,10 +41,10 @@ def use_of(folder: Path, processes: Iterable[int]) -> Use:
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    found = entry.stat(follow_symlinks=False)
-                    use.size += found.st_blocks * BLOCK
+                    status = entry.stat(follow_symlinks=False)
+                    use.size += status.st_blocks * BLOCK
                     use.files += 1
-                    if stat.S_ISDIR(found.st_mode):
+                    if stat.S_ISDIR(status.st_mode):
                         waiting.append(entry.path)
                     if use.files > FILES_LIMIT:
                         break
@@ -63,20 +63,20 @@ def use_of(folder: Path, processes: Iterable[int]) -> Use:
 
 def _open_deleted(process: int, device: int) -> list[tuple[int, int]]:
     """Number and size of the deleted files on a disk that a process has open."""
-    found = []
+    files = []
     try:
         for fd in os.listdir(f"/proc/{process}/fd"):
             file = os.stat(f"/proc/{process}/fd/{fd}")
             if file.st_dev == device and file.st_nlink == 0 and stat.S_ISREG(file.st_mode):
-                found.append((file.st_ino, file.st_blocks * BLOCK))
+                files.append((file.st_ino, file.st_blocks * BLOCK))
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return found  # it ended, or it is bubblewrap itself
-    return found
+        return files  # it ended, or it is bubblewrap itself
+    return files
 
 
 def _mapped_deleted(process: int, device: int) -> list[tuple[int, int]]:
     """Number and at least the mapped size of the deleted files on a disk that a process has in memory."""
-    found = []
+    files = []
     try:
         lines = Path(f"/proc/{process}/maps").read_bytes().splitlines()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -87,8 +87,8 @@ def _mapped_deleted(process: int, device: int) -> list[tuple[int, int]]:
             addresses, _, offset, where, inode = line.split(maxsplit=5)[:5]
             first, last = (int(address, 16) for address in addresses.split(b"-"))
             if where == name:
-                found.append((int(inode), int(offset, 16) + last - first))
-    return found
+                files.append((int(inode), int(offset, 16) + last - first))
+    return files
 
 
 def remove(folder: Path) -> None:

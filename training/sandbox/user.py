@@ -35,14 +35,14 @@ def _maps(users: range) -> bool:
 
 
 def _in_use() -> set[int]:
-    found = set()
+    ids = set()
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                found.add(os.stat(f"/proc/{name}").st_uid)
+                ids.add(os.stat(f"/proc/{name}").st_uid)
             except FileNotFoundError:
                 continue  # it ended while we looked
-    return found
+    return ids
 
 
 def _has_account(user: int) -> bool:
