@@ -126,10 +126,10 @@ def git() -> Finding:
     needed = ".".join(map(str, OLDEST_GIT))
     fix = f"Install git {needed} or newer (Debian 12 and later: apt-get install git)"
     try:
-        said = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+        version = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
         return Finding("git", False, f"cannot be run: {error}", fix)
-    numbers = tuple(int(part) for part in re.findall(r"\d+", said)[:3])
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
     good = numbers >= OLDEST_GIT
     return Finding("git", good, ".".join(map(str, numbers)), "" if good else fix)
 
@@ -180,8 +180,8 @@ def database() -> Finding:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError as error:
-        said = str(error).strip()
-        return Finding("database", False, f"{connection.vendor} {name}: {said}", "Start it, or correct DATABASE_URL")
+        message = str(error).strip()
+        return Finding("database", False, f"{connection.vendor} {name}: {message}", "Start it, or correct DATABASE_URL")
     return Finding("database", True, f"{connection.vendor} {name}")
 
 
@@ -229,10 +229,10 @@ def the_broker() -> Finding:
 def devices() -> Finding:
     """What this machine can train on."""
     try:
-        found = local_devices()
+        devices_here = local_devices()
     except UnknownDevice as error:
         return Finding("devices", False, str(error), "Correct SIGNOFF_DEVICES")
-    return Finding("devices", True, "; ".join(f"{device.kind} {device.label}: {device.description}" for device in found))
+    return Finding("devices", True, "; ".join(f"{device.kind} {device.label}: {device.description}" for device in devices_here))
 
 
 def reconciler() -> Finding:
@@ -301,8 +301,8 @@ def landing_queues() -> Finding:
         since = max(time for time in times if time)
         held = head.lease_until and head.lease_until > timezone.now()
         if head.state == LandingState.QUEUED and not held and since < timezone.now() - STANDS_STILL:
-            said = f"{name} has waited since {since:%H:%M:%S} UTC and nobody lands it"
-            return Finding("landings", False, said, f"Only the worker of the queue orchestrate is missing. {START}")
+            sentence = f"{name} has waited since {since:%H:%M:%S} UTC and nobody lands it"
+            return Finding("landings", False, sentence, f"Only the worker of the queue orchestrate is missing. {START}")
     return Finding("landings", True, f"{len(active)} in the queue")
 
 
@@ -317,9 +317,9 @@ def messages() -> Finding:
         fix = "Start a worker for them: make up does, elsewhere celery -A research_app worker -Q notify,push --pool threads"
         return Finding("notifications", False, f"{counted(overdue, 'is', 'are')} overdue: nobody sends them", fix)
     if paused:
-        said = "; ".join(f"{row.label} is paused until {row.paused_until:%H:%M} UTC: {row.last_error}" for row in paused)
+        sentence = "; ".join(f"{row.label} is paused until {row.paused_until:%H:%M} UTC: {row.last_error}" for row in paused)
         fix = "Mend the server" if paused[0].server else "Let its person correct the address"
-        return Finding("notifications", False, said, f"{fix}; it is tried again by itself, and what waits is sent then")
+        return Finding("notifications", False, sentence, f"{fix}; it is tried again by itself, and what waits is sent then")
     return Finding("notifications", True, "none is overdue, no address is paused")
 
 
@@ -327,16 +327,16 @@ def remotes() -> Finding:
     """Landings that did not reach their project's remote. The landing stands in any case. One query."""
     waiting = Push.objects.exclude(state=PushState.PUSHED).select_related("project", "version")
     late = timezone.now() - STANDS_STILL
-    found = {push.project_id: push for push in waiting.order_by("version__number")[:200]}
-    said = [f"{push.version} did not arrive: {push.reason}" for push in found.values() if push.failures]
-    if said:
+    newest_pushes = {push.project_id: push for push in waiting.order_by("version__number")[:200]}
+    sentences = [f"{push.version} did not arrive: {push.reason}" for push in newest_pushes.values() if push.failures]
+    if sentences:
         return Finding(
-            "remotes", False, "; ".join(said[:MOST_NAMED]), "Fix what the error says; then “Push now” on the landing queue"
+            "remotes", False, "; ".join(sentences[:MOST_NAMED]), "Fix what the error says; then “Push now” on the landing queue"
         )
-    if overdue := [push for push in found.values() if push.next_at < late and not push.lease_until]:
+    if overdue := [push for push in newest_pushes.values() if push.next_at < late and not push.lease_until]:
         fix = "Start a worker for it: make up does, elsewhere celery -A research_app worker -Q notify,push --pool threads"
         return Finding("remotes", False, f"{overdue[0].version} waits to be pushed and nobody does", fix)
-    return Finding("remotes", True, "up to date" if not found else "a push is on its way")
+    return Finding("remotes", True, "up to date" if not newest_pushes else "a push is on its way")
 
 
 def stuck() -> Finding:
@@ -349,12 +349,12 @@ def stuck() -> Finding:
 
 def baselines() -> Finding:
     """Projects whose newest baseline cannot be measured. Three queries."""
-    found = list(troubles_of_newest(Project.objects.order_by("slug")).values())
-    if not found:
+    baseline_troubles = list(troubles_of_newest(Project.objects.order_by("slug")).values())
+    if not baseline_troubles:
         return Finding("baselines", True, "all can be measured")
-    said = "; ".join(f"{trouble.project.slug}: {trouble.sentence}" for trouble in found[:MOST_NAMED])
-    mends = "; ".join(f"{trouble.project.slug}: {trouble.mend}" for trouble in found[:MOST_NAMED])
-    return Finding("baselines", False, said, mends if len(found) > 1 else found[0].mend)
+    sentence = "; ".join(f"{trouble.project.slug}: {trouble.sentence}" for trouble in baseline_troubles[:MOST_NAMED])
+    mends = "; ".join(f"{trouble.project.slug}: {trouble.mend}" for trouble in baseline_troubles[:MOST_NAMED])
+    return Finding("baselines", False, sentence, mends if len(baseline_troubles) > 1 else baseline_troubles[0].mend)
 
 
 def orchestrator() -> Finding:
@@ -364,5 +364,5 @@ def orchestrator() -> Finding:
     except broker.BrokerDown:
         return Finding("orchestrator", True, "unknown: the broker does not answer")
     fix = f"{START}, or celery -A research_app worker -Q {ORCHESTRATE}; the log of that worker says more"
-    said = counted(waiting, "wake-up waits", "wake-ups wait")
-    return Finding("orchestrator", waiting < MANY_UNSENT, said, fix if waiting >= MANY_UNSENT else "")
+    sentence = counted(waiting, "wake-up waits", "wake-ups wait")
+    return Finding("orchestrator", waiting < MANY_UNSENT, sentence, fix if waiting >= MANY_UNSENT else "")

@@ -50,8 +50,8 @@ def running() -> dict[str, Any]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                told = json.load(lock)
-                return told if isinstance(told, dict) else {}
+                state = json.load(lock)
+                return state if isinstance(state, dict) else {}
     except (OSError, ValueError):  # no lock, or caught in the instant before it is written
         pass
     return {}

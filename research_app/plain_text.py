@@ -18,12 +18,12 @@ _IN_CODE = re.compile("[\\x00\\ud800-\\udfff]")
 
 def problem_in(text: str, code: bool = False) -> str:
     """What is wrong with a text, as the end of a sentence; empty where nothing is."""
-    found = (_IN_CODE if code else _IN_TEXT).search(text)
-    if found is None:
+    match = (_IN_CODE if code else _IN_TEXT).search(text)
+    if match is None:
         return ""
-    name = unicodedata.name(found[0], "control character" if ord(found[0]) < 0xD800 else "no character").lower()
-    line = text.count("\n", 0, found.start()) + 1
-    return f"holds a character that no text may hold (U+{ord(found[0]):04X}, {name}, in line {line}). Leave it out"
+    name = unicodedata.name(match[0], "control character" if ord(match[0]) < 0xD800 else "no character").lower()
+    line = text.count("\n", 0, match.start()) + 1
+    return f"holds a character that no text may hold (U+{ord(match[0]):04X}, {name}, in line {line}). Leave it out"
 
 
 def without_refused(text: str, code: bool = False) -> str:

@@ -36,8 +36,8 @@ def commands_page() -> str:
 
 
 def _verbs(parser: ArgumentParser) -> Mapping[str, ArgumentParser]:
-    found = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
-    return found[0].choices if found else {}
+    subparsers = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
+    return subparsers[0].choices if subparsers else {}
 
 
 def _help_of(parser: ArgumentParser, verb: str) -> str | None:
@@ -46,8 +46,8 @@ def _help_of(parser: ArgumentParser, verb: str) -> str | None:
 
 
 def _arguments(parser: ArgumentParser) -> str:
-    shown = [action for action in parser._actions if _is_shown(action)]
-    rows = [f"| `{_spelt(action)}` | {_cell(action)} |\n" for action in shown]
+    actions = [action for action in parser._actions if _is_shown(action)]
+    rows = [f"| `{_spelt(action)}` | {_cell(action)} |\n" for action in actions]
     return "".join(["\n| argument | meaning |\n|---|---|\n", *rows]) if rows else ""
 
 

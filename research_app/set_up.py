@@ -101,14 +101,14 @@ def database_errors_explained() -> Iterator[None]:
     try:
         yield
     except (DatabaseError, psycopg.Error) as error:
-        said = str(error).strip()
+        message = str(error).strip()
         if connection.vendor == "postgresql":
             where = f"{settings.DATABASES['default'].get('HOST') or 'the local socket'}"
-            fix = f"PostgreSQL at {where}: {said}. Check that it runs and that DATABASE_URL names the right one."
-        elif "full" in said or shutil.disk_usage(home()).free < LEAST_FREE:
+            fix = f"PostgreSQL at {where}: {message}. Check that it runs and that DATABASE_URL names the right one."
+        elif "full" in message or shutil.disk_usage(home()).free < LEAST_FREE:
             fix = disk_full(shutil.disk_usage(home()).free)
         else:
-            fix = f"The database {settings.DATABASES['default']['NAME']} cannot be used: {said}. Check who may write there."
+            fix = f"The database {settings.DATABASES['default']['NAME']} cannot be used: {message}. Check who may write there."
         raise SetUpRefused(fix) from error
 
 
@@ -138,12 +138,12 @@ def collect_static() -> bool:
 
 def fingerprint() -> str:
     """Hash over name, size and time of every static file."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for finder in get_finders():
         for name, storage in finder.list([]):
             facts = os.stat(storage.path(name))
-            found.update(f"{name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
-    return found.hexdigest()
+            digest.update(f"{name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def first_admin() -> str | None:

@@ -192,19 +192,19 @@ def get_evidence(request: HttpRequest, slug: str, number: Number) -> Any:
 def get_comments(request: HttpRequest, slug: str, number: Number) -> Any:
     """What reviewers said about its lines."""
 
-    def remark(said: Comment) -> schemas.RemarkOut:
-        return schemas.RemarkOut(by=speaker(said), at=said.created_at, text=said.text)
+    def remark(comment: Comment) -> schemas.RemarkOut:
+        return schemas.RemarkOut(by=speaker(comment), at=comment.created_at, text=comment.text)
 
-    found = [
+    threads = [
         schemas.ThreadOut(
             place=f"{thread.patch_set} {thread.place}",
             quoted=thread.quoted,
             resolved=thread.resolved,
-            comments=[remark(said) for said in thread.comments.all()],
+            comments=[remark(comment) for comment in thread.comments.all()],
         )
         for thread in Thread.objects.of(candidate_of(token_of(request), slug, number))
     ]
-    return schemas.ThreadsOut(items=found)
+    return schemas.ThreadsOut(items=threads)
 
 
 @api.post(

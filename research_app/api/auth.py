@@ -25,16 +25,16 @@ class Bearer(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> Token | None:
         """None: 401. Raises HttpError 403 where the token is good but this is not for it."""
-        found = Token.find(token)
-        if found is None:
+        row = Token.find(token)
+        if row is None:
             return None
-        if not found.may(self.scope):
+        if not row.may(self.scope):
             raise HttpError(403, f"This token lacks the scope “{self.scope}”. Make one that has it, under Access tokens.")
-        allowed = may_operate(found.user) if self.scope == Scope.SUBMIT else may_see(found.user)
+        allowed = may_operate(row.user) if self.scope == Scope.SUBMIT else may_see(row.user)
         if not allowed:
-            who = found.user.get_username()
+            who = row.user.get_username()
             raise HttpError(403, f"{who} may look, but not submit. Ask an administrator for the role “operator”.")
-        return found
+        return row
 
 
 READS = Bearer(Scope.READ)

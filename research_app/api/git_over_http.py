@@ -76,8 +76,8 @@ def advertise(request: HttpRequest, project: Project, token: Token) -> HttpRespo
     """git's first question: which refs there are."""
     service = request.GET["service"]
     pushing = service == "git-receive-pack"
-    said = intake.advertise_push(project.repository) if pushing else intake.advertise_fetch(project.repository)
-    return _answer(said, f"application/x-{service}-advertisement")
+    advertisement = intake.advertise_push(project.repository) if pushing else intake.advertise_fetch(project.repository)
+    return _answer(advertisement, f"application/x-{service}-advertisement")
 
 
 @require_POST
@@ -95,11 +95,11 @@ def push(request: HttpRequest, project: Project, token: Token) -> HttpResponse:
     try:
         command = _only_command(sent, project)
         words = _enter(project, token, intake.take(project.repository, command.new, sent.pack))
-        said = intake.report(sent, {}, words)
+        report = intake.report(sent, {}, words)
     except (PushRefused, PatchError, CheckFailed, RevisionRefused, StageMoved) as problem:
         reasons = {each.ref: str(problem) for each in sent.commands}
-        said = intake.report(sent, reasons, f"\n{problem}\n\n")
-    return _answer(said, "application/x-git-receive-pack-result")
+        report = intake.report(sent, reasons, f"\n{problem}\n\n")
+    return _answer(report, "application/x-git-receive-pack-result")
 
 
 def _only_command(sent: Push, project: Project) -> intake.Command:

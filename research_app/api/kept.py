@@ -31,15 +31,15 @@ def once(request: HttpRequest, key: str | None, prepare: Callable[[], Callable[[
         return prepare()()
     if not 1 <= len(key) <= MOST or not key.isprintable():
         raise HttpError(422, f"An Idempotency-Key has 1 to {MOST} printable characters.")
-    token, asked = token_of(request), _hash(request)
+    token, request_hash = token_of(request), _hash(request)
     now = timezone.now()
     KeptAnswer.objects.filter(token=token, created_at__lt=now - KEPT).delete()
     KeptAnswer.objects.filter(token=token, key=key, status=None, created_at__lt=now - ABANDONED).delete()
     try:
         with transaction.atomic():
-            kept = KeptAnswer.objects.create(token=token, key=key, asked=asked)
+            kept = KeptAnswer.objects.create(token=token, key=key, asked=request_hash)
     except IntegrityError:
-        return _again(KeptAnswer.objects.filter(token=token, key=key).first(), asked)
+        return _again(KeptAnswer.objects.filter(token=token, key=key).first(), request_hash)
     try:
         write = prepare()
         with transaction.atomic():
@@ -51,10 +51,10 @@ def once(request: HttpRequest, key: str | None, prepare: Callable[[], Callable[[
     return answer
 
 
-def _again(kept: KeptAnswer | None, asked: str) -> Answer:
+def _again(kept: KeptAnswer | None, request_hash: str) -> Answer:
     if kept is None:
         raise HttpError(409, "A request with this Idempotency-Key has just failed. Send it again.")
-    if kept.asked != asked:
+    if kept.asked != request_hash:
         raise HttpError(422, "This Idempotency-Key came with another request before. Use a new key for a new request.")
     if kept.status is None:
         raise HttpError(409, "The first request with this Idempotency-Key is still at work. Ask again in a moment.")

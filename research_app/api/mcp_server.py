@@ -49,11 +49,11 @@ async def ask(connect: Connect, context: Context, method: str, path: str, **opti
     if answer.is_success:
         return answer.json()
     try:
-        said = answer.json()
+        body = answer.json()
     except ValueError as error:
         raise ToolError(f"Signoff answered with status {answer.status_code}.") from error
-    fields = "".join(f"\n{each.get('where')}: {each.get('message')}" for each in said.get("errors", []))
-    raise ToolError(f"{said.get('detail', said)}{fields}")
+    fields = "".join(f"\n{each.get('where')}: {each.get('message')}" for each in body.get("errors", []))
+    raise ToolError(f"{body.get('detail', body)}{fields}")
 
 
 def _add_reading(server: MCPServer, connect: Connect) -> None:
@@ -72,8 +72,8 @@ def _add_reading(server: MCPServer, connect: Connect) -> None:
         context: Context, project: Project, before: int | None = None, limit: Annotated[int, Field(ge=1, le=200)] = 50
     ) -> dict[str, Any]:
         """What was tried and its outcome, newest first. Effects are rounded to half a sigma; positive is better."""
-        asked = {"limit": limit} | ({"before": before} if before else {})
-        return dict(await ask(connect, context, "GET", f"/projects/{project}/history", params=asked))
+        query = {"limit": limit} | ({"before": before} if before else {})
+        return dict(await ask(connect, context, "GET", f"/projects/{project}/history", params=query))
 
     @server.tool()
     async def get_log(context: Context, project: Project, run: int) -> dict[str, Any]:
@@ -129,11 +129,11 @@ def _add_candidates(server: MCPServer, connect: Connect) -> None:
         """Wait until no machine works on a candidate any more, or the time is over; then where it stands."""
         deadline = time.monotonic() + seconds
         while True:
-            found = dict(await ask(connect, context, "GET", f"/projects/{project}/candidates/{number}"))
+            details = dict(await ask(connect, context, "GET", f"/projects/{project}/candidates/{number}"))
             left = deadline - time.monotonic()
-            if found["idle"] or left <= 0:
-                return found
-            await context.report_progress(seconds - left, seconds, f"{found['stage']}")
+            if details["idle"] or left <= 0:
+                return details
+            await context.report_progress(seconds - left, seconds, f"{details['stage']}")
             await asyncio.sleep(min(ASK_EVERY, left))
 
     for name, words in (

@@ -141,10 +141,10 @@ TOLD_FACTS = frozenset(
 
 def curves(row: Run, names: list[str]) -> schemas.SeriesOut:
     """Curves of a run, of some names or all, thinned as the pages thin them (two queries)."""
-    found = {}
+    curves_by_name = {}
     for name, (steps, values) in sorted(arrays_of([row.pk], names or None)[row.pk].items()):
         finite = np.isfinite(steps) & np.isfinite(values)
         x, y = steps[finite], values[finite]
         at = kept(x, [y], View(), MOST_POINTS) if len(x) else np.empty(0, dtype=np.intp)
-        found[name] = schemas.CurveOut(steps=x[at].tolist(), values=y[at].tolist(), points=len(steps))
-    return schemas.SeriesOut(series={name: curve for name, curve in found.items() if not names or name in names})
+        curves_by_name[name] = schemas.CurveOut(steps=x[at].tolist(), values=y[at].tolist(), points=len(steps))
+    return schemas.SeriesOut(series={name: curve for name, curve in curves_by_name.items() if not names or name in names})

@@ -121,8 +121,8 @@ def _by_hand(report: Report, project: Project, entry: LogEntry) -> None:
         report.cannot(f"{project.slug}: a landing that is under way")
         return
     where = f"{project.slug} commit {entry.commit[:12]}"
-    said = f"“{entry.subject[:80]}” by {entry.author}, {entry.time:%Y-%m-%d %H:%M}: no landing made it."
-    report.fault(Kind.COMMIT_BY_HAND, where, said)
+    sentence = f"“{entry.subject[:80]}” by {entry.author}, {entry.time:%Y-%m-%d %H:%M}: no landing made it."
+    report.fault(Kind.COMMIT_BY_HAND, where, sentence)
     for name in entry.values(CANDIDATE):
         landed = Landing.objects.filter(project=project, state=LandingState.LANDED, candidate__number=_number(name)).first()
         truth = f"which landed as {landed.commit[:12]}" if landed else "which never landed"

@@ -55,8 +55,8 @@ class Checkpoint:
     @property
     def content(self) -> bytes:
         """What is signed."""
-        told = {name: value for name, value in asdict(self).items() if name != "signature"}
-        return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+        fields = {name: value for name, value in asdict(self).items() if name != "signature"}
+        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
     @property
     def line(self) -> str:
@@ -67,8 +67,10 @@ class Checkpoint:
     def parse(cls, line: str) -> "Checkpoint":
         """Raises ValueError where the line is none."""
         try:
-            told = json.loads(line)
-            return cls(int(told["sequence"]), *(told[name] for name in ("hash", "at", "tips", "previous", "key", "signature")))
+            fields = json.loads(line)
+            return cls(
+                int(fields["sequence"]), *(fields[name] for name in ("hash", "at", "tips", "previous", "key", "signature"))
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"no checkpoint: {error}") from error
 
@@ -112,20 +114,20 @@ def _announce_key() -> None:
     row, _ = TaskLease.objects.get_or_create(name=NAME)
     with transaction.atomic():
         TaskLease.objects.select_for_update().get(pk=row.pk)
-        told = Event.objects.filter(kind=EventKind.CHECKPOINT_KEY_MADE, subject_type="tasklease", subject_id=row.pk)
-        if not told.filter(data__public=public).exists():
+        announcements = Event.objects.filter(kind=EventKind.CHECKPOINT_KEY_MADE, subject_type="tasklease", subject_id=row.pk)
+        if not announcements.filter(data__public=public).exists():
             Event.objects.record(EventKind.CHECKPOINT_KEY_MADE, row, "signoff", None, public=public)
 
 
 def tips() -> dict[str, str]:
     """The tip of every baseline that can be read."""
-    found = {}
+    tips_by_project = {}
     for project in Project.objects.order_by("slug"):
         try:
-            found[project.slug] = repository_of(project).tip()
+            tips_by_project[project.slug] = repository_of(project).tip()
         except RepositoryError as error:
             logger.warning("No tip of %s for the checkpoint: %s", project, error)
-    return found
+    return tips_by_project
 
 
 def is_address(place: str) -> bool:
@@ -153,8 +155,8 @@ def post(address: str, line: str) -> None:
     """Send one line. Raises OSError; an address that leads elsewhere is refused."""
     token = environment.read().SIGNOFF_CHECKPOINT_TOKEN.get_secret_value()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    asked = urllib.request.Request(address, f"{line}\n".encode(), headers, method="POST")
-    with urllib.request.build_opener(_NoRedirect).open(asked, timeout=TIMEOUT) as answer:
+    request = urllib.request.Request(address, f"{line}\n".encode(), headers, method="POST")
+    with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as answer:
         answer.read(1)
 
 

@@ -63,8 +63,8 @@ def _differs(kept: ArmRun, run: dict[str, Any] | None, project: int) -> str:
     if run["project_id"] != project:
         return "names it, and it is another project's."
     names = {"score": "score", "hidden": "hidden_score", "seed": "seed", "commit": "commit"}
-    told = kept.written()  # what an older version did not keep of a run says nothing against it
-    wrong = [words for words, column in names.items() if words in told and told[words] != run[column]]
+    stored_run = kept.written()  # what an older version did not keep of a run says nothing against it
+    wrong = [words for words, column in names.items() if words in stored_run and stored_run[words] != run[column]]
     if not wrong:
         return ""
     return f"was made of another {' and '.join('hidden score' if word == 'hidden' else word for word in wrong)}."

@@ -68,18 +68,18 @@ def run_checks(report: Report, checks: Mapping[str, Callable[[], None]]) -> None
 
 def usual_places() -> list[str]:
     """Where this installation's checkpoints are, if there are any."""
-    found = [str(local_file())] if local_file().exists() else []
-    return found if settings.CHECKPOINTS in ("off", *found) else [settings.CHECKPOINTS, *found]
+    places = [str(local_file())] if local_file().exists() else []
+    return places if settings.CHECKPOINTS in ("off", *places) else [settings.CHECKPOINTS, *places]
 
 
 def known_keys() -> list[str]:
     """Public keys that checkpoints may be signed with: this host's, and those that the log tells of."""
-    told = Event.objects.filter(kind=EventKind.CHECKPOINT_KEY_MADE).values_list("data__public", flat=True)
+    announcements = Event.objects.filter(kind=EventKind.CHECKPOINT_KEY_MADE).values_list("data__public", flat=True)
     try:
         ours = public_key()
     except BadKey:
         ours = None
-    return [*([ours] if ours else []), *told]
+    return [*([ours] if ours else []), *announcements]
 
 
 def check_emptied(report: Report) -> None:

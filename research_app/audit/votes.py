@@ -41,10 +41,10 @@ def evidence_hashes(patch_set_id: int) -> set[str]:
     """All that a vote on a patch set may bind to: an evidence of its candidate, alone or with those of the larger rungs that
     were there by then, as Candidate.evidence_hash puts them together (one query)."""
     same = Evidence.objects.filter(patch_set__candidate__patch_sets=patch_set_id).order_by("pk")
-    found = list(same.values_list("patch_set", "scale", "content_hash"))
-    hashes = {content for _, _, content in found}
-    for _, scale, content in found:
-        rungs = [other for owner, rung, other in found if rung != scale and owner == patch_set_id]
+    hashes_of_stages = list(same.values_list("patch_set", "scale", "content_hash"))
+    hashes = {content for _, _, content in hashes_of_stages}
+    for _, scale, content in hashes_of_stages:
+        rungs = [other for owner, rung, other in hashes_of_stages if rung != scale and owner == patch_set_id]
         for count in range(1, len(rungs) + 1):
             hashes.add(hashlib.sha256(" ".join([content, *rungs[:count]]).encode()).hexdigest())
     return hashes
@@ -70,13 +70,13 @@ def check_stages(report: Report, index: Index) -> None:
         while entry and entry.pk < row["pk"]:
             entry = next(entries, None)
         of_this = entry if entry and entry.pk == row["pk"] else None
-        told = of_this.value if of_this else Stage.PROPOSED
-        if told is None:
+        recorded = of_this.value if of_this else Stage.PROPOSED
+        if recorded is None:
             report.cannot("candidate: the stage of a stack that was formed before its event told it")
             continue
         report.checked["stages"] += 1
-        if row["stage"] not in ({told, Stage.CHECKING} if told == Stage.PROPOSED else {told}):
+        if row["stage"] not in ({recorded, Stage.CHECKING} if recorded == Stage.PROPOSED else {recorded}):
             where = f"candidate {row['pk']} ({row['project__slug']} C-{row['number']})"
             by = said_by(of_this.event) if of_this else "no event"
-            sentence = f"It is at “{row['stage']}”; {by} left it at “{told}”."
+            sentence = f"It is at “{row['stage']}”; {by} left it at “{recorded}”."
             report.fault(Kind.STAGE_ALTERED, where, sentence, of_this.event if of_this else None)

@@ -26,5 +26,5 @@ def problem(
     status: int, detail: str, errors: Sequence[dict[str, Any]] = (), headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
     """The response that says so."""
-    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
-    return StrictJsonResponse(said.model_dump(), status=status, content_type=MEDIA_TYPE, headers=headers)
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
+    return StrictJsonResponse(body.model_dump(), status=status, content_type=MEDIA_TYPE, headers=headers)

@@ -16,8 +16,8 @@ MACHINES_OWN = ("/api/", "/mcp", "/git/")  # bodies that are no forms
 
 def _checked(code: bool) -> AfterValidator:
     def check(text: str) -> str:
-        if said := problem_in(text, code):
-            raise ValueError(f"It {said}.")
+        if problem := problem_in(text, code):
+            raise ValueError(f"It {problem}.")
         return text
 
     return AfterValidator(check)
@@ -43,8 +43,8 @@ class RefuseControlCharacters:
         if not of_machine and request.method == "POST":
             places += _fields("field", request.POST)
         for kind, name, text in places:
-            if said := problem_in(text, code=name in CODE_FIELDS):
-                sentence = f"The {kind}{f' “{name}”' if name else ''} {said}."
+            if trouble := problem_in(text, code=name in CODE_FIELDS):
+                sentence = f"The {kind}{f' “{name}”' if name else ''} {trouble}."
                 if of_machine:
                     from research_app.door.problem import problem
 

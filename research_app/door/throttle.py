@@ -115,6 +115,6 @@ def link_refused(request: HttpRequest) -> None:
 def _record(kind: EventKind, person: User, request: Any, actor: str = UNKNOWN, **data: Any) -> None:
     """Keep an event about an account. Who failed to sign in to it is not known to be its owner."""
     by_link = request.resolver_match is not None and request.resolver_match.url_name == "sign-in-link"
-    said = {"how": "link" if by_link else "password", "address": address_of(request) or "", **data}
+    event_data = {"how": "link" if by_link else "password", "address": address_of(request) or "", **data}
     with transaction.atomic():
-        Event.objects.record(kind, person, actor, None, **said)
+        Event.objects.record(kind, person, actor, None, **event_data)

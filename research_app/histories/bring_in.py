@@ -123,9 +123,9 @@ def require_direction(table: ResultsTable, lower: bool, name: str) -> None:
     keeps = [each.gain for each in attempts_of(reported_rows(table.rows), lower) if each.row.outcome == "keep"]
     worse = sum(gain < 0 for gain in keeps)
     if len(keeps) >= 3 and worse > len(keeps) / 2:
-        said, other = ("lower", "higher") if lower else ("higher", "lower")
+        direction, other = ("lower", "higher") if lower else ("higher", "lower")
         raise TableRefused(
-            f"{name}: {worse} of {len(keeps)} keeps would be losses if {said} {table.metric} is better. "
+            f"{name}: {worse} of {len(keeps)} keeps would be losses if {direction} {table.metric} is better. "
             f"If {other} is better, say --direction {other}."
         )
 
@@ -141,14 +141,14 @@ def reported_rows(rows: Iterable[TableRow]) -> list[Reported]:
 def read_commits(table: ResultsTable, source: str, branch: str, results: str) -> Beside:
     """What the commits of a branch say of the rows that name one. Raises RepositoryError."""
     with opened_elsewhere(source, branch) as repository:
-        found = repository.find(row.commit.lower() for row in table.rows if COMMIT.fullmatch(row.commit))
-        commits = repository.about(found.values())
-        return Beside(repository.head, dict(known_of(table.rows, found, commits, repository, results)))
+        full_names = repository.find(row.commit.lower() for row in table.rows if COMMIT.fullmatch(row.commit))
+        commits = repository.about(full_names.values())
+        return Beside(repository.head, dict(known_of(table.rows, full_names, commits, repository, results)))
 
 
 def known_of(
     rows: Sequence[TableRow],
-    found: Mapping[str, str],
+    full_names: Mapping[str, str],
     commits: Mapping[str, ForeignCommit],
     repository: ForeignRepository,
     results: str,
@@ -156,7 +156,7 @@ def known_of(
     """What each row's commit says; its diff is against what was kept before it, where it stands on that."""
     incumbent = ""
     for row in rows:
-        commit = found.get(row.commit.lower(), "")
+        commit = full_names.get(row.commit.lower(), "")
         about = commits.get(commit)
         if about is None:
             yield row.number, Known(why_no_diff=why_not_found(row))
@@ -191,8 +191,8 @@ def with_diff(known: Known, row: TableRow, repository: ForeignRepository, base: 
         return replace(known, why_no_diff="Its commit changes nothing but the results table.")
     if "\0" in diff:
         return replace(known, why_no_diff="Its diff holds NUL bytes.")
-    said = disagreements(f"{row.description}\n{known.message}", repository, base, known.full_commit, diff)
-    return replace(known, diff=diff, contradictions=said)
+    sentences = disagreements(f"{row.description}\n{known.message}", repository, base, known.full_commit, diff)
+    return replace(known, diff=diff, contradictions=sentences)
 
 
 def without_file(diff: str, name: str) -> str:
@@ -228,14 +228,14 @@ def write(new: ImportedHistory, table: ResultsTable, known: Mapping[int, Known],
     if added or filled or "file_digest" in changed or "tip" in changed:
         history.rows_digest, history.imported_at = history.digest_of_rows(), timezone.now()
         history.save()
-        told: dict[str, object] = {
+        event_data: dict[str, object] = {
             "name": history.name,
             "file": history.file,
             "file_digest": history.file_digest,
             "source": history.source,
         }
-        told |= {"branch": history.branch, "tip": history.tip, "new_rows": len(added), **counts}
-        Event.objects.seal([history], EventKind.HISTORY_IMPORTED, history, actor, history.project, **told)
+        event_data |= {"branch": history.branch, "tip": history.tip, "new_rows": len(added), **counts}
+        Event.objects.seal([history], EventKind.HISTORY_IMPORTED, history, actor, history.project, **event_data)
     return Imported(history, len(added), filled, sum(bool(row.diff) for row in rows), counts)
 
 
@@ -276,15 +276,15 @@ def fill(there: Sequence[ImportedResult], known: Mapping[int, Known]) -> int:
     """Write down what a repository says of rows that were imported without it; how many those are."""
     filled = []
     for result in there:
-        said = known.get(result.number)
-        if said is None or result.full_commit or not said.full_commit:
+        code_claims = known.get(result.number)
+        if code_claims is None or result.full_commit or not code_claims.full_commit:
             continue
         result.full_commit, result.message, result.diff, result.why_no_diff = (
-            said.full_commit, said.message, said.diff, said.why_no_diff,
+            code_claims.full_commit, code_claims.message, code_claims.diff, code_claims.why_no_diff,
         )  # fmt: skip
-        result.author, result.at = result.author or said.author, result.at or said.at
-        result.contradictions = list(said.contradictions)
-        result.added, result.removed = lines_of(said.diff)
+        result.author, result.at = result.author or code_claims.author, result.at or code_claims.at
+        result.contradictions = list(code_claims.contradictions)
+        result.added, result.removed = lines_of(code_claims.diff)
         filled.append(result)
     names = ["full_commit", "message", "diff", "why_no_diff", "author", "at", "contradictions", "added", "removed"]
     ImportedResult.objects.bulk_update(filled, names, batch_size=BATCH)

@@ -20,34 +20,34 @@ def disagreements(words: str, repository: ForeignRepository, base: str, commit: 
     before, after = (texts_of(repository, at, paths) for at in (base, commit))
     old, new = constants_of(before), constants_of(after)
     moved = {name: (old[name], new[name]) for name in old.keys() & new.keys() if old[name] != new[name]}
-    found = contradictions(words, shape_in(before), shape_in(after), moved)
-    return [each.sentence.replace("The hypothesis says", "It says") for each in found]
+    differences = contradictions(words, shape_in(before), shape_in(after), moved)
+    return [each.sentence.replace("The hypothesis says", "It says") for each in differences]
 
 
 def texts_of(repository: ForeignRepository, commit: str, paths: Sequence[str]) -> Texts:
     """The files as they are at a commit; what is not text, or too large, is left out."""
-    found = {}
+    texts = {}
     for path in paths if commit else ():
         try:
-            found[path] = repository.text(commit, path) or ""
+            texts[path] = repository.text(commit, path) or ""
         except RepositoryError:
             continue
-    return found
+    return texts
 
 
 def constants_of(texts: Texts) -> Mapping[str, Value]:
     """The constants of some files by their plain names; of a name that stands in several places, none."""
-    found: list[tuple[str, Value]] = []
+    constants: list[tuple[str, Value]] = []
     for path, text in texts.items():
         try:
-            found += [(constant.label, constant.value) for constant in find_constants(path, text)]
+            constants += [(constant.label, constant.value) for constant in find_constants(path, text)]
         except SyntaxError:
             continue
-    often = Counter(name for name, _ in found)
-    return {name: value for name, value in found if often[name] == 1}
+    often = Counter(name for name, _ in constants)
+    return {name: value for name, value in constants if often[name] == 1}
 
 
 def shape_in(texts: Texts) -> dict[str, int]:
     """Layers, width and heads, where one of the files alone says them."""
-    found = [shape for text in texts.values() if (shape := shape_of(text))]
-    return found[0] if len(found) == 1 else {}
+    shapes = [shape for text in texts.values() if (shape := shape_of(text))]
+    return shapes[0] if len(shapes) == 1 else {}

@@ -138,8 +138,8 @@ def chunks_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
 def candidate_record(row: Candidate, device_seconds: float, landed_as: int | None) -> CandidateRecord:
     """One candidate as people may see it."""
     evidence, gain = row.evidence, row.evidence.gain if row.evidence else None
-    shown = evidence if gain else None  # health first
-    saved = shown.document.savings if shown else None
+    valid_evidence = evidence if gain else None  # health first
+    saved = valid_evidence.document.savings if valid_evidence else None
     decided = row.stage in (*DISCARDED, Stage.LANDED)
     return CandidateRecord(
         candidate=row.number,
@@ -163,11 +163,11 @@ def candidate_record(row: Candidate, device_seconds: float, landed_as: int | Non
         saved=saved.saved if saved else None,
         saved_low=saved.low if saved else None,
         saved_high=saved.high if saved else None,
-        sigma=shown.sigma if shown else None,
-        mean=shown.candidate_mean if shown else None,
-        n=shown.candidate_n if shown else None,
-        baseline_mean=shown.baseline_mean if shown else None,
-        baseline_n=shown.baseline_n if shown else None,
+        sigma=valid_evidence.sigma if valid_evidence else None,
+        mean=valid_evidence.candidate_mean if valid_evidence else None,
+        n=valid_evidence.candidate_n if valid_evidence else None,
+        baseline_mean=valid_evidence.baseline_mean if valid_evidence else None,
+        baseline_n=valid_evidence.baseline_n if valid_evidence else None,
         failed_guards=row.failed_guards,
         device_seconds=device_seconds,
         aa=row.aa if decided else None,

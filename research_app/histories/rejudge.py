@@ -42,8 +42,8 @@ def rejudge(result: ImportedResult, *, author: str, category: str, submitted_by_
             project, base, proposal, author=author, kind=Author.PERSON, patch=patch, submitted_by_id=submitted_by_id
         )
         row.save(update_fields=["candidate"])
-        told = {"history": result.history.name, "row": result.number, "candidate": str(row.candidate)}
-        Event.objects.record(EventKind.IMPORTED_CHANGE_SUBMITTED, row.candidate, author, project, **told)
+        event_data = {"history": result.history.name, "row": result.number, "candidate": str(row.candidate)}
+        Event.objects.record(EventKind.IMPORTED_CHANGE_SUBMITTED, row.candidate, author, project, **event_data)
     return row.candidate
 
 
@@ -63,12 +63,12 @@ def applied(result: ImportedResult, author: str, category: str) -> tuple[Proposa
         tip = project.tip().commit
         texts = project.repository.texts(tip, [file.path for file in parse_diff(result.diff)])
         try:
-            found = replace(proposal, edits=edits_of(result.diff, texts))
+            change = replace(proposal, edits=edits_of(result.diff, texts))
         except NotFound:
-            found = None
-        if found is None:
+            change = None
+        if change is None:
             raise
-        return found, vet(project, found, author), ""
+        return change, vet(project, change, author), ""
 
 
 def hypothesis_of(result: ImportedResult) -> str:

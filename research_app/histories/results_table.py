@@ -211,8 +211,8 @@ def moment(text: str) -> datetime | None:
     try:
         if NUMBER.fullmatch(text):
             return datetime.fromtimestamp(float(text), UTC)
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -145,9 +145,9 @@ def forgotten() -> Q:
 
 def wake_proposers() -> None:
     """Open rounds whose proposer went quiet although devices will want candidates."""
-    for asked in Round.objects.open().select_related("project"):
-        if lost_turn(asked, due()) or wants_more(asked):
-            Message.objects.wake("propose", asked.pk, "agent")
+    for round_ in Round.objects.open().select_related("project"):
+        if lost_turn(round_, due()) or wants_more(round_):
+            Message.objects.wake("propose", round_.pk, "agent")
 
 
 def wake_checks() -> None:
@@ -247,10 +247,10 @@ def wake_landings() -> None:
 
 def close_full_rounds() -> None:
     """Bounded rounds all of whose candidates rest."""
-    for asked in Round.objects.filter(closed_at=None, wanted__isnull=False).select_related("project"):
-        made = asked.candidates.aggregate(all=Count("pk"), idle=Count("pk", filter=Q(stage__in=IDLE) | ~Q(needs_attention="")))
-        if made["all"] >= (asked.wanted or 0) and made["all"] == made["idle"]:
-            close_round(asked, f"{counted(made['all'], 'candidate has', 'candidates have')} come to rest: that is all.")
+    for round_ in Round.objects.filter(closed_at=None, wanted__isnull=False).select_related("project"):
+        made = round_.candidates.aggregate(all=Count("pk"), idle=Count("pk", filter=Q(stage__in=IDLE) | ~Q(needs_attention="")))
+        if made["all"] >= (round_.wanted or 0) and made["all"] == made["idle"]:
+            close_round(round_, f"{counted(made['all'], 'candidate has', 'candidates have')} come to rest: that is all.")
 
 
 def retry(candidate: Candidate, actor: str) -> None:

@@ -175,9 +175,11 @@ def retry(runs: Iterable[Run], actor: str) -> int:
     """Fresh attempts for runs that a worker failed on or that did not end well. Returns how many. In a transaction."""
     count = 0
     for run in runs:
-        told = {"outcome": run.outcome, "reason": run.reason, "group": run.name}
+        event_data = {"outcome": run.outcome, "reason": run.reason, "group": run.name}
         if requeue(run, fresh=True):
-            Event.objects.record(EventKind.RUN_TRIED_AGAIN, run, actor, run.project, **told, **{UNSEALED: keys_of_run(run.pk)})
+            Event.objects.record(
+                EventKind.RUN_TRIED_AGAIN, run, actor, run.project, **event_data, **{UNSEALED: keys_of_run(run.pk)}
+            )
             count += 1
     return count
 
@@ -239,7 +241,7 @@ def costs_of(candidates: Iterable[Candidate]) -> dict[int, Cost]:
     """What the runs of each candidate have cost, by its key: all patch sets and rungs, none of the baseline's (one query)."""
     runs = Run.objects.filter(patch_set__candidate__in=[candidate.pk for candidate in candidates])
     rows = runs.order_by().values_list("patch_set__candidate", "scale").annotate(taken=total_device_seconds())
-    found: dict[int, dict[str, float]] = defaultdict(dict)
+    costs: dict[int, dict[str, float]] = defaultdict(dict)
     for pk, scale, taken in rows:
-        found[int(pk or 0)][scale] = float(taken)
-    return {pk: Cost(by_rung) for pk, by_rung in found.items()}
+        costs[int(pk or 0)][scale] = float(taken)
+    return {pk: Cost(by_rung) for pk, by_rung in costs.items()}

@@ -69,8 +69,8 @@ def server_command() -> list[str]:
 def _private(folder: Path) -> None:
     """Make a folder for its owner only. A short one lies in a shared folder, where others could have made it first."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to somebody else. Remove it, or set SIGNOFF_HOME to a shorter path.")
     folder.chmod(0o700)
 

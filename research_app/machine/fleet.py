@@ -58,19 +58,19 @@ def local_devices() -> list[LocalDevice]:
     with a core. A pool lends its GPUs one by one or several together; `cuda*8` asks for one of at least eight. A kind alone
     means all of it that is left. Raises UnknownDevice, BadEnvironment.
     """
-    found = {"cuda": gpus(), "cpu": cpus(), "mps": apple_gpus()}
+    devices = {"cuda": gpus(), "cpu": cpus(), "mps": apple_gpus()}
     given = environment.read().SIGNOFF_DEVICES.lower().split(",")
     parts = [_read(part.strip()) for part in given if part.strip()]
-    asked = dict.fromkeys((kind for kind, _, _ in parts), 0)
+    counts = dict.fromkeys((kind for kind, _, _ in parts), 0)
     together = 0
     for kind, sign, number in sorted(parts, key=lambda part: part[1] == "*"):  # a star speaks of the same GPUs
-        count = _count_of(kind, sign, number, len(found[kind]), asked[kind])
+        count = _count_of(kind, sign, number, len(devices[kind]), counts[kind])
         together = max(together, count if sign == "*" else 0)
-        asked[kind] = max(asked[kind], count) if sign == "*" else asked[kind] + count
-    if not asked:
-        kind = "cuda" if found["cuda"] else "cpu"
-        asked = {kind: len(found[kind])}
-    return [worker for kind, count in asked.items() for worker in _workers(kind, count, found[kind], together)]
+        counts[kind] = max(counts[kind], count) if sign == "*" else counts[kind] + count
+    if not counts:
+        kind = "cuda" if devices["cuda"] else "cpu"
+        counts = {kind: len(devices[kind])}
+    return [worker for kind, count in counts.items() for worker in _workers(kind, count, devices[kind], together)]
 
 
 def runs_per_gpu() -> int:
@@ -210,12 +210,12 @@ def gpus() -> list[Gpu]:
 
 def gpus_of_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[Gpu]:
     """What the kernel driver lists, where its library cannot be asked; in a container only what it was given."""
-    found = []
+    gpus = []
     for number, path in enumerate(sorted(folder.glob("*/information"))):
         fields = dict(line.partition(":")[::2] for line in path.read_text().splitlines())
         name, uuid = (fields.get(key, "").strip() for key in ("Model", "GPU UUID"))
-        found.append(Gpu(str(number), str(number), name or "NVIDIA GPU", uuid))
-    return found
+        gpus.append(Gpu(str(number), str(number), name or "NVIDIA GPU", uuid))
+    return gpus
 
 
 def gpus_of_nvidia_smi() -> list[Gpu]:

@@ -50,9 +50,9 @@ class Service:
 
 def environment_of(service: Service, ours: Mapping[str, str]) -> dict[str, str]:
     """What a service sees of our environment: keys for agents only if they are meant for it, otherwise that there are any."""
-    told = {"SIGNOFF_AGENTS_HAVE_KEY": "1"} if any(ours.get(name) for name in AGENT_SECRETS) else {}
+    variables = {"SIGNOFF_AGENTS_HAVE_KEY": "1"} if any(ours.get(name) for name in AGENT_SECRETS) else {}
     seen = {name: value for name, value in ours.items() if name not in AGENT_SECRETS or name in service.secrets}
-    return {**seen, **told, **service.environment}
+    return {**seen, **variables, **service.environment}
 
 
 class Child:

@@ -22,6 +22,6 @@ class SignoffCommand(BaseCommand):
         except TablesMissing as missing:
             raise CommandError(str(missing)) from missing
         for name, text in strings_in({name: value for name, value in options.items() if name not in OF_DJANGO}):
-            if said := problem_in(text):
-                raise CommandError(f"{name.partition('.')[0]} {said}.")
+            if problem := problem_in(text):
+                raise CommandError(f"{name.partition('.')[0]} {problem}.")
         return super().execute(*args, **options)

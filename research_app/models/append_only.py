@@ -67,5 +67,5 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
             there = {name: source for name, source in cursor.fetchall() if REFUSAL in source}
             return [name for name in POSTGRESQL if name not in there]
         cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [TABLE])
-        found = dict(cursor.fetchall())
-        return [name for name, statement in SQLITE.items() if found.get(name) != statement]
+        triggers = dict(cursor.fetchall())
+        return [name for name, statement in SQLITE.items() if triggers.get(name) != statement]

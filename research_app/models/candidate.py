@@ -239,13 +239,13 @@ class Candidate(Leased):
     @property
     def reason_needed(self) -> str:
         """Why approving it needs a written reason; empty where it needs none."""
-        found = [f"A guard fails ({'; '.join(failed)})"] if (failed := self.failed_guards) else []
+        reasons = [f"A guard fails ({'; '.join(failed)})"] if (failed := self.failed_guards) else []
         if self.evidence is None or self.evidence.verdict != "solid":
             harm = self.evidence is not None and self.evidence.verdict == "worse"
-            found.insert(0, "The evidence says that it does harm" if harm else "The evidence does not say “solid”")
+            reasons.insert(0, "The evidence says that it does harm" if harm else "The evidence does not say “solid”")
         elif self.evidence.quarantined:
-            found.insert(0, "The evidence is in quarantine")
-        return f"{'. '.join(found)}: approving needs a reason." if found else ""
+            reasons.insert(0, "The evidence is in quarantine")
+        return f"{'. '.join(reasons)}: approving needs a reason." if reasons else ""
 
     @property
     def failed_guards(self) -> list[str]:
@@ -253,13 +253,13 @@ class Candidate(Leased):
         none where it came from `with_evidence`)."""
         if self.evidence is None or self.evidence.verdict == "invalid":
             return []
-        found = list(self.evidence.failed_guards)
+        guards = list(self.evidence.failed_guards)
         if self.stage in (Stage.READY, Stage.LANDING, Stage.LANDED) and self.patch_set:
             if not hasattr(self.patch_set, "failed_at_rungs"):
                 models.prefetch_related_objects([self], failed_at_rungs())
             newest = {each.scale: each.failed_guards for each in self.patch_set.failed_at_rungs}
-            found += [f"at {scale}: {sentence}" for scale, sentences in newest.items() for sentence in sentences]
-        return found
+            guards += [f"at {scale}: {sentence}" for scale, sentences in newest.items() for sentence in sentences]
+        return guards
 
     @property
     def approval(self) -> str:
@@ -324,8 +324,8 @@ class Candidate(Leased):
             fields.setdefault("duplicate_of", None)  # what it was once refused for says nothing of what it is now
             if not rows.filter(stage=self.stage).update(**fields):
                 raise StageMoved(f"{self} is no longer {self.get_stage_display()}: reload and look again.")
-            told = {"from": self.stage, "to": stage, "why": why, **(event or {})}
-            Event.objects.record(EventKind.STAGE_CHANGED, self, actor, self.project, **told)
+            event_data = {"from": self.stage, "to": stage, "why": why, **(event or {})}
+            Event.objects.record(EventKind.STAGE_CHANGED, self, actor, self.project, **event_data)
             if wake:
                 Message.objects.enqueue(*wake)
             if stage in AWAITING_HUMAN:

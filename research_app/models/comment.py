@@ -30,8 +30,8 @@ class ThreadQuerySet(models.QuerySet["Thread"]):
 
     def of(self, candidate: Candidate) -> Self:
         """Threads on every patch set of a candidate with all that pages show, oldest first. Three queries."""
-        found = self.filter(candidate=candidate).select_related("patch_set", "resolved_by")
-        return found.defer("patch_set__diff").prefetch_related("comments__author").order_by("pk")
+        threads = self.filter(candidate=candidate).select_related("patch_set", "resolved_by")
+        return threads.defer("patch_set__diff").prefetch_related("comments__author").order_by("pk")
 
     def begin(
         self,
@@ -92,9 +92,9 @@ class Thread(models.Model):
             comment = Comment.objects.create(
                 thread=self, author=author, name=author.get_username() if author else name, text=text
             )
-            told = {"on": str(self), "thread": self.pk, "says": text[:TOLD]}
+            event_data = {"on": str(self), "thread": self.pk, "says": text[:TOLD]}
             project = self.candidate.project
-            Event.objects.seal([comment], EventKind.COMMENTED, self.candidate, comment.name, project, **told)
+            Event.objects.seal([comment], EventKind.COMMENTED, self.candidate, comment.name, project, **event_data)
         return comment
 
     def settle(self, resolved: bool, actor: User) -> bool:
@@ -105,8 +105,8 @@ class Thread(models.Model):
             if not rows.update(resolved_at=now, resolved_by=actor if resolved else None):
                 return False
             kind = EventKind.THREAD_RESOLVED if resolved else EventKind.THREAD_OPENED_AGAIN
-            told = {"on": str(self), "thread": self.pk}
-            Event.objects.record(kind, self.candidate, actor.get_username(), self.candidate.project, **told)
+            event_data = {"on": str(self), "thread": self.pk}
+            Event.objects.record(kind, self.candidate, actor.get_username(), self.candidate.project, **event_data)
         self.resolved_at, self.resolved_by = now, actor if resolved else None
         return True
 

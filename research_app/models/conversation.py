@@ -43,8 +43,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def reserved(self) -> tuple[int, float]:
         """Tokens and dollars set aside for requests that are under way. One query."""
-        found = self.aggregate(tokens=Sum("reserved_tokens"), cost=Sum("reserved_cost"))
-        return found["tokens"] or 0, found["cost"] or 0.0
+        sums = self.aggregate(tokens=Sum("reserved_tokens"), cost=Sum("reserved_cost"))
+        return sums["tokens"] or 0, sums["cost"] or 0.0
 
 
 class Conversation(Leased):
@@ -166,6 +166,6 @@ class ConversationMessage(models.Model):
         if since:
             rows = rows.filter(created_at__gte=since)
         names = ("input_tokens", "cache_write_tokens", "cache_read_tokens", "output_tokens", "cost")
-        found: dict[str, Any] = rows.aggregate(**{f"all_{name}": Sum(name) for name in names})
-        *tokens, cost = (found[f"all_{name}"] or 0 for name in names)
+        sums: dict[str, Any] = rows.aggregate(**{f"all_{name}": Sum(name) for name in names})
+        *tokens, cost = (sums[f"all_{name}"] or 0 for name in names)
         return sum(tokens), float(cost)

@@ -64,25 +64,25 @@ class Device(models.Model):
     @classmethod
     def report(cls, name: str, kind: str, index: int, **known: str | int) -> "Device":
         """The device's row, seen now, with what is known of it; made on first report."""
-        told = {"kind": kind, "index": index, "seen_at": timezone.now(), **known}
-        return cls.objects.update_or_create(name=name, defaults=told)[0]
+        columns = {"kind": kind, "index": index, "seen_at": timezone.now(), **known}
+        return cls.objects.update_or_create(name=name, defaults=columns)[0]
 
     @classmethod
     def report_all(cls, host: str, kind: str, known: Sequence[Gpu], **common: str | int) -> list["Device"]:
         """The rows of a host's devices, seen now (two statements where nothing of them has changed)."""
-        told = {
+        columns = {
             f"{host}/{kind}.{gpu.label}": common
             | {"mask": gpu.mask if kind == "cuda" else "", "description": gpu.name[:200], "memory_bytes": gpu.memory}
             for gpu in known
         }
-        rows = {row.name: row for row in cls.objects.filter(name__in=told)}
-        for name, fields in told.items():
+        rows = {row.name: row for row in cls.objects.filter(name__in=columns)}
+        for name, fields in columns.items():
             row = rows.get(name)
             if row is None or any(getattr(row, field) != value for field, value in fields.items()):
                 number = name.rpartition(".")[2]
                 rows[name] = cls.report(name, kind, int(number) if number.isdigit() else 0, **fields)
-        cls.objects.filter(name__in=told).update(seen_at=timezone.now())
-        return [rows[name] for name in told]
+        cls.objects.filter(name__in=columns).update(seen_at=timezone.now())
+        return [rows[name] for name in columns]
 
     def serves(self, queue: str) -> bool:
         """Whether its worker takes runs from this queue, as `DeviceQuerySet.serving` asks for it."""

@@ -98,9 +98,9 @@ class Lease:
 
     def fail(self, error: BaseException | str) -> None:
         """Give the row back for another attempt, after a pause that grows, and keep what went wrong (two statements)."""
-        said = error if isinstance(error, str) else in_words(error)
+        message = error if isinstance(error, str) else in_words(error)
         until = timezone.now() + pause_after(self.row.values_list("attempts", flat=True).first() or 1)
-        self.row.update(**FREE, last_error=said[:2000], retry_at=until)
+        self.row.update(**FREE, last_error=message[:2000], retry_at=until)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:

@@ -42,10 +42,10 @@ class Pool:
         """The run that begins now, and its devices; None where none does."""
         promised: Job | None = None
         for job in order:
-            found = self.room_for(job, training)
-            if found and (promised is None or self._keeps_promise(promised, job, found, training)):
-                return job, found
-            if not found and promised is None and job.devices <= len(self.memory):
+            devices = self.room_for(job, training)
+            if devices and (promised is None or self._keeps_promise(promised, job, devices, training)):
+                return job, devices
+            if not devices and promised is None and job.devices <= len(self.memory):
                 promised = job
         return None
 
@@ -72,10 +72,10 @@ class Pool:
                 holders[device].append(each)
         return holders
 
-    def _keeps_promise(self, promised: Job, job: Job, found: Sequence[int], training: Sequence[Training]) -> bool:
+    def _keeps_promise(self, promised: Job, job: Job, devices: Sequence[int], training: Sequence[Training]) -> bool:
         """Whether a run may begin on these devices before the promised one: it is over by then, or they are not needed."""
         due, free_then = self._due(promised, training)
-        return job.expected() <= due or len(free_then - set(found)) >= promised.devices
+        return job.expected() <= due or len(free_then - set(devices)) >= promised.devices
 
     def _due(self, promised: Job, training: Sequence[Training]) -> tuple[float, set[int]]:
         """In how many seconds there are enough free devices for a run, and which are free then."""

@@ -52,12 +52,12 @@ class DevicePool:
         while True:
             with transaction.atomic():
                 list(Device.objects.select_for_update().filter(pk__in=self._rows).order_by("pk"))  # one worker at a time
-                found = self._next(passed)
-                if found is None:
+                placement = self._next(passed)
+                if placement is None:
                     return None
-                if lease := self._take(*found):
+                if lease := self._take(*placement):
                     return lease
-                passed.add(found[0])
+                passed.add(placement[0])
 
     def _take(self, run: int, devices: Sequence[Device]) -> Lease | None:
         worker = f"{devices[0].name} pid {os.getpid()}"
@@ -78,11 +78,11 @@ class DevicePool:
         pool = placement.Pool({device.pk: device.memory_bytes for device in self.devices}, self.share)
         jobs = placement.in_turn([_job(run) for run in runs], self._waited(runs))
         training = [_training(run, pks) for run, pks in self.held()]
-        found = pool.place(jobs, [*training, *self.tried()])
-        if found is None:
+        placed = pool.place(jobs, [*training, *self.tried()])
+        if placed is None:
             return None
         rows = {device.pk: device for device in self.devices}
-        return found[0].run, [rows[pk] for pk in found[1]]
+        return placed[0].run, [rows[pk] for pk in placed[1]]
 
     @property
     def is_single(self) -> bool:
@@ -96,12 +96,12 @@ class DevicePool:
     def held(self) -> list[tuple[Run, frozenset[int]]]:
         """The runs that hold devices of this pool, with the keys of these. A worker that died holds none (two queries)."""
         training = Run.objects.on_devices(self._rows).filter(state=State.RUNNING).select_related("project", "device")
-        found = []
+        leases = []
         for run in training.prefetch_related("further_devices").distinct():
             pks = {device.pk for device in run.further_devices.all()} | ({run.device_id} if run.device_id else set())
             if not is_gone(run.leased_by):
-                found.append((run, frozenset(pks)))
-        return found
+                leases.append((run, frozenset(pks)))
+        return leases
 
     def tried(self) -> list[placement.Training]:
         """Devices of this pool that trials hold (one query)."""

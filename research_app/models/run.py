@@ -325,21 +325,21 @@ def series_of(run_ids: Sequence[int]) -> dict[int, dict[str, list[list[float]]]]
 
 def arrays_of(run_ids: Sequence[int], names: Iterable[str] | None = None) -> dict[int, dict[str, tuple[Array, Array]]]:
     """Series of some runs, all or those of these names: {run: {series: (steps, values)}}. Two queries."""
-    found: dict[int, dict[str, tuple[Array, Array]]] = {run_id: {} for run_id in run_ids}
+    arrays: dict[int, dict[str, tuple[Array, Array]]] = {run_id: {} for run_id in run_ids}
     chunks: dict[int, list[Any]] = {}
     rows = SeriesChunk.objects.filter(run_id__in=run_ids).order_by("run_id", "sequence")
     for run_id, points in rows.values_list("run_id", "points"):
         chunks.setdefault(run_id, []).append(points)
     for run_id, parts in chunks.items():
         for name, (steps, values) in merge(parts).items():
-            found[run_id][name] = np.asarray(steps, dtype=PACKED), np.asarray(values, dtype=PACKED)
+            arrays[run_id][name] = np.asarray(steps, dtype=PACKED), np.asarray(values, dtype=PACKED)
     packed = Series.objects.filter(run_id__in=run_ids)
     if names is not None:
         packed = packed.filter(name__in=list(names))
     for run_id, name, *columns in packed.values_list("run_id", "name", "steps", "values").iterator():
         at, logged = (np.frombuffer(column, dtype=PACKED) for column in columns)
-        found[run_id][name] = at, logged
-    return found
+        arrays[run_id][name] = at, logged
+    return arrays
 
 
 def curves_sealed(run_id: int) -> Sealed:

@@ -49,8 +49,8 @@ def key_of(model: type[models.Model], pk: int) -> str:
 
 def seals_of(rows: Iterable[models.Model | Sealed]) -> dict[str, Seal]:
     """The seals of some rows, by key."""
-    found = [row if isinstance(row, Sealed) else sealed(row) for row in rows]
-    return {each.key: each.seal() for each in found}
+    sealed_rows = [row if isinstance(row, Sealed) else sealed(row) for row in rows]
+    return {each.key: each.seal() for each in sealed_rows}
 
 
 def altered(seal: Seal, now: Sealed) -> list[str]:

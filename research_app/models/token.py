@@ -67,9 +67,9 @@ class Token(models.Model):
                 expires_at=timezone.now() + timedelta(days=days),
             )
             row.projects.set(projects)
-            told = {"name": name, "scopes": row.scopes, "expires_at": row.expires_at.isoformat()}
-            told["projects"] = sorted(project.slug for project in projects)
-            Event.objects.record(EventKind.TOKEN_MADE, row, user.get_username(), None, **told)
+            event_data = {"name": name, "scopes": row.scopes, "expires_at": row.expires_at.isoformat()}
+            event_data["projects"] = sorted(project.slug for project in projects)
+            Event.objects.record(EventKind.TOKEN_MADE, row, user.get_username(), None, **event_data)
         return row, text
 
     @classmethod

@@ -18,8 +18,8 @@ def require_places(text: str) -> str:
 
 def _words(command: Any) -> Any:
     if isinstance(command, str):
-        shown = ", ".join(f'"{word}"' for word in command.split())
-        raise ValueError(f"write a list of words: [{shown}]")
+        words = ", ".join(f'"{word}"' for word in command.split())
+        raise ValueError(f"write a list of words: [{words}]")
     return command
 
 

@@ -15,15 +15,15 @@ def mistake(problem: Any, text: str, name: str, root: type[BaseModel]) -> str:
     where = f"{name}, line {line_of(keys or _keys_in(problem['msg']), text)}"
     if problem["type"] == "extra_forbidden":
         return f"{where}: {dotted} is not a known key; known here: {', '.join(keys_of(_table_at(keys, root)))}"
-    said = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ")
     given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
-    return f"{where}: {dotted}: {said}{given}"
+    return f"{where}: {dotted}: {message}{given}"
 
 
-def _keys_in(said: str) -> list[str]:
+def _keys_in(message: str) -> list[str]:
     """The table, and the key in it, that a sentence about several tables names first: `[seed] how = …`."""
-    found = re.search(r"\[(\w+)\](?: (\w+))?", said)
-    return [key for key in found.groups() if key] if found else []
+    match = re.search(r"\[(\w+)\](?: (\w+))?", message)
+    return [key for key in match.groups() if key] if match else []
 
 
 def _table_at(keys: list[str], root: type[BaseModel]) -> type[BaseModel]:

@@ -423,8 +423,8 @@ def read_project_file(text: str, name: str = "project file") -> ProjectFile:
     except tomllib.TOMLDecodeError as error:
         raise ProjectFileError(f"{name}: {error}") from error
     for where, value in strings_in(content):
-        if said := problem_in(value):
-            raise ProjectFileError(f"{name}, line {line_of(where.split('.'), text)}: {where} {said}.")
+        if character_problem := problem_in(value):
+            raise ProjectFileError(f"{name}, line {line_of(where.split('.'), text)}: {where} {character_problem}.")
     try:
         return ProjectFile.model_validate(content)
     except ValidationError as error:

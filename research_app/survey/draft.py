@@ -51,11 +51,11 @@ class Draft:
     tables: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def put(self, table: str, key: str, value: object, said: str = "") -> None:
-        self.tables.setdefault(table, []).append(f"{key} = {toml(value)}" + (f"  # {_comment(said)}" if said else ""))
+    def put(self, table: str, key: str, value: object, comment: str = "") -> None:
+        self.tables.setdefault(table, []).append(f"{key} = {toml(value)}" + (f"  # {_comment(comment)}" if comment else ""))
 
-    def note(self, table: str, said: str) -> None:
-        self.tables.setdefault(table, []).append(f"# {_comment(said)}")
+    def note(self, table: str, comment: str) -> None:
+        self.tables.setdefault(table, []).append(f"# {_comment(comment)}")
 
     def text(self) -> str:
         head = [f"# {_comment(line)}" for line in self.notes]
@@ -67,9 +67,9 @@ def project_file_for(sources: Sources, branch: str, words: Sequence[str] = ()) -
     """The text of a project file that is valid as it stands; the command ends with `words`. Raises NothingTrains."""
     entry = entry_of(sources)
     if entry is None:
-        shown = ", ".join(sources.python[:10]) or "none"
+        names = ", ".join(sources.python[:10]) or "none"
         raise NothingTrains(
-            f"No script here looks like it trains a model (Python files looked at: {shown}). Write the file by hand."
+            f"No script here looks like it trains a model (Python files looked at: {names}). Write the file by hand."
         )
     modules = sources.imported(entry.module, entry.root)
     options, config = options_of(sources, modules), _config(sources, entry)
@@ -103,7 +103,7 @@ def _train(
     seed: FoundSeed,
     given: Sequence[str],
 ) -> None:
-    found = interpreter_of(sources, entry, modules)
+    interpreter = interpreter_of(sources, entry, modules)
     if entry.root != ".":
         draft.put("train", "directory", entry.root, "its own project files are there")
     words = list(entry.command)
@@ -127,14 +127,14 @@ def _train(
     words += [*seed.words, *given]
     if entry.others:
         draft.note("train", f"other scripts that may train: {', '.join(entry.others)}")
-    said = (
+    comment = (
         f"{options.kind}, {len(options.found)} options at {options.seen}" if options.kind != "none" else "no options were found"
     )
-    draft.put("train", "command", words, said)
-    draft.put("train", "python", found.python, found.said)
-    if found.python == "uv" and (extra := extra_of(sources, entry, gpu=on_gpu(modules))):
+    draft.put("train", "command", words, comment)
+    draft.put("train", "python", interpreter.python, interpreter.said)
+    if interpreter.python == "uv" and (extra := extra_of(sources, entry, gpu=on_gpu(modules))):
         draft.put("train", "extras", [extra], "the extra of pyproject.toml for this kind of device")
-    _missing(draft, found)
+    _missing(draft, interpreter)
     _reach(draft, entry, modules, bool(outputs))
 
 
@@ -143,9 +143,9 @@ def on_gpu(modules: Sequence[Module]) -> bool:
     return needs_cuda(modules) is not None or Path("/dev/nvidia0").exists()
 
 
-def _missing(draft: Draft, found: Interpreter) -> None:
-    if found.missing:
-        names = ", ".join(found.missing[:12])
+def _missing(draft: Draft, interpreter: Interpreter) -> None:
+    if interpreter.missing:
+        names = ", ".join(interpreter.missing[:12])
         draft.note("train", f"the worker's interpreter lacks {names}: name an environment that has them, or commit a uv.lock")
 
 
@@ -187,8 +187,8 @@ def _links(draft: Draft, sources: Sources, modules: Sequence[Module]) -> list[st
 
 def _limits(draft: Draft, budget: FoundBudget) -> None:
     if budget.counts == "seconds" and budget.amount:
-        said = "twice its own budget, and five minutes for what goes before and after"
-        draft.put("limits", "wall_seconds", round(2 * budget.amount + 300), said)
+        comment = "twice its own budget, and five minutes for what goes before and after"
+        draft.put("limits", "wall_seconds", round(2 * budget.amount + 300), comment)
     else:
         draft.put("limits", "wall_seconds", 3600, "guessed: what one run takes at most")
     draft.put("limits", "host_memory_gb", 16, "guessed")
@@ -200,17 +200,17 @@ def _seed(draft: Draft, seed: FoundSeed) -> None:
         draft.put("seed", name, getattr(seed, name))
 
 
-def _metric(draft: Draft, found: FoundOutput | None) -> None:
-    if found is None:
+def _metric(draft: Draft, output: FoundOutput | None) -> None:
+    if output is None:
         draft.note(
             "metric", "nothing was found that prints or writes a metric: print a line such as `score: 1.25`, or say where it is"
         )
-        found = FoundOutput("pattern", "score", "", pattern=r"score: (?P<score>\S+)")
-    draft.put("metric", "name", found.key.replace("_", " ").replace("/", " "))
-    draft.put("metric", "direction", found.direction)
-    draft.put("metric", "source", found.source, found.said)
-    draft.put("metric", "key", found.key)
-    for name, value in (("pattern", found.pattern), ("file", found.file), ("facts", found.facts)):
+        output = FoundOutput("pattern", "score", "", pattern=r"score: (?P<score>\S+)")
+    draft.put("metric", "name", output.key.replace("_", " ").replace("/", " "))
+    draft.put("metric", "direction", output.direction)
+    draft.put("metric", "source", output.source, output.said)
+    draft.put("metric", "key", output.key)
+    for name, value in (("pattern", output.pattern), ("file", output.file), ("facts", output.facts)):
         if value:
             draft.put("metric", name, value)
 
@@ -264,6 +264,6 @@ def _key(name: object) -> str:
     )
 
 
-def _comment(said: str) -> str:
+def _comment(text: str) -> str:
     """Untrusted text as a comment: one line, printable."""
-    return "".join(letter if letter.isprintable() else " " for letter in said)[:300]
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:300]

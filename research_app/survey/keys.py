@@ -48,24 +48,24 @@ def form_values(text: str) -> dict[str, str]:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         return {each.name: "" for each in FORM}
-    found = {}
+    values = {}
     for each in FORM:
         table = content.get(each.table)
         value = table.get(each.key, "") if isinstance(table, dict) else ""
         if each.is_words and isinstance(value, list):
             value = shlex.join(map(str, value))
-        found[each.name] = f"{value:g}" if isinstance(value, float) else str(value)
-    return found
+        values[each.name] = f"{value:g}" if isinstance(value, float) else str(value)
+    return values
 
 
-def with_form(text: str, asked: Mapping[str, str], shown: Mapping[str, str]) -> str:
+def with_form(text: str, chosen: Mapping[str, str], displayed: Mapping[str, str]) -> str:
     """The file with those keys that a person changed in the form, which showed them otherwise.
 
     Raises ValueError for a value that is none.
     """
     for each in FORM:
-        wanted = asked.get(each.name)
-        if wanted is not None and wanted.strip() != shown[each.name]:
+        wanted = chosen.get(each.name)
+        if wanted is not None and wanted.strip() != displayed[each.name]:
             text = with_value(text, each, wanted.strip())
     return text
 

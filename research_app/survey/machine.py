@@ -47,8 +47,8 @@ def interpreter_of(sources: Sources, entry: Entry, modules: Sequence[Module]) ->
             return Interpreter(str(place.parents[1].absolute()), f"{prefix}{name} is a virtual environment")
     missing = tuple(name for name in foreign(sources, modules) if importlib.util.find_spec(name) is None)
     given = next((name for name in DECLARED if f"{prefix}{name}" in sources.files), "")
-    said = f"{prefix}{given} has no lock: the worker's interpreter" if given else "no lock file and no environment"
-    return Interpreter("worker", said, missing)
+    reason = f"{prefix}{given} has no lock: the worker's interpreter" if given else "no lock file and no environment"
+    return Interpreter("worker", reason, missing)
 
 
 def extra_of(sources: Sources, entry: Entry, *, gpu: bool) -> str:
@@ -108,15 +108,15 @@ def needs_cuda(modules: Sequence[Module]) -> Seen | None:
 
 def read_folders(modules: Sequence[Module]) -> dict[str, Seen]:
     """Folders below a person's home that the code names, the deepest of each, with the places."""
-    found: dict[str, Seen] = {}
+    folders: dict[str, Seen] = {}
     for module, node, paths in _with_home_paths(modules):
         for part in ast.walk(node):
             if isinstance(part, ast.expr) and (path := _home_path(part, paths)) and path.count("/") > 1:
-                found.setdefault(path, module.seen(part))
+                folders.setdefault(path, module.seen(part))
     hub = next((module for module in modules if any(name.partition(".")[0] in HUB for name in imports_of_top(module))), None)
     if hub:
-        found.setdefault("~/.cache/huggingface", Seen(hub.path))
-    return {path: seen for path, seen in found.items() if not any(path.startswith(f"{other}/") for other in found)}
+        folders.setdefault("~/.cache/huggingface", Seen(hub.path))
+    return {path: seen for path, seen in folders.items() if not any(path.startswith(f"{other}/") for other in folders)}
 
 
 def made_folders(modules: Sequence[Module]) -> set[str]:
@@ -164,14 +164,14 @@ def without_written(folders: Mapping[str, Seen], made: Collection[str]) -> dict[
 
 def _statements(scope: ast.AST) -> list[ast.stmt]:
     """The statements of a scope, those within blocks too, without those of functions in it."""
-    found: list[ast.stmt] = []
+    statements: list[ast.stmt] = []
     for node in getattr(scope, "body", []):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
-        found.append(node)
-        found += _statements(node)
+        statements.append(node)
+        statements += _statements(node)
     others = getattr(scope, "orelse", [])
-    return found + (_statements(ast.Module(others, [])) if others else [])
+    return statements + (_statements(ast.Module(others, [])) if others else [])
 
 
 def _home_path(node: ast.expr, values: Mapping[str, str]) -> str:
@@ -226,10 +226,10 @@ def loggers(modules: Sequence[Module]) -> dict[str, str]:
     names = {name.partition(".")[0] for module in modules for name in imports_of(module)}
     texts = {node.value for module in modules for node in ast.walk(module.tree) if isinstance(node, ast.Constant)}
     names |= {"wandb"} if "WANDB_MODE" in texts else set()
-    found: dict[str, str] = {}
+    loggers_by_name: dict[str, str] = {}
     for name, variables in LOGGERS_OFFLINE.items():
-        found |= variables if name in names else {}
-    return found | ({"HF_HUB_OFFLINE": "1"} if names & set(HUB) else {})
+        loggers_by_name |= variables if name in names else {}
+    return loggers_by_name | ({"HF_HUB_OFFLINE": "1"} if names & set(HUB) else {})
 
 
 GIVEN = re.compile(

@@ -95,7 +95,7 @@ def options_of(sources: Sources, modules: Sequence[Module]) -> Options:
 
 
 def _argparse(module: Module) -> list[Option]:
-    found = []
+    options = []
     for name, call in module.calls():
         if not name.endswith(".add_argument"):
             continue
@@ -103,8 +103,8 @@ def _argparse(module: Module) -> list[Option]:
         if flags:
             choices = _keyword(call, "choices")
             values = tuple(constant(each) for each in choices.elts) if isinstance(choices, ast.List | ast.Tuple) else ()
-            found.append(Option(flags[0], constant(_keyword(call, "default")), module.seen(call), values))
-    return found
+            options.append(Option(flags[0], constant(_keyword(call, "default")), module.seen(call), values))
+    return options
 
 
 def _keyword(call: ast.Call, name: str) -> ast.expr | None:
@@ -121,7 +121,7 @@ def _yaml_options(sources: Sources, module: Module, call: ast.Call) -> list[Opti
     path = next((path for path in sources.texts if path.rpartition("/")[2] in (f"{stem}.yaml", f"{stem}.yml")), None)
     if path is None:
         return []
-    found, stack = [], list[tuple[int, str]]()
+    options, stack = [], list[tuple[int, str]]()
     for number, line in enumerate(sources.texts[path].split("\n"), 1):
         if not (match := _YAML_LINE.match(line)):
             continue
@@ -130,10 +130,10 @@ def _yaml_options(sources: Sources, module: Module, call: ast.Call) -> list[Opti
             stack.pop()
         dotted_name = ".".join([*(key for _, key in stack), match[2]])
         if value := match[3].strip():
-            found.append(Option(dotted_name, value, Seen(path, number)))
+            options.append(Option(dotted_name, value, Seen(path, number)))
         else:
             stack.append((depth, match[2]))
-    return found
+    return options
 
 
 def reads_variable(modules: Sequence[Module], name: str) -> Seen | None:

@@ -121,13 +121,13 @@ def wandb(modules: Sequence[Module]) -> FoundOutput | None:
 
 def _keys(module: Module) -> list[str]:
     """The text keys of all dictionaries of a module, and the names of keyword arguments of `dict`."""
-    found = []
+    keys = []
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Dict):
-            found += [key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+            keys += [key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
         elif isinstance(node, ast.Call) and dotted(node.func) == "dict":
-            found += [each.arg for each in node.keywords if each.arg]
-    return found
+            keys += [each.arg for each in node.keywords if each.arg]
+    return keys
 
 
 def metric_key(names: Sequence[str]) -> str:
@@ -158,8 +158,8 @@ def pattern_of(shape: str) -> tuple[str, list[str]]:
         pattern += re.sub(r"(?:\\ )+", r"\\s+", re.escape(piece))
         if place == len(pieces) - 1:
             break
-        found = _BEFORE.search(piece)
-        name = re.sub(r"\W+", "_", found[1]).strip("_").lower() if found else ""
+        match = _BEFORE.search(piece)
+        name = re.sub(r"\W+", "_", match[1]).strip("_").lower() if match else ""
         name = "step" if STEP.fullmatch(name.rpartition("_")[2]) and "step" not in names else name
         if name and name not in names and name.isidentifier():
             names.append(name)

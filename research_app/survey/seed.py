@@ -39,8 +39,8 @@ def seed_of(modules: Sequence[Module], options: Options) -> FoundSeed:
     seeded = [(module, call) for module in modules for name, call in module.calls() if name in SEEDERS]
     for wanted in ("torch.manual_seed", "manual_seed", ""):
         for module, call in seeded:
-            if wanted in module.source_of(call) and (found := _place(module, call)):
-                return found
+            if wanted in module.source_of(call) and (place := _place(module, call)):
+                return place
     if seeded:
         module, call = seeded[0]
         return FoundSeed(

@@ -80,15 +80,15 @@ class Sources:
 
     def imported(self, module: Module, root: str = "") -> list[Module]:
         """The module and what it imports of the same repository, and so on, nearest first."""
-        found, waiting = [module], [module]
+        modules, waiting = [module], [module]
         while waiting:
             current = waiting.pop(0)
             for name in imports_of(current):
                 for path in self._paths_of(name, current, root):
-                    if (other := self.module(path)) and other not in found:
-                        found.append(other)
+                    if (other := self.module(path)) and other not in modules:
+                        modules.append(other)
                         waiting.append(other)
-        return found
+        return modules
 
     def _paths_of(self, name: str, importing: Module, root: str) -> Iterator[str]:
         beside = str(PurePosixPath(importing.path).parent)
@@ -147,7 +147,7 @@ def constant(node: ast.expr | None) -> object:
 
 def constants_of(module: Module) -> dict[str, tuple[object, ast.stmt]]:
     """The names that a module gives literals at its top level, dataclass fields among them, with the statements."""
-    found: dict[str, tuple[object, ast.stmt]] = {}
+    constants: dict[str, tuple[object, ast.stmt]] = {}
     bodies = [module.tree.body, *(node.body for node in module.tree.body if isinstance(node, ast.ClassDef))]
     for statement in (statement for body in bodies for statement in body):
         target, value = None, None
@@ -156,8 +156,8 @@ def constants_of(module: Module) -> dict[str, tuple[object, ast.stmt]]:
         elif isinstance(statement, ast.AnnAssign):
             target, value = statement.target, statement.value
         if isinstance(target, ast.Name) and (known := constant(value)) is not None:
-            found.setdefault(target.id, (known, statement))
-    return found
+            constants.setdefault(target.id, (known, statement))
+    return constants
 
 
 def shape_of(node: ast.expr) -> str | None:

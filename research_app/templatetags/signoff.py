@@ -182,10 +182,10 @@ def ago(then: Any) -> SafeString:
 @register.simple_tag
 def said(event: Event) -> SafeString:
     """The data of an event as words: keys and values, untrusted like everything that an agent may have written."""
-    told = dict(event.data)
-    if earlier := told.pop("duplicate_of", None):
-        told["to"] = f"duplicate of {earlier}"
-    return visible(" · ".join(_pairs(told)))
+    event_data = dict(event.data)
+    if earlier := event_data.pop("duplicate_of", None):
+        event_data["to"] = f"duplicate of {earlier}"
+    return visible(" · ".join(_pairs(event_data)))
 
 
 def _pairs(data: dict[str, Any]) -> Iterator[str]:

@@ -53,18 +53,18 @@ def key_of(export: Export, run: RunRecord) -> str:
 def settings_of(run: RunRecord, candidate: CandidateRecord | None) -> dict[str, Any]:
     """What is known of a run besides its curves: its own columns, those of its candidate, and its facts."""
     own = row_of(run)
-    found = {name: own[name] for name in OF_RUN}
+    settings = {name: own[name] for name in OF_RUN}
     if candidate is not None:
         theirs = row_of(candidate)
-        found |= {f"candidate_{name}": theirs[name] for name in OF_CANDIDATE}
-    found |= {f"fact_{name}": value for name, value in run.facts.items()}
-    return {name: plain(value) for name, value in found.items()}
+        settings |= {f"candidate_{name}": theirs[name] for name in OF_CANDIDATE}
+    settings |= {f"fact_{name}": value for name, value in run.facts.items()}
+    return {name: plain(value) for name, value in settings.items()}
 
 
 def figures_of(export: Export, run: RunRecord) -> dict[str, float]:
     """Figures of a whole run: its score under the metric's key, and its times."""
-    found = {export.metric: run.score, "train_seconds": run.train_seconds, "device_seconds": run.device_seconds}
-    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
+    figures = {export.metric: run.score, "train_seconds": run.train_seconds, "device_seconds": run.device_seconds}
+    return {name: value for name, value in figures.items() if value is not None and math.isfinite(value)}
 
 
 def whole_steps(curve: Curve) -> Iterator[tuple[int, float]]:
@@ -76,11 +76,11 @@ def whole_steps(curve: Curve) -> Iterator[tuple[int, float]]:
 
 def rows_of_steps(curves: Mapping[str, Curve]) -> list[tuple[int, dict[str, float]]]:
     """What was logged at each step, by step."""
-    found: dict[int, dict[str, float]] = {}
+    rows: dict[int, dict[str, float]] = {}
     for name, curve in curves.items():
         for step, value in whole_steps(curve):
-            found.setdefault(step, {})[name] = value
-    return sorted(found.items())
+            rows.setdefault(step, {})[name] = value
+    return sorted(rows.items())
 
 
 def seconds_of(at: datetime | None) -> float:

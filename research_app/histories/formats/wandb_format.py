@@ -102,11 +102,11 @@ class Log:
 
 def varint(value: int) -> bytes:
     """A whole number from 0 to 2⁶⁴ in groups of seven bits, the lowest first."""
-    found = bytearray()
+    encoded = bytearray()
     while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*found, value])
+    return bytes([*encoded, value])
 
 
 def whole(field: int, value: int) -> bytes:

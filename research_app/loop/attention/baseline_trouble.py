@@ -122,8 +122,8 @@ def troubles_of(versions: Mapping[int, Project]) -> dict[int, BaselineTrouble]:
         references.setdefault(pk, _ReferenceRuns()).count(*group)
     newest = [0, *(pk for reference in references.values() for pk in (reference.newest_failed, reference.newest_stuck) if pk)]
     reasons = dict(Run.objects.filter(pk__in=newest).values_list("pk", "reason"))
-    found = {pk: _judged(versions[pk], numbers[pk], reference, reasons) for pk, reference in references.items()}
-    return {pk: trouble for pk, trouble in found.items() if trouble}
+    troubles = {pk: _judged(versions[pk], numbers[pk], reference, reasons) for pk, reference in references.items()}
+    return {pk: trouble for pk, trouble in troubles.items() if trouble}
 
 
 def _judged(project: Project, number: int, reference: _ReferenceRuns, reasons: Mapping[int, str]) -> BaselineTrouble | None:

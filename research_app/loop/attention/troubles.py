@@ -93,7 +93,7 @@ def of_candidates(projects: Mapping[int, Project], baselines: Collection[int]) -
     groups: dict[tuple[int, str], list[tuple[int, str]]] = defaultdict(list)
     for pk, number, stage, why in rows.values_list("project_id", "number", "stage", "needs_attention")[:MOST]:
         groups[pk, why].append((number, stage))
-    found = []
+    troubles = []
     for (pk, why), members in groups.items():
         project, numbers = projects[pk], [number for number, _ in members]
         if len(numbers) == 1:
@@ -102,8 +102,8 @@ def of_candidates(projects: Mapping[int, Project], baselines: Collection[int]) -
         else:
             name = f"{len(numbers)} candidates: {', '.join(f'C-{n}' for n in numbers[:5])}{' …' if len(numbers) > 5 else ''}"
             address = f"{project.get_absolute_url()}candidates/?stage=attention"
-        found.append(Trouble(project, name, address, why, picks=numbers))
-    return found
+        troubles.append(Trouble(project, name, address, why, picks=numbers))
+    return troubles
 
 
 def of_other_runs(projects: Mapping[int, Project], baselines: Mapping[int, BaselineTrouble]) -> list[Trouble]:
@@ -111,13 +111,13 @@ def of_other_runs(projects: Mapping[int, Project], baselines: Mapping[int, Basel
     stuck = Run.objects.filter(state=State.STUCK, patch_set=None, project__in=projects)
     stuck = stuck.exclude(project__in=[0, *(pk for pk, trouble in baselines.items() if trouble.kind == "stuck")])
     rows = stuck.order_by().values_list("project_id", "cell__check_of").annotate(Count("pk"), Max("reason"))
-    found = []
+    troubles = []
     for pk, check, count, why in rows:
         project, runs = projects[pk], f"{count} run{'s'[: count != 1]}"
         place = f"stacks/{check}/" if check else "baseline/"
         name = f"{runs} of stack check {check}" if check else f"{runs} of the baseline"
-        found.append(Trouble(project, name, f"{project.get_absolute_url()}{place}", why, baseline=True))
-    return found
+        troubles.append(Trouble(project, name, f"{project.get_absolute_url()}{place}", why, baseline=True))
+    return troubles
 
 
 def of_queues(projects: Mapping[int, Project]) -> list[Trouble]:
@@ -125,7 +125,7 @@ def of_queues(projects: Mapping[int, Project]) -> list[Trouble]:
     waiting = Run.objects.filter(state=State.QUEUED, project__in=projects, created_at__lt=timezone.now() - UNSERVED)
     rows = list(waiting.order_by().values_list("project_id", "queue").annotate(Count("pk")))
     online = list(Device.objects.online())
-    found = []
+    troubles = []
     for pk, queue, count in rows:
         serving = [device for device in online if device.serves(queue)]
         if any(not device.refusal for device in serving):
@@ -135,8 +135,8 @@ def of_queues(projects: Mapping[int, Project]) -> list[Trouble]:
         hint = f"Start one: make up on a machine with such a device, or celery -A research_app worker -Q {queue}."
         if serving:
             why, hint = f"The only worker of the queue {queue} takes no work: {serving[0].refusal}", ""
-        found.append(Trouble(project, f"{runs} wait{'s'[: count == 1]} for a device", "/fleet/", why, hint=hint))
-    return found
+        troubles.append(Trouble(project, f"{runs} wait{'s'[: count == 1]} for a device", "/fleet/", why, hint=hint))
+    return troubles
 
 
 def of_moves(projects: Mapping[int, Project]) -> list[Trouble]:
@@ -200,10 +200,10 @@ def of_proposers(projects: Mapping[int, Project]) -> list[Trouble]:
         .annotate(newest=Max("turns__pk"), failed=Max("turns__pk", filter=Q(turns__state=TurnState.FAILED)))
         .filter(newest=F("failed"))
     )
-    newest = {asked.project_id: asked for asked in closed.order_by("pk")}
+    newest = {each.project_id: each for each in closed.order_by("pk")}
     return [
-        Trouble(projects[pk], "proposing", f"{projects[pk].get_absolute_url()}agents/", f"The proposers failed: {asked.note}")
-        for pk, asked in newest.items()
+        Trouble(projects[pk], "proposing", f"{projects[pk].get_absolute_url()}agents/", f"The proposers failed: {each.note}")
+        for pk, each in newest.items()
     ]
 
 

@@ -59,11 +59,11 @@ class Look:
         """Why a candidate will not go on by itself, and what it waits for; None while it will, or may."""
         patch_set = candidate.patch_set
         if patch_set is not None:
-            found = self.baseline(patch_set.base, rung_of(candidate))
-            if found is True:
+            reason = self.baseline(patch_set.base, rung_of(candidate))
+            if reason is True:
                 return None
-            if found:
-                return found
+            if reason:
+                return reason
         return self.silent(candidate)
 
     def baseline(self, version: BaselineVersion, scale: str) -> Reason | bool:

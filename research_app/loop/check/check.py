@@ -53,7 +53,7 @@ def check(candidate_id: int, worker: str) -> None:
     with lease.heartbeat(), attempt(candidate, lease, "Checking"):
         try:
             change = build(candidate.project, candidate.base, candidate.proposal.model_dump(), str(candidate), candidate.author)
-            found = examine(candidate.project, candidate.base, change, but=candidate)
+            fingerprint = examine(candidate.project, candidate.base, change, but=candidate)
         except Duplicate as problem:
             event = {"duplicate_of": str(problem.earlier)}
             candidate.move(Stage.INVALID, str(problem), lease=lease, event=event, duplicate_of=problem.earlier)
@@ -63,7 +63,7 @@ def check(candidate_id: int, worker: str) -> None:
             return
         number = candidate.patch_sets.count() + 1
         candidate.project.repository.keep(f"candidates/{candidate.number}/{number}", change.commit)
-        begin_screening(candidate, lease, change, found, number)
+        begin_screening(candidate, lease, change, fingerprint, number)
 
 
 def submit(
@@ -94,8 +94,8 @@ def vet(project: Project, proposal: Proposal, author: str, patch: str = "") -> B
     if Project.objects.filter(pk=project.pk).exclude(archived_at=None).exists():
         raise CheckFailed(f"{project.slug} is archived, and nothing begins in it: bring it back first, under Settings.")
     for name in ("title", "hypothesis", "expected_effect"):
-        if said := problem_in(getattr(proposal, name)):
-            raise CheckFailed(f"The {name.replace('_', ' ')} {said}.")
+        if problem := problem_in(getattr(proposal, name)):
+            raise CheckFailed(f"The {name.replace('_', ' ')} {problem}.")
     base = project.tip()
     proposed = {"patch": patch} if patch else {"edits": [[edit.path, edit.old, edit.new] for edit in proposal.edits]}
     examine(project, base, build(project, base, proposed, "submitted", author))
@@ -133,14 +133,14 @@ def examine(project: Project, base: BaselineVersion, change: Change, but: Candid
         problems.append(problem)
     if problems:
         raise CheckFailed("\n".join(problems))
-    found = fingerprint_of(project, base, change)
+    fingerprint = fingerprint_of(project, base, change)
     if but and but.kind != Kind.CHANGE:
-        return found  # what takes back or puts together what was tried before is meant to be code that was tried before
-    if found.syntax == normalised_syntax_hash(repository.texts(base.commit, edit.editable)):
+        return fingerprint  # what takes back or puts together what was tried before is meant to be code that was tried before
+    if fingerprint.syntax == normalised_syntax_hash(repository.texts(base.commit, edit.editable)):
         raise CheckFailed("Nothing but comments or formatting differs from the baseline, so there is nothing to measure.")
-    if not (but and but.aa) and (earlier := tried_before(base, found, but)):
+    if not (but and but.aa) and (earlier := tried_before(base, fingerprint, but)):
         raise Duplicate(*earlier)
-    return found
+    return fingerprint
 
 
 def syntax_problem(path: str, text: str) -> str | None:
@@ -151,16 +151,16 @@ def syntax_problem(path: str, text: str) -> str | None:
         try_to_compile(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        said = error.msg if isinstance(error, SyntaxError) else str(error)
-        return f"{path}{line} does not parse: {said}."
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+        return f"{path}{line} does not parse: {message}."
     return None
 
 
-def begin_screening(candidate: Candidate, lease: Lease, change: Change, found: Fingerprint, number: int) -> None:
+def begin_screening(candidate: Candidate, lease: Lease, change: Change, fingerprint: Fingerprint, number: int) -> None:
     """Write the patch set, queue the first run and move on, in one transaction."""
     flags = flags_of(candidate.project, change)
     with transaction.atomic():
-        patch_set = record_patch_set(candidate, candidate.base, change, found, flags, number=number)
+        patch_set = record_patch_set(candidate, candidate.base, change, fingerprint, flags, number=number)
         # The same tree with the same seed scores the same: an A/A candidate needs seeds that the baseline never had.
         seed = AA_SEED + 100 * candidate.number if candidate.aa else FIRST_SEED
         request_run(candidate.project, candidate.base, patch_set, Purpose.SCREEN, seed)
@@ -171,7 +171,7 @@ def record_patch_set(
     candidate: Candidate,
     base: BaselineVersion,
     change: Change,
-    found: Fingerprint,
+    fingerprint: Fingerprint,
     flags: Sequence[KeptFinding],
     *,
     number: int,
@@ -190,9 +190,9 @@ def record_patch_set(
         tree=change.tree,
         diff=change.diff,
         diff_hash=change.diff_hash,
-        syntax_hash=found.syntax,
-        resolved_hash=found.resolved,
-        moved=found.moved,
+        syntax_hash=fingerprint.syntax,
+        resolved_hash=fingerprint.resolved,
+        moved=fingerprint.moved,
         files=rows_written(files),
         flags=rows_written(flags),
         rebased=rebased,

@@ -37,18 +37,20 @@ def fingerprint_of(project: Project, base: BaselineVersion, change: Change) -> F
     return Fingerprint(normalised_syntax_hash(after), "" if same else resolved, moved_constants(before, after))
 
 
-def tried_before(base: BaselineVersion, found: Fingerprint, but: Candidate | None = None) -> tuple[Candidate, str] | None:
+def tried_before(base: BaselineVersion, fingerprint: Fingerprint, but: Candidate | None = None) -> tuple[Candidate, str] | None:
     """The earlier candidate on this baseline that the change repeats, and why it is the same, as a sentence."""
     earlier = PatchSet.objects.filter(base=base, rebased=False).select_related("candidate__evidence").defer("diff")
     if but is not None:
         earlier = earlier.exclude(candidate=but)
     earlier = earlier.exclude(candidate__aa=True).order_by("pk")
-    if row := earlier.filter(syntax_hash=found.syntax).first():
+    if row := earlier.filter(syntax_hash=fingerprint.syntax).first():
         return row.candidate, f"The same code was tried before as {said_of(row.candidate)}"
-    if found.resolved and (row := earlier.filter(resolved_hash=found.resolved).first()):
+    if fingerprint.resolved and (row := earlier.filter(resolved_hash=fingerprint.resolved).first()):
         return row.candidate, f"It comes to the same code, written differently, as {said_of(row.candidate)}"
-    if found.moved:
-        return _same_move(found.moved, (row for row in earlier.exclude(moved={}) if row.moved.keys() == found.moved.keys()))
+    if fingerprint.moved:
+        return _same_move(
+            fingerprint.moved, (row for row in earlier.exclude(moved={}) if row.moved.keys() == fingerprint.moved.keys())
+        )
     return None
 
 

@@ -52,17 +52,19 @@ def findings_of(run: Run, result: RunResult) -> tuple[KeptFinding, ...]:
 
     A detector that fails is a finding: nobody knows what it would have seen, so a gain is in quarantine until a person looked.
     """
-    found = [_left_out(result.left_out)] if result.left_out else []
+    findings = [_left_out(result.left_out)] if result.left_out else []
     try:
         seen, errors = examine_each(*record_of(run, result))
-        found += seen
+        findings += seen
     except DATABASE_AWAY:
         raise
     except Exception as error:
         logger.exception("The detectors could not look at %s", run)
         errors = {"every detector": error}
-    found += [Finding(f"{name}{FAILED}", "warning", f"It could not look: {in_words(error)}") for name, error in errors.items()]
-    return tuple(map(KeptFinding.of_finding, found))
+    findings += [
+        Finding(f"{name}{FAILED}", "warning", f"It could not look: {in_words(error)}") for name, error in errors.items()
+    ]
+    return tuple(map(KeptFinding.of_finding, findings))
 
 
 def failed_among(findings: Sequence[KeptFinding]) -> bool:
@@ -144,11 +146,11 @@ def with_findings(health: Health, runs: Sequence[Run]) -> HealthRecord:
     """Health as evidence keeps it: the rules' findings, and whatever the detectors call invalid or could not look at."""
     findings, state = list(map(FindingRecord.of, health.findings)), health.state
     for run in runs:
-        for found in run.summary.findings or ():
-            if found.level == "invalid":
+        for finding in run.summary.findings or ():
+            if finding.level == "invalid":
                 whose = "" if run.patch_set_id else "the baseline's run: "
-                sentence = f"{whose}{found.sentence} (seed {run.seed})"
-                findings.append(FindingRecord(rule=found.detector, sentence=sentence))
+                sentence = f"{whose}{finding.sentence} (seed {run.seed})"
+                findings.append(FindingRecord(rule=finding.detector, sentence=sentence))
                 state = "invalid"
         if run.failed_step == EXAMINING:
             sentence = f"a detector failed on run {run.pk} (seed {run.seed})"

@@ -48,13 +48,13 @@ def evidence_of_look(
     """Evidence of one look of the sequential policy, unsaved."""
     policy = patch_set.candidate.project.file.decision_policy()
     evidence = begin(patch_set, arms, noise, policy)
-    found = from_estimate(decision.effect, noise.sigma, decision.standard_error, noise.degrees)
-    evidence.effect, evidence.standard_error = found.effect, found.standard_error
-    evidence.low, evidence.high = found.interval
-    evidence.verdict, evidence.reason = _verdict_of(decision, policy, found, len(arms.candidate))
+    difference = from_estimate(decision.effect, noise.sigma, decision.standard_error, noise.degrees)
+    evidence.effect, evidence.standard_error = difference.effect, difference.standard_error
+    evidence.low, evidence.high = difference.interval
+    evidence.verdict, evidence.reason = _verdict_of(decision, policy, difference, len(arms.candidate))
     settled = settle(decision, arms.candidate)
-    told = {"looks": tuple(looks), "runs_needed": decision.runs_needed, "settle": settled}
-    evidence.document = evidence.document.model_copy(update=told)
+    fields = {"looks": tuple(looks), "runs_needed": decision.runs_needed, "settle": settled}
+    evidence.document = evidence.document.model_copy(update=fields)
     return frozen(evidence)
 
 
@@ -69,8 +69,8 @@ def evidence_of_confirmation(
     n = len(arms.candidate)
     evidence.verdict, evidence.reason = _verdict_of_confirmation(confirmation, n)
     kept = ConfirmationRecord.of(confirmation).model_copy(update={"tau": tau, "n": n})
-    told = {"looks": tuple(looks), "confirmation": kept, "savings": savings(patch_set, arms, noise)}
-    evidence.document = evidence.document.model_copy(update=told)
+    fields = {"looks": tuple(looks), "confirmation": kept, "savings": savings(patch_set, arms, noise)}
+    evidence.document = evidence.document.model_copy(update=fields)
     return frozen(evidence)
 
 
@@ -200,20 +200,23 @@ def not_finite(value: Any, name: str = "evidence") -> str:
     return ""
 
 
-def _verdict_of(decision: Decision, policy: Policy, found: Difference, runs: int) -> tuple[Verdict, str]:
+def _verdict_of(decision: Decision, policy: Policy, difference: Difference, runs: int) -> tuple[Verdict, str]:
     """The verdict of one look and why, in a sentence."""
-    said = f"{in_sigma(found.effect / found.sigma)} on {runs} run{'s' if runs > 1 else ''}"
-    if decision.step == "drop" and found.direction is Direction.WORSE:
-        return Verdict.WORSE, f"{_capital(found.sentence)} ({said})."
+    summary = f"{in_sigma(difference.effect / difference.sigma)} on {runs} run{'s' if runs > 1 else ''}"
+    if decision.step == "drop" and difference.direction is Direction.WORSE:
+        return Verdict.WORSE, f"{_capital(difference.sentence)} ({summary})."
     if decision.step == "drop":
-        seen, line = effect_and_line(found.effect / found.sigma, policy.drop_below(runs))
-        said = f"{seen} on {runs} run{'s' if runs > 1 else ''}"
-        return Verdict.DROP, f"{_capital(found.sentence)} ({said}): below the line of {line} under which a change is dropped."
+        seen, line = effect_and_line(difference.effect / difference.sigma, policy.drop_below(runs))
+        summary = f"{seen} on {runs} run{'s' if runs > 1 else ''}"
+        return (
+            Verdict.DROP,
+            f"{_capital(difference.sentence)} ({summary}): below the line of {line} under which a change is dropped.",
+        )
     if decision.step == "inconclusive":
-        return Verdict.INCONCLUSIVE, f"{said}: too small for {policy.n_max} runs to tell from seed noise."
+        return Verdict.INCONCLUSIVE, f"{summary}: too small for {policy.n_max} runs to tell from seed noise."
     if decision.step == "confirm":
-        return Verdict.MORE_RUNS_NEEDED, f"{said}: it crossed the boundary; fresh seeds must confirm it."
-    return Verdict.MORE_RUNS_NEEDED, f"{said}: it may be real; more seeds will tell."
+        return Verdict.MORE_RUNS_NEEDED, f"{summary}: it crossed the boundary; fresh seeds must confirm it."
+    return Verdict.MORE_RUNS_NEEDED, f"{summary}: it may be real; more seeds will tell."
 
 
 def effect_and_line(effect: float, line: float) -> tuple[str, str]:
@@ -222,17 +225,17 @@ def effect_and_line(effect: float, line: float) -> tuple[str, str]:
     return in_sigma(effect, places), f"{number(line) if places == 1 else f'{line:.{places}f}'} σ"
 
 
-def _verdict_of_confirmation(found: Confirmation, runs: int) -> tuple[Verdict, str]:
+def _verdict_of_confirmation(confirmation: Confirmation, runs: int) -> tuple[Verdict, str]:
     """The verdict on fresh seeds and why, in a sentence."""
     where = f"{runs} fresh seeds of each arm"
-    said = in_words(Gain(found.shrunk_effect, found.standard_error, *found.shrunk_interval))
-    if found.solid:
-        return Verdict.SOLID, f"Confirmed on {where} (one-sided {p_value(found.p_value)})."
-    if found.direction is Direction.WORSE:
-        return Verdict.WORSE, f"{_capital(said)}, on {where} (one-sided {p_value(found.p_harm)})."
-    if found.same_sign is False:
-        return Verdict.INCONCLUSIVE, f"The gate text disagrees with the hidden text on {where}; {said} on the hidden text."
-    return Verdict.INCONCLUSIVE, f"{_capital(said)}, on {where} ({p_value(found.p_value)})."
+    summary = in_words(Gain(confirmation.shrunk_effect, confirmation.standard_error, *confirmation.shrunk_interval))
+    if confirmation.solid:
+        return Verdict.SOLID, f"Confirmed on {where} (one-sided {p_value(confirmation.p_value)})."
+    if confirmation.direction is Direction.WORSE:
+        return Verdict.WORSE, f"{_capital(summary)}, on {where} (one-sided {p_value(confirmation.p_harm)})."
+    if confirmation.same_sign is False:
+        return Verdict.INCONCLUSIVE, f"The gate text disagrees with the hidden text on {where}; {summary} on the hidden text."
+    return Verdict.INCONCLUSIVE, f"{_capital(summary)}, on {where} ({p_value(confirmation.p_value)})."
 
 
 def _capital(words: str) -> str:

@@ -20,10 +20,10 @@ def contradict_by_ablation(check: StackCheck, report: Report) -> None:
     A gain that is there alone and gone beside the others contradicts nothing of what was measured: the changes interact,
     and the check says so.
     """
-    for found in report.effects:
-        landing = landings_of(check.project_id, int(found.change)).first()
+    for effect in report.effects:
+        landing = landings_of(check.project_id, int(effect.change)).first()
         confirmed = confirmation_of(landing.candidate.evidence) if landing else None
-        contexts = [each for each in (found.here, found.alone, found.beside) if each]
+        contexts = [each for each in (effect.here, effect.alone, effect.beside) if each]
         if landing and confirmed and contexts and all(contradicts(each, confirmed) for each in contexts):
             where, nearest = f"Stack check {check.pk} on baseline {check.version.number}", contexts[0]
             seen = Gain(nearest.effect, nearest.standard_error, *nearest.interval)
@@ -31,10 +31,10 @@ def contradict_by_ablation(check: StackCheck, report: Report) -> None:
             flag(landing, f"{where} found {seen.text} ({seen.interval}) of the {promised} that it was approved on, alone too.")
 
 
-def contradicts(found: Effect, confirmed: ConfirmationRecord) -> bool:
+def contradicts(effect: Effect, confirmed: ConfirmationRecord) -> bool:
     """Whether an effect is not seen to help and lies below the one that was confirmed by more than chance (one-sided 5%)."""
-    error = math.hypot(confirmed.standard_error or 0.0, found.standard_error)
-    return found.interval[0] <= 0 and confirmed.effect - found.effect > CONTRADICTS * error
+    error = math.hypot(confirmed.standard_error or 0.0, effect.standard_error)
+    return effect.interval[0] <= 0 and confirmed.effect - effect.effect > CONTRADICTS * error
 
 
 def contradict_by_no_op(candidate: Candidate, evidence: Evidence) -> None:

@@ -26,14 +26,14 @@ def mark_diverged(project: Project, runs: RunQuerySet, judging: int | None = Non
     """
     ended = [run for run in runs.completed().order_by("pk") if run.score is not None]
     scored = [run for run in ended if is_usable(run.score)]
-    found = [run for run in ended if run not in scored]
+    diverged_runs = [run for run in ended if run not in scored]
     if apart([run.score or 0.0 for run in scored]):
         noise = project.noise(scored[0].scale, but=[run.pk for run in scored], judging=judging)
-        found += [scored[n] for n in diverged([run.score or 0.0 for run in scored], noise, project.sign > 0)]
-    others = [run for run in scored if run not in found]
-    for run in found:
+        diverged_runs += [scored[n] for n in diverged([run.score or 0.0 for run in scored], noise, project.sign > 0)]
+    others = [run for run in scored if run not in diverged_runs]
+    for run in diverged_runs:
         mark(run, others)
-    return bool(found)
+    return bool(diverged_runs)
 
 
 def apart(scores: Sequence[float]) -> bool:
@@ -54,5 +54,5 @@ def mark(run: Run, others: Sequence[Run]) -> None:
         fields: dict[str, Any] = {"outcome": Outcome.diverged, "reason": why}
         fields |= {"score": None, "hidden_score": None, "score_by_source": {}}
         if Run.objects.filter(pk=run.pk, outcome=Outcome.completed).update(**fields):
-            told = {"score": run.score, "seed": run.seed, "group": run.name, "why": why}
-            Event.objects.seal([Run.objects.get(pk=run.pk)], EventKind.RUN_DIVERGED, run, "signoff", run.project, **told)
+            event_data = {"score": run.score, "seed": run.seed, "group": run.name, "why": why}
+            Event.objects.seal([Run.objects.get(pk=run.pk)], EventKind.RUN_DIVERGED, run, "signoff", run.project, **event_data)

@@ -38,12 +38,12 @@ def guards_of(project: Project, arms: Arms, same: SameMinutes) -> list[GuardResu
         fact = "device_memory_bytes" if measured and metric == "peak_memory" else fact
         guard, bent = Guard(metric, margins[MARGIN_OF.get(metric, metric)], lower), fact in BENT
         compared = (same.baseline, same.candidate) if bent and not same.why_not else (arms.baseline, arms.candidate)
-        said = any(said_by_run(run.summary.facts, fact) for run in both)
-        values = [positive_facts(arm, fact, as_said=said) for arm in compared]
+        self_reported = any(said_by_run(run.summary.facts, fact) for run in both)
+        values = [positive_facts(arm, fact, as_said=self_reported) for arm in compared]
         if any(len(known) < len(arm) for known, arm in zip(values, compared, strict=True)):
             continue
         row = not_compared(guard, same.why_not) if bent and same.why_not else check_guard(guard, *values)
-        rows.append(replace(row, note="; ".join(filter(None, (row.note, SAID)))) if said else row)
+        rows.append(replace(row, note="; ".join(filter(None, (row.note, SAID)))) if self_reported else row)
     return rows
 
 
@@ -53,8 +53,8 @@ def positive_facts(runs: Sequence[Run], fact: str, *, as_said: bool = False) -> 
     `as_said`: what each run says, also where it was measured: a checkpoint's header counts buffers too, and runs from before it
     was read do not, so that both together would compare two different things.
     """
-    told = [run.summary.facts for run in runs]
-    values = [facts.get(f"{fact}_said", facts.get(fact)) if as_said else facts.get(fact) for facts in told]
+    facts_of_runs = [run.summary.facts for run in runs]
+    values = [facts.get(f"{fact}_said", facts.get(fact)) if as_said else facts.get(fact) for facts in facts_of_runs]
     return [float(value) for value in values if isinstance(value, int | float) and 0 < value <= LARGEST_SCORE]
 
 

@@ -205,8 +205,8 @@ def judge_confirmation(patch_set: PatchSet, runs: Sequence[Run], lease: Lease) -
         return
     gate_baseline, gate_mine = arms.scores()
     gate = project.sign * (sum(gate_baseline) / len(gate_baseline) - sum(gate_mine) / len(gate_mine))
-    told = None if project.self_reported else gate
-    confirmation, tau = confirm(project, noise, arms, told, hidden=True)
+    hidden_shard = None if project.self_reported else gate
+    confirmation, tau = confirm(project, noise, arms, hidden_shard, hidden=True)
     looks = candidate.evidence.document.looks if candidate.evidence else ()
     evidence = evidence_of_confirmation(patch_set, arms, noise, confirmation, looks, tau)
     if evidence.verdict == Verdict.SOLID:
@@ -242,8 +242,8 @@ def made_up_for(patch_set: PatchSet, theirs: RunQuerySet, fresh: Sequence[Run]) 
 def nothing_to_compare(theirs: RunQuerySet) -> str:
     """Why a confirmation cannot be judged: no run of the baseline on its seeds has a score (one query)."""
     newest = theirs.order_by("-pk")[0]
-    said = f"None of the {len(theirs)} fresh runs of the baseline that it is to be compared with has a score. "
-    return said + f"The newest, {newest.name}: {newest.reason} Mend that, then choose “Try again”."
+    reason = f"None of the {len(theirs)} fresh runs of the baseline that it is to be compared with has a score. "
+    return reason + f"The newest, {newest.name}: {newest.reason} Mend that, then choose “Try again”."
 
 
 def gate_after(candidate: Candidate) -> Stage:
@@ -281,8 +281,8 @@ def judge_landing(patch_set: PatchSet, runs: Sequence[Run], lease: Lease, landin
 def freeze(candidate: Candidate, evidence: Evidence) -> None:
     """Save evidence and say so in the log, without the numbers of the hidden shard. In a transaction."""
     evidence.save()
-    told = {"hash": evidence.content_hash, "verdict": evidence.verdict, "n": evidence.candidate_n}
-    Event.objects.seal([evidence], EventKind.EVIDENCE_FROZEN, candidate, "signoff", candidate.project, **told)
+    event_data = {"hash": evidence.content_hash, "verdict": evidence.verdict, "n": evidence.candidate_n}
+    Event.objects.seal([evidence], EventKind.EVIDENCE_FROZEN, candidate, "signoff", candidate.project, **event_data)
 
 
 def conclude(

@@ -35,10 +35,10 @@ class Repeated:
         named = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(seeds)}"
         counted = f"{self.points} points of {self.curves} curve{'s' if self.curves > 1 else ''}"
         compared = f"the score and {counted}" if self.points else "the score"
-        said = f"with {named} it printed what the baseline printed, to the last digit"
+        sentence = f"with {named} it printed what the baseline printed, to the last digit"
         if self.proven:
-            return f"It changes nothing that runs: {said} ({compared}; times, speeds and memory are not compared)."
-        return f"So far {said} ({compared}). So few digits may agree by chance: another seed will tell."
+            return f"It changes nothing that runs: {sentence} ({compared}; times, speeds and memory are not compared)."
+        return f"So far {sentence} ({compared}). So few digits may agree by chance: another seed will tell."
 
 
 def repeated(patch_set: PatchSet, runs: Sequence[Run], noise: Noise) -> Repeated | None:
@@ -50,17 +50,17 @@ def repeated(patch_set: PatchSet, runs: Sequence[Run], noise: Noise) -> Repeated
     reference = list(theirs)
     by_seed = {(run.seed, run.queue): run for run in reference}
     pairs = [(by_seed.get((run.seed, run.queue)), run) for run in runs]
-    found = [(base, run) for base, run in pairs if base is not None and base.score == run.score]
-    if len(found) < len(runs):
+    pairs_alike = [(base, run) for base, run in pairs if base is not None and base.score == run.score]
+    if len(pairs_alike) < len(runs):
         return None
     curves = arrays_of([run.pk for run in (*reference, *runs)])
-    seeds = [(trajectory(base, curves[base.pk]), trajectory(run, curves[run.pk])) for base, run in found]
+    seeds = [(trajectory(base, curves[base.pk]), trajectory(run, curves[run.pk])) for base, run in pairs_alike]
     if not all(mine.repeats(base) for base, mine in seeds):
         return None
     others, chance = [trajectory(run, curves[run.pk]) for run in reference], 1.0
     for _, mine in seeds:
         chance *= chance_of(mine, others, noise.sigma)
-    arms = Arms([base for base, _ in found], [run for _, run in found])
+    arms = Arms([base for base, _ in pairs_alike], [run for _, run in pairs_alike])
     points, names = sum(mine.points for _, mine in seeds), {name for _, mine in seeds for name in mine.compared}
     return Repeated(arms, points, len(names), chance <= BELIEVED)
 

@@ -54,10 +54,10 @@ def times_to_target(project: Project, versions: Sequence[BaselineVersion]) -> di
 def mean_seconds(project: Project, versions: Sequence[int]) -> dict[int, float]:
     """Mean seconds of a version's runs at the whole budget (one query)."""
     runs = project.runs.completed().of_baseline(SMALLEST).filter(baseline__in=versions, budget_share=1.0)
-    found: dict[int, list[float]] = {}
+    seconds_of_group: dict[int, list[float]] = {}
     for pk, seconds in runs.filter(train_seconds__isnull=False).values_list("baseline_id", "train_seconds"):
-        found.setdefault(pk, []).append(float(seconds or 0.0))
-    return {pk: fmean(seconds) for pk, seconds in found.items()}
+        seconds_of_group.setdefault(pk, []).append(float(seconds or 0.0))
+    return {pk: fmean(seconds) for pk, seconds in seconds_of_group.items()}
 
 
 def measured(

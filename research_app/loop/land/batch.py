@@ -61,8 +61,8 @@ def form(head: Landing, lease: Lease, version: BaselineVersion) -> bool:
             behind = Landing.objects.filter(pk__in=[entry.pk for entry in together[1:]], state=LandingState.QUEUED)
             if behind.filter(lease_until=None).update(state=LandingState.BATCHED, batch=whole, reason=why) < len(together) - 1:
                 raise QueueChanged
-            told = {"baseline": version.number, "candidates": [str(member) for member in members]}
-            Event.objects.record(EventKind.BATCH_FORMED, stack, "signoff", project, **told)
+            event_data = {"baseline": version.number, "candidates": [str(member) for member in members]}
+            Event.objects.record(EventKind.BATCH_FORMED, stack, "signoff", project, **event_data)
     except (QueueChanged, PatchError):
         return False
     return True

@@ -35,11 +35,11 @@ def clashes_of(base: BaselineVersion, start: str, commit: str, conflict: Conflic
     newer = list(project.baseline_versions.filter(number__gt=base.number).order_by("-number")[:MOST_VERSIONS])[::-1]
     states = newer if project.repository.tree_of(start) == base.tree else [base, *newer]
     commits = [version.commit for version in states]
-    found = project.repository.altered_alike(start, commit, commits, conflict.paths)
+    altered = project.repository.altered_alike(start, commit, commits, conflict.paths)
     made = made_by(states)
     named = [
         Clash(version, touching(made.get(version.pk, []), paths), paths)
-        for version, paths in zip(states, found, strict=True)
+        for version, paths in zip(states, altered, strict=True)
         if paths
     ]
     return named or [
@@ -52,13 +52,13 @@ def clashes_of(base: BaselineVersion, start: str, commit: str, conflict: Conflic
 def made_by(versions: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
     """What made each version: of a batch its entries, not the stack as which they were judged (one query)."""
     rows = Landing.objects.filter(version__in=versions, state=LandingState.LANDED).select_related("candidate", "patch_set")
-    found: dict[int, list[Landing]] = {}
+    landings_of_commit: dict[int, list[Landing]] = {}
     for landing in rows.order_by("pk"):
-        found.setdefault(int(landing.version_id or 0), []).append(landing)
-    for pk, landings in found.items():
+        landings_of_commit.setdefault(int(landing.version_id or 0), []).append(landing)
+    for pk, landings in landings_of_commit.items():
         wholes = {landing.batch_id for landing in landings if landing.batch_id}
-        found[pk] = [landing for landing in landings if landing.pk not in wholes]
-    return found
+        landings_of_commit[pk] = [landing for landing in landings if landing.pk not in wholes]
+    return landings_of_commit
 
 
 def touching(landings: Sequence[Landing], paths: Sequence[str], *, strictly: bool = False) -> list[Candidate]:

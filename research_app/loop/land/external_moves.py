@@ -63,7 +63,7 @@ def version_at(project: Project, tip: str) -> BaselineVersion:
 
 def notice(project: Project, tip: str) -> ExternalMove | None:
     """Write down where the branch was found, once; None where that is the newest version, or a newer one came meanwhile."""
-    found = describe(project, tip)
+    move = describe(project, tip)
     with transaction.atomic():
         row = Project.objects.select_for_update().get(pk=project.pk)
         newest, waiting = row.tip(), row.external_moves.waiting().first()
@@ -71,13 +71,13 @@ def notice(project: Project, tip: str) -> ExternalMove | None:
             return waiting
         if waiting:
             _gone(waiting, "The branch was put back." if newest.commit == tip else f"The branch moved on to {tip[:12]}.")
-        if newest.commit == tip or newest.pk != found.before_id:
+        if newest.commit == tip or newest.pk != move.before_id:
             return None
-        found.save()
-        told = {"commit": tip, "from": newest.commit, "commits": found.added, "left": found.left}
-        told |= {"landings_dropped": found.dropped, "claims_to_be": found.forged}
-        Event.objects.seal([found], EventKind.BASELINE_MOVED_OUTSIDE_SIGNOFF, found, "git", row, **told)
-    return found
+        move.save()
+        event_data = {"commit": tip, "from": newest.commit, "commits": move.added, "left": move.left}
+        event_data |= {"landings_dropped": move.dropped, "claims_to_be": move.forged}
+        Event.objects.seal([move], EventKind.BASELINE_MOVED_OUTSIDE_SIGNOFF, move, "git", row, **event_data)
+    return move
 
 
 def describe(project: Project, tip: str) -> ExternalMove:
@@ -139,9 +139,9 @@ def adopt(move: ExternalMove, actor: User | None, reason: str, name: str = "") -
             project=project, number=newest.number + 1, commit=tip, tree=tree, moved_outside=True, dropped=names
         )
         ExternalMove.objects.filter(pk=move.pk).update(version=version)
-        told = {"commit": tip, "from": newest.commit, "landings_dropped": names, "claims_to_be": move.forged}
-        told["reason"] = reason.strip()
-        Event.objects.seal([version], EventKind.MOVE_OUTSIDE_SIGNOFF_TAKEN_OVER, version, by, project, **told)
+        event_data = {"commit": tip, "from": newest.commit, "landings_dropped": names, "claims_to_be": move.forged}
+        event_data["reason"] = reason.strip()
+        Event.objects.seal([version], EventKind.MOVE_OUTSIDE_SIGNOFF_TAKEN_OVER, version, by, project, **event_data)
         note_moved(version, dropped, back)
         ensure_reference_runs(version, project.file.baseline.runs)
         if Landing.objects.active().filter(project=project).exists():

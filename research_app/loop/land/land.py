@@ -106,11 +106,11 @@ def take_on(landing: Landing, lease: Lease) -> None:
 def recovered(landing: Landing, lease: Lease, tip: str) -> bool:
     """Where an attempt before this one advanced the branch and then was lost: write down that it landed."""
     repository = landing.project.repository
-    found = repository.find_landed(tip, TRAILER, name_of(landing.candidate), SEARCH_DEPTH)
+    landed = repository.find_landed(tip, TRAILER, name_of(landing.candidate), SEARCH_DEPTH)
     # A commit that somebody else made with such a trailer is not ours: ours was written down before the branch moved.
-    if found is None or found != landing.commit or repository.tree_of(found) != landing.patch_set.tree:
+    if landed is None or landed != landing.commit or repository.tree_of(landed) != landing.patch_set.tree:
         return False
-    record(landing, lease, found, landing.patch_set.tree)
+    record(landing, lease, landed, landing.patch_set.tree)
     return True
 
 
@@ -187,8 +187,8 @@ def effect_as_told(candidate: Candidate) -> str:
     if effect is None or evidence is None:
         return "unknown"
     side = "better" if effect > 0 else "worse" if effect < 0 else "no difference"
-    told = gain(effect, evidence.gain.spread if evidence.gain else None)
-    return f"{told} {candidate.project.file.metric.name}, {side} (n={evidence.candidate_n}, to half a sigma)"
+    gain_text = gain(effect, evidence.gain.spread if evidence.gain else None)
+    return f"{gain_text} {candidate.project.file.metric.name}, {side} (n={evidence.candidate_n}, to half a sigma)"
 
 
 def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
@@ -204,8 +204,8 @@ def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
         lease.close(**ended)
         Landing.objects.filter(pk__in=[entry.pk for entry in entries]).update(**ended)
         if created:
-            told = {"commit": commit, "tree": tree, "baseline": version.number}
-            Event.objects.seal([version], EventKind.BASELINE_VERSION_MADE, version, "signoff", project, **told)
+            event_data = {"commit": commit, "tree": tree, "baseline": version.number}
+            Event.objects.seal([version], EventKind.BASELINE_VERSION_MADE, version, "signoff", project, **event_data)
         say_landed(landing.candidate, version, f"Landed as baseline {version.number}.", landing)
         for entry in entries:
             why = f"Landed as baseline {version.number}, in one batch as {landing.candidate}."
@@ -219,10 +219,10 @@ def record(landing: Landing, lease: Lease, commit: str, tree: str) -> None:
 
 def say_landed(candidate: Candidate, version: BaselineVersion, why: str, landing: Landing | None = None) -> None:
     """One candidate has landed, with an entry of the queue or as part of one: its event and its stage. In a transaction."""
-    told: dict[str, object] = {"commit": version.commit, "baseline": version.number}
+    event_data: dict[str, object] = {"commit": version.commit, "baseline": version.number}
     if failed := candidate.failed_guards:
-        told["guards_failed"] = failed
+        event_data["guards_failed"] = failed
     kept = [Landing.objects.get(pk=landing.pk)] if landing else []
-    Event.objects.seal(kept, EventKind.LANDED, candidate, "signoff", candidate.project, **told)
+    Event.objects.seal(kept, EventKind.LANDED, candidate, "signoff", candidate.project, **event_data)
     candidate.move(Stage.LANDED, why)
     note_landed(candidate, version)

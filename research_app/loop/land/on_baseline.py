@@ -15,12 +15,12 @@ def landings_on_baseline(candidates: Iterable[Candidate], version: BaselineVersi
     rows = Landing.objects.filter(candidate__in=keys, state=LandingState.LANDED, version__isnull=False)
     landings = {landing.candidate_id: landing for landing in rows.select_related("version")}
     as_part = {member: landings[stack] for member, stack in parts if stack in landings}
-    found: dict[int, Landing] = {}
+    landings_by_candidate: dict[int, Landing] = {}
     for candidate in listed:
         landing = landings.get(candidate.pk) or as_part.get(candidate.pk)
         if landing and _holds(candidate, landing, version):
-            found[candidate.pk] = landing
-    return found
+            landings_by_candidate[candidate.pk] = landing
+    return landings_by_candidate
 
 
 def _holds(candidate: Candidate, landing: Landing, version: BaselineVersion | None) -> bool:

@@ -94,12 +94,12 @@ def judge_here(landing: Landing, lease: Lease, version: BaselineVersion) -> None
 def enter_rebased(landing: Landing, lease: Lease, version: BaselineVersion, change: Change, number: int) -> None:
     """Write the rebased patch set down and say what it waits for: runs, a vote, or nothing any more."""
     project, candidate = landing.project, landing.candidate
-    found = fingerprint_of(project, version, change)
+    fingerprint = fingerprint_of(project, version, change)
     flags = flags_of(project, change)
     same_diff = change.diff_hash == landing.patch_set.diff_hash
     before = candidate.evidence
     with transaction.atomic():
-        patch_set = record_patch_set(candidate, version, change, found, flags, number=number, rebased=True)
+        patch_set = record_patch_set(candidate, version, change, fingerprint, flags, number=number, rebased=True)
         known = judged_before(project, version, patch_set)
         if same_diff and known:
             reuse(landing, lease, patch_set, known, before)
@@ -134,8 +134,8 @@ def reuse(landing: Landing, lease: Lease, patch_set: PatchSet, known: Evidence, 
     evidence.take_over(known)
     evidence.save(force_insert=True)
     why = f"This very tree was judged on this very baseline before, as {known.patch_set.candidate}: {known.reason}"
-    told = {"hash": evidence.content_hash, "taken_from": known.content_hash}
-    Event.objects.seal([evidence], EventKind.EVIDENCE_TAKEN_OVER, candidate, "signoff", landing.project, **told)
+    event_data = {"hash": evidence.content_hash, "taken_from": known.content_hash}
+    Event.objects.seal([evidence], EventKind.EVIDENCE_TAKEN_OVER, candidate, "signoff", landing.project, **event_data)
     if not still_good(candidate, before, evidence):
         lost = no_longer_holds(before, evidence, why)
         give_back(landing, lease, Stage.READY, lost, patch_set=patch_set, evidence=evidence)
@@ -152,12 +152,14 @@ def no_longer_holds(before: Evidence | None, after: Evidence | None, why: str) -
     if after is None or after.verdict != Verdict.WORSE:
         return f"Judged again on the new baseline, it no longer holds: {why}"
     base = after.patch_set.base
-    said = f"On baseline {base.number} it does harm. {why}"
+    reason = f"On baseline {base.number} it does harm. {why}"
     since = landed_between(before.patch_set.base, base) if before else []
     if before is None or not since:
-        return said
+        return reason
     what = "what landed" if len(since) == 1 else "something that landed"
-    return f"{said} It clashes with {what} since it was judged on baseline {before.patch_set.base.number}: {', '.join(since)}."
+    return (
+        f"{reason} It clashes with {what} since it was judged on baseline {before.patch_set.base.number}: {', '.join(since)}."
+    )
 
 
 def newly_failed(before: Evidence | None, after: Evidence) -> list[str]:
@@ -199,8 +201,8 @@ def wait_for_judge(landing: Landing, lease: Lease, patch_set: PatchSet, version:
     why = f"Judged again on baseline {version.number} before it lands."
     lease.close(state=LandingState.REJUDGING, patch_set=patch_set, reason=why, commit="", **FRESH)
     Candidate.objects.filter(pk=landing.candidate_id, stage=Stage.LANDING).update(patch_set=patch_set, why=why)
-    told = {"baseline": version.number, "patch_set": patch_set.number}
-    Event.objects.record(EventKind.JUDGED_AGAIN, landing.candidate, "signoff", landing.project, **told)
+    event_data = {"baseline": version.number, "patch_set": patch_set.number}
+    Event.objects.record(EventKind.JUDGED_AGAIN, landing.candidate, "signoff", landing.project, **event_data)
 
 
 def landing_waiting_for(patch_set: PatchSet) -> Landing | None:

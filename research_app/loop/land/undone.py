@@ -42,12 +42,14 @@ def moved_away(project: Project) -> list[Landing]:
 
 def brought_by(version: BaselineVersion) -> list[Candidate]:
     """All that one version brought: what landed as it, and the members of stacks among that."""
-    found: dict[int, Candidate] = {}
+    candidates: dict[int, Candidate] = {}
     level = list(Candidate.objects.filter(landings__version=version, landings__state=LandingState.LANDED))
     while level:
-        found |= {row.pk: row for row in level}
-        level = list(Candidate.objects.filter(stacks__in=[row.pk for row in level], stage=Stage.LANDED).exclude(pk__in=found))
-    return list(Candidate.objects.filter(pk__in=found).select_related("project", "reverts").order_by("-pk"))
+        candidates |= {row.pk: row for row in level}
+        level = list(
+            Candidate.objects.filter(stacks__in=[row.pk for row in level], stage=Stage.LANDED).exclude(pk__in=candidates)
+        )
+    return list(Candidate.objects.filter(pk__in=candidates).select_related("project", "reverts").order_by("-pk"))
 
 
 def removed_by(candidate: Candidate) -> list[Candidate]:

@@ -30,12 +30,12 @@ def checked(url: str, seconds: float = CONNECT_SECONDS) -> tuple[SplitResult, li
     if not trusted and parts.scheme != "https":
         raise BadAddress(f"Only https is called. The operator can allow {host} in SIGNOFF_WEBHOOK_HOSTS.")
     try:
-        found = lookup(host, port, seconds)
+        addresses = lookup(host, port, seconds)
     except OSError as error:
         raise UnknownHost(f"{host} is not known to the name service: {error}") from error
-    if not trusted and not all(map(is_public, found)):
+    if not trusted and not all(map(is_public, addresses)):
         raise BadAddress(f"{host} stands in a private network. The operator can allow it in SIGNOFF_WEBHOOK_HOSTS.")
-    return parts, found
+    return parts, addresses
 
 
 def port_of(parts: SplitResult) -> int:

@@ -31,8 +31,8 @@ def announce(candidate_id: int) -> None:
         if not here.update(announced_for=candidate.stage_since):
             return
         # Locked, because a delivery of theirs that failed may be joined with another one at this moment.
-        told = NotificationSettings.objects.select_for_update(of=("self",)).filter(user__in=people).order_by("pk")
-        for wishes in told.select_related("user").prefetch_related("channels"):
+        recipients = NotificationSettings.objects.select_for_update(of=("self",)).filter(user__in=people).order_by("pk")
+        for wishes in recipients.select_related("user").prefetch_related("channels"):
             for channel in CHANNELS:
                 write_down(candidate, wishes, channel)
 
@@ -52,8 +52,8 @@ def waiting_delivery(wishes: NotificationSettings, channel: str, occasion: Occas
     """The message to this person that still waits, kept from leaving until this transaction ends; or a new one."""
     mine = Delivery.objects.filter(user=wishes.user, channel=channel, occasion=occasion, state=Sending.WAITING)
     # A write, not a look: a worker that takes it at this moment either waits for us or is seen here.
-    if (found := mine.first()) and mine.filter(pk=found.pk).update(subject=""):
-        return found
+    if (delivery := mine.first()) and mine.filter(pk=delivery.pk).update(subject=""):
+        return delivery
     due = {
         Occasion.AT_ONCE: lambda: leaves_at(wishes, channel),
         Occasion.DIGEST: wishes.next_digest,

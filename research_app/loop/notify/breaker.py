@@ -31,8 +31,8 @@ class Place:
     @classmethod
     def of(cls, wishes: NotificationSettings, channel: str) -> "Place | None":
         """This person's; None where there is no address. At most four queries, two where it was used before."""
-        found = [_row(*each) for each in _names(wishes, channel)]
-        return cls(found[0], found[1] if len(found) > 1 else None) if found else None
+        rows = [_row(*each) for each in _names(wishes, channel)]
+        return cls(rows[0], rows[1] if len(rows) > 1 else None) if rows else None
 
     @property
     def rows(self) -> list[Destination]:

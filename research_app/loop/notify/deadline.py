@@ -96,8 +96,8 @@ def lookup(host: str, port: int, seconds: float = CONNECT_SECONDS) -> list[str]:
 
     def ask() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answers.put(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers.put(list(dict.fromkeys(str(entry[4][0]) for entry in addresses)))
         except OSError as error:
             answers.put(error)
         except UnicodeError as error:
@@ -105,9 +105,9 @@ def lookup(host: str, port: int, seconds: float = CONNECT_SECONDS) -> list[str]:
 
     threading.Thread(target=ask, name="name-service", daemon=True).start()
     try:
-        found = answers.get(timeout=seconds)
+        addresses = answers.get(timeout=seconds)
     except Empty:
         raise TimeoutError(f"the name service did not answer within {seconds:.0f} s") from None
-    if isinstance(found, OSError):
-        raise found
-    return found
+    if isinstance(addresses, OSError):
+        raise addresses
+    return addresses

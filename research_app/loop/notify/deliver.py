@@ -75,69 +75,69 @@ def deliver(delivery_id: int, worker: str) -> None:
 def attempt(row: Delivery) -> Outcome:
     """See that it is still wanted and may leave now; then send it."""
     wishes = row.user.notification_settings
-    told = still_waiting(row)
+    candidates = still_waiting(row)
     if row.occasion != Occasion.TRIAL:
-        if not told:
+        if not candidates:
             return Outcome(Sending.PASSED)
         if row.channel not in CHANNELS or CHANNELS[row.channel].pace(wishes) == Pace.OFF:
-            return Outcome(Sending.GIVEN_UP, "Switched off meanwhile.", told=told)
+            return Outcome(Sending.GIVEN_UP, "Switched off meanwhile.", told=candidates)
         if at := allowed_at(wishes, row.channel):
             why = f"{wishes.hourly_limit} messages left within the hour, as many as you want."
             return Outcome(Sending.WAITING, why, at, counts=False)
     place = Place.of(wishes, row.channel)
     if place is None:
-        return Outcome(Sending.GIVEN_UP, "There is no address any more.", told=told)
+        return Outcome(Sending.GIVEN_UP, "There is no address any more.", told=candidates)
     closed = None if row.occasion == Occasion.TRIAL else place.closed_until()  # a person who asks for a trial wants it tried
     if closed:
-        return postponed(row, closed, told)
-    total = turns_of(row.user).count() if told else 0
-    return send(row, place, notice_of(row, told, total), told)
+        return postponed(row, closed, candidates)
+    total = turns_of(row.user).count() if candidates else 0
+    return send(row, place, notice_of(row, candidates, total), candidates)
 
 
 def still_waiting(row: Delivery) -> list[Candidate]:
     """The candidates of a message on which it is still this person's turn; others are marked as passed. A few queries."""
     rows = list(row.notifications.filter(passed=False).values_list("pk", "candidate_id", "turn"))
     mine = turns_of(row.user).filter(pk__in=[candidate for _, candidate, _ in rows]) if row.user.is_active else None
-    found = {each.pk: each for each in mine.with_evidence()} if mine is not None else {}
-    wait = {pk for pk, candidate, turn in rows if candidate in found and found[candidate].stage_since == turn}
+    candidates = {each.pk: each for each in mine.with_evidence()} if mine is not None else {}
+    wait = {pk for pk, candidate, turn in rows if candidate in candidates and candidates[candidate].stage_since == turn}
     Notification.objects.filter(pk__in=[pk for pk, _, _ in rows if pk not in wait]).update(passed=True)
-    return sorted((found[candidate] for pk, candidate, _ in rows if pk in wait), key=lambda each: each.pk)
+    return sorted((candidates[candidate] for pk, candidate, _ in rows if pk in wait), key=lambda each: each.pk)
 
 
-def postponed(row: Delivery, closed: tuple[datetime, str], told: Sequence[Candidate]) -> Outcome:
+def postponed(row: Delivery, closed: tuple[datetime, str], candidates: Sequence[Candidate]) -> Outcome:
     """The place is paused: the message waits, and gathers what else comes; but not for ever."""
     until, why = closed
     if row.occasion == Occasion.AT_ONCE and timezone.now() - row.opened_at > TOO_OLD:
-        return Outcome(Sending.GIVEN_UP, f"It waited for {TOO_OLD.days * 24} hours. {why}", told=told)
+        return Outcome(Sending.GIVEN_UP, f"It waited for {TOO_OLD.days * 24} hours. {why}", told=candidates)
     return Outcome(Sending.WAITING, why, until, counts=False)
 
 
-def send(row: Delivery, place: Place, notice: Notice, told: Sequence[Candidate]) -> Outcome:
+def send(row: Delivery, place: Place, notice: Notice, candidates: Sequence[Candidate]) -> Outcome:
     """Hand it to its channel, and tell the breaker how that went."""
     try:
         CHANNELS[row.channel].send(row.user.notification_settings, notice)
     except MaybeDelivered as error:
         if not stopping.is_set():
             place.failed(str(error), unreachable=True)
-        outcome = Outcome(Sending.UNKNOWN, f"{error}. It may have arrived, so it is not sent again.", told=told)
+        outcome = Outcome(Sending.UNKNOWN, f"{error}. It may have arrived, so it is not sent again.", told=candidates)
     except NotDelivered as error:
         if stopping.is_set():  # we hung up, and nobody is to blame
             return Outcome(Sending.WAITING, "Its worker was asked to stop.", timezone.now(), counts=False)
         place.failed(str(error), unreachable=error.unreachable)
-        outcome = failed(row, str(error), told, final=error.final, wanted=error.wait)
+        outcome = failed(row, str(error), candidates, final=error.final, wanted=error.wait)
     except BadAddress as error:
-        outcome = failed(row, str(error), told, final=True)
+        outcome = failed(row, str(error), candidates, final=True)
     else:
         place.succeeded()
-        outcome = Outcome(Sending.SENT, told=told)
+        outcome = Outcome(Sending.SENT, told=candidates)
     return replace(outcome, subject=notice.subject)
 
 
-def failed(row: Delivery, said: str, told: Sequence[Candidate], *, final: bool = False, wanted: float = 0.0) -> Outcome:
+def failed(row: Delivery, error: str, candidates: Sequence[Candidate], *, final: bool = False, wanted: float = 0.0) -> Outcome:
     """Give up where it is final or was tried often enough; otherwise try again, at the earliest after `wanted` seconds."""
     if final or row.attempts >= MAX_ATTEMPTS or row.occasion == Occasion.TRIAL:
-        return Outcome(Sending.GIVEN_UP, said, told=told)
-    return Outcome(Sending.WAITING, said, timezone.now() + retry_pause(row.attempts, wanted), told=told)
+        return Outcome(Sending.GIVEN_UP, error, told=candidates)
+    return Outcome(Sending.WAITING, error, timezone.now() + retry_pause(row.attempts, wanted), told=candidates)
 
 
 def conclude(row: Delivery, lease: Lease, outcome: Outcome) -> None:

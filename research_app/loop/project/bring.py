@@ -95,8 +95,8 @@ def ask_to_try(trial: Trial) -> None:
 
 def record_asked(trial: Trial, file: ProjectFile) -> None:
     """The event of a trial that is to take device time."""
-    told = {"source": trial.source, "file": hash_of(trial.file), "device": file.train.device}
-    Event.objects.record(EventKind.TRIAL_ASKED_FOR, trial, trial.actor, None, **told, devices=file.rung(SMALLEST).devices)
+    event_data = {"source": trial.source, "file": hash_of(trial.file), "device": file.train.device}
+    Event.objects.record(EventKind.TRIAL_ASKED_FOR, trial, trial.actor, None, **event_data, devices=file.rung(SMALLEST).devices)
 
 
 def record_tried(trial: Trial, file: ProjectFile, report: TryReport) -> None:

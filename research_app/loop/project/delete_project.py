@@ -47,14 +47,14 @@ def delete_project(project: Project, actor: str) -> None:
         if not Project.objects.select_for_update().filter(pk=project.pk).exists():
             raise DeletionRefused(f"{project.slug} was deleted in the meantime.")
         refuse_if_kept(project)  # a run may have ended, or somebody voted, in the meantime
-        keys = [key for found in rows for key in keys_of(found)] + [key_of(Project, project.pk)]
+        keys = [key for row in rows for key in keys_of(row)] + [key_of(Project, project.pk)]
         for start in range(0, len(keys), CHUNK):
             more = {UNSEALED: keys[start : start + CHUNK]}
             Event.objects.record(EventKind.PROJECT_DELETED, project, actor, project, slug=project.slug, **more)
         project.candidates.update(patch_set=None, evidence=None, duplicate_of=None)
         project.trials.update(project=None, state=TrialState.DRAFT)  # its repository may be brought again
-        for found in rows:
-            found.delete()
+        for row in rows:
+            row.delete()
         freed = f"{project.slug[:30]}-deleted-{project.pk}"
         Project.objects.filter(pk=project.pk).update(slug=freed, deleted_at=timezone.now())
     shutil.rmtree(project.folder, ignore_errors=True)
@@ -74,7 +74,7 @@ def kept_for(project: Project) -> str:
         "has votes": project.candidates.filter(reviews__isnull=False),
         "has conversations that were paid for": project.conversations.all(),
     }
-    return next((words for words, found in facts.items() if found.exists()), "")
+    return next((words for words, rows in facts.items() if rows.exists()), "")
 
 
 def rows_of(project: Project) -> list[QuerySet[Model]]:

@@ -100,9 +100,13 @@ def configure(project: Project, file: ProjectFile, actor: str) -> None:
             row.policy_version += 1
         row.config = file.model_dump(mode="json")
         row.save(update_fields=["config", "policy_version", "former_gates"])
-        told = {"policy_version": row.policy_version, "policy": file.policy.model_dump(), "guards": file.guards.model_dump()}
-        told["gates"] = file.gate.model_dump(mode="json")
-        Event.objects.seal([row], EventKind.PROJECT_CONFIGURED, row, actor, row, **told)
+        event_data = {
+            "policy_version": row.policy_version,
+            "policy": file.policy.model_dump(),
+            "guards": file.guards.model_dump(),
+        }
+        event_data["gates"] = file.gate.model_dump(mode="json")
+        Event.objects.seal([row], EventKind.PROJECT_CONFIGURED, row, actor, row, **event_data)
         if changed:
             void_undecided(row, f"The policy changed to version {row.policy_version}: votes at the gates start afresh.")
 
@@ -145,9 +149,13 @@ def _begin_anew(project: Project, file: ProjectFile, actor: str) -> None:
         row.former_gates[str(row.policy_version)] = row.file.gate.model_dump(mode="json")
         row.policy_version, row.data_hash, row.config = row.policy_version + 1, data_hash, file.model_dump(mode="json")
         row.save(update_fields=["config", "policy_version", "former_gates", "data_hash"])
-        told = {"policy_version": row.policy_version, "policy": file.policy.model_dump(), "guards": file.guards.model_dump()}
+        event_data = {
+            "policy_version": row.policy_version,
+            "policy": file.policy.model_dump(),
+            "guards": file.guards.model_dump(),
+        }
         Event.objects.seal(
-            [row], EventKind.PROJECT_CONFIGURED, row, actor, row, **told, gates=file.gate.model_dump(mode="json")
+            [row], EventKind.PROJECT_CONFIGURED, row, actor, row, **event_data, gates=file.gate.model_dump(mode="json")
         )
         for run in row.runs.select_related("patch_set__candidate", "baseline"):
             request_anew(run, row, actor)
@@ -234,9 +242,9 @@ def _record(
         with transaction.atomic():
             project = Project.objects.create(slug=slug, source=source, config=file.model_dump(mode="json"), data_hash=data_hash)
             baseline = BaselineVersion.objects.create(project=project, number=0, commit=tip, tree=tree)
-            told: dict[str, object] = {"commit": tip, "source": source, "data_hash": data_hash}
-            told |= {"left_out": list(missing)} if missing else {}
-            Event.objects.seal([project, baseline], EventKind.PROJECT_CREATED, project, actor, project, **told)
+            event_data: dict[str, object] = {"commit": tip, "source": source, "data_hash": data_hash}
+            event_data |= {"left_out": list(missing)} if missing else {}
+            Event.objects.seal([project, baseline], EventKind.PROJECT_CREATED, project, actor, project, **event_data)
             ensure_reference_runs(baseline, max(file.baseline.runs, file.policy.calibration_runs), Priority.BASELINE)
     except IntegrityError as error:
         raise ProjectRefused(f"A project {slug!r} was created at the same moment.") from error

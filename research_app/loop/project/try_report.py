@@ -98,11 +98,11 @@ Series = Mapping[str, Sequence[tuple[int, float]]]
 
 def series_of(points: Sequence[Point]) -> dict[str, list[tuple[int, float]]]:
     """Points by series."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    series: dict[str, list[tuple[int, float]]] = {}
     for point in points:
         for name, value in point.values.items():
-            found.setdefault(name, []).append((point.step, value))
-    return found
+            series.setdefault(name, []).append((point.step, value))
+    return series
 
 
 def tried_run(
@@ -190,12 +190,12 @@ def budget_check(file: ProjectFile, runs: Sequence[TriedRun]) -> Check:
     if not budget.amount or not known:
         return Check(question=question, good=None, answer=f"{answer}.")
     over = max(known) / budget.amount - 1
-    said = f"{answer}, of {number(budget.amount, 6)}"
+    sentence = f"{answer}, of {number(budget.amount, 6)}"
     if abs(over) <= budget.tolerance:
-        return Check(question=question, good=True, answer=f"{said}.")
+        return Check(question=question, good=True, answer=f"{sentence}.")
     way = "over" if over > 0 else "under"
     mend = "Candidates are held to what the baseline's runs come to; [budget] amount may say what is meant."
-    return Check(question=question, good=None, answer=f"{said}: {abs(over):.0%} {way}.", mend=mend)
+    return Check(question=question, good=None, answer=f"{sentence}: {abs(over):.0%} {way}.", mend=mend)
 
 
 def device_memory_check(file: ProjectFile, run: TriedRun) -> Check:

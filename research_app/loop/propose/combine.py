@@ -26,8 +26,8 @@ def combine(project: Project, numbers: Sequence[int], person: User) -> Candidate
         raise CombinationRefused(
             f"Choose two to {MOST} candidates to try together; {counted(len(wanted), 'is', 'are')} chosen."
         )
-    found = project.candidates.filter(number__in=wanted, aa=False, kind=Kind.CHANGE, patch_set__isnull=False)
-    candidates = list(found.select_related("project", "base", "patch_set", "evidence").order_by("number"))
+    candidates_asked_for = project.candidates.filter(number__in=wanted, aa=False, kind=Kind.CHANGE, patch_set__isnull=False)
+    candidates = list(candidates_asked_for.select_related("project", "base", "patch_set", "evidence").order_by("number"))
     if missing := sorted(set(wanted) - {candidate.number for candidate in candidates}):
         raise CombinationRefused(f"C-{missing[0]} has no change that could be tried with others.")
     if wanted in joined_before(project):
@@ -38,8 +38,8 @@ def combine(project: Project, numbers: Sequence[int], person: User) -> Candidate
         examine(project, base, build(project, base, {"patch": patch}, "combined", AUTHOR))
     except ConflictError as conflict:
         whom, paths = in_the_way(base, candidates, conflict), ", ".join(conflict.paths)
-        said = f"{candidates[conflict.part]} changes the same lines of {paths} as {whom}: they do not go together."
-        raise CombinationRefused(said) from conflict
+        reason = f"{candidates[conflict.part]} changes the same lines of {paths} as {whom}: they do not go together."
+        raise CombinationRefused(reason) from conflict
     except (CheckFailed, PatchError) as problem:
         raise CombinationRefused(str(problem)) from problem
     return enter(project, base, proposal, author=AUTHOR, kind=Author.SEARCH, patch=patch, submitted_by_id=person.pk)

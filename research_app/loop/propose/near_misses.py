@@ -18,16 +18,16 @@ AT_MOST = 8  # near misses of which pairs are made
 
 def near_misses(project: Project, base: BaselineVersion) -> CandidateQuerySet:
     """Undecided candidates of this baseline with the best effects first."""
-    found = project.candidates.filter(base=base, aa=False, kind=Kind.CHANGE, stage__in=[Stage.DROPPED, Stage.INCONCLUSIVE])
-    better = found.filter(evidence__effect__gt=0, evidence__sigma__isnull=False).order_by("-evidence__effect", "number")
+    candidates = project.candidates.filter(base=base, aa=False, kind=Kind.CHANGE, stage__in=[Stage.DROPPED, Stage.INCONCLUSIVE])
+    better = candidates.filter(evidence__effect__gt=0, evidence__sigma__isnull=False).order_by("-evidence__effect", "number")
     return better.select_related("project", "base", "patch_set", "evidence")
 
 
 def next_combination(project: Project, base: BaselineVersion) -> list[Candidate] | None:
     """The pair with the largest sum of effects that was not joined before and goes together; None where there is none."""
-    found = [c for c in near_misses(project, base)[: 2 * AT_MOST] if is_near(c)][:AT_MOST]
+    candidates = [c for c in near_misses(project, base)[: 2 * AT_MOST] if is_near(c)][:AT_MOST]
     tried = {frozenset(numbers) for numbers in joined_before(project)}
-    pairs = [pair for pair in itertools.combinations(found, 2) if frozenset(c.number for c in pair) not in tried]
+    pairs = [pair for pair in itertools.combinations(candidates, 2) if frozenset(c.number for c in pair) not in tried]
     pairs.sort(key=lambda pair: -sum(effect_in_sigma(candidate) for candidate in pair))
     for pair in pairs:
         try:
@@ -71,12 +71,12 @@ def joined(project: Project, base: BaselineVersion, candidates: Sequence[Candida
     if not patch.strip():
         raise PatchError("The baseline has all of this already.")
     names = " and ".join(str(candidate) for candidate in candidates)
-    said = "; ".join(f"{c}: {c.hypothesis.rstrip('.')}" for c in candidates)
+    hypotheses = "; ".join(f"{c}: {c.hypothesis.rstrip('.')}" for c in candidates)
     total = sum(effect_in_sigma(candidate) for candidate in candidates)
     first = max(candidates, key=effect_in_sigma)
     proposal = Proposal(
         title=title_of(f"{names} together"),
-        hypothesis=f"{names} together may stand out of the noise where each alone did not. {said}.",
+        hypothesis=f"{names} together may stand out of the noise where each alone did not. {hypotheses}.",
         category=first.category,
         edits=(Edit("", "", patch),),  # the contract wants an edit; the patch itself is what is kept
         expected_effect=f"{in_sigma(total)}, if their gains add up.",

@@ -72,17 +72,17 @@ def open_round(project: Project, proposers: Sequence[str], wanted: int | None, a
     for name in proposers:
         PROPOSERS.named(name)
     with transaction.atomic():
-        asked = Round.objects.create(project=project, proposers=list(proposers), wanted=wanted, opened_by=actor)
-        Event.objects.record(EventKind.ROUND_OPENED, asked, actor, project, wanted=wanted, proposers=list(proposers))
-        Message.objects.enqueue("propose", asked.pk, "agent")
-    return asked
+        round_ = Round.objects.create(project=project, proposers=list(proposers), wanted=wanted, opened_by=actor)
+        Event.objects.record(EventKind.ROUND_OPENED, round_, actor, project, wanted=wanted, proposers=list(proposers))
+        Message.objects.enqueue("propose", round_.pk, "agent")
+    return round_
 
 
-def close_round(asked: Round, note: str, actor: str = "signoff") -> None:
+def close_round(round_: Round, note: str, actor: str = "signoff") -> None:
     """Stop proposing for this round; its candidates go on. A second close does nothing."""
     with transaction.atomic():
-        if Round.objects.filter(pk=asked.pk, closed_at=None).update(closed_at=timezone.now(), note=note[:500]):
-            Event.objects.record(EventKind.ROUND_CLOSED, asked, actor, asked.project, note=note)
+        if Round.objects.filter(pk=round_.pk, closed_at=None).update(closed_at=timezone.now(), note=note[:500]):
+            Event.objects.record(EventKind.ROUND_CLOSED, round_, actor, round_.project, note=note)
 
 
 def pause(project: Project, actor: str) -> None:
@@ -93,8 +93,8 @@ def pause(project: Project, actor: str) -> None:
 def resume(project: Project, actor: str) -> None:
     """Propose again; an archived project is brought back first."""
     _set_paused(project, False, actor)
-    for asked in Round.objects.open().filter(project=project):
-        Message.objects.enqueue("propose", asked.pk, "agent")
+    for round_ in Round.objects.open().filter(project=project):
+        Message.objects.enqueue("propose", round_.pk, "agent")
 
 
 def _set_paused(project: Project, paused: bool, actor: str) -> None:
@@ -106,8 +106,8 @@ def _set_paused(project: Project, paused: bool, actor: str) -> None:
 
 def propose(round_id: int, worker: str) -> None:
     """One turn of one proposer, if devices will soon want a candidate; wakes the next, which need not wait for this one."""
-    asked = Round.objects.select_related("project").get(pk=round_id)
-    turn = lost_turn(asked, ~Q(proposer__in=busy(asked))) or open_turn(asked)
+    round_ = Round.objects.select_related("project").get(pk=round_id)
+    turn = lost_turn(round_, ~Q(proposer__in=busy(round_))) or open_turn(round_)
     if turn is None:
         return
     lease = Turn.claim(turn.pk, worker, Q(state=TurnState.WORKING))
@@ -142,71 +142,71 @@ def take(turn: Turn, lease: Lease) -> None:
     enter(project, turn.base, proposal, author=proposer.name, kind=known.kind, lease=lease, aa=aa)
 
 
-def lost_turn(asked: Round, *conditions: Q) -> Turn | None:
+def lost_turn(round_: Round, *conditions: Q) -> Turn | None:
     """A turn whose worker died, or whose proposer failed without a name for it: it is taken again, as it was drawn."""
     free = Q(lease_until=None, attempts__gt=0) | Q(lease_until__lt=timezone.now())
     free |= Q(lease_until=None, opened_at__lt=timezone.now() - UNCLAIMED)
-    waiting = Turn.objects.under_way().filter(free, *conditions, round=asked)
+    waiting = Turn.objects.under_way().filter(free, *conditions, round=round_)
     return waiting.select_related("project", "base", "round").order_by("pk").first()
 
 
-def open_turn(asked: Round) -> Turn | None:
+def open_turn(round_: Round) -> Turn | None:
     """The next turn, where one is wanted: whose, in which mode, in which category. Wakes another worker for the one after."""
-    if not wants_more(asked):
+    if not wants_more(round_):
         return None
-    outcomes = [(category, solid) for category, solid, _ in outcomes_of(asked.project)]
+    outcomes = [(category, solid) for category, solid, _ in outcomes_of(round_.project)]
     with transaction.atomic():
-        project = Project.objects.select_for_update().get(pk=asked.project_id)
-        asked.refresh_from_db()
-        if not wants_more(asked):
+        project = Project.objects.select_for_update().get(pk=round_.project_id)
+        round_.refresh_from_db()
+        if not wants_more(round_):
             return None
         base = project.tip()
-        proposer = whose_turn(asked, base)
+        proposer = whose_turn(round_, base)
         if proposer is None:
-            close_idle(asked)
+            close_idle(round_)
             return None
         number = 1 + (project.turns.order_by("-number").values_list("number", flat=True).first() or 0)
         mode = drawn_mode(project.file.agents.shares, f"{project.slug} {number}")
         category = "simplification" if mode == "simplify" else drawn_category(arms_of(outcomes), f"{project.slug} {number}")
         turn = Turn.objects.create(
-            project=project, round=asked, number=number, proposer=proposer, mode=mode, category=category, base=base
+            project=project, round=round_, number=number, proposer=proposer, mode=mode, category=category, base=base
         )
-        Message.objects.enqueue("propose", asked.pk, "agent")
+        Message.objects.enqueue("propose", round_.pk, "agent")
     return turn
 
 
-def whose_turn(asked: Round, base: BaselineVersion) -> str | None:
+def whose_turn(round_: Round, base: BaselineVersion) -> str | None:
     """The proposer with the fewest turns in this round, of those that still have something to propose for this baseline."""
-    done = set(asked.turns.filter(base=base, state=TurnState.EMPTY).values_list("proposer", flat=True))
-    done |= given_up(asked) | set(why_not(asked)) | busy(asked)
-    had = Counter(asked.turns.values_list("proposer", flat=True))
-    left = [name for name in dict.fromkeys(asked.proposers) if name not in done]
+    done = set(round_.turns.filter(base=base, state=TurnState.EMPTY).values_list("proposer", flat=True))
+    done |= given_up(round_) | set(why_not(round_)) | busy(round_)
+    had = Counter(round_.turns.values_list("proposer", flat=True))
+    left = [name for name in dict.fromkeys(round_.proposers) if name not in done]
     return min(left, key=lambda name: had[name]) if left else None
 
 
-def why_not(asked: Round) -> dict[str, str]:
+def why_not(round_: Round) -> dict[str, str]:
     """Proposers of a round that cannot propose now and may later, for want of a budget or a key: name → why."""
-    gone = {name: "It is no proposer of this version." for name in asked.proposers if name not in PROPOSERS}
-    reasons = gone | {name: PROPOSERS[name].why_not(asked.project) for name in asked.proposers if name not in gone}
+    gone = {name: "It is no proposer of this version." for name in round_.proposers if name not in PROPOSERS}
+    reasons = gone | {name: PROPOSERS[name].why_not(round_.project) for name in round_.proposers if name not in gone}
     return {name: why for name, why in reasons.items() if why}
 
 
-def busy(asked: Round) -> set[str]:
+def busy(round_: Round) -> set[str]:
     """Proposers of a round of which this process has as many at work as it may: others go first."""
-    return {name for name in asked.proposers if name in PROPOSERS and PROPOSERS[name].busy()}
+    return {name for name in round_.proposers if name in PROPOSERS and PROPOSERS[name].busy()}
 
 
-def given_up(asked: Round) -> set[str]:
+def given_up(round_: Round) -> set[str]:
     """Proposers whose last turns in this round all failed."""
-    found = set()
-    for name in set(asked.proposers):
-        ended = asked.turns.filter(proposer=name).exclude(state=TurnState.WORKING).order_by("-number")
+    names = set()
+    for name in set(round_.proposers):
+        ended = round_.turns.filter(proposer=name).exclude(state=TurnState.WORKING).order_by("-number")
         # A budget that was spent on the way is no fault of the proposer; one that never had room for a question counts.
         ended = ended.exclude(conversation__failure=Failure.BUDGET_SPENT, conversation__requests__gt=0)
         last = list(ended.values_list("state", flat=True)[:MAX_FAILURES])
         if len(last) == MAX_FAILURES and set(last) == {TurnState.FAILED}:
-            found.add(name)
-    return found
+            names.add(name)
+    return names
 
 
 def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
@@ -221,12 +221,12 @@ def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
             Message.objects.enqueue("propose", turn.round_id, "agent")
 
 
-def close_idle(asked: Round) -> None:
+def close_idle(round_: Round) -> None:
     """Close a round in which nobody has anything to propose and nobody is at work, with what was said last."""
-    if asked.turns.under_way().exists() or busy(asked) or (asked.wanted is None and why_not(asked)):
+    if round_.turns.under_way().exists() or busy(round_) or (round_.wanted is None and why_not(round_)):
         return  # an open-ended round waits for the next day's budget
-    last = asked.turns.exclude(note="").order_by("-number").values_list("note", flat=True).first()
-    close_round(asked, last or "No proposer has anything to propose.")
+    last = round_.turns.exclude(note="").order_by("-number").values_list("note", flat=True).first()
+    close_round(round_, last or "No proposer has anything to propose.")
 
 
 def outcomes_of(project: Project) -> list[tuple[str, bool, int]]:
@@ -242,20 +242,20 @@ def is_aa(project: Project, attempt: int) -> bool:
     return random.Random(f"{project.pk} {settings.SECRET_KEY} {attempt}").random() < project.file.policy.aa_rate
 
 
-def wants_more(asked: Round) -> bool:
+def wants_more(round_: Round) -> bool:
     """True while the round is not full and fewer candidates are ahead of the devices than two for each.
 
     A proposer at work counts as the candidate that it may bring.
     """
-    project = asked.project
-    if asked.closed_at or project.paused:
+    project = round_.project
+    if round_.closed_at or project.paused:
         return False
-    if asked.wanted is not None and made_or_coming(asked) >= asked.wanted:
+    if round_.wanted is not None and made_or_coming(round_) >= round_.wanted:
         return False
     first = Round.objects.open().filter(project=project).first()
-    if first and first.pk != asked.pk and (first.wanted is None or made_or_coming(first) < first.wanted):
+    if first and first.pk != round_.pk and (first.wanted is None or made_or_coming(first) < first.wanted):
         return False  # a bounded round, or an older one, goes first
-    if asked.wanted is None and project.candidates.waiting_for_review().count() >= WAITING_LIMIT:
+    if round_.wanted is None and project.candidates.waiting_for_review().count() >= WAITING_LIMIT:
         return False
     file, at_work = project.file, project.turns.under_way().count()
     devices = Device.objects.online().filter(kind=file.train.device).count()
@@ -265,9 +265,9 @@ def wants_more(asked: Round) -> bool:
     return trouble is None or not trouble.blocking  # what is proposed now could not be measured
 
 
-def made_or_coming(asked: Round) -> int:
+def made_or_coming(round_: Round) -> int:
     """Candidates of a round, and those that proposers work on (two queries)."""
-    return asked.candidates.count() + asked.turns.under_way().count()
+    return round_.candidates.count() + round_.turns.under_way().count()
 
 
 def ahead(project: Project) -> int:
@@ -317,8 +317,8 @@ def enter(
             proposed=storable(proposed, code=True),
             details=storable(proposal.details),
         )
-        told = {"hypothesis": candidate.hypothesis} | ({"title": candidate.title} if candidate.beyond_title else {})
-        Event.objects.seal([candidate], EventKind.CANDIDATE_PROPOSED, candidate, author, project, **told)
+        event_data = {"hypothesis": candidate.hypothesis} | ({"title": candidate.title} if candidate.beyond_title else {})
+        Event.objects.seal([candidate], EventKind.CANDIDATE_PROPOSED, candidate, author, project, **event_data)
         Message.objects.enqueue("check", candidate.pk)
         if lease and round_id:
             lease.close(state=TurnState.PROPOSED, candidate=candidate, ended_at=timezone.now())
@@ -357,10 +357,10 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
     """The outcome of all candidates, or of one, as agents may know it: figures to half a sigma."""
     rows = project.candidates.with_stage().select_related("evidence").order_by("number")
     noise = project.noise()
-    found = []
+    changes = []
     for row in rows.filter(pk=only.pk) if only else rows:
         low, high = interval_told(row, noise)
-        found.append(
+        changes.append(
             Tried(
                 candidate=row.number,
                 author=row.author,
@@ -377,7 +377,7 @@ def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
                 no_op=is_no_op(row),
             )
         )
-    return tuple(found)
+    return tuple(changes)
 
 
 def told_stage(candidate: Candidate) -> str:
@@ -390,14 +390,14 @@ def told_stage(candidate: Candidate) -> str:
 def others_at_work(project: Project, turn: Turn | None) -> tuple[str, ...]:
     """What else is being tried or thought about now, in a sentence each (three queries)."""
     running = project.candidates.under_way().order_by("number")
-    said = [f"{row} by {row.author} is being measured: {row.title}" for row in running]
+    sentences = [f"{row} by {row.author} is being measured: {row.title}" for row in running]
     turns = project.turns.under_way().exclude(pk=turn.pk if turn else 0).select_related("conversation").order_by("number")
     for other in turns:
         wanted = f"something in {other.category} ({other.mode})"
         talk = getattr(other, "conversation", None)
-        said.append(f"{other.proposer} works on {talk.doing if talk else wanted}")
+        sentences.append(f"{other.proposer} works on {talk.doing if talk else wanted}")
     asked_for = project.conversations.filter(state=ConversationState.OPEN).exclude(turn__state=TurnState.WORKING)
-    return (*said, *(f"an agent works on {talk.doing}" for talk in asked_for))
+    return (*sentences, *(f"an agent works on {talk.doing}" for talk in asked_for))
 
 
 def outcome_of(candidate: Candidate) -> str:

@@ -71,9 +71,9 @@ def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Can
 def removable(check: StackCheck, candidate: Candidate, tip: BaselineVersion) -> str:
     """Why a change can be taken out, as the check found. Raises RevertRefused where it did not, or on an earlier baseline."""
     report = check.report
-    found = report.of(str(candidate.number)) if report else None
-    why = advice_of(report, found) if report and found else f"{str(check).capitalize()} has no such figures of it."
-    if found is None or not found.advice.removes:
+    ablation = report.of(str(candidate.number)) if report else None
+    why = advice_of(report, ablation) if report and ablation else f"{str(check).capitalize()} has no such figures of it."
+    if ablation is None or not ablation.advice.removes:
         raise RevertRefused(
             f"It is not shown that {candidate} can be taken out without a loss. {why} To take it out all the same, revert its "
             "landing on the baseline page."

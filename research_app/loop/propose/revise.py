@@ -48,8 +48,8 @@ def revise(
         raise RevisionRefused(
             f"{candidate} is {with_article(candidate.get_kind_display())}: its change follows from what it is made of."
         )
-    if said := problem_in(message):
-        raise RevisionRefused(f"The message {said}.")
+    if problem := problem_in(message):
+        raise RevisionRefused(f"The message {problem}.")
     _require_rest(candidate)
     base = project.tip()
     proposed: dict[str, Any] = {"patch": patch} if patch else {"edits": [[e.path, e.old, e.new] for e in edits]}

@@ -66,9 +66,9 @@ def write_program(project: Project, text: str, author: User, *, seen: int, note:
             project=project, number=seen + 1, text=text, note=note.strip()[:300], written_by=author
         )
         added, removed = lines_changed(before, text)
-        told = {"version": version.number, "note": version.note, "added": added, "removed": removed}
-        told |= {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-        Event.objects.seal([version], EventKind.PROGRAM_CHANGED, project, author.get_username(), project, **told)
+        event_data = {"version": version.number, "note": version.note, "added": added, "removed": removed}
+        event_data |= {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+        Event.objects.seal([version], EventKind.PROGRAM_CHANGED, project, author.get_username(), project, **event_data)
     return version
 
 
@@ -89,8 +89,8 @@ def add_note(project: Project, text: str, author: User, candidate: Candidate | N
         raise SteeringRefused(f"The note has {len(text):,} characters; at most {LONGEST_NOTE:,} are kept. Shorten it.")
     with transaction.atomic():
         note = Note.objects.create(project=project, candidate=candidate, text=text, written_by=author)
-        told = {"note": note.pk, "says": text[:400]}
-        Event.objects.seal([note], EventKind.NOTE_TO_AGENTS, candidate or project, author.get_username(), project, **told)
+        event_data = {"note": note.pk, "says": text[:400]}
+        Event.objects.seal([note], EventKind.NOTE_TO_AGENTS, candidate or project, author.get_username(), project, **event_data)
     return note
 
 
@@ -157,8 +157,8 @@ def _begin(
             asked_by=actor,
         )
         for candidate in about:
-            told = {"conversation": row.pk, "purpose": purpose, "why": why.strip()[:400]}
-            Event.objects.record(EventKind.HANDED_TO_AN_AGENT, candidate, actor.get_username(), project, **told)
+            event_data = {"conversation": row.pk, "purpose": purpose, "why": why.strip()[:400]}
+            Event.objects.record(EventKind.HANDED_TO_AN_AGENT, candidate, actor.get_username(), project, **event_data)
         converse.wake(row)
     return row
 

@@ -103,12 +103,12 @@ def withdraw(candidate: Candidate, actor: User) -> None:
             left = f"{name} withdrew the approval."
             if not queued.update(state=LandingState.RETURNED, reason=left, ended_at=timezone.now()):
                 raise StalePage(f"Too late: {row} is landing at this moment.")
-        told = {
+        event_data = {
             "decision": vote.decision,
             "gate": vote.gate,
             VOIDED: void(row.reviews.filter(pk=vote.pk), f"Withdrawn by {name}."),
         }
-        Event.objects.record(EventKind.VOTE_WITHDRAWN, row, name, row.project, **told)
+        Event.objects.record(EventKind.VOTE_WITHDRAWN, row, name, row.project, **event_data)
         if row.stage != STAGE_OF[gate]:
             row.move(STAGE_OF[gate], f"{name} took back: {vote.get_decision_display()}.", actor=name)
 
@@ -159,8 +159,8 @@ def lock(candidate: Candidate) -> Candidate:
 def locked(candidate: Candidate, seen: Seen, gate: Gate | None = None) -> Candidate:
     """The candidate, locked, if it waits at this gate (or at any) and is what the person saw. Raises StalePage."""
     row = lock(candidate)
-    found = gate_of(row)
-    if found is None or gate not in (None, found):
+    current_gate = gate_of(row)
+    if current_gate is None or gate not in (None, current_gate):
         raise StalePage(f"{row} was decided or moved on meanwhile: it is {row.get_stage_display()} now. {row.why}")
     if changed := seen.differences(Seen.of(row)):
         raise StalePage(f"Since this page was loaded, {' and '.join(changed)} changed. Look again, then decide.")
@@ -204,10 +204,10 @@ def cast(row: Candidate, reviewer: User, decision: Decision, reason: str, gate: 
         evidence_hash=seen.evidence_hash,
         policy_version=seen.policy_version,
     )
-    told = {"gate": int(gate), "decision": decision, "reason": review.reason, "against_verdict": against}
-    told |= {"patch_set": row.revision.number, "diff": seen.diff_hash, "base": seen.base_commit}
-    told |= {"evidence": seen.evidence_hash, "policy_version": seen.policy_version, VOIDED: replaced}
+    event_data = {"gate": int(gate), "decision": decision, "reason": review.reason, "against_verdict": against}
+    event_data |= {"patch_set": row.revision.number, "diff": seen.diff_hash, "base": seen.base_commit}
+    event_data |= {"evidence": seen.evidence_hash, "policy_version": seen.policy_version, VOIDED: replaced}
     if failed := row.failed_guards:
-        told["guards_failed"] = failed
-    Event.objects.seal([review], EventKind.VOTE, row, reviewer.get_username(), row.project, **told)
+        event_data["guards_failed"] = failed
+    Event.objects.seal([review], EventKind.VOTE, row, reviewer.get_username(), row.project, **event_data)
     return tally(row, gate)

@@ -86,11 +86,11 @@ def steered_by(candidate: Candidate) -> set[int]:
     """
     wrote_notes = set(candidate.notes.values_list("written_by_id", flat=True))
     wrote_notes |= set(candidate.conversations.filter(asked_by__isnull=False).values_list("asked_by_id", flat=True))
-    asked = dict(candidate.reviews.filter(decision=Decision.CHANGES).values_list("reviewer_id", "created_at"))
-    if not asked:
+    requests = dict(candidate.reviews.filter(decision=Decision.CHANGES).values_list("reviewer_id", "created_at"))
+    if not requests:
         return wrote_notes
-    said = Comment.objects.filter(thread__candidate=candidate, author__isnull=False, created_at__lte=max(asked.values()))
-    return {*wrote_notes, *asked, *(pk for pk in said.values_list("author_id", flat=True) if pk is not None)}
+    comments = Comment.objects.filter(thread__candidate=candidate, author__isnull=False, created_at__lte=max(requests.values()))
+    return {*wrote_notes, *requests, *(pk for pk in comments.values_list("author_id", flat=True) if pk is not None)}
 
 
 def barred(candidate: Candidate, policy: GatePolicy) -> set[int]:
@@ -155,10 +155,10 @@ def unsatisfiable(gates: Gates) -> list[str]:
             continue
         why = "" if needed == policy.approvals else " for a decision against the verdict"
         wanted = " or ".join(policy.roles)
-        found = f"only {', '.join(there)} {'has' if len(there) == 1 else 'have'}" if there else "nobody has"
+        eligible = f"only {', '.join(there)} {'has' if len(there) == 1 else 'have'}" if there else "nobody has"
         problems.append(
             f"[gate.{gate.name.lower()}] wants {needed} approval{'s' if needed > 1 else ''}{why} by people with the role "
-            f"{wanted}, but {found} it. Ask for fewer, or give it to more: manage.py person role NAME {policy.roles[0]}"
+            f"{wanted}, but {eligible} it. Ask for fewer, or give it to more: manage.py person role NAME {policy.roles[0]}"
         )
     return problems
 
@@ -173,18 +173,20 @@ def turns_of(user: User) -> CandidateQuerySet:
     wanted = Q(mine, stage__in=AWAITING_AUTHOR, archived_at=None)
     made = PatchSet.objects.filter(Q(submitted_by=user) | Q(author=user.get_username()))
     authored = Q(submitted_by=user) | Q(author=user.get_username()) | Q(pk__in=made.values("candidate"))
-    said = Comment.objects.filter(
+    comments = Comment.objects.filter(
         author=user,
         thread__candidate__reviews__decision=Decision.CHANGES,
         thread__candidate__reviews__created_at__gte=F("created_at"),
     )
-    asked = Review.objects.filter(reviewer=user, decision=Decision.CHANGES)
+    requests = Review.objects.filter(reviewer=user, decision=Decision.CHANGES)
     wrote = Note.objects.filter(written_by=user, candidate__isnull=False)
     had_made = Conversation.objects.filter(asked_by=user, candidate__isnull=False)
-    told = (
-        Q(pk__in=asked.values("candidate")) | Q(pk__in=wrote.values("candidate")) | Q(pk__in=said.values("thread__candidate"))
+    notices = (
+        Q(pk__in=requests.values("candidate"))
+        | Q(pk__in=wrote.values("candidate"))
+        | Q(pk__in=comments.values("thread__candidate"))
     )
-    told |= Q(pk__in=had_made.values("candidate"))
+    notices |= Q(pk__in=had_made.values("candidate"))
     for project in Project.objects.only("config", "policy_version"):
         for gate, stage in STAGE_OF.items():
             policy = project.gate_policy(gate)
@@ -195,5 +197,5 @@ def turns_of(user: User) -> CandidateQuerySet:
             )
             here = Q(project=project, stage=stage) & ~Q(pk__in=approved.values("candidate"))
             here &= Q() if policy.author_may_vote else ~authored
-            wanted |= here & (Q() if policy.steering_may_vote else ~told)
+            wanted |= here & (Q() if policy.steering_may_vote else ~notices)
     return Candidate.objects.filter(wanted, project__archived_at=None)

@@ -156,15 +156,15 @@ def evidence_of_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
     others = project.noise(step.rung, but=[run.pk for run in (*arms.baseline, *arms.candidate)])
     weight = project.file.policy.sigma_weight
     verdict = judge_rung(others, baseline, candidate, saved.saved or 0.0, promised, project.sign > 0, weight)
-    found = verdict.difference
-    evidence.effect, evidence.standard_error = found.effect, found.standard_error
-    evidence.low, evidence.high = found.interval
+    difference = verdict.difference
+    evidence.effect, evidence.standard_error = difference.effect, difference.standard_error
+    evidence.low, evidence.high = difference.interval
     passed: bool | None = verdict.passed
     sentence = verdict.sentence
-    if saved.saved is None and found.direction is not Direction.WORSE:
+    if saved.saved is None and difference.direction is not Direction.WORSE:
         passed, sentence = None, f"the time saved cannot be told: {saved.sentence}"
     evidence.verdict = Verdict.SOLID if passed else Verdict.INCONCLUSIVE
-    if found.direction is Direction.WORSE:
+    if difference.direction is Direction.WORSE:
         evidence.verdict = Verdict.WORSE
     evidence.reason = sentence[0].upper() + sentence[1:] + "."
     evidence = frozen(evidence)
@@ -175,9 +175,9 @@ def evidence_of_rung(step: ScaleUp, arms: Arms, noise: Noise) -> Evidence:
     transfer = TransferRecord(
         passed=passed,
         sentence=sentence,
-        p_value=found.p_value,
-        p_harm=found.p_harm,
-        degrees=found.degrees,
+        p_value=difference.p_value,
+        p_harm=difference.p_harm,
+        degrees=difference.degrees,
         promised=promised,
         below=RungSavingRecord.of(below) if below else None,
         predicted=expected,
@@ -216,8 +216,8 @@ def measured(candidate: Candidate) -> list[RungSaving]:
 
 def savings_by_rung(evidence: Iterable[Evidence]) -> list[RungSaving]:
     """The newest saving of each rung among the evidence of one patch set, in the order of its freezing; smallest rung first."""
-    found = {saving.rung: saving for each in evidence if (saving := saving_of(each))}
-    return sorted(found.values(), key=lambda rung: rung.compute)
+    savings = {saving.rung: saving for each in evidence if (saving := saving_of(each))}
+    return sorted(savings.values(), key=lambda rung: rung.compute)
 
 
 def passed_rungs(candidates: Iterable[Candidate]) -> dict[int, set[str]]:
@@ -225,13 +225,13 @@ def passed_rungs(candidates: Iterable[Candidate]) -> dict[int, set[str]]:
 
     A rebased patch set whose diff reads the same has passed what the one before it passed.
     """
-    found: dict[int, set[str]] = {candidate.pk: set() for candidate in candidates}
+    passed: dict[int, set[str]] = {candidate.pk: set() for candidate in candidates}
     now = F("patch_set__candidate__patch_set__diff_hash")
-    held = Evidence.objects.filter(patch_set__candidate__in=found, patch_set__diff_hash=now, numbers__transfer__passed=True)
+    held = Evidence.objects.filter(patch_set__candidate__in=passed, patch_set__diff_hash=now, numbers__transfer__passed=True)
     rows = held.exclude(verdict=Verdict.INVALID).order_by().values_list("patch_set__candidate", "scale")
     for pk, scale in rows:
-        found[pk].add(scale)
-    return found
+        passed[pk].add(scale)
+    return passed
 
 
 def rungs_left(rungs: Sequence[Rung], passed: Container[str]) -> Sequence[Rung]:
@@ -274,8 +274,8 @@ def forecasts_of(project: Project) -> list[Forecast]:
 
     Evidence that was frozen before predictions were kept has the rung below, from which the prediction is made again.
     """
-    found = [forecast_of(transfer, savings) for transfer, savings in Evidence.objects.of_project(project).transfers()]
-    return [forecast for forecast in found if forecast]
+    forecasts = [forecast_of(transfer, savings) for transfer, savings in Evidence.objects.of_project(project).transfers()]
+    return [forecast for forecast in forecasts if forecast]
 
 
 def forecast_of(transfer: TransferRecord | None, savings: SavingsRecord | None) -> Forecast | None:
@@ -329,9 +329,9 @@ def end(step: ScaleUp, lease: Lease, state: ScaleUpState, why: str, evidence: Ev
 def freeze(candidate: Candidate, evidence: Evidence) -> None:
     """Save the evidence of a rung and say so in the log. In a transaction."""
     evidence.save()
-    told: dict[str, Any] = {"hash": evidence.content_hash, "scale": evidence.scale, "verdict": evidence.verdict}
-    told["n"] = evidence.candidate_n
-    Event.objects.seal([evidence], EventKind.EVIDENCE_FROZEN, candidate, "signoff", candidate.project, **told)
+    event_data: dict[str, Any] = {"hash": evidence.content_hash, "scale": evidence.scale, "verdict": evidence.verdict}
+    event_data["n"] = evidence.candidate_n
+    Event.objects.seal([evidence], EventKind.EVIDENCE_FROZEN, candidate, "signoff", candidate.project, **event_data)
 
 
 def stop(step: ScaleUp, actor: User, reason: str) -> None:

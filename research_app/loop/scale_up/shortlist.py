@@ -103,11 +103,11 @@ def trained_seeds(candidates: Sequence[Candidate]) -> list[Mapping[str, set[int]
 
     Those that a person stopped would be trained again, so they are left out.
     """
-    found: dict[int, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    seeds: dict[int, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     runs = Run.objects.filter(patch_set__in=[c.patch_set_id for c in candidates]).exclude(scale=SMALLEST)
     for pk, scale, seed in runs.exclude(outcome=Outcome.cancelled).values_list("patch_set", "scale", "seed"):
-        found[int(pk or 0)][scale].add(seed)
-    return [found[c.patch_set_id or 0] for c in candidates]
+        seeds[int(pk or 0)][scale].add(seed)
+    return [seeds[c.patch_set_id or 0] for c in candidates]
 
 
 def approve_scale_ups(project: Project, picks: Sequence[Pick], reviewer: User, reason: str = "") -> list[ScaleUp]:
@@ -125,13 +125,13 @@ def approve_scale_ups(project: Project, picks: Sequence[Pick], reviewer: User, r
         project = Project.objects.select_for_update().get(pk=project.pk)  # two clicks at once must not spend the same money
         rows = [locked(pick.candidate, pick.seen, Gate.SHORTLIST) for pick in picks]
         refuse_paid_twice(rows)
-        asked = quote(
+        price = quote(
             project, [(row.revision.base, pick.plans) for row, pick in zip(rows, picks, strict=True)], trained_seeds(rows)
         )
-        if excess := account_of(project).excess(asked.whole):
+        if excess := account_of(project).excess(price.whole):
             raise ReviewRefused(excess)
         begun = []
-        for row, plans in zip(rows, asked.own, strict=True):
+        for row, plans in zip(rows, price.own, strict=True):
             if cast(row, reviewer, Decision.APPROVE, reason, Gate.SHORTLIST).complete:
                 begun.append(begin(row, plans, reviewer))
     return begun
@@ -235,7 +235,7 @@ def conflicts(
     one (without it: at most three queries).
     """
     inside = open_stacks_of(listed) if covered is None else covered
-    found: dict[int, list[Conflict]] = {candidate.pk: [] for candidate in listed}
+    conflicts_of: dict[int, list[Conflict]] = {candidate.pk: [] for candidate in listed}
     lines = {candidate.pk: old_lines(candidate.revision.diff) for candidate in listed}
     near = {pk: beside(theirs) for pk, theirs in lines.items()}
     constants = {candidate.pk: set(candidate.revision.touched.split()) for candidate in listed}
@@ -247,9 +247,9 @@ def conflicts(
         at = sorted(lines[one.pk] & near[other.pk]) if same else []
         if both or at:
             places = [f"{path}:{line}" for path, line in at[:3]]
-            found[one.pk].append(Conflict(other, tuple(both), tuple(places)))
-            found[other.pk].append(Conflict(one, tuple(both), tuple(places)))
-    return found
+            conflicts_of[one.pk].append(Conflict(other, tuple(both), tuple(places)))
+            conflicts_of[other.pk].append(Conflict(one, tuple(both), tuple(places)))
+    return conflicts_of
 
 
 def beside(lines: set[tuple[str, int]]) -> set[tuple[str, int]]:
@@ -259,7 +259,7 @@ def beside(lines: set[tuple[str, int]]) -> set[tuple[str, int]]:
 
 def old_lines(diff: str) -> set[tuple[str, int]]:
     """(path, line of the base) that a unified diff removes, or behind which it adds."""
-    found: set[tuple[str, int]] = set()
+    lines: set[tuple[str, int]] = set()
     for file in parse_diff(diff):
         path = file.old_path or file.path
         for hunk in file.hunks:
@@ -267,5 +267,5 @@ def old_lines(diff: str) -> set[tuple[str, int]]:
             for each in hunk.lines:
                 line = line if each.old is None else each.old
                 if each.kind != "context":
-                    found.add((path, max(0, line)))
-    return found
+                    lines.add((path, max(0, line)))
+    return lines

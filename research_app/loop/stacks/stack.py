@@ -54,22 +54,22 @@ def open_stacks_of(candidates: Sequence[Candidate]) -> dict[int, list[Candidate]
     wanted = {stack for stacks in containing.values() for stack in stacks}
     alive = Candidate.objects.filter(pk__in=wanted).exclude(stage__in=(*DISCARDED, Stage.LANDED))
     stacks = {stack.pk: stack for stack in alive.select_related("project")}
-    found = {}
+    open_stacks = {}
     for candidate in candidates:
         above = [stacks[pk] for pk in _above(candidate.pk, containing) if pk in stacks]
         if above:
-            found[candidate.pk] = sorted(above, key=lambda stack: stack.number)
-    return found
+            open_stacks[candidate.pk] = sorted(above, key=lambda stack: stack.number)
+    return open_stacks
 
 
 def _above(member: int, containing: Mapping[int, set[int]]) -> set[int]:
     """Keys of the stacks that hold a candidate, directly or through another stack."""
-    found: set[int] = set()
+    members: set[int] = set()
     level = containing.get(member, set())
     while level:
-        found |= level
-        level = {outer for stack in level for outer in containing.get(stack, set())} - found
-    return found
+        members |= level
+        level = {outer for stack in level for outer in containing.get(stack, set())} - members
+    return members
 
 
 def form_stack(project: Project, candidates: Sequence[Candidate], actor: str, *, stage: Stage = Stage.SCREENING) -> Candidate:
@@ -111,8 +111,8 @@ def draft_stack(project: Project, version: BaselineVersion, members: Sequence[Ca
     limits = Limits(max_files=edit.max_files * len(members), max_changed_lines=edit.max_changed_lines * len(members))
     change = repository.as_change(version.commit, commit, f"{project.slug} C-{number}", actor, limits)
     repository.keep(f"candidates/{number}/1", change.commit)
-    found = fingerprint_of(project, version, change)
-    return Draft(project, version, members, number, change, found, flags_of(project, change))
+    fingerprint = fingerprint_of(project, version, change)
+    return Draft(project, version, members, number, change, fingerprint, flags_of(project, change))
 
 
 def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
@@ -137,8 +137,8 @@ def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
     patch_set = record_patch_set(stack, draft.version, draft.change, draft.found, draft.flags, number=1)
     Candidate.objects.filter(pk=stack.pk).update(patch_set=patch_set)
     stack.patch_set = patch_set
-    told = {"members": [str(member) for member in members], "stage": stage}
-    Event.objects.seal([stack], EventKind.STACK_FORMED, stack, actor, project, **told)
+    event_data = {"members": [str(member) for member in members], "stage": stage}
+    Event.objects.seal([stack], EventKind.STACK_FORMED, stack, actor, project, **event_data)
     if stage == Stage.SCREENING:
         request_run(project, draft.version, patch_set, Purpose.SCREEN, FIRST_SEED)
     return stack

@@ -78,8 +78,8 @@ def begin_check(project: Project, candidates: Sequence[Candidate], folded: bool,
     with transaction.atomic():
         check = StackCheck.objects.create(project=project, version=project.tip(), folded=folded, asked_by=actor)
         check.candidates.set(candidates)
-        told = {"candidates": [str(candidate) for candidate in candidates], "runs": price.runs, "further": further.runs}
-        Event.objects.record(EventKind.STACK_CHECK_ASKED_FOR, check, actor, project, **told)
+        event_data = {"candidates": [str(candidate) for candidate in candidates], "runs": price.runs, "further": further.runs}
+        Event.objects.record(EventKind.STACK_CHECK_ASKED_FOR, check, actor, project, **event_data)
         Message.objects.enqueue("check_stack", check.pk)
     return check
 
@@ -174,13 +174,13 @@ def known_of(check: StackCheck, members: Sequence[Candidate]) -> Known:
     return Known(approved, check.project.file.decision_policy().drop)
 
 
-def conclude(check: StackCheck, lease: Lease, runs: Sequence[Run], found: Report) -> None:
+def conclude(check: StackCheck, lease: Lease, runs: Sequence[Run], report: Report) -> None:
     """Keep the report and say in a few sentences what it comes to."""
     ended = sum(run.outcome == Outcome.completed for run in runs)
-    why = f"{ended} of {len(runs)} runs. {summary(found)}"
+    why = f"{ended} of {len(runs)} runs. {summary(report)}"
     with transaction.atomic():
-        end(check, lease, CheckState.FINISHED, why, written(found, runs=ended, asked=len(runs)))
-        contradict_by_ablation(check, found)
+        end(check, lease, CheckState.FINISHED, why, written(report, runs=ended, asked=len(runs)))
+        contradict_by_ablation(check, report)
 
 
 def end(check: StackCheck, lease: Lease, state: CheckState, why: str, result: dict[str, object]) -> None:

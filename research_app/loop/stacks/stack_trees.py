@@ -23,8 +23,8 @@ def members_of(check: StackCheck) -> list[Candidate]:
 
 def landed_members(check: StackCheck, rows: Iterable[Candidate]) -> dict[int, tuple[int, int]]:
     """Those that were on the baseline which the check is made on, with the order of their landing (two queries)."""
-    found = landings_on_baseline(rows, check.version)
-    return {pk: (landing.version.number, landing.pk) for pk, landing in found.items() if landing.version}
+    landings = landings_on_baseline(rows, check.version)
+    return {pk: (landing.version.number, landing.pk) for pk, landing in landings.items() if landing.version}
 
 
 def stack_of(check: StackCheck, members: Sequence[Candidate]) -> Stack:

@@ -33,9 +33,9 @@ def folders() -> Path:
 
 def earlier(lease: Lease) -> list[Path]:
     """Folders of earlier attempts at the same run on this machine, newest first."""
-    found = {path: path.name.rpartition("-")[2] for path in folders().glob(f"{lease.pk}-*")}
-    before = [path for path, token in found.items() if token.isdigit() and int(token) < lease.token]
-    return sorted(before, key=lambda path: -int(found[path]))
+    attempts = {path: path.name.rpartition("-")[2] for path in folders().glob(f"{lease.pk}-*")}
+    before = [path for path, token in attempts.items() if token.isdigit() and int(token) < lease.token]
+    return sorted(before, key=lambda path: -int(attempts[path]))
 
 
 def resume(lease: Lease, scratch: Path, limit: int) -> bool:
@@ -60,13 +60,13 @@ def leave(lease: Lease) -> None:
 
 def sweep() -> None:
     """Remove what attempts left whose worker was killed and whose run has ended since (one query, where there is any)."""
-    found = {path: path.name.partition("-")[0] for path in folders().glob("*-*")}
-    pks = {int(pk) for pk in found.values() if pk.isdigit()}
+    attempts = {path: path.name.partition("-")[0] for path in folders().glob("*-*")}
+    pks = {int(pk) for pk in attempts.values() if pk.isdigit()}
     if not pks:
         return
     ended = Run.objects.filter(pk__in=pks, finished_at__lt=timezone.now() - SETTLED).exclude(state__in=WAITING)
     gone = {str(pk) for pk in ended.values_list("pk", flat=True)}
-    for path, pk in found.items():
+    for path, pk in attempts.items():
         if pk in gone:
             tidy(path)
 

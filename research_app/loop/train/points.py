@@ -63,8 +63,8 @@ class PointWriter:
         self.lease.write(resumed_at=share, **further)
         if self.resumed:
             with transaction.atomic():
-                told = {"share": round(share, 4), "seed": self.run.seed, "scale": self.run.scale}
-                Event.objects.record(EventKind.RUN_RESUMED, self.run, device_of(self.run), self.run.project, **told)
+                event_data = {"share": round(share, 4), "seed": self.run.seed, "scale": self.run.scale}
+                Event.objects.record(EventKind.RUN_RESUMED, self.run, device_of(self.run), self.run.project, **event_data)
 
     def progress(self, point: Point) -> float:
         """Share of the budget used at this point, from the quantity that the budget counts."""

@@ -69,9 +69,9 @@ def _write(run: Run, lease: Lease, result: RunResult, findings: tuple[KeptFindin
         )
         _keep_log(run, result)
         SeriesChunk.compact(run.pk)
-        told = {"outcome": result.outcome, "score": result.score, "seed": run.seed, "group": run.name}
+        event_data = {"outcome": result.outcome, "score": result.score, "seed": run.seed, "group": run.name}
         kept: list[Model | Sealed] = [Run.objects.get(pk=run.pk), RunLog.objects.get(pk=run.pk), curves_sealed(run.pk)]
-        Event.objects.seal(kept, EventKind.RUN_FINISHED, run, device_of(run), run.project, **told)
+        Event.objects.seal(kept, EventKind.RUN_FINISHED, run, device_of(run), run.project, **event_data)
         wake_what_waits(run)
 
 

@@ -121,13 +121,17 @@ def settle(run: Run, lease: Lease, failure: Failure, result: RunResult | None) -
 
 def why_failed(run: Run, failure: Failure, result: RunResult | None) -> str:
     """The sentence for the run's page and the inbox."""
-    said = [f"Signoff failed while {failure.step} ({run.name}): {failure.error.rstrip('.')}."]
+    sentences = [f"Signoff failed while {failure.step} ({run.name}): {failure.error.rstrip('.')}."]
     if result is not None:
         how = "was killed" if result.exit_code is None else f"ended with exit code {result.exit_code}"
         score = ", and its score" if result.score is not None else ""
-        said.append(f"The training itself {how} after {readable(result.train_seconds)}; log, curves and times are kept{score}.")
-    said.append(f"It was tried {run.attempts} times." if failure.may_pass else "It would fail again, so it is not tried again.")
-    return " ".join([*said, f"Mend that, then choose “Try again”; the log of the worker on {device_of(run)} says more."])
+        sentences.append(
+            f"The training itself {how} after {readable(result.train_seconds)}; log, curves and times are kept{score}."
+        )
+    sentences.append(
+        f"It was tried {run.attempts} times." if failure.may_pass else "It would fail again, so it is not tried again."
+    )
+    return " ".join([*sentences, f"Mend that, then choose “Try again”; the log of the worker on {device_of(run)} says more."])
 
 
 def give_back(run: Run, lease: Lease, why: str) -> None:
@@ -286,8 +290,8 @@ def environment_for(project: Project, tree: Path) -> Path:
 
 def give_up(run: Run, lease: Lease) -> None:
     """Too many attempts were lost: a person must look at the machine."""
-    said = run.last_error or "nothing is known of why"
-    why = f"Training was interrupted {MAX_ATTEMPTS} times (seed {run.seed}); the last time: {said.rstrip('.')}. "
+    reason = run.last_error or "nothing is known of why"
+    why = f"Training was interrupted {MAX_ATTEMPTS} times (seed {run.seed}); the last time: {reason.rstrip('.')}. "
     fail(run, lease, why + "Look at the worker's log and at `manage.py doctor`, then choose “Try again”.", "training it")
 
 
@@ -306,7 +310,7 @@ def wake_waiting(pool: DevicePool) -> None:
 def wake_proposers(project: Project) -> None:
     """A run has begun, so the queue got shorter: ask for the next proposal while this one trains."""
     try:
-        for asked in Round.objects.open().filter(project=project):
-            Message.objects.enqueue("propose", asked.pk, "agent")
+        for round_ in Round.objects.open().filter(project=project):
+            Message.objects.enqueue("propose", round_.pk, "agent")
     except DATABASE_AWAY:  # the reconciler wakes them too
         logger.warning("The proposers of %s could not be woken", project, exc_info=True)

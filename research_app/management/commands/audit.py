@@ -40,8 +40,8 @@ class Command(SignoffCommand):
         for sentence, count in sorted(report.unchecked.items()):
             self.stdout.write(f"Could not check: {sentence}{f' ({count:,})' if count > 1 else ''}.")
         if not report.whole:
-            found = report.in_order if options["all"] else report.in_order[:SHOWN]
-            lines = [f"First wrong: {found[0]}", *(str(fault) for fault in found[1:])]
+            entries = report.in_order if options["all"] else report.in_order[:SHOWN]
+            lines = [f"First wrong: {entries[0]}", *(str(fault) for fault in entries[1:])]
             kinds = ", ".join(f"{kind} ({count:,})" for kind, count in report.counts.most_common())
             raise CommandError(
                 "The audit log, or what it tells of, was tampered with.\n" + "\n".join(lines) + f"\nIn all: {kinds}."

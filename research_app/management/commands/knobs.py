@@ -35,8 +35,8 @@ class Command(SignoffCommand):
         knobs = {name: values for name, values in knobs.items() if values}
         if options["json"]:
             left_out = {each.constant.name: each.why for each in seen.left_out}
-            told = {name: {"now": now[name], "values": values} for name, values in knobs.items()}
-            self.stdout.write(json.dumps({"knobs": told, "left_out": left_out, "unreadable": seen.unreadable}))
+            knob_values = {name: {"now": now[name], "values": values} for name, values in knobs.items()}
+            self.stdout.write(json.dumps({"knobs": knob_values, "left_out": left_out, "unreadable": seen.unreadable}))
             return
         self.tell(seen, knobs, now)
 

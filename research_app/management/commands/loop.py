@@ -53,55 +53,55 @@ class Command(SignoffCommand):
         raise_on_signals()
         begun = timezone.now()
         try:
-            asked = open_round(project, options["proposer"].split(","), options["experiments"], "command line")
+            round_ = open_round(project, options["proposer"].split(","), options["experiments"], "command line")
         except UnknownVariant as error:
             raise CommandError(str(error)) from error
         try:
-            self.wait(asked)
+            self.wait(round_)
         except KeyboardInterrupt:
-            close_round(asked, "Stopped from the command line.", "command line")
+            close_round(round_, "Stopped from the command line.", "command line")
             raise CommandError("Stopped. Nothing more is proposed; candidates under way go on with the workers.") from None
         except (set_up.SetUpRefused, broker.BrokerDown, UnknownDevice, OSError) as error:
-            close_round(asked, str(error), "command line")
+            close_round(round_, str(error), "command line")
             raise CommandError(str(error)) from error
-        report = report_of(asked, begun, timezone.now())
+        report = report_of(round_, begun, timezone.now())
         self.stdout.write(json.dumps(report) if options["json"] else "\n".join(f"{k}: {v}" for k, v in report.items()))
 
-    def wait(self, asked: Round) -> None:
+    def wait(self, round_: Round) -> None:
         """Until all candidates of the round rest. Raises CommandError without workers, and what starting them raises."""
-        progress = Progress(asked)
-        if workers_elsewhere(asked):
-            self.wait_for_workers(asked, progress)
+        progress = Progress(round_)
+        if workers_elsewhere(round_):
+            self.wait_for_workers(round_, progress)
             return
         try:
             with set_up.hold_home():
                 run_workers(every(LOOK_EVERY, progress.done))
         except set_up.HomeTaken:
-            self.wait_for_workers(asked, progress)
+            self.wait_for_workers(round_, progress)
 
-    def wait_for_workers(self, asked: Round, progress: "Progress") -> None:
+    def wait_for_workers(self, round_: Round, progress: "Progress") -> None:
         """Watch the running workers, as long as there are any."""
         seen = time.monotonic()
         while not progress.done():
             time.sleep(LOOK_EVERY)
-            if online(asked).exists():
+            if online(round_).exists():
                 seen = time.monotonic()
             elif time.monotonic() - seen > SILENCE:
-                kind = asked.project.file.train.device
+                kind = round_.project.file.train.device
                 raise CommandError(
                     f"No {kind} training worker has reported for {SILENCE:.0f} s. Look at `manage.py doctor`, "
                     f"or stop what holds this home and let this command start workers of its own."
                 )
 
 
-def online(asked: Round) -> QuerySet[Device]:
+def online(round_: Round) -> QuerySet[Device]:
     """Devices that can train for this round and whose worker was heard of lately."""
-    return Device.objects.online().filter(kind=asked.project.file.train.device)
+    return Device.objects.online().filter(kind=round_.project.file.train.device)
 
 
-def workers_elsewhere(asked: Round) -> bool:
+def workers_elsewhere(round_: Round) -> bool:
     """Whether another host trains for us; a worker of this host is there only while something holds this home."""
-    return online(asked).exclude(name__startswith=f"{socket.gethostname()}/").exists()
+    return online(round_).exclude(name__startswith=f"{socket.gethostname()}/").exists()
 
 
 def every(seconds: float, look: Callable[[], bool]) -> Callable[[], bool]:
@@ -121,8 +121,8 @@ def every(seconds: float, look: Callable[[], bool]) -> Callable[[], bool]:
 class Progress:
     """Says how far a round is, with rate and time left: one line, rewritten on a terminal."""
 
-    def __init__(self, asked: Round) -> None:
-        self.round = asked
+    def __init__(self, round_: Round) -> None:
+        self.round = round_
         self.begun = time.monotonic()
         self.told_at = 0.0
 
@@ -149,12 +149,12 @@ class Progress:
         print(f"\r\033[K{line}" if on_terminal else line, end="" if on_terminal else "\n", file=sys.stderr, flush=True)
 
 
-def report_of(asked: Round, begun: datetime, ended: datetime) -> dict[str, Any]:
+def report_of(round_: Round, begun: datetime, ended: datetime) -> dict[str, Any]:
     """The figures of a round: its outcome and how well the devices were used."""
-    stages = list(asked.candidates.values_list("stage", flat=True))
-    use = utilisation(begun, ended, asked.project_id)
+    stages = list(round_.candidates.values_list("stage", flat=True))
+    use = utilisation(begun, ended, round_.project_id)
     hours = (ended - begun).total_seconds() / 3600
-    plateau = plateau_of([solid for _, solid, _ in outcomes_of(asked.project)])
+    plateau = plateau_of([solid for _, solid, _ in outcomes_of(round_.project)])
 
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(value, 3)
@@ -169,6 +169,6 @@ def report_of(asked: Round, begun: datetime, ended: datetime) -> dict[str, Any]:
         "dispatch_gap_p50": rounded(use.gap(50)),
         "dispatch_gap_p95": rounded(use.gap(95)),
         "seconds": round((ended - begun).total_seconds(), 1),
-        "note": asked.note,
+        "note": round_.note,
         "plateau": plateau.sentence if plateau else "",
     }

@@ -203,5 +203,5 @@ class Command(SignoffCommand):
         self.stdout.write(judge_again(find_project(options["name"]), options))
 
     def stop_rounds(self, options: dict[str, Any]) -> None:
-        for asked in Round.objects.filter(project=find_project(options["name"]), closed_at=None):
-            close_round(asked, "Closed from the command line.", "command line")
+        for round_ in Round.objects.filter(project=find_project(options["name"]), closed_at=None):
+            close_round(round_, "Closed from the command line.", "command line")

@@ -76,8 +76,8 @@ class Command(BaseCommand):
     def start_broker(self, supervisor: Supervisor) -> None:
         """Start the embedded broker, or make sure that the one of REDIS_URL answers. Raises BrokerDown."""
         if not broker.is_embedded():
-            found = broker.state()
-            self.say(f"  {'broker':<14} {found.version} at {broker.address(broker_url())}")
+            state = broker.state()
+            self.say(f"  {'broker':<14} {state.version} at {broker.address(broker_url())}")
             return
         child = supervisor.start(broker_service())
         try:
@@ -136,9 +136,9 @@ class Command(BaseCommand):
 
 def begin_again(chosen: Mapping[str, str | None]) -> None:
     """Where the command line says something else than the environment, begin again with it: settings are read at the start."""
-    asked = {name: value for name, value in chosen.items() if value is not None and value != os.environ.get(name)}
-    if asked:
-        os.execve(PYTHON, [PYTHON, *sys.argv], os.environ | asked)
+    overridden = {name: value for name, value in chosen.items() if value is not None and value != os.environ.get(name)}
+    if overridden:
+        os.execve(PYTHON, [PYTHON, *sys.argv], os.environ | overridden)
 
 
 def create_demo() -> Service:

@@ -25,5 +25,5 @@ class KeptFinding(Part):
     @classmethod
     def of_finding(cls, finding: "Finding") -> "KeptFinding":
         """With what the finding says and nothing else, so that only that is stored."""
-        said = {name: value for name, value in vars(finding).items() if value is not None}
-        return cls.model_validate(said)
+        fields = {name: value for name, value in vars(finding).items() if value is not None}
+        return cls.model_validate(fields)

@@ -118,8 +118,8 @@ def address_input(channel: NotificationChannel, wishes: NotificationSettings) ->
 def wishes_of(request: HttpRequest) -> NotificationSettings:
     """This person's wishes, unsaved where they never had any (one query)."""
     assert isinstance(request.user, User)
-    found = NotificationSettings.objects.filter(user=request.user).select_related("user").first()
-    return found or NotificationSettings(user=request.user)
+    settings = NotificationSettings.objects.filter(user=request.user).select_related("user").first()
+    return settings or NotificationSettings(user=request.user)
 
 
 @researcher
@@ -170,14 +170,14 @@ class Shown:
 
 def places_of(wishes: NotificationSettings) -> list[Shown]:
     """The channels with an address. One query for each."""
-    shown = []
+    places = []
     for name, channel in CHANNELS.items():
         if address := channel.address(wishes):
             rows = destinations_of(wishes, name)
             paused = next((row for row in reversed(rows) if row.paused_until), None)
             last = next((row for row in rows if not row.server), None)
-            shown.append(Shown(channel, channel.masked(address), paused, last))
-    return shown
+            places.append(Shown(channel, channel.masked(address), paused, last))
+    return places
 
 
 @researcher
@@ -249,10 +249,10 @@ def turns(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, User)
     awake = turns_of(request.user).exclude(pk__in=put_off_by(request.user).values("candidate"))
     waiting = awake.with_evidence().order_by("-stage_since")[:TURNS]
-    told = []
+    turns_ = []
     for candidate in waiting:
         item = item_of(candidate)
         key = f"{candidate.pk}@{candidate.stage_since.timestamp():.3f}"
-        told.append({"key": key, "title": item.title, "body": "\n".join(item.lines), "address": candidate.get_absolute_url()})
-    response = StrictJsonResponse({"turns": told})
+        turns_.append({"key": key, "title": item.title, "body": "\n".join(item.lines), "address": candidate.get_absolute_url()})
+    response = StrictJsonResponse({"turns": turns_})
     return live.with_etag(request, response, live.version(response.content.decode()))

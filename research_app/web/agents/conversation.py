@@ -40,15 +40,15 @@ def get_conversation(request: HttpRequest, slug: str, pk: int) -> Conversation:
 @require_safe
 def conversation(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """The transcript. A constant number of queries."""
-    shown = get_conversation(request, slug, pk)
+    conversation_ = get_conversation(request, slug, pk)
     context = {
-        "project": shown.project,
-        "conversation": shown,
-        "entries": entries_of(list(shown.messages.order_by("number"))),
-        "system": [block.get("text", "") for block in shown.system],
-        "budgets": [Budget(*row) for row in shares(shown.project, shown)[:2] if row[0] == "this proposal"],
-        "about": shown.about.select_related("project").order_by("number"),
-        "advice": Failure(shown.failure).resumable if shown.failure else False,
+        "project": conversation_.project,
+        "conversation": conversation_,
+        "entries": entries_of(list(conversation_.messages.order_by("number"))),
+        "system": [block.get("text", "") for block in conversation_.system],
+        "budgets": [Budget(*row) for row in shares(conversation_.project, conversation_)[:2] if row[0] == "this proposal"],
+        "about": conversation_.about.select_related("project").order_by("number"),
+        "advice": Failure(conversation_.failure).resumable if conversation_.failure else False,
     }
     return live.page(request, "agents/conversation.html", FRAGMENTS, context)
 
@@ -115,44 +115,44 @@ def call_text(given: Any) -> str:
 @require_POST
 def stop(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Stop after what it does now; it can go on later."""
-    shown = get_conversation(request, slug, pk)
-    if converse.stop(shown, person(request).get_username()):
+    conversation_ = get_conversation(request, slug, pk)
+    if converse.stop(conversation_, person(request).get_username()):
         messages.info(request, "Stopping after the current request. Nothing is lost; it can be resumed later.")
-    return redirect(shown)
+    return redirect(conversation_)
 
 
 @operator
 @require_POST
 def resume(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Let it go on where it is."""
-    shown = get_conversation(request, slug, pk)
-    if reason := converse.unavailable(shown.project):
+    conversation_ = get_conversation(request, slug, pk)
+    if reason := converse.unavailable(conversation_.project):
         refuse(request, reason)
-    elif converse.resume(shown, person(request).get_username()):
+    elif converse.resume(conversation_, person(request).get_username()):
         messages.info(request, "Resumed where it stopped.")
-    return redirect(shown)
+    return redirect(conversation_)
 
 
 @operator
 @require_POST
 def revive(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Have an agent work out an earlier idea again; what stands in the field of notes goes with it."""
-    shown = get_candidate(request, slug, number)
+    candidate = get_candidate(request, slug, number)
     try:
-        row = steer.revive(shown, person(request), request.POST.get("text", ""))
+        row = steer.revive(candidate, person(request), request.POST.get("text", ""))
     except SteeringRefused as refused:
         refuse(request, str(refused))
-        return redirect(shown)
-    messages.info(request, f"An agent works on {shown} again.")
+        return redirect(candidate)
+    messages.info(request, f"An agent works on {candidate} again.")
     return redirect(row)
 
 
-def of_candidate(request: HttpRequest, shown: Candidate) -> dict[str, Any]:
+def of_candidate(request: HttpRequest, candidate: Candidate) -> dict[str, Any]:
     """What the candidate's page shows of agents: its conversations and the notes on it. At most four queries."""
     rows = Conversation.objects.select_related("project", "asked_by").order_by("pk")
     return {
-        "talks": [*rows.filter(candidate=shown), *rows.filter(about=shown)],
-        "notes": Note.objects.standing().filter(candidate=shown).select_related("written_by"),
+        "talks": [*rows.filter(candidate=candidate), *rows.filter(about=candidate)],
+        "notes": Note.objects.standing().filter(candidate=candidate).select_related("written_by"),
         "may_operate": may_operate(request.user),
-        "may_revive": shown.stage in DISCARDED or shown.undone,
+        "may_revive": candidate.stage in DISCARDED or candidate.undone,
     }

@@ -36,24 +36,26 @@ FRAGMENTS = {
 @require_safe
 def conversations(request: HttpRequest, slug: str) -> HttpResponse:
     """The page. A constant number of queries, however many conversations there were."""
-    shown = get_project(request, slug)
-    found = shown.conversations.select_related("candidate__project", "project", "asked_by", "turn").order_by("-pk")
+    project = get_project(request, slug)
+    conversations_ = project.conversations.select_related("candidate__project", "project", "asked_by", "turn").order_by("-pk")
     state = request.GET.get("state", "")
     if state in ConversationState.values:
-        found = found.filter(state=state)
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+        conversations_ = conversations_.filter(state=state)
+    page = Paginator(conversations_, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
-        "project": shown,
+        "project": project,
         "page": page,
         "state": state,
         "states": ConversationState.choices,
-        "running": list(shown.conversations.filter(state=ConversationState.OPEN).select_related("project").order_by("pk")[:20]),
-        "spend": Spend.of(shown),
-        "unavailable": converse.unavailable(shown),
-        "agents": shown.file.agents,
-        "failures": failures_of(shown),
-        "steering": Steering.of(shown),
-        "warnings": Event.objects.filter(project=shown, kind__in=(EventKind.BUDGET_WARNING, EventKind.BUDGET_SPENT)).order_by(
+        "running": list(
+            project.conversations.filter(state=ConversationState.OPEN).select_related("project").order_by("pk")[:20]
+        ),
+        "spend": Spend.of(project),
+        "unavailable": converse.unavailable(project),
+        "agents": project.file.agents,
+        "failures": failures_of(project),
+        "steering": Steering.of(project),
+        "warnings": Event.objects.filter(project=project, kind__in=(EventKind.BUDGET_WARNING, EventKind.BUDGET_SPENT)).order_by(
             "-sequence"
         )[:5],
     }
@@ -98,13 +100,13 @@ class Spend:
     def of(cls, project: Project) -> "Spend":
         """Three queries at most."""
         names = ("input_tokens", "cache_write_tokens", "cache_read_tokens", "output_tokens", "cost")
-        found = project.conversations.aggregate(
+        sums = project.conversations.aggregate(
             count=Count("pk"), brought=Count("pk", filter=Q(candidate__isnull=False)), **{f"all_{n}": Sum(n) for n in names}
         )
-        fresh, write, read, output, cost = (found[f"all_{name}"] or 0 for name in names)
+        fresh, write, read, output, cost = (sums[f"all_{name}"] or 0 for name in names)
         prompt = fresh + write + read
         budgets = [Budget(*row) for row in shares(project)]
-        return cls(budgets, found["count"], found["brought"], prompt + output, cost, read / prompt if prompt else None)
+        return cls(budgets, sums["count"], sums["brought"], prompt + output, cost, read / prompt if prompt else None)
 
 
 def failures_of(project: Project) -> list[tuple[str, int]]:
@@ -118,14 +120,14 @@ def failures_of(project: Project) -> list[tuple[str, int]]:
 @require_POST
 def combine(request: HttpRequest, slug: str) -> HttpResponse:
     """Have several candidates combined by an agent: their numbers come from the list or from the field."""
-    shown = get_project(request, slug)
+    project = get_project(request, slug)
     words = " ".join(request.POST.getlist("number")).replace(",", " ").split()
     numbers = set(wholes([word.upper().removeprefix("C-") for word in words]))
-    chosen = list(Candidate.objects.with_evidence().filter(project=shown, number__in=numbers).order_by("number"))
+    chosen = list(Candidate.objects.with_evidence().filter(project=project, number__in=numbers).order_by("number"))
     try:
         if len(chosen) != len(numbers) or len(numbers) != len(words):
             raise SteeringRefused("Name candidates of this project by their numbers, for example: 12 17.")
-        row = steer.combine(shown, chosen, person(request), request.POST.get("why", ""))
+        row = steer.combine(project, chosen, person(request), request.POST.get("why", ""))
     except SteeringRefused as refused:
         refuse(request, str(refused))
         return redirect("conversations", slug)

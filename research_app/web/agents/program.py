@@ -25,10 +25,10 @@ VERSIONS_SHOWN = 30
 @require_http_methods(["GET", "HEAD", "POST"])
 def program(request: HttpRequest, slug: str) -> HttpResponse:
     """The page; a version may be chosen by its number, and is shown with what it changed."""
-    shown = get_project(request, slug)
+    project = get_project(request, slug)
     if request.method == "POST":
-        return write(request, shown)
-    return page(request, shown)
+        return write(request, project)
+    return page(request, project)
 
 
 def write(request: HttpRequest, project: Project) -> HttpResponse:
@@ -88,15 +88,15 @@ def changed_lines(project: Project, number: int) -> list[tuple[str, str]]:
     texts = {row.number: row.text for row in rows}
     before = texts.get(number - 1) or original(project)
     old, new = before.split("\n"), texts[number].split("\n")
-    shown: list[tuple[str, str]] = []
+    lines: list[tuple[str, str]] = []
     for tag, i, j, k, m in steps_between(old, new):
         if tag == "equal":
             first, last = i > 0, j < len(old)  # whether something changed before these lines, and after them
             near = {n for n in range(i, j) if (first and n < i + AROUND) or (last and n >= j - AROUND)}
-            shown += [("", old[n]) for n in sorted(near)]
+            lines += [("", old[n]) for n in sorted(near)]
         else:
-            shown += [*(("-", line) for line in old[i:j]), *(("+", line) for line in new[k:m])]
-    return shown
+            lines += [*(("-", line) for line in old[i:j]), *(("+", line) for line in new[k:m])]
+    return lines
 
 
 def original(project: Project) -> str:

@@ -58,17 +58,17 @@ class EventFilters(Filters):
 
     def found(self) -> EventQuerySet:
         """The events that the address asks for, newest first."""
-        asked, rows = self.cleaned_data, Event.objects.order_by("-sequence").select_related("project")
+        wanted, rows = self.cleaned_data, Event.objects.order_by("-sequence").select_related("project")
         for name, lookup in (("project", "project__slug"), ("kind", "kind"), ("by", "actor"), ("before", "sequence__lt")):
-            if asked.get(name):
-                rows = rows.filter(**{lookup: asked[name]})
-        if asked.get("since"):
-            rows = rows.filter(at__gte=datetime.combine(asked["since"], time.min, UTC))
-        if asked.get("until"):
-            rows = rows.filter(at__lte=datetime.combine(asked["until"], time.max, UTC))
-        if asked.get("about"):
-            rows = rows.filter(about(asked["about"], asked.get("project") or ""))
-        return containing(rows, asked["q"]) if asked.get("q") else rows
+            if wanted.get(name):
+                rows = rows.filter(**{lookup: wanted[name]})
+        if wanted.get("since"):
+            rows = rows.filter(at__gte=datetime.combine(wanted["since"], time.min, UTC))
+        if wanted.get("until"):
+            rows = rows.filter(at__lte=datetime.combine(wanted["until"], time.max, UTC))
+        if wanted.get("about"):
+            rows = rows.filter(about(wanted["about"], wanted.get("project") or ""))
+        return containing(rows, wanted["q"]) if wanted.get("q") else rows
 
     @property
     def active(self) -> bool:
@@ -102,9 +102,9 @@ def about(words: str, slug: str) -> Q:
         return of("baselineversion", versions) | of("candidate", landed)
     candidates = Candidate.objects.filter(number=number, **here)
     versions = BaselineVersion.objects.filter(landings__in=Landing.objects.filter(candidate__in=candidates))
-    found = of("candidate", candidates) | of("baselineversion", versions)
-    found |= of("run", Run.objects.filter(patch_set__candidate__in=candidates))
-    return found | of("conversation", Conversation.objects.filter(candidate__in=candidates))
+    events = of("candidate", candidates) | of("baselineversion", versions)
+    events |= of("run", Run.objects.filter(patch_set__candidate__in=candidates))
+    return events | of("conversation", Conversation.objects.filter(candidate__in=candidates))
 
 
 def of(kind: str, rows: QuerySet[Any]) -> Q:
@@ -146,22 +146,22 @@ def addresses_of(events: Sequence[Event]) -> Mapping[tuple[str, int], Address]:
     def ids(kind: str) -> list[int]:
         return [event.subject_id for event in events if event.subject_type == kind]
 
-    found: dict[tuple[str, int], Address] = {}
+    addresses: dict[tuple[str, int], Address] = {}
     candidates = Candidate.objects.filter(pk__in=ids("candidate")).select_related("project")
     for candidate in candidates.only("number", "project__slug"):
-        found["candidate", candidate.pk] = (str(candidate), candidate.get_absolute_url())
+        addresses["candidate", candidate.pk] = (str(candidate), candidate.get_absolute_url())
     for run in Run.objects.filter(pk__in=ids("run")).select_related("project").only("pk", "project__slug"):
-        found["run", run.pk] = (str(run), f"{run.project.get_absolute_url()}runs/{run.pk}/")
+        addresses["run", run.pk] = (str(run), f"{run.project.get_absolute_url()}runs/{run.pk}/")
     for project in Project.objects.filter(pk__in=ids("project")):
-        found["project", project.pk] = (project.slug, project.get_absolute_url())
-    found["user", 0] = ("unknown name", "")  # that somebody tried to sign in with
+        addresses["project", project.pk] = (project.slug, project.get_absolute_url())
+    addresses["user", 0] = ("unknown name", "")  # that somebody tried to sign in with
     for person in User.objects.filter(pk__in=ids("user")).only("username"):
-        found["user", person.pk] = (person.get_username(), "")
+        addresses["user", person.pk] = (person.get_username(), "")
     for talk in Conversation.objects.filter(pk__in=ids("conversation")).select_related("project"):
-        found["conversation", talk.pk] = (f"conversation {talk.pk}", f"{talk.project.get_absolute_url()}agents/{talk.pk}/")
+        addresses["conversation", talk.pk] = (f"conversation {talk.pk}", f"{talk.project.get_absolute_url()}agents/{talk.pk}/")
     for version in BaselineVersion.objects.filter(pk__in=ids("baselineversion")).select_related("project"):
-        found["baselineversion", version.pk] = (
+        addresses["baselineversion", version.pk] = (
             str(version),
             f"{version.project.get_absolute_url()}baseline/#v{version.number}",
         )
-    return found
+    return addresses

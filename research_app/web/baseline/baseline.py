@@ -87,24 +87,24 @@ def measure(request: HttpRequest, slug: str) -> HttpResponse:
 
 def versions(project: Project) -> list[Version]:
     """Newest first. A constant number of queries and one read of git."""
-    found = list(project.baseline_versions.order_by("-number")[:SHOWN])
+    newest = list(project.baseline_versions.order_by("-number")[:SHOWN])
     scores: dict[int, list[float]] = defaultdict(list)
     runs = project.runs.scored().of_baseline().filter(budget_share=1.0)
     for pk, score in runs.values_list("baseline_id", "score"):
         scores[pk].append(float(score or 0.0))
     made, trailers, targets, undone = (
-        landings_by(found),
+        landings_by(newest),
         trailers_of(project),
-        times_to_target(project, found),
-        reverts_of(found),
+        times_to_target(project, newest),
+        reverts_of(newest),
     )
-    return [Version(v, made[v.pk], scores[v.pk], trailers.get(v.commit, ()), targets[v.pk], undone.get(v.pk)) for v in found]
+    return [Version(v, made[v.pk], scores[v.pk], trailers.get(v.commit, ()), targets[v.pk], undone.get(v.pk)) for v in newest]
 
 
-def landings_by(found: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
+def landings_by(baseline_versions: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
     """What made each version, the whole of a batch first, with approvals. Two queries."""
     approvals = Review.objects.filter(decision=Decision.APPROVE, voided_at=None).select_related("reviewer")
-    rows = Landing.objects.filter(version__in=found, state=LandingState.LANDED).select_related(
+    rows = Landing.objects.filter(version__in=baseline_versions, state=LandingState.LANDED).select_related(
         "candidate__project", "candidate__evidence", "candidate__patch_set"
     )
     rows = rows.defer("candidate__patch_set__diff", "candidate__evidence__numbers")
@@ -116,9 +116,11 @@ def landings_by(found: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
     return made
 
 
-def reverts_of(found: Sequence[BaselineVersion]) -> dict[int, Candidate]:
+def reverts_of(baseline_versions: Sequence[BaselineVersion]) -> dict[int, Candidate]:
     """By version: the candidate that takes it back, landed or still on its way, and was not taken back itself. One query."""
-    rows = Candidate.objects.filter(reverts__in=found, kind=Kind.REVERT, undone_by=None).exclude(stage__in=DISCARDED)
+    rows = Candidate.objects.filter(reverts__in=baseline_versions, kind=Kind.REVERT, undone_by=None).exclude(
+        stage__in=DISCARDED
+    )
     return {int(row.reverts_id or 0): row for row in rows.select_related("project").order_by("pk")}
 
 

@@ -46,18 +46,18 @@ FRAGMENTS = {
 @require_safe
 def candidate(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The candidate's page; for a script that asks for another comparison, the diff alone."""
-    shown = get_candidate(request, slug, number)
+    candidate = get_candidate(request, slug, number)
     if request.headers.get("HX-Target") == "diff":
-        return diff_alone(request, shown)
-    return live.page(request, "candidate/candidate.html", FRAGMENTS, context_of(request, shown))
+        return diff_alone(request, candidate)
+    return live.page(request, "candidate/candidate.html", FRAGMENTS, context_of(request, candidate))
 
 
-def diff_alone(request: HttpRequest, shown: Candidate) -> HttpResponse:
+def diff_alone(request: HttpRequest, candidate: Candidate) -> HttpResponse:
     """The diff in another view. The address says what is shown, and the view is remembered as this person's."""
-    diff = ShownDiff(request, shown)
-    context = {"shown": diff, "candidate": shown, "project": shown.project, "patch_set": shown.patch_set}
+    diff = ShownDiff(request, candidate)
+    context = {"shown": diff, "candidate": candidate, "project": candidate.project, "patch_set": candidate.patch_set}
     response = render(request, "candidate/diff.html", context)
-    response.headers["HX-Replace-Url"] = f"{shown.get_absolute_url()}?{diff.comparison.query()}"
+    response.headers["HX-Replace-Url"] = f"{candidate.get_absolute_url()}?{diff.comparison.query()}"
     response.headers["Cache-Control"] = "private, no-cache"
     kept: dict[str, Any] = {"max_age": 365 * 86400, "httponly": True, "samesite": "Lax", "secure": request.is_secure()}
     response.set_cookie(comparison.COOKIE, diff.comparison.view, **kept)
@@ -68,39 +68,39 @@ def diff_alone(request: HttpRequest, shown: Candidate) -> HttpResponse:
 @require_safe
 def change_diff(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """What is compared, as a file: the stored diff, or what was proposed as a patch where no patch set came of it."""
-    shown = get_candidate(request, slug, number)
-    asked = comparison.Comparison.of(request, shown)
-    text = asked.diff if asked.right else shown.proposal.patch
+    candidate = get_candidate(request, slug, number)
+    comparison_ = comparison.Comparison.of(request, candidate)
+    text = comparison_.diff if comparison_.right else candidate.proposal.patch
     response = HttpResponse(text, content_type="text/plain; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{slug}-C-{number}.diff"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
-def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str, Any]:
+def context_of(request: HttpRequest, candidate: Candidate, **more: Any) -> dict[str, Any]:
     """What all fragments of the page show. A constant number of queries, whatever the number of runs."""
-    patch_set, project, evidence = shown.patch_set, shown.project, shown.evidence
-    base = patch_set.base if patch_set else shown.base
-    runs = runs_of(shown)
+    patch_set, project, evidence = candidate.patch_set, candidate.project, candidate.evidence
+    base = patch_set.base if patch_set else candidate.base
+    runs = runs_of(candidate)
     reference = list(base.runs.of_baseline().filter(budget_share=1.0).select_related("device").order_by("seed"))
     newest = [run for run in runs if patch_set and run.patch_set_id == patch_set.pk]
     mine = [run for run in newest if run.scale == SMALLEST]  # those of a scale-up have a page of their own
     effect, earlier = effect_of(evidence), earlier_look(evidence)
-    previous, following = neighbours(project, shown)
-    landing = shown.landings.select_related("version").order_by("-pk").first()
+    previous, following = neighbours(project, candidate)
+    landing = candidate.landings.select_related("version").order_by("-pk").first()
     facts = facts_table(reference, mine)
     return {
         "project": project,
-        "candidate": shown,
+        "candidate": candidate,
         "patch_set": patch_set,
         "base": base,
-        "waits": waits_for(shown),
+        "waits": waits_for(candidate),
         "evidence": evidence,
         "card": card_of(evidence, earlier, project, mine) if evidence else None,
         "effect": effect,
         "hidden": evidence is not None and effect is None,  # health comes first
         "bar": Scale.of([effect]).bar(effect) if effect else None,
-        "arms": arms_of(shown, earlier, reference, mine),
+        "arms": arms_of(candidate, earlier, reference, mine),
         "facts": facts,
         "same_facts": sum(fact.same and not fact.note for fact in facts),
         "constants": constants_of(patch_set),
@@ -114,15 +114,15 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "mine": mine,
         "unsandboxed": any(run.sandbox_level == "none" for run in (*reference, *mine)),
         "chart_version": chart_version((*reference, *mine)),
-        "shown": ShownDiff(request, shown),
-        "talk": mark_of(shown),
-        "events": Event.objects.about(shown),
-        "reviews": shown.reviews.select_related("reviewer").order_by("pk"),
-        "curves_source": f"{shown.get_absolute_url()}curves.json",
+        "shown": ShownDiff(request, candidate),
+        "talk": mark_of(candidate),
+        "events": Event.objects.about(candidate),
+        "reviews": candidate.reviews.select_related("reviewer").order_by("pk"),
+        "curves_source": f"{candidate.get_absolute_url()}curves.json",
         "previous": previous,
         "following": following,
-        **decision_context(request, shown, landing),
-        **of_candidate(request, shown),
+        **decision_context(request, candidate, landing),
+        **of_candidate(request, candidate),
         **more,
     }
 
@@ -135,10 +135,10 @@ def earlier_look(evidence: Evidence | None) -> Evidence | None:
     return looks.filter(candidate_n=len(evidence.document.looks)).order_by("-pk").first()
 
 
-def runs_of(shown: Candidate) -> list[Run]:
+def runs_of(candidate: Candidate) -> list[Run]:
     """All runs of all patch sets of a candidate, newest patch set first. One query."""
-    found = Run.objects.filter(patch_set__candidate=shown).select_related("device", "patch_set", "baseline")
-    return list(found.defer("patch_set__diff").order_by("-patch_set__number", "seed"))
+    runs = Run.objects.filter(patch_set__candidate=candidate).select_related("device", "patch_set", "baseline")
+    return list(runs.defer("patch_set__diff").order_by("-patch_set__number", "seed"))
 
 
 def chart_version(runs: Sequence[Run]) -> str:
@@ -183,14 +183,14 @@ class Arm:
         return min(self.scores, key=lambda entry: self.sign * entry[2], default=None)
 
 
-def arms_of(shown: Candidate, earlier: Evidence | None, reference: Sequence[Run], mine: Sequence[Run]) -> list[Arm]:
+def arms_of(candidate: Candidate, earlier: Evidence | None, reference: Sequence[Run], mine: Sequence[Run]) -> list[Arm]:
     """Exactly the runs that the evidence froze, before them those of the earlier looks; without evidence, those that ended."""
     arms = []
-    for name, role, runs in (("baseline", "baseline", reference), (str(shown), "candidate", mine)):
-        kept = frozen_runs(shown.evidence, role) or [ArmRun(run=r.pk, seed=r.seed, score=r.score) for r in runs]
+    for name, role, runs in (("baseline", "baseline", reference), (str(candidate), "candidate", mine)):
+        kept = frozen_runs(candidate.evidence, role) or [ArmRun(run=r.pk, seed=r.seed, score=r.score) for r in runs]
         if earlier is not None:
-            arms.append(Arm.of(name, role, frozen_runs(earlier, role), shown.project.sign))
-        arms.append(Arm.of(f"{name}, fresh seeds" if earlier else name, role, kept, shown.project.sign))
+            arms.append(Arm.of(name, role, frozen_runs(earlier, role), candidate.project.sign))
+        arms.append(Arm.of(f"{name}, fresh seeds" if earlier else name, role, kept, candidate.project.sign))
     return arms
 
 

@@ -43,10 +43,10 @@ class ThreadForm(forms.Form):
         self.quoted = ""
 
     def clean_ps(self) -> PatchSet:
-        found = self.candidate.patch_sets.filter(number=self.cleaned_data["ps"]).first()
-        if found is None:
+        patch_set = self.candidate.patch_sets.filter(number=self.cleaned_data["ps"]).first()
+        if patch_set is None:
             raise forms.ValidationError(f"{self.candidate} has no patch set {self.cleaned_data['ps']}. Reload the page.")
-        return found
+        return patch_set
 
     def clean(self) -> None:
         patch_set, path, line = (self.cleaned_data.get(name) for name in ("ps", "path", "line"))
@@ -89,9 +89,9 @@ def begin(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     if not form.is_valid():
         context = {"form": form, "candidate": candidate, "project": candidate.project, "data": request.POST}
         return render(request, "candidate/_comment_form.html", context, status=422)
-    told = form.cleaned_data
+    fields = form.cleaned_data
     thread = Thread.objects.begin(
-        told["ps"], told["path"], told["line"], told["text"], _person(request), side=told["side"], quoted=form.quoted
+        fields["ps"], fields["path"], fields["line"], fields["text"], _person(request), side=fields["side"], quoted=form.quoted
     )
     return _answer(request, candidate, thread.pk)
 
@@ -110,7 +110,7 @@ def thread(request: HttpRequest, slug: str, number: int, pk: int) -> HttpRespons
 def reply(request: HttpRequest, slug: str, number: int, pk: int) -> HttpResponse:
     """Answer, resolve or open again."""
     candidate = get_candidate(request, slug, number)
-    found = get_object_or_404(Thread.objects.of(candidate), pk=pk)
+    thread = get_object_or_404(Thread.objects.of(candidate), pk=pk)
     form = ReplyForm(request.POST)
     if not form.is_valid():
         problem = next(iter(form.errors.values()))
@@ -118,11 +118,11 @@ def reply(request: HttpRequest, slug: str, number: int, pk: int) -> HttpResponse
     person, then = _person(request), form.cleaned_data["then"]
     text = form.cleaned_data["text"] or ("Done." if then == Then.DONE else "")
     if text:
-        found.say(text, person)
+        thread.say(text, person)
     if then in (Then.RESOLVE, Then.DONE):
-        found.settle(True, person)
-    elif then == Then.REOPEN or (text and found.resolved):
-        found.settle(False, person)
+        thread.settle(True, person)
+    elif then == Then.REOPEN or (text and thread.resolved):
+        thread.settle(False, person)
     return _answer(request, candidate, pk)
 
 
@@ -135,11 +135,11 @@ def _answer(request: HttpRequest, candidate: Candidate, pk: int, problem: str = 
     """The thread alone for a script, the page otherwise; 422 with what was typed where it was refused."""
     if request.method == "POST" and not request.headers.get("HX-Request") and not problem:
         return redirect(f"{candidate.get_absolute_url()}#thread-{pk}")
-    shown = ShownDiff(request, candidate)
-    placed = next((one for one in shown.placed if one.thread.pk == pk), None)
+    diff = ShownDiff(request, candidate)
+    placed = next((one for one in diff.placed if one.thread.pk == pk), None)
     if placed is None:
         return HttpResponse(status=204)  # on a later patch set than the one that is looked at
-    context = {"one": placed, "candidate": candidate, "project": candidate.project, "shown": shown}
+    context = {"one": placed, "candidate": candidate, "project": candidate.project, "shown": diff}
     context |= {"problem": problem, "text": text}
     return render(request, "candidate/_thread.html", context, status=422 if problem else 200)
 
@@ -148,4 +148,4 @@ def mark_of(candidate: Candidate) -> str:
     """What a page needs to know to see that a thread changed: `id:version` of each. One query."""
     threads = Thread.objects.filter(candidate=candidate).annotate(said=models.Count("comments")).order_by("pk")
     states = threads.values_list("pk", "said", "resolved_at")
-    return " ".join(f"{pk}:{version(said, resolved_at is not None)}" for pk, said, resolved_at in states)
+    return " ".join(f"{pk}:{version(comments, resolved_at is not None)}" for pk, comments, resolved_at in states)

@@ -34,14 +34,18 @@ REPLACED = (
 def approve(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Approve for the baseline what this person saw."""
     require_vote(request, get_project(request, slug), Gate.BASELINE)
-    return _decide(request, slug, number, lambda shown, user, reason: review.approve(shown, user, _seen(request), reason))
+    return _decide(
+        request, slug, number, lambda candidate, user, reason: review.approve(candidate, user, _seen(request), reason)
+    )
 
 
 @reviewer
 @require_POST
 def reject(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Close the candidate with a reason."""
-    return _decide(request, slug, number, lambda shown, user, reason: review.reject(shown, user, _seen(request), reason))
+    return _decide(
+        request, slug, number, lambda candidate, user, reason: review.reject(candidate, user, _seen(request), reason)
+    )
 
 
 @reviewer
@@ -49,7 +53,7 @@ def reject(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 def request_changes(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Send the candidate back to its author with what should change."""
     return _decide(
-        request, slug, number, lambda shown, user, reason: review.request_changes(shown, user, _seen(request), reason)
+        request, slug, number, lambda candidate, user, reason: review.request_changes(candidate, user, _seen(request), reason)
     )
 
 
@@ -57,7 +61,7 @@ def request_changes(request: HttpRequest, slug: str, number: int) -> HttpRespons
 @require_POST
 def undo(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Take one's own decision back while nothing followed from it."""
-    return _decide(request, slug, number, lambda shown, user, reason: review.withdraw(shown, user))
+    return _decide(request, slug, number, lambda candidate, user, reason: review.withdraw(candidate, user))
 
 
 @operator
@@ -72,12 +76,12 @@ def reopen(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 def widen(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Let the candidate use more than the envelope allows, and have it judged again."""
 
-    def act(shown: Candidate, user: User, reason: str) -> None:
+    def act(candidate: Candidate, user: User, reason: str) -> None:
         try:
             times = float(request.POST.get("times", "").replace(",", "."))
         except ValueError:
             raise ReviewRefused("How many times what the baseline uses? Write a number, such as 1.8.") from None
-        widen_step.widen(shown, user, times, reason)
+        widen_step.widen(candidate, user, times, reason)
 
     return _decide(request, slug, number, act)
 
@@ -87,7 +91,7 @@ def widen(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 def revise(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Answer a request for changes: a person's patch becomes the next patch set."""
 
-    def act(shown: Candidate, user: User, message: str) -> None:
+    def act(candidate: Candidate, user: User, message: str) -> None:
         patch = request.POST.get("patch", "")
         if not patch.strip():
             raise ReviewRefused("Paste the whole change as a unified diff against the baseline, as `git diff` writes it.")
@@ -96,7 +100,7 @@ def revise(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         if "\r" not in patch:
             patch = patch.replace("\n", "\r\n")  # what a form sends without a script, which says that line ends were lost
         try:
-            revise_step.revise(shown, author=user.get_username(), patch=patch, message=message, submitted_by=user)
+            revise_step.revise(candidate, author=user.get_username(), patch=patch, message=message, submitted_by=user)
         except (RevisionRefused, CheckFailed, RepositoryError) as problem:
             raise ReviewRefused(str(problem)) from problem
 
@@ -110,29 +114,29 @@ def _seen(request: HttpRequest) -> Seen:
 
 def _decide(request: HttpRequest, slug: str, number: int, act: Callable[[Candidate, User, str], object]) -> HttpResponse:
     """Do it and show the bar again: where the candidate stands now, or why it was refused, with what was typed."""
-    shown = get_candidate(request, slug, number)
+    candidate = get_candidate(request, slug, number)
     reason = request.POST.get("reason", "")
     refused, stale = "", False
     try:
         if len(reason) > MAX_REASON:
             raise ReviewRefused(f"The reason has {len(reason):,} characters; at most {MAX_REASON:,} are kept. Shorten it.")
         assert isinstance(request.user, User)  # the decorators let nobody else in
-        act(shown, request.user, reason)
+        act(candidate, request.user, reason)
     except ReviewRefused as error:
         refused, stale = str(error), isinstance(error, StalePage)
     except StageMoved as error:
         refused, stale = str(error), True
     if not refused and not request.headers.get("HX-Request"):
-        return redirect(shown)
+        return redirect(candidate)
     return _answer(request, get_candidate(request, slug, number), refused, stale, reason)
 
 
-def _answer(request: HttpRequest, shown: Candidate, refused: str, stale: bool, reason: str) -> HttpResponse:
+def _answer(request: HttpRequest, candidate: Candidate, refused: str, stale: bool, reason: str) -> HttpResponse:
     """The bar alone for a script, the whole page otherwise; 409 where the page was out of date, 422 for other refusals."""
     kept: dict[str, Any] = {"reason": reason, "patch": request.POST.get("patch", "")} if refused else {"reason": ""}
     if stale and "diff_hash" in request.POST:  # another click must not bind to what this person has not seen
         kept["seen"] = _seen(request)
-    context = context_of(request, shown, refused=refused, stale=stale, **kept)
+    context = context_of(request, candidate, refused=refused, stale=stale, **kept)
     status = 409 if stale else 422 if refused else 200
     if request.headers.get("HX-Request"):
         return HttpResponse(live.fragment("decide", FRAGMENTS["decide"], context, request), status=status)

@@ -23,52 +23,52 @@ REASONS = (
 )
 
 
-def decision_context(request: HttpRequest, shown: Candidate, landing: Landing | None) -> dict[str, Any]:
+def decision_context(request: HttpRequest, candidate: Candidate, landing: Landing | None) -> dict[str, Any]:
     """For the decision bar's template. A constant number of queries, a few more where a vote is due."""
     user = request.user
     assert isinstance(user, User)  # the views let nobody else in
-    gate = gate_of(shown)
-    seen, votes = Seen.of(shown), tally(shown, gate) if gate else None
-    why_not = may_not_vote(user, shown, gate) if gate else ""
-    closed_by = [] if gate else blocking(shown)
-    mine = withdrawable(shown, user)
-    beyond = widenable(shown)
-    reopenable = shown.stage in REOPENABLE and shown.evidence is not None
+    gate = gate_of(candidate)
+    seen, votes = Seen.of(candidate), tally(candidate, gate) if gate else None
+    why_not = may_not_vote(user, candidate, gate) if gate else ""
+    closed_by = [] if gate else blocking(candidate)
+    mine = withdrawable(candidate, user)
+    beyond = widenable(candidate)
+    reopenable = candidate.stage in REOPENABLE and candidate.evidence is not None
     return {
         "seen": seen,
         "gate": gate,
         "landing": landing,
-        "tip": shown.project.tip(),
-        "git_show": f"git -C {shown.project.folder / 'repository.git'} show {landing.commit}" if landing else "",
+        "tip": candidate.project.tip(),
+        "git_show": f"git -C {candidate.project.folder / 'repository.git'} show {landing.commit}" if landing else "",
         "votes": votes,
         "approved_already": votes is not None and any(vote.reviewer_id == user.pk for vote in votes.approvals),
         "may_review": may_review(user),
-        "may_vote": may_vote(user, shown.project, gate or Gate.BASELINE),
+        "may_vote": may_vote(user, candidate.project, gate or Gate.BASELINE),
         "votes_open": gate is not None and may_review(user),
         "approves_here": gate == Gate.BASELINE and not why_not,
         "why_not": why_not,
-        "at_gate": shown.waits_for_person,
-        "in_queue": landing is not None and shown.stage == Stage.LANDING and landing.state in ACTIVE,
+        "at_gate": candidate.waits_for_person,
+        "in_queue": landing is not None and candidate.stage == Stage.LANDING and landing.state in ACTIVE,
         "closed_by": closed_by,
         "undo": mine,
         "undo_of": undo_words(mine.decision) if mine else "",
         "beyond_envelope": beyond,
         "may_widen": beyond and may_widen(user),
-        "suggested_times": suggested(shown) if beyond else None,
+        "suggested_times": suggested(candidate) if beyond else None,
         "may_reopen": reopenable and mine is None and may_operate(user) and not closed_by,
-        "may_revise": shown.stage in REVISABLE and shown.kind == Kind.CHANGE and may_operate(user),
-        "next_patch_set": next_number(shown) if shown.stage in AWAITING_AUTHOR else None,
-        "author": shown.author_to_answer,
-        "clashes": clashes_with(shown, landing),
+        "may_revise": candidate.stage in REVISABLE and candidate.kind == Kind.CHANGE and may_operate(user),
+        "next_patch_set": next_number(candidate) if candidate.stage in AWAITING_AUTHOR else None,
+        "author": candidate.author_to_answer,
+        "clashes": clashes_with(candidate, landing),
         "reasons": REASONS,
-        "reason_needed": shown.reason_needed,
+        "reason_needed": candidate.reason_needed,
         "standing": standing(votes) if votes else "",
     }
 
 
-def clashes_with(shown: Candidate, landing: Landing | None) -> list[Candidate]:
+def clashes_with(candidate: Candidate, landing: Landing | None) -> list[Candidate]:
     """Whose landings altered the same lines as a change that conflicts (one query then)."""
-    if landing is None or shown.stage != Stage.CONFLICT:
+    if landing is None or candidate.stage != Stage.CONFLICT:
         return []
     return list(landing.clashes_with.select_related("project").order_by("number"))
 
@@ -81,19 +81,19 @@ def undo_words(decision: str) -> str:
 
 def standing(votes: Tally) -> str:
     """Who approved and who is missing, in a sentence; empty where one approval is all that is wanted and nothing stands."""
-    said = []
+    lines = []
     if votes.approvals:
-        said.append(f"Approved by {names([vote.reviewer.get_username() for vote in votes.approvals])}.")
+        lines.append(f"Approved by {names([vote.reviewer.get_username() for vote in votes.approvals])}.")
     if votes.lapsed:
-        said.append(f"Does not count any more: the approval of {names([v.reviewer.get_username() for v in votes.lapsed])}.")
-    if votes.open and (votes.needed > 1 or said):
+        lines.append(f"Does not count any more: the approval of {names([v.reviewer.get_username() for v in votes.lapsed])}.")
+    if votes.open and (votes.needed > 1 or lines):
         could = [user.get_username() for user in votes.missing]
         who = f", from {names(could[:5], 'or')}{' or others' if len(could) > 5 else ''}" if could else ""
-        said.append(f"{votes.open} more approval{'s' if votes.open > 1 else ''} needed{who}.")
+        lines.append(f"{votes.open} more approval{'s' if votes.open > 1 else ''} needed{who}.")
     if votes.stuck:
         wanted = " or ".join(votes.policy.roles)
-        said.append(f"Too few people may give them: the policy of this gate wants the role {wanted}. Tell an administrator.")
-    return " ".join(said)
+        lines.append(f"Too few people may give them: the policy of this gate wants the role {wanted}. Tell an administrator.")
+    return " ".join(lines)
 
 
 def names(people: list[str], joined: str = "and") -> str:

@@ -22,11 +22,11 @@ GONE = "These lines are not there any more: reload the page to see what changed.
 def file(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The lines of one file; with `line`, opened around that line of the new side."""
     candidate = get_candidate(request, slug, number)
-    shown = ShownDiff(request, candidate)
-    found = shown.one(request.GET.get("path", ""), whole(request.GET.get("line")))
-    if found is None:
+    diff = ShownDiff(request, candidate)
+    file_diff = diff.one(request.GET.get("path", ""), whole(request.GET.get("line")))
+    if file_diff is None:
         raise Http404(GONE)
-    context = {"file": found, "shown": shown, "candidate": candidate, "project": candidate.project}
+    context = {"file": file_diff, "shown": diff, "candidate": candidate, "project": candidate.project}
     return _private(render(request, "candidate/_lines.html", context))
 
 
@@ -34,40 +34,40 @@ def file(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 @require_safe
 def lines(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Unchanged lines of a gap: from its top, from its bottom, or all, with what is left of the gap."""
-    shown = ShownDiff(request, get_candidate(request, slug, number))
-    comparison, path = shown.comparison, request.GET.get("path", "")
-    found = next((each for each in shown.listed if each.path == path), None)
-    if found is None:
+    diff = ShownDiff(request, get_candidate(request, slug, number))
+    comparison, path = diff.comparison, request.GET.get("path", "")
+    file_diff = next((each for each in diff.listed if each.path == path), None)
+    if file_diff is None:
         raise Http404(GONE)
     texts = comparison.texts(path)
-    unfold(found, texts)
-    gap = _asked(request, [part for part in found.parts if isinstance(part, Gap)])
+    unfold(file_diff, texts)
+    gap = _asked(request, [part for part in file_diff.parts if isinstance(part, Gap)])
     text = texts[1]
     if gap is None or text is None:
         raise Http404(GONE)
     parts = taken(gap, request.GET.get("take", "all"), text.split("\n"))
-    colour(path, parts, texts, found.crlf)
+    colour(path, parts, texts, file_diff.crlf)
 
     def more(gap: Gap, take: str) -> str:
         return comparison.address(path, "lines/", first=gap.new, count=gap.count, take=take)
 
-    return _private(HttpResponse(rows(parts, comparison.split, shown.talk, more, shown.rest_of(path))))
+    return _private(HttpResponse(rows(parts, comparison.split, diff.talk, more, diff.rest_of(path))))
 
 
 @researcher
 @require_safe
 def line(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The end of one very long line."""
-    shown = ShownDiff(request, get_candidate(request, slug, number))
+    diff = ShownDiff(request, get_candidate(request, slug, number))
     path, at = request.GET.get("path", ""), whole(request.GET.get("line", ""))
-    file = next((each for each in shown.listed if each.path == path), None)
+    file = next((each for each in diff.listed if each.path == path), None)
     if at is None or file is None:
         raise Http404(GONE)
-    text = shown.comparison.texts(path)[request.GET.get("side") != "old"]
-    found = rest_of_line(path, text, at, file.crlf) if text is not None else None
-    if found is None:
+    text = diff.comparison.texts(path)[request.GET.get("side") != "old"]
+    rest = rest_of_line(path, text, at, file.crlf) if text is not None else None
+    if rest is None:
         raise Http404(GONE)
-    return _private(HttpResponse(found))
+    return _private(HttpResponse(rest))
 
 
 def _asked(request: HttpRequest, gaps: list[Gap]) -> Gap | None:

@@ -47,7 +47,7 @@ def findings_of(run: Run) -> list[KeptFinding]:
         for probe in probes_of(run)
         if not probe.ok
     ]
-    return sorted([*failed, *(run.summary.findings or ())], key=lambda found: _RANK[found.level])
+    return sorted([*failed, *(run.summary.findings or ())], key=lambda finding: _RANK[finding.level])
 
 
 def probes_of(run: Run) -> list[Probed]:
@@ -60,18 +60,18 @@ def together(runs: Iterable[Run]) -> list[Seen]:
     """Findings of several runs: one entry per detector, level and curve, in the words of the first run that has it."""
     grouped: dict[tuple[str, str, str], tuple[KeptFinding, list[Run]]] = {}
     for run in runs:
-        for found in findings_of(run):
-            key = (found.level, found.detector, found.series or "")
-            having = grouped.setdefault(key, (found, []))[1]
+        for finding in findings_of(run):
+            key = (finding.level, finding.detector, finding.series or "")
+            having = grouped.setdefault(key, (finding, []))[1]
             if run not in having:
                 having.append(run)
     seen = [Seen(level, name, first.sentence, place_of(first), having) for (level, name, _), (first, having) in grouped.items()]
     return sorted(seen, key=lambda one: _RANK[one.level])
 
 
-def place_of(found: KeptFinding) -> str:
+def place_of(finding: KeptFinding) -> str:
     """Where on the curve: `train loss, steps 120 to 180`."""
-    series, start, end = found.series, found.step_from, found.step_to
+    series, start, end = finding.series, finding.step_from, finding.step_to
     if not series:
         return ""
     name = TITLES.get(series, (series.replace("_", " "), ""))[0].lower()
@@ -95,10 +95,10 @@ def marks_on(name: str, runs: Iterable[Run]) -> list[Mark]:
     """The marks on the panel of one series."""
     marks = []
     for run in runs:
-        for found in findings_of(run):
-            if found.series == name and found.step_from is not None:
-                end = found.step_from if found.step_to is None else found.step_to
-                marks.append(Mark(run.pk, found.step_from, end, found.level, f"seed {run.seed}: {found.detector}"))
+        for finding in findings_of(run):
+            if finding.series == name and finding.step_from is not None:
+                end = finding.step_from if finding.step_to is None else finding.step_to
+                marks.append(Mark(run.pk, finding.step_from, end, finding.level, f"seed {run.seed}: {finding.detector}"))
     return marks
 
 
@@ -126,20 +126,20 @@ class Flag:
 def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff], against_base: bool = True) -> list[Flag]:
     """The risky edits of a patch set, the worst first, each put on its line of the diff where the diff shows that line."""
     stored = patch_set.risky_edits if patch_set else ()
-    named = {told.path for told in stored}
+    named = {stored_flag.path for stored_flag in stored}
     lines = {file.path: _by_number(file) for file in files if file.path in named}
     # Removed code is placed where it was, unless the left is not what it was counted in.
     sides = (
         [("added", "new"), ("removed", "old"), ("context", "new")] if against_base else [("added", "new"), ("context", "new")]
     )
     flags = []
-    for number, told in enumerate(sorted(stored, key=lambda flag: _RANK[flag.level]), 1):
-        path, at = told.path or "", told.line
-        found = (lines.get(path, {}).get((kind, side, at)) for kind, side in sides)
-        line = next(filter(None, found), None) if at else None
-        shown = line is not None and told.level != "info"
-        flag = Flag(number, told.level, told.detector, told.sentence, path, at, shown)
-        if line is not None and shown:
+    for number, stored_flag in enumerate(sorted(stored, key=lambda flag: _RANK[flag.level]), 1):
+        path, at = stored_flag.path or "", stored_flag.line
+        lines_there = (lines.get(path, {}).get((kind, side, at)) for kind, side in sides)
+        line = next(filter(None, lines_there), None) if at else None
+        is_visible = line is not None and stored_flag.level != "info"
+        flag = Flag(number, stored_flag.level, stored_flag.detector, stored_flag.sentence, path, at, is_visible)
+        if line is not None and is_visible:
             line.flags.append(flag)
         flags.append(flag)
     return flags
@@ -147,8 +147,8 @@ def flagged(patch_set: PatchSet | None, files: Sequence[FileDiff], against_base:
 
 def _by_number(file: FileDiff) -> dict[tuple[str, str, int | None], Line]:
     """The lines of a file by kind, side and number."""
-    found: dict[tuple[str, str, int | None], Line] = {}
+    lines_by_number: dict[tuple[str, str, int | None], Line] = {}
     for line in file.lines:
-        found.setdefault((line.kind, "new", line.new), line)
-        found.setdefault((line.kind, "old", line.old), line)
-    return found
+        lines_by_number.setdefault((line.kind, "new", line.new), line)
+        lines_by_number.setdefault((line.kind, "old", line.old), line)
+    return lines_by_number

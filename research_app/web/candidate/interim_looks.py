@@ -76,8 +76,8 @@ def ticks(count: int) -> list[int]:
 
 def in_words(looks: Sequence[Look]) -> str:
     """For those who do not see the chart."""
-    told = "; ".join(
+    words = "; ".join(
         f"run {look.n:.0f}: z = {digits.number(look.z)}, boundary {digits.number(look.boundary)}" for look in looks
     )
     crossed = looks[-1].z >= looks[-1].boundary
-    return f"Evidence at each look. {told}. The boundary was {'crossed' if crossed else 'not crossed'}."
+    return f"Evidence at each look. {words}. The boundary was {'crossed' if crossed else 'not crossed'}."

@@ -56,14 +56,14 @@ def facts_table(reference: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
         before, after = mean_fact(arms[0], key), mean_fact(arms[1], key)
         if before is None or after is None:
             continue
-        said = any(said_by_run(run.summary.facts, key) for run in (*reference, *mine) if key in run.summary.facts)
+        self_reported = any(said_by_run(run.summary.facts, key) for run in (*reference, *mine) if key in run.summary.facts)
         if key in BENT and beside.why_not:
-            table.append(Fact(words, written(before), written(after), "not comparable", True, beside.why_not, said))
+            table.append(Fact(words, written(before), written(after), "not comparable", True, beside.why_not, self_reported))
             continue
         relative = (after - before) / before if before else 0.0
         same = abs(relative) < 0.0005
         change = "same" if same else figures.percent(relative, signed=True)
-        table.append(Fact(words, written(before), written(after), change, same, said=said))
+        table.append(Fact(words, written(before), written(after), change, same, said=self_reported))
     return table
 
 
@@ -86,8 +86,8 @@ class Constant:
 
 def constants_of(patch_set: PatchSet | None) -> list[Constant]:
     """The constants that a change moves, read off its diff: nobody's word is taken for it. Those that it adds come last."""
-    found = constants_in(patch_set.diff, patch_set.touched.split()) if patch_set else []
-    return sorted(found, key=lambda constant: not constant.before)
+    constants = constants_in(patch_set.diff, patch_set.touched.split()) if patch_set else []
+    return sorted(constants, key=lambda constant: not constant.before)
 
 
 def constants_in(diff: str, names: Iterable[str]) -> list[Constant]:
@@ -98,7 +98,7 @@ def constants_in(diff: str, names: Iterable[str]) -> list[Constant]:
         if match and match["name"] in values and not values[match["name"]][line.kind]:
             value = line.text[match.end() :].split("  #")[0].strip()
             values[match["name"]][line.kind] = value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
-    return [Constant(name, told["removed"], told["added"]) for name, told in values.items()]
+    return [Constant(name, sides["removed"], sides["added"]) for name, sides in values.items()]
 
 
 def changed_lines(diff: str) -> Iterator[DiffLine]:

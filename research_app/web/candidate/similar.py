@@ -49,8 +49,8 @@ class Similar:
 def similar(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Candidates with the same code, the same constants or changes to the same functions, the most alike first."""
     candidate = get_candidate(request, slug, number)
-    found = alike(candidate)
-    context = {"project": candidate.project, "candidate": candidate, "found": found[:SHOWN], "more": found[SHOWN:]}
+    candidates = alike(candidate)
+    context = {"project": candidate.project, "candidate": candidate, "found": candidates[:SHOWN], "more": candidates[SHOWN:]}
     context["constants"] = candidate.patch_set.touched.split() if candidate.patch_set else []
     response = render(request, "candidate/_similar.html", context)
     response.headers["Cache-Control"] = "private, no-cache"
@@ -78,7 +78,7 @@ def alike(candidate: Candidate) -> list[Similar]:
     without = [row.candidate.revision.pk for row in listed if not shared[row.candidate.pk]] if parts else []
     diffs = PatchSet.objects.filter(pk__in=without).values_list("candidate_id", "diff").iterator(chunk_size=1)
     same_parts = {pk: sorted(parts & parts_of(diff)) for pk, diff in diffs}
-    found = [
+    candidates = [
         Similar(
             row,
             row.candidate.revision.syntax_hash == mine.syntax_hash,
@@ -87,7 +87,7 @@ def alike(candidate: Candidate) -> list[Similar]:
         )
         for row in listed
     ]
-    return sorted(found, key=lambda one: one.weight, reverse=True)  # equal ones stay newest first
+    return sorted(candidates, key=lambda one: one.weight, reverse=True)  # equal ones stay newest first
 
 
 def parts_of(diff: str) -> set[str]:

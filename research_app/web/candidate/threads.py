@@ -121,8 +121,8 @@ def _talk_at(line: Line | None, side: str, file: FileDiff) -> list[Placed]:
 
 def _by_number(file: FileDiff) -> dict[tuple[str, int | None], Line]:
     """The lines that are shown of a file, by side and number."""
-    found: dict[tuple[str, int | None], Line] = {}
+    lines_by_number: dict[tuple[str, int | None], Line] = {}
     for line in file.lines:
-        found.setdefault(("new", line.new), line)
-        found.setdefault(("old", line.old), line)
-    return found
+        lines_by_number.setdefault(("new", line.new), line)
+        lines_by_number.setdefault(("old", line.old), line)
+    return lines_by_number

@@ -61,14 +61,14 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
         refuse(request, "Nothing was done: choose candidates, then what to do with them.", messages.WARNING)
         return back
     words, act = ACTIONS[action]
-    found = (
+    candidates = (
         project.candidates.select_related("project", "submitted_by", "patch_set__submitted_by")
         .filter(number__in=numbers)
         .order_by("number")
     )
     done, refused = 0, []
     assert isinstance(request.user, User)  # the access check let nobody else through
-    for candidate in found[:PAGE_SIZE]:
+    for candidate in candidates[:PAGE_SIZE]:
         try:
             act(candidate, request.user, request.POST.get("reason", ""))
             done += 1

@@ -123,10 +123,10 @@ def candidates(request: HttpRequest, slug: str) -> HttpResponse:
     metric = project.file.metric
     form = FilterForm(request.GET, *facets(project, request.GET.get("constant", "")), metric.name)
     order = form.chosen("sort") or DEFAULT_ORDER
-    found = ordered(filtered(Candidate.objects.filter(project=project), form), order).annotate(saved=SAVED)
-    page = Paginator(for_list(found).select_related("base"), PAGE_SIZE).get_page(request.GET.get("page"))
+    queryset = ordered(filtered(Candidate.objects.filter(project=project), form), order).annotate(saved=SAVED)
+    page = Paginator(for_list(queryset).select_related("base"), PAGE_SIZE).get_page(request.GET.get("page"))
     listed = list(page.object_list)
-    shown = columns.chosen(request.GET.get("columns", ""), Preferences.of(request.user).columns)
+    chosen_columns = columns.chosen(request.GET.get("columns", ""), Preferences.of(request.user).columns)
     context = {
         "project": project,
         "metric": metric,
@@ -134,8 +134,8 @@ def candidates(request: HttpRequest, slug: str) -> HttpResponse:
         "order": order,
         "page": page,
         "rows": rows(listed, costs_of(listed)),
-        "columns": shown,
-        "all_columns": [(column, column in shown) for column in columns.COLUMNS.values()],
+        "columns": chosen_columns,
+        "all_columns": [(column, column in chosen_columns) for column in columns.COLUMNS.values()],
         "views": views_of(request, project),
         "query": bare_query(request.GET.urlencode()),
         "choosable": True,
@@ -146,14 +146,14 @@ def candidates(request: HttpRequest, slug: str) -> HttpResponse:
     return live.page(request, "candidates/candidates.html", fragments, context)
 
 
-def facets(project: Project, asked: str = "") -> tuple[list[str], list[str]]:
+def facets(project: Project, category: str = "") -> tuple[list[str], list[str]]:
     """Authors, and the constants that most candidates touched, with the one that is asked for. Two queries."""
     authors = project.candidates.order_by("author").values_list("author", flat=True).distinct()
     touched = project.candidates.order_by().values_list("patch_set__touched").annotate(candidates=Count("pk"))
     times: Counter[str] = Counter()
     for names, candidates in touched:
         times.update(dict.fromkeys((names or "").split(), candidates))
-    names = {name for name, _ in times.most_common(MOST_CONSTANTS)} | ({asked} & set(times))
+    names = {name for name, _ in times.most_common(MOST_CONSTANTS)} | ({category} & set(times))
     return list(authors), sorted(names, key=str.lower)
 
 
@@ -165,62 +165,62 @@ def bare_query(query: str) -> str:
 def views_of(request: HttpRequest, project: Project) -> list[tuple[SavedView, bool, bool]]:
     """Saved views: (view, whether it is what the page shows, whether it is this person's). One query."""
     now = sorted(parse_qsl(bare_query(request.GET.urlencode())))
-    found = SavedView.objects.filter(project=project).seen_by(request.user)
-    return [(view, sorted(parse_qsl(view.query)) == now, view.user_id == request.user.pk) for view in found]
+    views = SavedView.objects.filter(project=project).seen_by(request.user)
+    return [(view, sorted(parse_qsl(view.query)) == now, view.user_id == request.user.pk) for view in views]
 
 
-def for_list(found: CandidateQuerySet) -> CandidateQuerySet:
+def for_list(queryset: CandidateQuerySet) -> CandidateQuerySet:
     """All that rows show and nothing large: no diffs, no proposals, no frozen numbers."""
-    return found.with_evidence().defer("patch_set__diff", "proposed", "details", "evidence__numbers")
+    return queryset.with_evidence().defer("patch_set__diff", "proposed", "details", "evidence__numbers")
 
 
-def filtered(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
+def filtered(queryset: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
     """What the form leaves in."""
     if (stage := form.chosen("stage")) == ATTENTION:
-        found = found.exclude(needs_attention="")
+        queryset = queryset.exclude(needs_attention="")
     elif stage == WITHIN_NOISE:
-        found = found.filter(SMALL)
+        queryset = queryset.filter(SMALL)
     elif stage == DUPLICATE:
-        found = found.filter(DUPLICATES)
+        queryset = queryset.filter(DUPLICATES)
     elif stage == Stage.INVALID:
-        found = found.filter(stage=Stage.INVALID, duplicate_of__isnull=True)
+        queryset = queryset.filter(stage=Stage.INVALID, duplicate_of__isnull=True)
     elif stage:
-        found = found.filter(stage__in=GROUPS[stage][1] if stage in GROUPS else [stage])
+        queryset = queryset.filter(stage__in=GROUPS[stage][1] if stage in GROUPS else [stage])
     if verdict := form.chosen("verdict"):
-        found = found.filter(evidence__verdict=verdict)
+        queryset = queryset.filter(evidence__verdict=verdict)
     for name in ("author", "category", "kind"):
         if value := form.chosen(name):
-            found = found.filter(**{name: value})
-    found = narrowed(found, form)
+            queryset = queryset.filter(**{name: value})
+    queryset = narrowed(queryset, form)
     if text := form.chosen("q"):
         words = Q(title__icontains=text) | Q(hypothesis__icontains=text) | Q(patch_set__diff__icontains=text)
         if number := re.fullmatch(r"[cC]-?(\d{1,9})|(\d{1,9})", text):
             words |= Q(number=int(number[1] or number[2]))
-        found = found.filter(words)
-    return found
+        queryset = queryset.filter(words)
+    return queryset
 
 
-def narrowed(found: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
+def narrowed(queryset: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
     """The filters that are folded away. Health hides effects here too."""
     away = form.chosen("archived")
     if away != "too":
-        found = found.filter(archived_at__isnull=away != "only")
+        queryset = queryset.filter(archived_at__isnull=away != "only")
     if constant := form.chosen("constant"):
-        found = found.filter(patch_set__touched__contains=f"\n{constant}\n")
+        queryset = queryset.filter(patch_set__touched__contains=f"\n{constant}\n")
     effect = form.chosen("effect")
     if form.given("gain") or effect not in ("", "none"):
-        found = found.exclude(evidence__verdict=Verdict.INVALID)
+        queryset = queryset.exclude(evidence__verdict=Verdict.INVALID)
     if effect:
-        found = found.filter(EFFECTS[effect][1])
+        queryset = queryset.filter(EFFECTS[effect][1])
     if form.given("gain"):
-        found = found.filter(evidence__effect__gte=form.cleaned_data["gain"])
+        queryset = queryset.filter(evidence__effect__gte=form.cleaned_data["gain"])
     if form.given("base"):
-        found = found.filter(base__number=form.cleaned_data["base"])
+        queryset = queryset.filter(base__number=form.cleaned_data["base"])
     if form.given("since"):
-        found = found.filter(created_at__gte=begin_of(form.cleaned_data["since"]))
+        queryset = queryset.filter(created_at__gte=begin_of(form.cleaned_data["since"]))
     if form.given("until"):
-        found = found.filter(created_at__lte=end_of(form.cleaned_data["until"]))
-    return found
+        queryset = queryset.filter(created_at__lte=end_of(form.cleaned_data["until"]))
+    return queryset
 
 
 def begin_of(day: date) -> datetime:
@@ -238,10 +238,10 @@ def _moment(day: date, at: time) -> datetime:
     return timezone.make_aware(datetime.combine(min(max(day, first), last), at))
 
 
-def ordered(found: CandidateQuerySet, sort: str) -> CandidateQuerySet:
+def ordered(queryset: CandidateQuerySet, sort: str) -> CandidateQuerySet:
     """In the order asked for; equal ones newest first, so that pages never overlap."""
     known = orders()
-    return found.order_by(known.get(sort, known[DEFAULT_ORDER]).by, F("number").desc())
+    return queryset.order_by(known.get(sort, known[DEFAULT_ORDER]).by, F("number").desc())
 
 
 def neighbours(project: Project, candidate: Candidate) -> tuple[int | None, int | None]:

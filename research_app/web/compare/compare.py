@@ -52,19 +52,19 @@ class Asked:
         """`?c=3,7&r=120`, repeated or with commas, or `?items=C-3, C-7, run 120` as people type it. Raises BadSelection."""
         candidates, runs = _numbers(request, "c"), _numbers(request, "r")
         for word in filter(None, re.split(r"[,;\s]+", _RUN.sub("r", request.GET.get("items", "")))):
-            if not (found := _ITEM.fullmatch(word)):
+            if not (match := _ITEM.fullmatch(word)):
                 raise BadSelection(f"“{word[:40]}” is neither a candidate nor a run: write C-12 or run 340.")
-            (candidates if found[1] else runs).append(int(found[1] or found[2]))
-        asked = cls(list(dict.fromkeys(candidates)), list(dict.fromkeys(runs)))
-        if (count := len(asked.candidates) + len(asked.runs)) > MOST:
+            (candidates if match[1] else runs).append(int(match[1] or match[2]))
+        selection = cls(list(dict.fromkeys(candidates)), list(dict.fromkeys(runs)))
+        if (count := len(selection.candidates) + len(selection.runs)) > MOST:
             raise BadSelection(f"{count} were asked for, at most {MOST} can be compared: leave out {count - MOST}.")
-        return asked
+        return selection
 
     @property
     def query(self) -> str:
         """As it stands in an address."""
-        told = {"c": self.candidates, "r": self.runs}
-        return urlencode({key: ",".join(map(str, numbers)) for key, numbers in told.items() if numbers}, safe=",")
+        query = {"c": self.candidates, "r": self.runs}
+        return urlencode({key: ",".join(map(str, numbers)) for key, numbers in query.items() if numbers}, safe=",")
 
     @property
     def words(self) -> str:
@@ -90,17 +90,17 @@ class Chosen:
     runs: Sequence[Run]
 
     @classmethod
-    def of(cls, project: Project, asked: Asked) -> "Chosen":
+    def of(cls, project: Project, selection: Asked) -> "Chosen":
         """Two queries."""
-        found = {c.number: c for c in for_list(project.candidates.filter(number__in=asked.candidates)).select_related(
+        candidates = {c.number: c for c in for_list(project.candidates.filter(number__in=selection.candidates)).select_related(
             "project", "patch_set__base", "base", "evidence")}  # fmt: skip
-        runs = project.runs.filter(pk__in=asked.runs).select_related("baseline", "patch_set__candidate", "patch_set__base")
+        runs = project.runs.filter(pk__in=selection.runs).select_related("baseline", "patch_set__candidate", "patch_set__base")
         by_pk = {run.pk: run for run in runs.defer("patch_set__diff")}
         return cls(
             project,
-            asked,
-            [found[number] for number in asked.candidates if number in found],
-            [by_pk[pk] for pk in asked.runs if pk in by_pk],
+            selection,
+            [candidates[number] for number in selection.candidates if number in candidates],
+            [by_pk[pk] for pk in selection.runs if pk in by_pk],
         )
 
     @property
@@ -119,8 +119,8 @@ class Chosen:
     @property
     def bases(self) -> list[BaselineVersion]:
         """The baselines that the chosen ones are compared with, oldest first."""
-        found = {version.pk: version for version in (*map(base_of, self.candidates), *(run.baseline for run in self.runs))}
-        return sorted(found.values(), key=lambda version: version.number)
+        bases = {version.pk: version for version in (*map(base_of, self.candidates), *(run.baseline for run in self.runs))}
+        return sorted(bases.values(), key=lambda version: version.number)
 
     def arms(self, asked_scale: str) -> Arms:
         """Their runs: a baseline's first, then in the order asked for. One query."""
@@ -165,22 +165,22 @@ def compare(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_project(request, slug)
     context: dict[str, Any] = {"project": project, "most": MOST, "typed": request.GET.get("items", "")}
     try:
-        asked = Asked.of(request)
+        selection = Asked.of(request)
     except BadSelection as problem:
         return render(request, "compare/compare.html", context | {"problem": str(problem)}, status=400)
-    if not asked.candidates and not asked.runs:
+    if not selection.candidates and not selection.runs:
         return render(request, "compare/compare.html", context | {"offers": offers(project)})
-    chosen = Chosen.of(project, asked)
-    context |= {"typed": asked.words, "problem": chosen.missing}
+    chosen = Chosen.of(project, selection)
+    context |= {"typed": selection.words, "problem": chosen.missing}
     if not chosen.candidates and not chosen.runs:
         return render(request, "compare/compare.html", context, status=404)
     arms = chosen.arms(request.GET.get("scale", ""))
     address = reverse("compare", args=[slug])
-    asked = chosen.found
+    selection = chosen.found
     context |= {
-        "asked": asked,
-        "curves_source": f"{address}curves.json?{asked.query}",
-        "constants_source": f"{address}constants/?{asked.query}",
+        "asked": selection,
+        "curves_source": f"{address}curves.json?{selection.query}",
+        "constants_source": f"{address}constants/?{selection.query}",
         "scale": arms.scale,
         "scores": scores_of(chosen, arms),
         "chart_version": live.version(" ".join(f"{r.pk}:{r.state}:{r.progress:.3f}" for arm in arms.arms for r in arm.runs)),
@@ -228,14 +228,18 @@ class Offer:
 def offers(project: Project) -> list[Offer]:
     """What people compare most. One query for each."""
     scored = project.candidates.filter(evidence__isnull=False).exclude(evidence__verdict=Verdict.INVALID)
-    asked = {
+    groups = {
         "the largest gains": scored.order_by("-evidence__effect"),
         "what waits for a decision": project.candidates.waiting_for_review().order_by("stage_since"),
         "what landed last": project.candidates.on_the_baseline().order_by("-stage_since"),
         "the newest with a score": scored.order_by("-number"),
     }
-    found = {words: list(rows.values_list("number", flat=True)[:OFFERED]) for words, rows in asked.items()}
-    return [Offer(words, f"c={','.join(map(str, numbers))}", len(numbers)) for words, numbers in found.items() if numbers]
+    numbers_of_groups = {words: list(rows.values_list("number", flat=True)[:OFFERED]) for words, rows in groups.items()}
+    return [
+        Offer(words, f"c={','.join(map(str, numbers))}", len(numbers))
+        for words, numbers in numbers_of_groups.items()
+        if numbers
+    ]
 
 
 @dataclass(frozen=True)
@@ -312,14 +316,14 @@ def differing(chosen: Chosen) -> Mapping[str, Any]:
     sides += [(run_name(run), run.commit) for run in chosen.runs]
     patterns = chosen.project.file.edit.editable
     try:
-        found = [constants_at(chosen.project, commit, patterns) for _, commit in sides]
+        constants_of_sides = [constants_at(chosen.project, commit, patterns) for _, commit in sides]
     except RepositoryError as problem:
         return {"trouble": f"The code cannot be read: {problem}"}
-    labels = list(dict.fromkeys(name for constants in found for name in constants))
+    labels = list(dict.fromkeys(name for constants in constants_of_sides for name in constants))
     table = [
-        (name, [constants.get(name, "–") for constants in found])
+        (name, [constants.get(name, "–") for constants in constants_of_sides])
         for name in labels
-        if len({constants.get(name) for constants in found}) > 1
+        if len({constants.get(name) for constants in constants_of_sides}) > 1
     ]
     groups, listed = [name for name, _ in sides], table[:MOST_CONSTANTS]
     short = _short([name for name, _ in listed])
@@ -340,12 +344,12 @@ def constants_at(project: Project, commit: str, patterns: tuple[str, ...]) -> Ma
 
 @lru_cache(maxsize=512)
 def _constants_at(path: Path, branch: str, commit: str, patterns: tuple[str, ...]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
+    constants: dict[str, str] = {}
     for name, text in Repository(path, branch).texts(commit, patterns).items():
         if not name.endswith(".py"):
             continue
         try:
-            found |= {constant.name: constant.literal for constant in find_constants(name, text)}
+            constants |= {constant.name: constant.literal for constant in find_constants(name, text)}
         except SyntaxError:
             continue  # code that does not parse has no constants; its candidate's page says so
-    return found
+    return constants

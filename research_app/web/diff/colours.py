@@ -33,31 +33,31 @@ def coloured_lines(path: str, text: str) -> tuple[ColouredLine, ...]:
         return ()
     lines = text.split("\n")
     language = language_of(path)
-    found = _by_line(lines, _spans_of(language, text)) if language else [[] for _ in lines]
-    return tuple((line, tuple(spans)) for line, spans in zip(lines, found, strict=True))
+    spans_by_line = _by_line(lines, _spans_of(language, text)) if language else [[] for _ in lines]
+    return tuple((line, tuple(spans)) for line, spans in zip(lines, spans_by_line, strict=True))
 
 
 def _spans_of(language: Language, text: str) -> Iterator[Span]:
     """What has a colour in a text, in order."""
     search, classes, at, defines = language.token.search, language.classes, 0, False
-    while found := search(text, at):
-        kind, word, at = found.lastgroup, found[0], found.end()
+    while match := search(text, at):
+        kind, word, at = match.lastgroup, match[0], match.end()
         if kind == "word":
-            attribute = text[found.start() - 1 : found.start()] == "."
+            attribute = text[match.start() - 1 : match.start()] == "."
             prefix = text[at : at + 1] in language.quotes and word.lower() in language.prefixes and at < len(text)
             css = "s" if prefix else "f" if defines else "" if attribute else classes.get(word, "")
             defines = word in language.defines
             if css:
-                yield found.start(), at, css
+                yield match.start(), at, css
             continue
         defines = False
         if kind == "long":
             end, css = language.ends[word]
             close = text.find(end, at)
             at = close + len(end) if close >= 0 else len(text)
-            yield found.start(), at, css
+            yield match.start(), at, css
         elif kind:
-            yield found.start(), at, kind
+            yield match.start(), at, kind
 
 
 def _by_line(lines: Sequence[str], spans: Iterator[Span]) -> list[list[Span]]:

@@ -44,19 +44,19 @@ def _shown(file: DiffFile, number: int) -> FileDiff:
     kinds = Counter(line.kind for line in file.lines)
     hunks = [Hunk(h.place, partial(_lines, h.lines), h.old, h.new, h.old_count, h.new_count) for h in file.hunks]
     mode = (file.old_mode, file.new_mode) if file.kind == "modified" and file.old_mode != file.new_mode else None
-    shown = FileDiff(file.path, file.kind, hunks, kinds["added"], kinds["removed"], number=number, mode=mode)
+    file_diff = FileDiff(file.path, file.kind, hunks, kinds["added"], kinds["removed"], number=number, mode=mode)
     ended = [line.text for line in file.lines if line.newline]
-    shown.crlf = bool(ended) and all(text.endswith("\r") for text in ended)
-    text = "\n".join(_visible(line.text, shown.crlf) for line in file.lines)
-    shown.hidden_characters = hides(text)
-    shown.heavy = shown.added + shown.removed > HEAVY_LINES or _weight(file, shown) > HEAVY_CHARACTERS
-    return shown
+    file_diff.crlf = bool(ended) and all(text.endswith("\r") for text in ended)
+    text = "\n".join(_visible(line.text, file_diff.crlf) for line in file.lines)
+    file_diff.hidden_characters = hides(text)
+    file_diff.heavy = file_diff.added + file_diff.removed > HEAVY_LINES or _weight(file, file_diff) > HEAVY_CHARACTERS
+    return file_diff
 
 
-def _weight(file: DiffFile, shown: FileDiff) -> int:
+def _weight(file: DiffFile, file_diff: FileDiff) -> int:
     """About how many characters a page would hold for a file's lines."""
-    texts = [_visible(line.text, shown.crlf)[:LONGEST_SHOWN] for line in file.lines]
-    return sum(map(len, texts)) + (GHOST * sum(map(count_hidden, texts)) if shown.hidden_characters else 0)
+    texts = [_visible(line.text, file_diff.crlf)[:LONGEST_SHOWN] for line in file.lines]
+    return sum(map(len, texts)) + (GHOST * sum(map(count_hidden, texts)) if file_diff.hidden_characters else 0)
 
 
 def _lines(lines: Iterable[DiffLine]) -> list[Line]:
@@ -139,8 +139,8 @@ def opened(gap: Gap, lines: Sequence[str] | None, wanted: Sequence[int]) -> Iter
     if lines is not None and 0 < gap.count < SMALLEST:
         yield context(gap, lines, at, end)
         return
-    asked = wanted if lines is not None else []  # in order
-    for line in asked[bisect_left(asked, at - AROUND) : bisect_right(asked, end + AROUND)]:
+    ranges = wanted if lines is not None else []  # in order
+    for line in ranges[bisect_left(ranges, at - AROUND) : bisect_right(ranges, end + AROUND)]:
         first, stop = max(at, line - AROUND), min(end, line + AROUND + 1)
         if gap.new <= line < end and first < stop:
             if first > at:
@@ -154,8 +154,8 @@ def opened(gap: Gap, lines: Sequence[str] | None, wanted: Sequence[int]) -> Iter
 def context(gap: Gap, lines: Sequence[str], first: int, stop: int) -> Hunk:
     """Lines `first` to before `stop` of the new side of a gap, as a hunk without a change."""
     shift = gap.old - gap.new
-    shown = [Line("context", lines[n - 1], old=n + shift, new=n) for n in range(first, min(stop, len(lines) + 1))]
-    return Hunk("", shown, first + shift, first, len(shown), len(shown))
+    visible = [Line("context", lines[n - 1], old=n + shift, new=n) for n in range(first, min(stop, len(lines) + 1))]
+    return Hunk("", visible, first + shift, first, len(visible), len(visible))
 
 
 def prepare(
@@ -203,8 +203,8 @@ def _rendered(text: str, spans: Sequence[Span], marks: Sequence[tuple[int, int]]
     rest = max(0, len(text) - LONGEST_SHOWN)
     if not rest:
         return render_line(text, spans, marks), 0
-    shown = spans[: bisect_left(spans, (LONGEST_SHOWN,))]
-    return render_line(text[:LONGEST_SHOWN], shown, marks, goes_on=True), rest
+    visible = spans[: bisect_left(spans, (LONGEST_SHOWN,))]
+    return render_line(text[:LONGEST_SHOWN], visible, marks, goes_on=True), rest
 
 
 def rest_of_line(path: str, text: str, number: int, crlf: bool = False) -> SafeString | None:

@@ -23,11 +23,11 @@ Rest = Callable[[Line], str]  # a line → where the part of it that is not show
 
 def rows(parts: Iterable[Hunk | Gap], split: bool, talk: Talk, more: Address | None, rest: Rest | None = None) -> SafeString:
     """The parts of a file as table bodies. `more` None: gaps cannot be opened, nor with `rest` None long lines."""
-    shown = (
+    visible = (
         gap_row(part, split, more) if isinstance(part, Gap) else f"<tbody>{''.join(_lines(part, split, talk, rest))}</tbody>"
         for part in parts
     )
-    return mark_safe("\n".join(shown))  # rows escape what they show
+    return mark_safe("\n".join(visible))  # rows escape what they show
 
 
 def _lines(hunk: Hunk, split: bool, talk: Talk, rest: Rest | None) -> Iterator[str]:
@@ -143,7 +143,7 @@ def gap_row(gap: Gap, split: bool, more: Address | None) -> str:
         if gap.count > STEP:
             offered += [("top", f"↓ {STEP}")] if gap.new > 1 else []
             offered += [("bottom", f"↑ {STEP}")] if not gap.last else []
-        buttons = format_html_join("", _BUTTON, ((_TITLES[take], more(gap, take), said) for take, said in offered))
+        buttons = format_html_join("", _BUTTON, ((_TITLES[take], more(gap, take), label) for take, label in offered))
     elif gap.count:
         buttons = format_html("<span>{}</span>", words)
     return format_html(

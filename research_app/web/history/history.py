@@ -52,8 +52,8 @@ def history(request: HttpRequest, slug: str) -> HttpResponse:
 def table(request: HttpRequest, project: Project) -> dict[str, object]:
     """Every experiment, archived ones too, in the order in which they were proposed. Three queries."""
     oldest = request.GET.get("order") == "oldest"
-    found = for_list(Candidate.objects.filter(project=project)).select_related("base")
-    page = _page(request, found.order_by("number" if oldest else "-number"), EXPERIMENTS)
+    queryset = for_list(Candidate.objects.filter(project=project)).select_related("base")
+    page = _page(request, queryset.order_by("number" if oldest else "-number"), EXPERIMENTS)
     listed = list(page.object_list)
     columns = [COLUMNS[name] for name in IN_TABLE]
     return {"page": page, "rows": rows(listed, costs_of(listed)), "columns": columns, "oldest": oldest}
@@ -81,9 +81,9 @@ class Node:
     def kinds(self) -> list[tuple[str, int]]:
         """How its branches ended, in words."""
         groups = (("landed", (Stage.LANDED,)), ("at a gate", WAITING), ("discarded", DISCARDED))
-        found = [(words, sum(self.counts.get(stage, 0) for stage in stages)) for words, stages in groups]
+        counts = [(words, sum(self.counts.get(stage, 0) for stage in stages)) for words, stages in groups]
         going = sum(count for stage, count in self.counts.items() if stage not in IDLE)
-        return [(words, count) for words, count in (*found, ("under way", going)) if count]
+        return [(words, count) for words, count in (*counts, ("under way", going)) if count]
 
 
 def tree(request: HttpRequest, project: Project) -> dict[str, object]:
@@ -164,17 +164,17 @@ def landings(request: HttpRequest, project: Project) -> dict[str, object]:
 def _made(versions: Sequence[BaselineVersion]) -> dict[int, list[Landing]]:
     """The landings that made each version, with their candidates, approvals and reverts. Two queries."""
     approvals = Review.objects.filter(decision=Decision.APPROVE, voided_at=None).select_related("reviewer")
-    found = Landing.objects.filter(version__in=versions, state=LandingState.LANDED).select_related(
+    landings = Landing.objects.filter(version__in=versions, state=LandingState.LANDED).select_related(
         "candidate__project", "candidate__evidence", "candidate__patch_set", "candidate__reverts"
     )
-    found = found.defer("candidate__patch_set__diff")
+    landings = landings.defer("candidate__patch_set__diff")
     made: dict[int, list[Landing]] = defaultdict(list)
     given = Prefetch("candidate__reviews", approvals, to_attr="approvals")
-    for landing in found.prefetch_related(given, failed_at_rungs("candidate__")).order_by("pk"):
+    for landing in landings.prefetch_related(given, failed_at_rungs("candidate__")).order_by("pk"):
         if landing.version_id:
             made[landing.version_id].append(landing)
     return made
 
 
-def _page(request: HttpRequest, found: object, size: int) -> Page:  # type: ignore[type-arg]
-    return Paginator(found, size).get_page(request.GET.get("page"))  # type: ignore[arg-type]
+def _page(request: HttpRequest, items: object, size: int) -> Page:  # type: ignore[type-arg]
+    return Paginator(items, size).get_page(request.GET.get("page"))  # type: ignore[arg-type]

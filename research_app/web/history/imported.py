@@ -57,25 +57,25 @@ def imports(request: HttpRequest, slug: str) -> HttpResponse:
 def imported_history(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """What one history is worth, and its rows. As many queries for ten rows as for ten thousand."""
     history = history_of(request, slug, pk)
-    found = audited(history)
+    audit = audited(history)
     listed = history.results.for_list().select_related("candidate__project", "candidate__duplicate_of")
     page = Paginator(listed, ON_A_PAGE).get_page(request.GET.get("page"))
-    shown = [*found.keeps[:MOST_KEEPS], *found.near_misses[:MOST_MISSES]]
-    by_number = {row.number: row for row in listed.filter(number__in=[each.row.number for each in shown])}
-    gains, floor = {each.row.number: each for each in found.attempts}, found.noise.floor if found.noise else None
+    listed_rows = [*audit.keeps[:MOST_KEEPS], *audit.near_misses[:MOST_MISSES]]
+    by_number = {row.number: row for row in listed.filter(number__in=[each.row.number for each in listed_rows])}
+    gains, floor = {each.row.number: each for each in audit.attempts}, audit.noise.floor if audit.noise else None
     for row in page.object_list:
         row.history = history
     context = {
         "project": history.project,
         "history": history,
-        "audit": found,
-        "estimates": estimates_of(history, found),
-        "keeps": claims_of(found.keeps[:MOST_KEEPS], by_number, history, found),
-        "total": digits.gain(found.concentration.total, floor) if found.concentration else digits.UNKNOWN,
-        "by_chance": digits.gain(found.by_chance, floor),
+        "audit": audit,
+        "estimates": estimates_of(history, audit),
+        "keeps": claims_of(audit.keeps[:MOST_KEEPS], by_number, history, audit),
+        "total": digits.gain(audit.concentration.total, floor) if audit.concentration else digits.UNKNOWN,
+        "by_chance": digits.gain(audit.by_chance, floor),
         "contradicted": history.results.filter(outcome=ReportedOutcome.KEEP).exclude(contradictions=[]).count(),
-        "near_misses": claims_of(found.near_misses[:MOST_MISSES], by_number, history, found),
-        "better_misses": sum(each.gain > 0 for each in found.near_misses),
+        "near_misses": claims_of(audit.near_misses[:MOST_MISSES], by_number, history, audit),
+        "better_misses": sum(each.gain > 0 for each in audit.near_misses),
         "page": page,
         "rows": [Claim(row, gains.get(row.number), floor) for row in page.object_list],
         "counts": counts_of(history),
@@ -89,9 +89,9 @@ def imported_history(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def imported_progress(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Every reported score by row, what was kept, and the noise around it."""
     history = history_of(request, slug, pk)
-    found = audited(history)
-    floor = found.noise.floor if found.noise else None
-    small = {each.row.number for each in found.smaller}
+    audit = audited(history)
+    floor = audit.noise.floor if audit.noise else None
+    small = {each.row.number for each in audit.smaller}
     kinds: dict[str, list[Dot]] = {"discard": [], "keep": [], "small": [], "baseline": [], "unscored": []}
     steps: list[tuple[int, float]] = []
     last = 0
@@ -152,8 +152,8 @@ def history_of(request: HttpRequest, slug: str, pk: int) -> ImportedHistory:
 
 def result_of(history: ImportedHistory, number: int) -> ImportedResult:
     """A row of it; 404 otherwise."""
-    found = ImportedResult.objects.select_related("candidate__project", "candidate__duplicate_of")
-    result = get_object_or_404(found, history=history, number=number)
+    results = ImportedResult.objects.select_related("candidate__project", "candidate__duplicate_of")
+    result = get_object_or_404(results, history=history, number=number)
     result.history = history
     return result
 
@@ -238,22 +238,22 @@ METHODS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def estimates_of(history: ImportedHistory, found: HistoryAudit) -> list[NoiseRow]:
+def estimates_of(history: ImportedHistory, audit: HistoryAudit) -> list[NoiseRow]:
     """Every estimate there is, with how many keeps are below its floor; the project's own noise last (one query)."""
-    shown = [
+    rows = [
         NoiseRow(*METHODS[each.method], each.sigma, each.low, each.high, each.count, each.rests_on,
-                 below(found, each.floor), each is found.noise)
-        for each in found.estimates
+                 below(audit, each.floor), each is audit.noise)
+        for each in audit.estimates
     ]  # fmt: skip
     own = measured_noise(history)
     if own:
-        more = below(found, own.sigma * math.sqrt(2))
-        shown.append(NoiseRow(*METHODS["measured"], own.sigma, own.low, own.high, round(own.degrees), (), more, False))
-    return shown
+        more = below(audit, own.sigma * math.sqrt(2))
+        rows.append(NoiseRow(*METHODS["measured"], own.sigma, own.low, own.high, round(own.degrees), (), more, False))
+    return rows
 
 
-def below(found: HistoryAudit, floor: float) -> int:
-    return sum(each.gain < floor for each in found.keeps)
+def below(audit: HistoryAudit, floor: float) -> int:
+    return sum(each.gain < floor for each in audit.keeps)
 
 
 def measured_noise(history: ImportedHistory) -> Noise | None:
@@ -276,21 +276,21 @@ def audited(history: ImportedHistory) -> HistoryAudit:
 
 
 def claims_of(
-    attempts: Sequence[Attempt], rows: Mapping[int, ImportedResult], history: ImportedHistory, found: HistoryAudit
+    attempts: Sequence[Attempt], rows: Mapping[int, ImportedResult], history: ImportedHistory, audit: HistoryAudit
 ) -> list[Claim]:
     """These attempts as a table shows them."""
     claims = []
     for attempt in attempts:
         if row := rows.get(attempt.row.number):
             row.history = history
-            claims.append(Claim(row, attempt, found.noise.floor if found.noise else None))
+            claims.append(Claim(row, attempt, audit.noise.floor if audit.noise else None))
     return claims
 
 
 def counts_of(history: ImportedHistory) -> list[tuple[ReportedOutcome, int]]:
     """How many rows of each outcome (one query)."""
-    found = dict(history.results.order_by().values_list("outcome").annotate(Count("pk")))
-    return [(outcome, found.get(outcome.value, 0)) for outcome in ReportedOutcome]
+    counts = dict(history.results.order_by().values_list("outcome").annotate(Count("pk")))
+    return [(outcome, counts.get(outcome.value, 0)) for outcome in ReportedOutcome]
 
 
 @dataclass(frozen=True)
@@ -312,12 +312,12 @@ class Dot:
 
 def result_page(request: HttpRequest, history: ImportedHistory, result: ImportedResult) -> HttpResponse:
     audit = audited(history)
-    found = {each.row.number: each for each in audit.attempts}
+    attempts = {each.row.number: each for each in audit.attempts}
     files, too_long = files_of(result.diff)
     context = {
         "project": history.project,
         "history": history,
-        "claim": Claim(result, found.get(result.number), audit.noise.floor if audit.noise else None),
+        "claim": Claim(result, attempts.get(result.number), audit.noise.floor if audit.noise else None),
         "result": result,
         "earlier": result.number - 1,
         "later": result.number + 1 if history.results.filter(number=result.number + 1).exists() else 0,

@@ -66,10 +66,10 @@ def as_file(text: str, name: str, kind: str) -> HttpResponse:
     return response
 
 
-def html_of(found: "Report") -> str:
+def html_of(report: "Report") -> str:
     """One file: its style inside, and a policy of its own that allows just that style and nothing else."""
     style = mark_safe(f"<style>{STYLE.read_text(encoding='utf-8')}</style>")
-    return render_to_string("history/report.html", {"report": found, "style": style, "policy": policy()})
+    return render_to_string("history/report.html", {"report": report, "style": style, "policy": policy()})
 
 
 def policy() -> str:
@@ -78,9 +78,9 @@ def policy() -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'"
 
 
-def markdown_of(found: "Report") -> str:
+def markdown_of(report: "Report") -> str:
     """The same words as Markdown, without empty lines in a row."""
-    lines = [line.rstrip() for line in render_to_string("history/report/report.md", {"report": found}).split("\n")]
+    lines = [line.rstrip() for line in render_to_string("history/report/report.md", {"report": report}).split("\n")]
     kept = [line for at, line in enumerate(lines) if line or (at and lines[at - 1])]
     return "\n".join(kept).strip() + "\n"
 
@@ -200,9 +200,9 @@ class Report:
 BEST_FIRST = (F("evidence__effect").desc(nulls_last=True), "-number")
 
 
-def listed(found: CandidateQuerySet) -> CandidateQuerySet:
+def listed(queryset: CandidateQuerySet) -> CandidateQuerySet:
     """What a row of the report shows, and nothing large."""
-    return found.with_evidence().defer("patch_set__diff", "proposed", "details", "evidence__numbers")
+    return queryset.with_evidence().defer("patch_set__diff", "proposed", "details", "evidence__numbers")
 
 
 def gain_of(evidence: Evidence | None) -> Gain | None:
@@ -221,12 +221,12 @@ def total_of(project: Project, noise: Noise | None) -> Effect | None:
 
 def landed_in(project: Project) -> list[Landed]:
     """The newest landings, oldest of them first. Three queries."""
-    found = project.landings.filter(state=LandingState.LANDED).select_related(
+    landed = project.landings.filter(state=LandingState.LANDED).select_related(
         "version", "candidate__project", "candidate__evidence", "candidate__patch_set", "candidate__undone_by"
     )
-    found = found.defer("candidate__patch_set__diff", "candidate__proposed", "candidate__details")
-    found = found.prefetch_related(failed_at_rungs("candidate__"))
-    landings = list(found.order_by("-pk")[:MOST_LANDED])[::-1]
+    landed = landed.defer("candidate__patch_set__diff", "candidate__proposed", "candidate__details")
+    landed = landed.prefetch_related(failed_at_rungs("candidate__"))
+    landings = list(landed.order_by("-pk")[:MOST_LANDED])[::-1]
     costs, prices = costs_of([each.candidate for each in landings]), prices_of(project)
     rows = []
     for each in landings:
@@ -238,20 +238,22 @@ def landed_in(project: Project) -> list[Landed]:
 
 def checks_of(project: Project) -> list[tuple[Any, str]]:
     """The newest stack checks that ended with a result, and what they found in words. Two queries."""
-    found = project.stack_checks.filter(state="finished").select_related("version").prefetch_related("candidates")[:MOST_CHECKS]
-    results = [(check, check.report) for check in found]
+    checks = (
+        project.stack_checks.filter(state="finished").select_related("version").prefetch_related("candidates")[:MOST_CHECKS]
+    )
+    results = [(check, check.report) for check in checks]
     return [(check, summary(result)) for check, result in results if result is not None]
 
 
 def transfers_of(project: Project) -> list[Transfer]:
     """The newest evidence on larger rungs, one row for each candidate and rung. One query."""
-    found = Evidence.objects.filter(patch_set__candidate__project=project).exclude(scale=SMALLEST)
-    rows = found.select_related("patch_set__candidate__project").defer("patch_set__diff", "patch_set__candidate__proposed")
+    evidence = Evidence.objects.filter(patch_set__candidate__project=project).exclude(scale=SMALLEST)
+    rows = evidence.select_related("patch_set__candidate__project").defer("patch_set__diff", "patch_set__candidate__proposed")
     newest: dict[tuple[int, str], Evidence] = {}
     for row in rows.order_by("-pk")[: 4 * MOST_SCALED]:
         newest.setdefault((row.patch_set.candidate_id, row.scale), row)
-    shown = sorted(list(newest.values())[:MOST_SCALED], key=lambda row: (row.patch_set.candidate.number, row.pk))
-    return [transfer_of(row) for row in shown]
+    newest_rows = sorted(list(newest.values())[:MOST_SCALED], key=lambda row: (row.patch_set.candidate.number, row.pk))
+    return [transfer_of(row) for row in newest_rows]
 
 
 def transfer_of(row: Evidence) -> Transfer:
@@ -287,10 +289,10 @@ def questions_of(project: Project, landed: Sequence[Landed], noise: Noise | None
     ]
 
 
-def about(words: str, found: CandidateQuerySet) -> Question | None:
+def about(words: str, queryset: CandidateQuerySet) -> Question | None:
     """A question about some candidates (two queries); None where there are none."""
-    rows = list(listed(found).order_by(*BEST_FIRST)[:MOST_ASKED])
-    return Question(words, rows, found.count() - len(rows)) if rows else None
+    rows = list(listed(queryset).order_by(*BEST_FIRST)[:MOST_ASKED])
+    return Question(words, rows, queryset.count() - len(rows)) if rows else None
 
 
 def of_rows(words: str, rows: Sequence[Candidate]) -> Question | None:

@@ -29,13 +29,13 @@ def progress_chart(points: Sequence[Point], bands: Sequence[Mapping[str, Any]], 
 
 
 def _drawing(points: Sequence[Point], bands: Sequence[Mapping[str, Any]], lower: bool, title: str, width: int) -> SafeString:
-    found = drawn(points, lower)
-    shown = {kind: [p for p in found["points"][kind] if usable(p["y"])] for kind in KINDS}
-    values = [p["y"] for kind in shown.values() for p in kind]
+    chart = drawn(points, lower)
+    usable_points = {kind: [p for p in chart["points"][kind] if usable(p["y"])] for kind in KINDS}
+    values = [p["y"] for kind in usable_points.values() for p in kind]
     known = [band for band in bands if usable(band["mean"]) and usable(band["std"] or 0.0)]
     if not values and not known:
         return SafeString("")
-    last: int = max([1, *(p["x"] for kind in shown.values() for p in kind), *(band["from"] for band in known)])
+    last: int = max([1, *(p["x"] for kind in usable_points.values() for p in kind), *(band["from"] for band in known)])
     low, high = extent(values, known, lower)
 
     def x(at: float) -> float:
@@ -45,15 +45,15 @@ def _drawing(points: Sequence[Point], bands: Sequence[Mapping[str, Any]], lower:
         inside = min(max((value - low) / (high - low), 0.0), 1.0)
         return round(TOP + (1 - inside) * (HEIGHT - TOP - BOTTOM), 1)
 
-    best = [(at, value) for at, value in zip(found["best"]["x"], found["best"]["y"], strict=True) if usable(value)]
+    best = [(at, value) for at, value in zip(chart["best"]["x"], chart["best"]["y"], strict=True) if usable(value)]
     parts = [
         _grid(ticks(low, high), y, width),
         _bands(known, last + 1, x, y),
         format_html('<polyline class="best" points="{}"/>', " ".join(_stairs(best, x, y))),
-        format_html_join("", "{}", ((_dots(kind, shown[kind], radius, x, y),) for kind, radius in KINDS.items())),
+        format_html_join("", "{}", ((_dots(kind, usable_points[kind], radius, x, y),) for kind, radius in KINDS.items())),
         _feet(last, x, width),
     ]
-    landed = len(shown["landed"])
+    landed = len(usable_points["landed"])
     words = f"{spelled(title)} of {len(values)} experiments by number; {landed} landed. The tables below hold the same."
     body = format_html_join("", "{}", ((part,) for part in parts))
     kind = "wide" if width == WIDTH else "narrow"

@@ -135,11 +135,11 @@ def expectation_of(project: Project, work: Work, blocked: bool) -> Expectation:
 
 def now_of(work: Work) -> str:
     """What is under way."""
-    said = f"{_count(work.under_way, 'candidate')} under way, {_count(len(work.training), 'run')} training"
+    sentence = f"{_count(work.under_way, 'candidate')} under way, {_count(len(work.training), 'run')} training"
     if work.queued:
-        said += f", {work.queued} queued"
+        sentence += f", {work.queued} queued"
     left = work.next_result
-    return f"{said}; the next result in about {calm(left)}." if left is not None else f"{said}."
+    return f"{sentence}; the next result in about {calm(left)}." if left is not None else f"{sentence}."
 
 
 def expected_of(work: Work) -> str:
@@ -180,15 +180,15 @@ def work_of(projects: Sequence[Project]) -> dict[int, Work]:
     solid = Evidence.objects.filter(verdict=Verdict.SOLID).order_by().values_list("patch_set__candidate__project")
     solids = dict(solid.annotate(Count("patch_set__candidate", distinct=True)))
     devices = Counter(Device.objects.online().filter(refusal="").values_list("kind", flat=True))
-    found = {}
+    work = {}
     for project in projects:
         count, under_way, first = tried.get(project.pk, (0, 0, None))
-        found[project.pk] = Work(
+        work[project.pk] = Work(
             under_way=under_way, training=training[project.pk], queued=queued[project.pk], usual=usual.get(project.pk),
             devices=devices[project.file.train.device], rounds=rounds[project.pk], confirming=confirming[project.pk],
             tried=count, solid=solids.get(project.pk, 0), since=now - first if first else None,
         )  # fmt: skip
-    return found
+    return work
 
 
 def confirmations() -> dict[int, list[Confirming]]:
@@ -203,16 +203,16 @@ def confirmations() -> dict[int, list[Confirming]]:
     for patch_set, *run in own.values_list("patch_set", *OF_RUN):
         waits[int(patch_set or 0)].append(Awaited(*run))
     seeds = {patch_set: {run.seed for run in runs if run.purpose == Purpose.CONFIRM} for patch_set, runs in waits.items()}
-    asked = Q(purpose=Purpose.CURVE) | Q(seed__in=set().union(*seeds.values()), budget_share=1.0)
+    fresh = Q(purpose=Purpose.CURVE) | Q(seed__in=set().union(*seeds.values()), budget_share=1.0)
     bases = {each.patch_set.base_id for each in candidates.values() if each.patch_set}
     theirs: dict[int, list[Awaited]] = defaultdict(list)
-    for base, *run in Run.objects.of_baseline().filter(asked, baseline__in=bases).values_list("baseline", *OF_RUN):
+    for base, *run in Run.objects.of_baseline().filter(fresh, baseline__in=bases).values_list("baseline", *OF_RUN):
         theirs[base].append(Awaited(*run))
-    found: dict[int, list[Confirming]] = defaultdict(list)
+    confirming: dict[int, list[Confirming]] = defaultdict(list)
     for patch_set, candidate in candidates.items():
         beside = [run for run in theirs[candidate.revision.base_id] if run.is_for(candidate, seeds.get(patch_set, set()))]
-        found[candidate.project_id].append(Confirming.of(candidate.number, [*waits[patch_set], *beside]))
-    return found
+        confirming[candidate.project_id].append(Confirming.of(candidate.number, [*waits[patch_set], *beside]))
+    return confirming
 
 
 def _count(number: int, word: str) -> str:

@@ -53,14 +53,14 @@ def first_steps(person: User, role: Role | None, projects: Sequence[Project], *,
     judged = Candidate.objects.filter(evidence__isnull=False).count()
     decides = role is not None and role.holds(Role.REVIEWER)
     decided = Review.objects.filter(reviewer=person) if decides else Review.objects.all()
-    found = FirstSteps([watch(first, judged), decide(decided.exists(), decides, waits), bring(projects)])
-    return None if found.done == len(found.steps) else found
+    steps = FirstSteps([watch(first, judged), decide(decided.exists(), decides, waits), bring(projects)])
+    return None if steps.done == len(steps.steps) else steps
 
 
 def watch(project: Project, judged: int) -> Step:
     """Done with the first verdict."""
-    said = f"{counted(judged, 'has', 'have')} a verdict." if judged else "None has a verdict yet."
-    words = f"Each is trained, and most are dropped after one run. {said}"
+    sentence = f"{counted(judged, 'has', 'have')} a verdict." if judged else "None has a verdict yet."
+    words = f"Each is trained, and most are dropped after one run. {sentence}"
     return Step("Watch the first candidates", words, judged > 0, reverse("candidates", args=[project.slug]), "The candidates")
 
 

@@ -53,14 +53,14 @@ class Lead:
 def leads(projects: Sequence[Project], work: Mapping[int, Work], blocked: set[int], role: Role | None) -> dict[int, Lead]:
     """The lead of every project. At most six queries, however many there are."""
     references, judged, training = references_of(projects), judged_of(projects), training_now()
-    found = {}
+    leads_by_project = {}
     for project in projects:
         numbers = work[project.pk]
         going = project.pk not in blocked and numbers.devices > 0
         goal = goal_of(numbers, references.get(project.pk, Reference()), judged[project.pk]) if going else None
-        asked = asked_of(project, numbers, role) if going and not project.paused and is_going(numbers) else ""
-        found[project.pk] = Lead(goal, asked, training.get(project.pk, []))
-    return found
+        request_text = asked_of(project, numbers, role) if going and not project.paused and is_going(numbers) else ""
+        leads_by_project[project.pk] = Lead(goal, request_text, training.get(project.pk, []))
+    return leads_by_project
 
 
 def is_going(work: Work) -> bool:
@@ -138,7 +138,7 @@ def training_now() -> dict[int, list[Training]]:
     running = Run.objects.filter(state=State.RUNNING, scale=SMALLEST).select_related(
         "project", "baseline", "patch_set__candidate"
     )
-    found: dict[int, list[Training]] = {}
+    training: dict[int, list[Training]] = {}
     for each in with_curves(list(running.defer("patch_set__diff", "facts").order_by("priority", "pk")[:CURVES])):
-        found.setdefault(each.run.project_id, []).append(each)
-    return found
+        training.setdefault(each.run.project_id, []).append(each)
+    return training

@@ -63,7 +63,7 @@ def waiting_for(user: User, mine: Collection[int], candidates: Sequence[Candidat
     shortlisted = [c for c in candidates if c.stage == Stage.SHORTLISTED]
     covered = open_stacks_of(shortlisted)
     scale_ups = next_scale_ups_of([c for c in shortlisted if c.pk not in covered], files)
-    found = []
+    entries = []
     for row in rows(candidates, costs):
         candidate = row.candidate
         gate, file = GATE_OF[Stage(candidate.stage)], files[candidate.project_id]
@@ -71,15 +71,15 @@ def waiting_for(user: User, mine: Collection[int], candidates: Sequence[Candidat
         notes += [f"Covered by the stack {stack} ({stack.get_stage_display()})." for stack in covered.get(candidate.pk, ())]
         paid = costs.get(candidate.pk, NOTHING).money(prices[candidate.project_id])
         cost = cost_of(row, paid, file, tips.get(candidate.project_id), scale_ups.get(candidate.pk, ""))
-        found.append(Waiting(row, gate, candidate.pk in mine, notes, cost))
-    return found
+        entries.append(Waiting(row, gate, candidate.pk in mine, notes, cost))
+    return entries
 
 
 def votes_on(candidates: Sequence[Candidate]) -> dict[int, Votes]:
     """The votes on each candidate at the gate where it is. One query."""
     reviews: dict[int, list[Review]] = defaultdict(list)
-    found = Review.objects.filter(candidate__in=candidates, decision=Decision.APPROVE).select_related("reviewer")
-    for review in found.order_by("pk"):
+    votes = Review.objects.filter(candidate__in=candidates, decision=Decision.APPROVE).select_related("reviewer")
+    for review in votes.order_by("pk"):
         reviews[review.candidate_id].append(review)
     return {candidate.pk: _votes(candidate, reviews[candidate.pk]) for candidate in candidates}
 
@@ -132,15 +132,15 @@ def next_scale_ups_of(candidates: Sequence[Candidate], files: Mapping[int, Proje
     """
     if not candidates:
         return {}
-    passed, told, found = passed_rungs(candidates), dict[tuple[int, str], str](), dict[int, str]()
+    passed, costs, steps = passed_rungs(candidates), dict[tuple[int, str], str](), dict[int, str]()
     for candidate in candidates:
         left = rungs_left(files[candidate.project_id].upper_rungs, passed[candidate.pk])
         if left:
             key = candidate.project_id, left[0].name
-            if key not in told:
-                told[key] = scale_up_cost(candidate.project, files[candidate.project_id], left[0])
-            found[candidate.pk] = told[key]
-    return found
+            if key not in costs:
+                costs[key] = scale_up_cost(candidate.project, files[candidate.project_id], left[0])
+            steps[candidate.pk] = costs[key]
+    return steps
 
 
 def scale_up_cost(project: Project, file: ProjectFile, rung: Rung) -> str:
@@ -153,12 +153,12 @@ def scale_up_cost(project: Project, file: ProjectFile, rung: Rung) -> str:
 def cost_of(row: Row, paid: float, file: ProjectFile, tip: tuple[int, int] | None, scale_up: str) -> str:
     """What it took so far, and what the next step takes. `paid`: its runs in money, each at the price of its rung."""
     candidate = row.candidate
-    said = [f"{figures.duration(row.spent)} of device time{_money(paid, file)}"] if row.spent else []
+    parts = [f"{figures.duration(row.spent)} of device time{_money(paid, file)}"] if row.spent else []
     if candidate.stage == Stage.READY and candidate.patch_set and tip and candidate.patch_set.base_id != tip[0]:
-        said.append(f"judged again first: the baseline is {tip[1]} now")
+        parts.append(f"judged again first: the baseline is {tip[1]} now")
     if candidate.stage == Stage.SHORTLISTED and scale_up:
-        said.append(scale_up)
-    return "; ".join(said)
+        parts.append(scale_up)
+    return "; ".join(parts)
 
 
 def _money(worth: float, file: ProjectFile) -> str:

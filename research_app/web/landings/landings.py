@@ -85,11 +85,11 @@ def queue_of(project: Project) -> list[Entry]:
         .select_related("candidate__project", "candidate__evidence", "candidate__patch_set", "batch__candidate__project")
         .defer("candidate__patch_set__diff")
     )
-    found = list(
+    landings = list(
         rows.prefetch_related(Prefetch("candidate__reviews", approvals, to_attr="approvals"), failed_at_rungs("candidate__"))
     )
-    wholes = {entry.batch_id for entry in found if entry.batch_id}
-    listed = [entry for entry in found if entry.pk not in wholes]
+    wholes = {entry.batch_id for entry in landings if entry.batch_id}
+    listed = [entry for entry in landings if entry.pk not in wholes]
     judged = {(entry.batch or entry).patch_set_id for entry in listed}
     progress = progress_of(judged)
     entries: list[Entry] = []
@@ -124,17 +124,17 @@ def waits_for(entry: Landing, ahead: Sequence[Entry]) -> tuple[str, str]:
 
 def progress_of(patch_sets: set[int]) -> Mapping[int, tuple[int, int, float | None]]:
     """By patch set: runs that ended, all of them, and about how many seconds are left. One query."""
-    found: dict[int, list[tuple[str, float | None]]] = {}
+    progress: dict[int, list[tuple[str, float | None]]] = {}
     runs = Run.objects.filter(patch_set__in=patch_sets, purpose="rejudge")
     for pk, state, seconds in runs.values_list("patch_set_id", "state", "train_seconds"):
-        found.setdefault(int(pk or 0), []).append((state, seconds))
-    told = {}
-    for pk, listed in found.items():
+        progress.setdefault(int(pk or 0), []).append((state, seconds))
+    elapsed = {}
+    for pk, listed in progress.items():
         took = [seconds for _, seconds in listed if seconds]
         usual = mean(took)
         done = sum(state == State.FINISHED for state, _ in listed)
-        told[pk] = done, len(listed), usual * (len(listed) - done) if usual is not None else None
-    return told
+        elapsed[pk] = done, len(listed), usual * (len(listed) - done) if usual is not None else None
+    return elapsed
 
 
 def left_of(project: Project) -> list[Landing]:

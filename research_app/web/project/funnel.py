@@ -83,13 +83,13 @@ def funnel_of(project: Project) -> Sequence[Step]:
 
 def steps(counts: Mapping[str, int]) -> Sequence[Step]:
     """The counts with their shares."""
-    found: list[Step] = []
+    funnel: list[Step] = []
     first = next(iter(counts.values()))
     for words, count in counts.items():
-        before = found[-1].count if found else None
+        before = funnel[-1].count if funnel else None
         share = count / before if before else None if before is None else 0.0
-        found.append(Step(words, count, count / first if first else 0.0, share))
-    return found
+        funnel.append(Step(words, count, count / first if first else 0.0, share))
+    return funnel
 
 
 def cost_of(project: Project) -> Cost:

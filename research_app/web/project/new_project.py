@@ -53,19 +53,19 @@ def get_trial(pk: int) -> Trial:
     return get_object_or_404(Trial.objects.select_related("asked_by", "project"), pk=pk)
 
 
-def page(request: HttpRequest, shown: Trial, *, refused: str = "", typed: str | None = None, status: int = 200) -> HttpResponse:
-    text = shown.file if typed is None else typed
+def page(request: HttpRequest, trial: Trial, *, refused: str = "", typed: str | None = None, status: int = 200) -> HttpResponse:
+    text = trial.file if typed is None else typed
     values = form_values(text)
-    report = report_of(shown)
+    report = report_of(trial)
     context = {
-        "trial": shown,
+        "trial": trial,
         "report": report,
         "refused": refused,
         "text": text,
         "fields": [(each, values[each.name]) for each in FORM],
         "lines": lines_of(report),
-        "waits_for": waits_for(shown),
-        "still": not shown.at_work,
+        "waits_for": waits_for(trial),
+        "still": not trial.at_work,
     }
     response = live.page(request, "project/trial.html", FRAGMENTS, context)
     if status != 200:
@@ -73,10 +73,10 @@ def page(request: HttpRequest, shown: Trial, *, refused: str = "", typed: str | 
     return response
 
 
-def report_of(shown: Trial) -> TryReport | None:
+def report_of(trial: Trial) -> TryReport | None:
     """What trying it came to; None before, and where another version wrote it in another way."""
     try:
-        return TryReport.model_validate(shown.report) if shown.report else None
+        return TryReport.model_validate(trial.report) if trial.report else None
     except ValidationError:
         return None
 
@@ -88,11 +88,11 @@ def lines_of(report: TryReport | None) -> list[dict[str, Any]]:
     return [{"run": run, "read": sum(bool(line.values) for line in run.lines)} for run in report.runs]
 
 
-def waits_for(shown: Trial) -> str:
+def waits_for(trial: Trial) -> str:
     """What a trial that waits for a device waits for: said where no worker serves its queue (one query)."""
-    if shown.state != TrialState.WAITING:
+    if trial.state != TrialState.WAITING:
         return ""
-    queue = bring.queue_of(shown)
+    queue = bring.queue_of(trial)
     if not Device.objects.online().serving(queue).exists():
         return f"No worker that serves {queue} is online: start one, or change [train] device."
     return f"The next worker that serves {queue} takes it, between two runs."
@@ -102,18 +102,18 @@ def waits_for(shown: Trial) -> str:
 @require_POST
 def change_trial(request: HttpRequest, pk: int) -> HttpResponse:
     """Save the file, and where asked try it or create the project."""
-    shown, act = get_trial(pk), request.POST.get("act", "save")
+    trial, act = get_trial(pk), request.POST.get("act", "save")
     text = request.POST.get("file", "").replace("\r\n", "\n")
     try:
         if act == "form":
-            text = with_form(text, request.POST.dict(), form_values(shown.file))
-        bring.save(shown, text, request.POST.get("slug", ""))
+            text = with_form(text, request.POST.dict(), form_values(trial.file))
+        bring.save(trial, text, request.POST.get("slug", ""))
         if act == "try":
-            bring.ask_to_try(shown)
+            bring.ask_to_try(trial)
         elif act == "create":
-            bring.ask_to_create(shown)
+            bring.ask_to_create(trial)
     except (BringRefused, ValueError) as problem:
-        return page(request, shown, refused=str(problem), typed=text, status=422)
+        return page(request, trial, refused=str(problem), typed=text, status=422)
     return redirect("trial", pk)
 
 
@@ -121,9 +121,9 @@ def change_trial(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def stop_trial(request: HttpRequest, pk: int) -> HttpResponse:
     """Stop trying it."""
-    shown = get_trial(pk)
-    if shown.at_work:
-        bring.ask_to_stop(shown)
+    trial = get_trial(pk)
+    if trial.at_work:
+        bring.ask_to_stop(trial)
     else:
         refuse(request, "Nothing is tried now.")
     return redirect("trial", pk)

@@ -103,8 +103,8 @@ def progress(request: HttpRequest, slug: str) -> HttpResponse:
     if (unchanged := get_conditional_response(request, etag=f'"{tag}"')) is not None:
         return unchanged
     measured = MEASURED[measure](project, points_of(project))
-    shown = drawn(measured.points, measured.lower_is_better)
-    best = shown["best"]["y"]
+    chart = drawn(measured.points, measured.lower_is_better)
+    best = chart["best"]["y"]
     body = {
         "measure": measure,
         "title": measured.title,
@@ -114,7 +114,7 @@ def progress(request: HttpRequest, slug: str) -> HttpResponse:
         "bands": [band | {"told": measured.written(band["mean"])} for band in measured.bands],
         "self_reported": project.self_reported,
         "best_told": measured.written(best[-1]) if best else "",
-        **shown,
+        **chart,
     }
     return live.with_etag(request, StrictJsonResponse(body), tag)
 
@@ -135,7 +135,7 @@ def by_score(project: Project, points: Sequence[Point]) -> Measured:
     runs = project.runs.scored().of_baseline().filter(budget_share=1.0)
     for base, score in runs.values_list("baseline_id", "score"):
         scores.setdefault(base, []).append(float(score or 0.0))
-    values = {base: (*curves.mean_and_std(found), len(found)) for base, found in scores.items()}
+    values = {base: (*curves.mean_and_std(values_of_base), len(values_of_base)) for base, values_of_base in scores.items()}
     return Measured(metric.name, metric.direction == "lower", valued, bands(project, points, values))
 
 
@@ -161,14 +161,14 @@ def _percent(share: float | None) -> str:
 
 def loss_curves(project: Project) -> dict[int, LossCurve]:
     """Loss against budget of every baseline version that was run at enough budgets. Two queries."""
-    found: dict[int, tuple[list[float], list[float]]] = {}
+    losses: dict[int, tuple[list[float], list[float]]] = {}
     runs = project.runs.scored().of_baseline().exclude(purpose=Purpose.TARGET)  # those have far smaller budgets
     for base, share, score in runs.values_list("baseline_id", "budget_share", "score"):
-        shares, scores = found.setdefault(base, ([], []))
+        shares, scores = losses.setdefault(base, ([], []))
         shares.append(share)
         scores.append(float(score or 0.0))
     noise, fitted = kept(project, version_of(project), Project.noise), {}
-    for base, (shares, scores) in found.items():
+    for base, (shares, scores) in losses.items():
         if noise is None or len(set(shares)) < 3:
             continue
         try:
@@ -205,13 +205,13 @@ def by_time_to_target(project: Project, points: Sequence[Point]) -> Measured:
         return Measured(title, True, points, [], "The first baseline has no run yet that logged its validation loss.")
     target, paths = float(np.mean(ends)), loss_over(axis, [pk for runs in by_arm.values() for pk in runs])
     medians = {arm: median_time([paths[pk] for pk in runs], target, unit) for arm, runs in by_arm.items()}
-    of_candidate = {candidate: found for (_, candidate), found in medians.items() if candidate is not None}
+    of_candidate = {candidate: median for (_, candidate), median in medians.items() if candidate is not None}
     valued = []
     for point in points:
         needed, sentence = of_candidate.get(point.number, (None, "")) if point.score is not None else (None, "")
         valued.append(replace(point, value=needed, told=sentence or figures.NOTHING))
-    values = {base: (found[0], None, len(by_arm[base, None])) for (base, candidate), found in medians.items()
-              if candidate is None and found[0] is not None}  # fmt: skip
+    values = {base: (median[0], None, len(by_arm[base, None])) for (base, candidate), median in medians.items()
+              if candidate is None and median[0] is not None}  # fmt: skip
     note = f"Until the validation loss is {digits.number(target, 4)}, with which baseline 0 ends: median over seeds."
     note += " By the clock, which bends with what else the machine does: compare runs of the same minutes." if timed else ""
     return Measured(title, True, valued, bands(project, points, values), note, digits.number)
@@ -225,14 +225,14 @@ _paths: OrderedDict[tuple[str, int], Path] = OrderedDict()  # of completed runs:
 def loss_over(axis: str, runs: Sequence[int]) -> dict[int, Path]:
     """The validation loss of completed runs over what they had spent, remembered for the next time."""
     missing = [pk for pk in runs if (axis, pk) not in _paths]
-    found = {pk: _paths[axis, pk] for pk in runs if (axis, pk) in _paths}
+    paths = {pk: _paths[axis, pk] for pk in runs if (axis, pk) in _paths}
     for start in range(0, len(missing), READ_AT_ONCE):
         for pk, logged in arrays_of(missing[start : start + READ_AT_ONCE], (LOSS, axis)).items():
             curve = curves.on_axis(logged, LOSS, axis)
-            found[pk] = _paths[axis, pk] = (curve[0].tolist(), curve[1].tolist()) if curve else None
+            paths[pk] = _paths[axis, pk] = (curve[0].tolist(), curve[1].tolist()) if curve else None
     while len(_paths) > REMEMBERED:
         _paths.popitem(last=False)
-    return found
+    return paths
 
 
 def median_time(paths: Iterable[Path], target: float, unit: float) -> tuple[float | None, str]:
@@ -240,8 +240,8 @@ def median_time(paths: Iterable[Path], target: float, unit: float) -> tuple[floa
     known = [([each / unit for each in path[0]], path[1]) for path in paths if path and path[0][-1] > 0]
     if not known:
         return None, "the validation loss was not logged"
-    found = time_to_target([first_reach(x, y, target) for x, y in known], [x[-1] for x, _ in known])
-    return found.median, found.sentence
+    crossing = time_to_target([first_reach(x, y, target) for x, y in known], [x[-1] for x, _ in known])
+    return crossing.median, crossing.sentence
 
 
 def drawn(points: Sequence[Point], lower_is_better: bool) -> dict[str, Any]:
@@ -254,10 +254,10 @@ def drawn(points: Sequence[Point], lower_is_better: bool) -> dict[str, Any]:
             kinds[point.kind].append(point)
         if point.value is not None and (not best or sign * point.value < sign * best[-1][1]):
             best.append((point.number, point.value))
-    shown = {kind: [point.plain() for point in thinned(found)] for kind, found in kinds.items()}
+    visible = {kind: [point.plain() for point in thinned(kind_points)] for kind, kind_points in kinds.items()}
     last = points[-1].number if points else 0
     return {
-        "points": shown,
+        "points": visible,
         "best": {"x": [x for x, _ in best] + [last] * bool(best), "y": [y for _, y in best] + [y for _, y in best[-1:]]},
     }
 
@@ -278,10 +278,10 @@ def bands(
     project: Project, points: Sequence[Point], values: Mapping[int, tuple[float | None, float | None, int]]
 ) -> list[dict[str, Any]]:
     """(mean, std, n) of every baseline version, from the experiment at which it began. One query."""
-    found = []
+    bands_ = []
     for version in project.baseline_versions.order_by("number"):
         begin = max((p.number for p in points if p.created <= version.created_at), default=0) if version.number else 0
         if version.pk in values:
             mean, std, n = values[version.pk]
-            found.append({"number": version.number, "from": begin, "mean": mean, "std": std, "n": n})
-    return found
+            bands_.append({"number": version.number, "from": begin, "mean": mean, "std": std, "n": n})
+    return bands_

@@ -42,22 +42,22 @@ TRYING = 4  # candidates under way
 @require_safe
 def project(request: HttpRequest, slug: str) -> HttpResponse:
     """The project's page. The number of queries does not depend on how much it tried."""
-    shown = get_project(request, slug)
-    waiting = for_list(shown.candidates.waiting_for_review()).order_by("stage_since")
-    counts = dict(shown.candidates.values_list("stage").annotate(Count("pk")).order_by())
-    version, places = (version_of(shown), *sorted(counts.items())), places_of(shown)
+    project = get_project(request, slug)
+    waiting = for_list(project.candidates.waiting_for_review()).order_by("stage_since")
+    counts = dict(project.candidates.values_list("stage").annotate(Count("pk")).order_by())
+    version, places = (version_of(project), *sorted(counts.items())), places_of(project)
     training = [place.training for place in places if place.training]
-    told = shown.candidates.aggregate(
+    by_stage = project.candidates.aggregate(
         attention=Count("pk", filter=~Q(needs_attention="")),
         within_noise=Count("pk", filter=SMALL),
         duplicates=Count("pk", filter=DUPLICATES),
     )
-    refused = {Stage.INVALID: counts.get(Stage.INVALID, 0) - told["duplicates"]}
+    refused = {Stage.INVALID: counts.get(Stage.INVALID, 0) - by_stage["duplicates"]}
     context = {
         "measures": MEASURES,
-        **told,
-        "project": shown,
-        "baseline": ReferenceRuns.of(shown),
+        **by_stage,
+        "project": project,
+        "baseline": ReferenceRuns.of(project),
         "way": [(stage, counts.get(stage, 0)) for stage in WAY if stage in ALWAYS or counts.get(stage)],
         "discarded": [(stage, count) for stage in DISCARDED if (count := (counts | refused).get(stage))],
         "waiting": rows(waiting[:5]),
@@ -65,17 +65,17 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "places": places,
         "training": training,
         "idle": sum(place.idle for place in places),
-        "queued": shown.runs.filter(state=State.QUEUED).count(),
-        "pace": Pace.of(shown),
-        "calibration": Calibration.of(shown),
-        "rounds": shown.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
-        "last_round": shown.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
-        "trying": tried_now(shown),
-        "troubles": troubles([shown]),
+        "queued": project.runs.filter(state=State.QUEUED).count(),
+        "pace": Pace.of(project),
+        "calibration": Calibration.of(project),
+        "rounds": project.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
+        "last_round": project.rounds.exclude(closed_at=None).order_by("-closed_at").first(),
+        "trying": tried_now(project),
+        "troubles": troubles([project]),
         "may_operate": may_operate(request.user),
-        "funnel": kept(shown, version, funnel_of),
-        "cost": cost_of(shown),
-        "chart_version": f"{sum(counts.values())}-{sum(counts.get(s, 0) for s in IDLE)}-{shown.baseline_versions.count()}",
+        "funnel": kept(project, version, funnel_of),
+        "cost": cost_of(project),
+        "chart_version": f"{sum(counts.values())}-{sum(counts.get(s, 0) for s in IDLE)}-{project.baseline_versions.count()}",
     }
     fragments = {
         "status": "project/_status.html",
@@ -94,23 +94,23 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def pause(request: HttpRequest, slug: str) -> HttpResponse:
     """Stop proposing; what is under way goes on."""
-    shown = get_project(request, slug)
-    propose.pause(shown, request.user.get_username())
+    project = get_project(request, slug)
+    propose.pause(project, request.user.get_username())
     messages.info(request, "Paused: nothing new is proposed. What is under way goes on.")
-    return redirect(shown)
+    return redirect(project)
 
 
 @operator
 @require_POST
 def resume(request: HttpRequest, slug: str) -> HttpResponse:
     """Propose again."""
-    shown = get_project(request, slug)
-    if shown.archived_at:
-        refuse(request, f"{shown.slug} is archived: bring it back first, under Settings.")
-        return redirect(shown)
-    propose.resume(shown, request.user.get_username())
+    project = get_project(request, slug)
+    if project.archived_at:
+        refuse(request, f"{project.slug} is archived: bring it back first, under Settings.")
+        return redirect(project)
+    propose.resume(project, request.user.get_username())
     messages.info(request, "Resumed: the proposers are at work again.")
-    return redirect(shown)
+    return redirect(project)
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class ReferenceRuns:
         version = project.baseline_versions.order_by("-number").first()
         if version is None:
             return None
-        found = list(version.runs.of_baseline().values_list("purpose", "state", "score", "outcome"))
-        usable = [(purpose, state, score if is_usable(score) else None) for purpose, state, score, _ in found]
+        runs = list(version.runs.of_baseline().values_list("purpose", "state", "score", "outcome"))
+        usable = [(purpose, state, score if is_usable(score) else None) for purpose, state, score, _ in runs]
         reference = [(state, score) for purpose, state, score in usable if purpose == Purpose.REFERENCE]
         curve = [score for purpose, _, score in usable if purpose == Purpose.CURVE]
         return cls(
@@ -144,7 +144,7 @@ class ReferenceRuns:
             ended=sum(state == State.FINISHED for state, _ in reference),
             curve=sum(score is not None for score in curve),
             curve_wanted=len(curve),
-            diverged=sum(outcome == Outcome.diverged for *_, outcome in found),
+            diverged=sum(outcome == Outcome.diverged for *_, outcome in runs),
         )
 
     @property
@@ -184,9 +184,9 @@ def places_of(project: Project) -> list[Place]:
     if len(free) > MOST_PLACES:  # a large fleet: only what trains for this project
         return [Place(each.run.device.name if each.run.device else "", each) for each in training]
     by_device = {each.run.device_id: each for each in training if each.run.device_id}
-    shown = [Place(device.name, by_device.pop(device.pk, None), others.get(device.pk, "")) for device in free]
+    places = [Place(device.name, by_device.pop(device.pk, None), others.get(device.pk, "")) for device in free]
     left = [each for each in training if each.run.device_id is None or each.run.device_id in by_device]
-    return [*shown, *(Place(each.run.device.name if each.run.device else "", each) for each in left)]
+    return [*places, *(Place(each.run.device.name if each.run.device else "", each) for each in left)]
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def tried_now(project: Project) -> list[Trying]:
     runs = Run.objects.filter(patch_set__in=[c.patch_set_id for c in candidates if c.patch_set_id]).order_by()
     ended = Count("pk", filter=Q(state=State.FINISHED))
     counted = runs.values_list("patch_set_id").annotate(asked=Count("pk"), ended=ended, mean=Avg("score"))
-    by_patch_set = {patch_set: (ended, asked, mean) for patch_set, asked, ended, mean in counted}
+    by_patch_set = {patch_set: (ended, wanted, mean) for patch_set, wanted, ended, mean in counted}
     return [Trying(c, *by_patch_set.get(c.patch_set_id, (0, 0, None))) for c in candidates]
 
 
@@ -229,8 +229,8 @@ class Pace:
         """Two queries."""
         now = timezone.now()
         since = now - WINDOW
-        found = project.runs.filter(Q(finished_at__gte=since) | Q(state=State.RUNNING), started_at__isnull=False)
-        runs = list(found.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id", "devices"))
+        recent_runs = project.runs.filter(Q(finished_at__gte=since) | Q(state=State.RUNNING), started_at__isnull=False)
+        runs = list(recent_runs.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id", "devices"))
         refusals = Device.objects.online().filter(kind=project.file.train.device).values_list("refusal", flat=True)
         refusing = sum(bool(refusal) for refusal in refusals)
         devices = len(refusals) - refusing

@@ -82,8 +82,8 @@ def archive(request: HttpRequest, slug: str) -> HttpResponse:
     back = request.POST.get("act") == "back"
     try:
         (bring_back if back else archive_project)(project, request.user.get_username())
-        said = "goes on where it was." if back else "is archived: nothing in it begins any more."
-        messages.success(request, f"{project.slug} {said}")
+        message = "goes on where it was." if back else "is archived: nothing in it begins any more."
+        messages.success(request, f"{project.slug} {message}")
     except ArchivedProject as refused:
         refuse(request, str(refused))
     return redirect("project-settings", slug)

@@ -27,18 +27,18 @@ FRAGMENTS = {
 @require_safe
 def run(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Facts, curves, outcome and log of one run."""
-    shown = get_run(request, slug, pk)
+    run = get_run(request, slug, pk)
     context = {
-        "project": shown.project,
-        "run": shown,
-        "candidate": shown.patch_set.candidate if shown.patch_set else None,
-        "facts": facts_of(shown),
-        "findings": findings.together([shown]),
-        "probes": findings.probes_of(shown),
-        "level": shown.sandbox_level or (shown.device.sandbox_level if shown.device else ""),
-        "sources": sorted(shown.source_scores.items()),
-        "running": shown.state == State.RUNNING,
-        "chart_version": chart_version([shown]),
+        "project": run.project,
+        "run": run,
+        "candidate": run.patch_set.candidate if run.patch_set else None,
+        "facts": facts_of(run),
+        "findings": findings.together([run]),
+        "probes": findings.probes_of(run),
+        "level": run.sandbox_level or (run.device.sandbox_level if run.device else ""),
+        "sources": sorted(run.source_scores.items()),
+        "running": run.state == State.RUNNING,
+        "chart_version": chart_version([run]),
     }
     return live.page(request, "run/run.html", FRAGMENTS, context)
 
@@ -47,10 +47,10 @@ def run(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @require_safe
 def log(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """What the run printed: a piece of page for a script, the text itself otherwise."""
-    shown = get_run(request, slug, pk)
-    text = RunLog.objects.filter(run=shown).values_list("text", flat=True).first()
+    run = get_run(request, slug, pk)
+    text = RunLog.objects.filter(run=run).values_list("text", flat=True).first()
     if request.headers.get("HX-Request"):
-        return render(request, "run/_log.html", {"run": shown, "text": text})
+        return render(request, "run/_log.html", {"run": run, "text": text})
     response = HttpResponse(text or "", content_type="text/plain; charset=utf-8")
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
@@ -65,12 +65,12 @@ class Fact:
     said: bool
 
 
-def facts_of(shown: Run) -> list[Fact]:
+def facts_of(run: Run) -> list[Fact]:
     """Facts in words, known ones first and the rest as they came."""
-    rest = dict(shown.summary.facts)
+    rest = dict(run.summary.facts)
     known = [(key, words, _fact(rest.pop(key), written)) for key, words, written in FACTS if key in rest]
     more = [(key, key.replace("_", " "), _fact(value, figures.quantity)) for key, value in sorted(rest.items())]
-    return [Fact(words, value, said_by_run(shown.summary.facts, key)) for key, words, value in (*known, *more)]
+    return [Fact(words, value, said_by_run(run.summary.facts, key)) for key, words, value in (*known, *more)]
 
 
 def _fact(value: object, written: Callable[[float], str]) -> str:

@@ -163,19 +163,19 @@ def scale_up(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     return live.page(request, "scale_up/scale_up.html", FRAGMENTS, context_of(request, get_candidate(request, slug, number)))
 
 
-def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str, Any]:
+def context_of(request: HttpRequest, candidate: Candidate, **more: Any) -> dict[str, Any]:
     """What the page shows. A constant number of queries."""
-    steps = list(shown.scale_ups.select_related("approved_by", "patch_set", "candidate__project").order_by("-pk"))
+    steps = list(candidate.scale_ups.select_related("approved_by", "patch_set", "candidate__project").order_by("-pk"))
     newest = steps[0] if steps else None
-    patch_set = newest.patch_set if newest else shown.patch_set  # a landing may have rebased it since
+    patch_set = newest.patch_set if newest else candidate.patch_set  # a landing may have rebased it since
     approved = {rung.rung for rung in newest.approved_rungs} if newest and newest.state == ScaleUpState.RUNNING else set[str]()
-    levels = levels_of(shown, patch_set, approved) if patch_set else []
+    levels = levels_of(candidate, patch_set, approved) if patch_set else []
     runs = [run for level in levels if level.rung.name != SMALLEST for run in (*level.mine, *level.theirs)]
     largest = next((level.rung.name for level in reversed(levels) if level.mine), SMALLEST)
     tone, sign = TONES[ScaleUpState(newest.state)] if newest else ("mute", "○")
     return {
-        "project": shown.project,
-        "candidate": shown,
+        "project": candidate.project,
+        "candidate": candidate,
         "steps": steps,
         "newest": newest,
         "scale_up": progress_of([newest])[0] if newest else None,
@@ -184,25 +184,27 @@ def context_of(request: HttpRequest, shown: Candidate, **more: Any) -> dict[str,
         "levels": levels,
         "harm": any(level.harm for level in levels if newest and level.rung.name == newest.rung),
         "chart": gain_chart(marks_of(levels)),
-        "coverage": coverage_of(forecasts_of(shown.project)),
+        "coverage": coverage_of(forecasts_of(candidate.project)),
         "training": [run for run in runs if run.state in (State.RUNNING, State.QUEUED, State.STUCK)],
-        "currency": shown.project.file.scale_up.currency,
-        "spent": costs_of([shown]).get(shown.pk, NOTHING).hours,
+        "currency": candidate.project.file.scale_up.currency,
+        "spent": costs_of([candidate]).get(candidate.pk, NOTHING).hours,
         "shared": hours_of([run for run in runs if not run.patch_set_id]),
         "may_stop": newest is not None and newest.state == ScaleUpState.RUNNING and may_operate(request.user),
-        "may_scale_up_further": bool(steps) and bool(can_scale_up_further(shown)) and may_operate(request.user),
-        "curves_source": f"{reverse('candidate-curves', args=[shown.project.slug, shown.number])}?scale={largest}",
+        "may_scale_up_further": bool(steps) and bool(can_scale_up_further(candidate)) and may_operate(request.user),
+        "curves_source": f"{reverse('candidate-curves', args=[candidate.project.slug, candidate.number])}?scale={largest}",
         "chart_version": chart_version(runs),
         **more,
     }
 
 
-def can_scale_up_further(shown: Candidate) -> bool:
+def can_scale_up_further(candidate: Candidate) -> bool:
     """Whether it waits at gate 2 and a rung is left above those that it passed (one query)."""
-    return shown.stage == Stage.READY and bool(rungs_left(shown.project.file.upper_rungs, passed_rungs([shown])[shown.pk]))
+    return candidate.stage == Stage.READY and bool(
+        rungs_left(candidate.project.file.upper_rungs, passed_rungs([candidate])[candidate.pk])
+    )
 
 
-def levels_of(shown: Candidate, patch_set: PatchSet, approved: Collection[str]) -> list[Level]:
+def levels_of(candidate: Candidate, patch_set: PatchSet, approved: Collection[str]) -> list[Level]:
     """The ladder, smallest rung first, with what is known of a patch set on each; `approved`: rungs of a running scale-up.
 
     Two queries. Runs of the baseline on a rung that it was not tried on are another candidate's affair.
@@ -213,14 +215,14 @@ def levels_of(shown: Candidate, patch_set: PatchSet, approved: Collection[str]) 
     savings = savings_by_rung(evidence)
     newest = {each.scale: each for each in evidence}
     levels = []
-    for rung in shown.project.file.rungs:
+    for rung in candidate.project.file.rungs:
         here = [run for run in runs if run.scale == rung.name]
-        found, mine = newest.get(rung.name), [run for run in here if run.patch_set_id]
+        rung_evidence, mine = newest.get(rung.name), [run for run in here if run.patch_set_id]
         levels.append(
             Level(
                 rung=rung,
-                evidence=found,
-                effect=effect_of(found),
+                evidence=rung_evidence,
+                effect=effect_of(rung_evidence),
                 prediction=prediction(savings, rung.budget) if rung.name != SMALLEST else None,
                 mine=mine,
                 theirs=[run for run in here if not run.patch_set_id] if mine else [],
@@ -252,15 +254,15 @@ def marks_of(levels: Sequence[Level]) -> list[Mark]:
 @require_POST
 def stop_scale_up(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """End a scale-up by hand."""
-    shown = get_candidate(request, slug, number)
+    candidate = get_candidate(request, slug, number)
     assert isinstance(request.user, User)
-    steps = shown.scale_ups.running().select_related("project", "patch_set")
+    steps = candidate.scale_ups.running().select_related("project", "patch_set")
     try:
         if (step := steps.first()) is None:
             raise ScaleUpRefused("It has ended already: reload the page to see how.")
         stop(step, request.user, request.POST.get("reason", "")[:4000])
     except (ScaleUpRefused, StageMoved) as error:
-        return _refused(request, shown, str(error))
+        return _refused(request, candidate, str(error))
     messages.info(request, "Stopped. Its runs end within seconds; what they spent is kept.")
     return gone_to(request, reverse("scale-up", args=[slug, number]))
 
@@ -269,19 +271,19 @@ def stop_scale_up(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 @require_POST
 def scale_up_further(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Bring it back to the shortlist, so that a larger rung can be approved."""
-    shown = get_candidate(request, slug, number)
+    candidate = get_candidate(request, slug, number)
     assert isinstance(request.user, User)
     try:
-        shortlist.back_to_shortlist(shown, request.user)
+        shortlist.back_to_shortlist(candidate, request.user)
     except (ReviewRefused, StageMoved) as error:
-        return _refused(request, shown, str(error))
-    messages.info(request, f"{shown} is on the shortlist: pick its next rung.")
+        return _refused(request, candidate, str(error))
+    messages.info(request, f"{candidate} is on the shortlist: pick its next rung.")
     return gone_to(request, reverse("shortlist", args=[slug]))
 
 
-def _refused(request: HttpRequest, shown: Candidate, why: str) -> HttpResponse:
+def _refused(request: HttpRequest, candidate: Candidate, why: str) -> HttpResponse:
     if answer := refusal(request, why, stale=True):
         return answer
-    response = live.page(request, "scale_up/scale_up.html", FRAGMENTS, context_of(request, shown, refused=why))
+    response = live.page(request, "scale_up/scale_up.html", FRAGMENTS, context_of(request, candidate, refused=why))
     response.status_code = 409
     return response

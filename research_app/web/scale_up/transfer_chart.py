@@ -35,13 +35,13 @@ class Mark:
 
     @property
     def words(self) -> str:
-        told = f"{self.rung}, {number(self.compute)} times the compute: {share(self.saved)} of the time saved"
-        told += f", 95% interval {share(self.low)} to {share(self.high)}"
+        label = f"{self.rung}, {number(self.compute)} times the compute: {share(self.saved)} of the time saved"
+        label += f", 95% interval {share(self.low)} to {share(self.high)}"
         needed = "" if self.needed is None else f"; {share(self.needed)} would pass"
         if self.expected:
             low, high = self.expected
             needed += f"; {share(low)} to {share(high)} was predicted"
-        return f"{told}{' (predicted)' if self.predicted else ''}{needed}"
+        return f"{label}{' (predicted)' if self.predicted else ''}{needed}"
 
 
 def share(value: float) -> str:

@@ -169,10 +169,10 @@ def proposals_of(project: Project) -> list[Proposed]:
     held = replications(project)
     rows = project.candidates.filter(aa=False, kind=Kind.CHANGE).order_by("number")
     names = ("pk", "number", "author", "author_kind", "duplicate_of", "patch_set", "patch_set__moved", "evidence__verdict")
-    found = []
+    proposals = []
     for pk, number, author, kind, duplicate, patch_set, moved, verdict in rows.values_list(*names):
         part = parts.get(pk)
-        found.append(
+        proposals.append(
             Proposed(
                 number=number,
                 author=author,
@@ -187,7 +187,7 @@ def proposals_of(project: Project) -> list[Proposed]:
                 replicated=held.get(part.version) if part else None,
             )
         )
-    return found
+    return proposals
 
 
 def parts_of(project: Project) -> dict[int, Part]:
@@ -205,10 +205,10 @@ def parts_of(project: Project) -> dict[int, Part]:
     ):
         if member in effects:
             members[stack].append(member)
-    found: dict[int, Part] = {}
+    parts: dict[int, Part] = {}
     for candidate, version in landings_of(project).filter(batch=None).values_list("candidate", "version__number"):
-        share_out(candidate, Part(int(version or 0), *effects.get(candidate, (0.0, 0.0))), members, effects, found)
-    return found
+        share_out(candidate, Part(int(version or 0), *effects.get(candidate, (0.0, 0.0))), members, effects, parts)
+    return parts
 
 
 def share_out(
@@ -216,17 +216,17 @@ def share_out(
     part: Part,
     members: Mapping[int, Sequence[int]],
     effects: Mapping[int, tuple[float, float]],
-    found: dict[int, Part],
+    parts: dict[int, Part],
 ) -> None:
     """Give a candidate its part; a stack hands it on to its members, whose errors together are that of the stack."""
     if not (inside := members.get(candidate)):
-        found[candidate] = part
+        parts[candidate] = part
         return
     weights = [max(0.0, effects[member][0]) for member in inside]
     whole = sum(weights)
     for member, weight in zip(inside, weights, strict=True):
         share = weight / whole if whole else 1 / len(inside)
-        share_out(member, Part(part.version, part.gain * share, part.error * sqrt(share)), members, effects, found)
+        share_out(member, Part(part.version, part.gain * share, part.error * sqrt(share)), members, effects, parts)
 
 
 def landings_of(project: Project) -> QuerySet[Landing]:
@@ -245,12 +245,12 @@ def replications(project: Project) -> Mapping[int, bool]:
     runs = project.runs.scored().of_baseline(SMALLEST).filter(purpose=Purpose.REFERENCE, budget_share=1.0)
     for number, score in runs.values_list("baseline__number", "score"):
         references[number].append(float(score or 0.0))
-    found = {}
+    pairs = {}
     for number, reference in references.items():
         before = references.get(number - 1, [])
         if noise and len(reference) > 1 and len(before) > 1:
-            found[number] = compare(before, reference, noise, lower_is_better=project.sign > 0).p_value < ONE_SIDED
-    return found
+            pairs[number] = compare(before, reference, noise, lower_is_better=project.sign > 0).p_value < ONE_SIDED
+    return pairs
 
 
 def device_time(project: Project) -> Sequence[tuple[str, float, float]]:
@@ -259,11 +259,11 @@ def device_time(project: Project) -> Sequence[tuple[str, float, float]]:
     counted = project.file.scale_up.currency in DOLLARS
     runs = project.runs.filter(patch_set__isnull=False, patch_set__candidate__aa=False).values("scale")
     rows = runs.annotate(author=F("patch_set__candidate__author"), took=total_device_seconds()).order_by()
-    found = []
+    devices = []
     for author, scale, took in rows.values_list("author", "scale", "took"):
         hours = float(took) / HOUR
-        found.append((author, hours, hours * prices.get(scale, 0.0) if counted else 0.0))
-    return found
+        devices.append((author, hours, hours * prices.get(scale, 0.0) if counted else 0.0))
+    return devices
 
 
 def conversations_cost(project: Project) -> Sequence[tuple[str, float]]:

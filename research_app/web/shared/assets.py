@@ -24,8 +24,8 @@ class PlotlyFinder(BaseFinder):
         """Absolute path of the script, or an empty list when another file is asked for."""
         if path != f"{self.PREFIX}/{self.NAME}":
             return []
-        found = safe_join(self.storage.location, self.NAME)
-        return [found] if find_all else found
+        bundled = safe_join(self.storage.location, self.NAME)
+        return [bundled] if find_all else bundled
 
     def list(self, ignore_patterns: Any) -> Any:
         """The one file, for collectstatic."""

@@ -65,8 +65,8 @@ class Arms:
 @require_safe
 def candidate_curves(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Curves of a candidate's runs against those of its baseline, at one scale."""
-    shown = get_candidate(request, slug, number)
-    return answer(request, arms_of(shown, request.GET.get("scale", "")), f"{slug}-{shown}")
+    candidate = get_candidate(request, slug, number)
+    return answer(request, arms_of(candidate, request.GET.get("scale", "")), f"{slug}-{candidate}")
 
 
 def arms_of(candidate: Candidate, wanted: str = "") -> Arms:
@@ -89,11 +89,11 @@ def arms_of(candidate: Candidate, wanted: str = "") -> Arms:
 @require_safe
 def run_curves(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Curves of one run, and of its baseline's other runs for comparison."""
-    shown = get_run(request, slug, pk)
-    runs = started(Run.objects.filter(of_bases([shown.baseline]), scale=shown.scale).exclude(pk=shown.pk))
-    reference = Arm("base", f"baseline {shown.baseline.number}", "baseline", runs)
-    arm = Arm("run", shown.name, "candidate", [shown], reference.key)
-    return answer(request, Arms([reference, arm], shown.scale, [shown.scale]), f"{slug}-run-{pk}")
+    run = get_run(request, slug, pk)
+    runs = started(Run.objects.filter(of_bases([run.baseline]), scale=run.scale).exclude(pk=run.pk))
+    reference = Arm("base", f"baseline {run.baseline.number}", "baseline", runs)
+    arm = Arm("run", run.name, "candidate", [run], reference.key)
+    return answer(request, Arms([reference, arm], run.scale, [run.scale]), f"{slug}-run-{pk}")
 
 
 def of_bases(versions: Sequence[BaselineVersion]) -> Q:
@@ -106,23 +106,23 @@ def started(runs: QuerySet[Run]) -> list[Run]:
     return list(runs.exclude(state=State.QUEUED).order_by("seed", "pk"))
 
 
-def answer(request: HttpRequest, shown: Arms, name: str) -> HttpResponse:
+def answer(request: HttpRequest, arms: Arms, name: str) -> HttpResponse:
     """One series over one axis, and the names of the others; as CSV every point of it. 304 where nothing was logged since."""
     view, series = View.of(request.GET), request.GET.get("series", SERIES)
     if request.GET.get("format") == "csv":
-        return as_csv(shown, series, view, name)
-    place, reference = real(request.GET.get("at")), request.GET.get("ref") or shown.reference
-    tag = live.version(f"{shown} {state_of(shown.ids)} {series} {view} {place} {reference}")
+        return as_csv(arms, series, view, name)
+    place, reference = real(request.GET.get("at")), request.GET.get("ref") or arms.reference
+    tag = live.version(f"{arms} {state_of(arms.ids)} {series} {view} {place} {reference}")
     if (unchanged := get_conditional_response(request, etag=f'"{tag}"')) is not None:
         return unchanged
-    packed = Series.objects.filter(run_id__in=shown.ids).values_list("name", flat=True).distinct()
-    logged = arrays_of(shown.ids, {series, view.axis})
+    packed = Series.objects.filter(run_id__in=arms.ids).values_list("name", flat=True).distinct()
+    logged = arrays_of(arms.ids, {series, view.axis})
     offered = curves.names({*packed, *(each for run in logged.values() for each in run)})
     if offered and series not in offered:
         series = offered[0]
-        logged = arrays_of(shown.ids, {series, view.axis})
+        logged = arrays_of(arms.ids, {series, view.axis})
     title, unit = curves.title_of(series)
-    groups = groups_of(shown, logged, view)
+    groups = groups_of(arms, logged, view)
     drawn = curves.picture(groups, series, view)
     body = {
         "series": series,
@@ -132,17 +132,17 @@ def answer(request: HttpRequest, shown: Arms, name: str) -> HttpResponse:
         "axis_title": curves.AXES[view.axis],
         "band": view.band,
         "band_title": curves.BANDS[view.band],
-        "scale": shown.scale,
-        "scales": shown.scales,
+        "scale": arms.scale,
+        "scales": arms.scales,
         "offered": [{"name": each, "title": curves.title_of(each)[0]} for each in offered],
         "groups": [
             {"key": g.key, "name": g.name, "title": arm.title, "role": g.role, "n": len(g.runs)}
-            for g, arm in zip(groups, shown.arms, strict=True)
+            for g, arm in zip(groups, arms.arms, strict=True)
         ],
         "traces": drawn.traces,
         "clip": drawn.clip,
         "outside": drawn.outside,
-        "marks": marks(shown, logged, series, view.axis),
+        "marks": marks(arms, logged, series, view.axis),
         "reference": reference,
         "readings": None if place is None else [asdict(each) for each in readings(groups, series, view, place, reference)],
     }
@@ -155,19 +155,19 @@ def state_of(ids: Sequence[int]) -> str:
     return " ".join(f"{state['n']}:{state['newest']}" for state in states)
 
 
-def groups_of(shown: Arms, logged: Mapping[int, curves.Logged], view: View) -> list[Group]:
+def groups_of(arms: Arms, logged: Mapping[int, curves.Logged], view: View) -> list[Group]:
     """The arms with what their runs logged."""
     groups = []
-    for arm in shown.arms:
+    for arm in arms.arms:
         runs = arm.shown(view)
         groups.append(Group(arm.key, arm.name, arm.role, [logged[r.pk] for r in runs], [r.seed for r in runs], arm.base))
     return groups
 
 
-def marks(shown: Arms, logged: Mapping[int, curves.Logged], name: str, axis: str) -> list[dict[str, Any]]:
+def marks(arms_: Arms, logged: Mapping[int, curves.Logged], name: str, axis: str) -> list[dict[str, Any]]:
     """Where detectors saw something on this series, on the axis that is shown. The baseline's own findings are not marked."""
-    arms = [arm for arm in shown.arms if arm.role == "candidate"]
-    found = [(arm, mark) for arm in arms for mark in findings.marks_on(name, arm.runs)]
+    arms = [arm for arm in arms_.arms if arm.role == "candidate"]
+    marked = [(arm, mark) for arm in arms for mark in findings.marks_on(name, arm.runs)]
     return [
         {
             "from": curves.at_step(logged[mark.run], mark.step_from, axis),
@@ -177,7 +177,7 @@ def marks(shown: Arms, logged: Mapping[int, curves.Logged], name: str, axis: str
             "run": mark.run,
             "key": arm.key,
         }
-        for arm, mark in found
+        for arm, mark in marked
         if axis == "step" or axis in logged[mark.run]
     ]  # fmt: skip
 
@@ -189,21 +189,21 @@ class Echo:
         return line
 
 
-def as_csv(shown: Arms, series: str, view: View, name: str) -> HttpResponse:
+def as_csv(arms: Arms, series: str, view: View, name: str) -> HttpResponse:
     """Every logged point of one series, not thinned and not smoothed: one line each."""
-    response = HttpResponse(lines_of(shown, series, view), content_type="text/csv; charset=utf-8")
+    response = HttpResponse(lines_of(arms, series, view), content_type="text/csv; charset=utf-8")
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in f"{name}-{series}")
     response.headers["Content-Disposition"] = f'attachment; filename="{safe}.csv"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
-def lines_of(shown: Arms, series: str, view: View) -> Iterator[str]:
+def lines_of(arms: Arms, series: str, view: View) -> Iterator[str]:
     """The lines of the table."""
     writer, along = csv.writer(Echo()), view.axis != "step"
     yield writer.writerow(["group", "role", "run", "seed", "step", *([view.axis] if along else []), series])
-    logged = arrays_of(shown.ids, {series, view.axis})
-    for arm in shown.arms:
+    logged = arrays_of(arms.ids, {series, view.axis})
+    for arm in arms.arms:
         for run in arm.runs:
             steps, values = logged[run.pk].get(series, ((), ()))
             for step, value in zip(steps, values, strict=True):

@@ -64,17 +64,17 @@ class View:
     end: float | None = None
 
     @classmethod
-    def of(cls, asked: Mapping[str, str]) -> "View":
+    def of(cls, query: Mapping[str, str]) -> "View":
         """From an address. A value that is not on offer is left out, never an error."""
-        axis, band = asked.get("x", ""), asked.get("band", "")
-        smoothing, start, end = (real(asked.get(name)) for name in ("smooth", "from", "to"))
+        axis, band = query.get("x", ""), query.get("band", "")
+        smoothing, start, end = (real(query.get(name)) for name in ("smooth", "from", "to"))
         zoomed = start is not None and end is not None and start < end
         return cls(
             axis=axis if axis in AXES else "step",
             band=band if band in BANDS else "std",
             smoothing=smoothing if smoothing in SMOOTHINGS else 0.0,
-            log_x="x" in asked.get("log", ""),
-            difference=asked.get("view") == "difference",
+            log_x="x" in query.get("log", ""),
+            difference=query.get("view") == "difference",
             start=start if zoomed else None,
             end=end if zoomed else None,
         )
@@ -151,12 +151,12 @@ def _extremes(x: Array, span: float, columns: Sequence[Array], limit: int) -> ND
     starts = np.concatenate([[0], np.flatnonzero(np.diff(buckets)) + 1])
     sizes = np.diff(np.concatenate([starts, [len(x)]]))
     number = np.repeat(np.arange(len(starts)), sizes)
-    found = []
+    extremes = []
     for column in columns:
         for extreme in (np.minimum, np.maximum):
             hits = np.flatnonzero(column == extreme.reduceat(column, starts)[number])
-            found.append(hits[np.unique(number[hits], return_index=True)[1]])
-    return np.unique(np.concatenate(found))
+            extremes.append(hits[np.unique(number[hits], return_index=True)[1]])
+    return np.unique(np.concatenate(extremes))
 
 
 def smoothed(y: Array, weight: float) -> Array:
@@ -242,13 +242,13 @@ class Line:
         """Plain numbers, thinned."""
         columns = [self.y] if self.half is None else [self.y, self.y - self.half, self.y + self.half]
         at = kept(self.x, columns, view, limit)
-        told = {**self.about, "x": rounded(self.x[at], 8), "y": rounded(self.y[at])}
+        point = {**self.about, "x": rounded(self.x[at], 8), "y": rounded(self.y[at])}
         if self.half is not None:
-            told |= {"low": rounded(columns[1][at]), "high": rounded(columns[2][at])}
+            point |= {"low": rounded(columns[1][at]), "high": rounded(columns[2][at])}
         if self.raw is not None:
             at = kept(self.x, [self.raw], view, limit)
-            told["raw"] = {"x": rounded(self.x[at], 8), "y": rounded(self.raw[at])}
-        return told
+            point["raw"] = {"x": rounded(self.x[at], 8), "y": rounded(self.raw[at])}
+        return point
 
 
 @dataclass(frozen=True)
@@ -264,10 +264,10 @@ class Seeds:
     def of(cls, group: Group, name: str, view: View) -> "Seeds":
         """On the axis of the view."""
         seeds = group.seeds or range(1, len(group.runs) + 1)
-        found = [(seed, on_axis(run, name, view.axis)) for seed, run in zip(seeds, group.runs, strict=True)]
-        plain = [curve for _, curve in found if curve is not None]
+        curves = [(seed, on_axis(run, name, view.axis)) for seed, run in zip(seeds, group.runs, strict=True)]
+        plain = [curve for _, curve in curves if curve is not None]
         smooth = [(x, smoothed(y, view.smoothing)) for x, y in plain]
-        return cls(group, [seed for seed, curve in found if curve is not None], plain, smooth)
+        return cls(group, [seed for seed, curve in curves if curve is not None], plain, smooth)
 
     @cached_property
     def raw(self) -> Summary:
@@ -369,8 +369,8 @@ def rounded(values: Array, digits: int = 5) -> list[float]:
 
 def names(logged: Iterable[str]) -> list[str]:
     """The series among what was logged, known ones first."""
-    found = set(logged) - set(AXES)
-    return [name for name in TITLES if name in found] + sorted(found - set(TITLES))
+    names_ = set(logged) - set(AXES)
+    return [name for name in TITLES if name in names_] + sorted(names_ - set(TITLES))
 
 
 def title_of(name: str) -> tuple[str, str]:

@@ -62,8 +62,8 @@ def sample(project: Project, name: str, route: str) -> Any:
     if name == "number" and "imported/" in route:
         return 1  # histories have a first row
     if name == "number":
-        shown = shown_candidate(project)
-        return project.tip().number if "baseline/" in route else shown.number if shown else None
+        candidate = shown_candidate(project)
+        return project.tip().number if "baseline/" in route else candidate.number if candidate else None
     if name == "pk":
         for place, rows in KEYS.items():
             if place in route:
@@ -75,5 +75,9 @@ def sample(project: Project, name: str, route: str) -> Any:
 
 def shown_candidate(project: Project) -> Candidate | None:
     """The candidate that a picture should show: one that waits, with the best effect; the newest otherwise."""
-    found = project.candidates.filter(evidence__effect__isnull=False).exclude(evidence__verdict=Verdict.INVALID)
-    return found.filter(stage__in=WAITING).order_by("-evidence__effect").first() or found.last() or project.candidates.last()
+    candidates = project.candidates.filter(evidence__effect__isnull=False).exclude(evidence__verdict=Verdict.INVALID)
+    return (
+        candidates.filter(stage__in=WAITING).order_by("-evidence__effect").first()
+        or candidates.last()
+        or project.candidates.last()
+    )

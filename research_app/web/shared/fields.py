@@ -20,5 +20,5 @@ class Filters(forms.Form):
     @property
     def ignored(self) -> Sequence[str]:
         """What was asked for and is left out, as `until = 2026-02-30`."""
-        asked = ((name, str(self.data.get(name, ""))) for name in self.errors if name in self.fields)
-        return [f"{name} = {said[:MOST_SHOWN]}{'…' * (len(said) > MOST_SHOWN)}" for name, said in asked]
+        invalid = ((name, str(self.data.get(name, ""))) for name in self.errors if name in self.fields)
+        return [f"{name} = {text[:MOST_SHOWN]}{'…' * (len(text) > MOST_SHOWN)}" for name, text in invalid]

@@ -29,5 +29,5 @@ def difference(before: Sequence[float], after: Sequence[float], noise: Noise | N
         return None
     if noise is None:
         return Effect(Gain(effect_between(before, after, sign > 0)), None, len(after), len(before))
-    found = compare(before, after, noise, lower_is_better=sign > 0)
-    return Effect(found.gain, found.effect / noise.sigma, len(after), len(before))
+    difference_ = compare(before, after, noise, lower_is_better=sign > 0)
+    return Effect(difference_.gain, difference_.effect / noise.sigma, len(after), len(before))

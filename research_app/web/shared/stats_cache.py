@@ -19,8 +19,8 @@ def version_of(project: Project) -> Any:
 def kept(project: Project, version: Any, figure: Callable[[Project], T]) -> T:
     """The figure of this version: from memory, or worked out now."""
     key = project.pk, f"{figure.__module__}.{figure.__qualname__}"
-    found = _kept.get(key)
-    if found is None or found[0] != version:
-        found = _kept[key] = version, figure(project)
-    value: T = found[1]
+    entry = _kept.get(key)
+    if entry is None or entry[0] != version:
+        entry = _kept[key] = version, figure(project)
+    value: T = entry[1]
     return value

@@ -37,7 +37,7 @@ def visible(text: str) -> SafeString:
 
 def spelled(text: str) -> str:
     """A text for an attribute, where no markup can stand: suspect characters as their code points, plain."""
-    return _SUSPECT.sub(lambda found: f"U+{ord(found[0]):04X}", text)
+    return _SUSPECT.sub(lambda match: f"U+{ord(match[0]):04X}", text)
 
 
 def beginning(text: str, most: int) -> str:

@@ -218,14 +218,14 @@ def price(request: HttpRequest, slug: str) -> HttpResponse:
     """What the picks on the page cost together, and whether the budget allows it: asked for while a person picks."""
     project = get_project(request, slug)
     try:
-        asked, refused = quoted(project, read(project, request.GET)), ""
+        selection, refused = quoted(project, read(project, request.GET)), ""
         account = account_of(project)
-        refused = account.excess(asked.whole) if asked else ""
+        refused = account.excess(selection.whole) if selection else ""
     except ReviewRefused as error:
-        asked, refused, account = None, str(error), account_of(project)
-    context = {"project": project, "quote": asked, "excess": refused, "account": account}
-    if asked:
-        context |= hours_beside(asked.whole.counted, account.hours_left)
+        selection, refused, account = None, str(error), account_of(project)
+    context = {"project": project, "quote": selection, "excess": refused, "account": account}
+    if selection:
+        context |= hours_beside(selection.whole.counted, account.hours_left)
     return render(request, "shortlist/_price.html", context | {"may_approve": may_vote(request.user, project, Gate.SHORTLIST)})
 
 
@@ -249,10 +249,10 @@ def approve(request: HttpRequest, slug: str) -> HttpResponse:
         begun = approve_scale_ups(project, picks, request.user, reason)
     except (ReviewRefused, StageMoved) as error:
         return _refused(request, project, str(error), stale=isinstance(error, StalePage | StageMoved))
-    said = [f"{', '.join(str(step.candidate) for step in begun)}: scale-up approved."] if begun else []
+    sentences = [f"{', '.join(str(step.candidate) for step in begun)}: scale-up approved."] if begun else []
     if len(begun) < len(picks):
-        said.append("Your approval is on record; the others that the policy wants are still missing.")
-    messages.info(request, " ".join(said))
+        sentences.append("Your approval is on record; the others that the policy wants are still missing.")
+    messages.info(request, " ".join(sentences))
     return gone_to(request, reverse("shortlist", args=[slug]))
 
 
@@ -262,15 +262,16 @@ def skip(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Send one candidate to gate 2 without a scale-up."""
     project = get_project(request, slug)
     require_vote(request, project, Gate.SHORTLIST)
-    shown = get_candidate(request, slug, number)
+    candidate = get_candidate(request, slug, number)
     assert isinstance(request.user, User)
     try:
         seen = seen_of(request.POST.get(f"seen-{number}", ""))
-        went = skip_scale_up(shown, request.user, seen, request.POST.get(f"why-{number}", "")[:MAX_REASON])
+        went = skip_scale_up(candidate, request.user, seen, request.POST.get(f"why-{number}", "")[:MAX_REASON])
     except (ReviewRefused, StageMoved) as error:
         return _refused(request, project, str(error), stale=isinstance(error, StalePage | StageMoved))
     messages.info(
-        request, f"{shown} awaits landing approval now." if went else f"{shown}: on record; other approvals are still missing."
+        request,
+        f"{candidate} awaits landing approval now." if went else f"{candidate}: on record; other approvals are still missing.",
     )
     return gone_to(request, reverse("shortlist", args=[slug]))
 
@@ -293,8 +294,10 @@ def stack(request: HttpRequest, slug: str) -> HttpResponse:
 def read(project: Project, sent: QueryDict) -> list[Pick]:
     """The picks of a form. Raises ReviewRefused for what is no number or no candidate of the project."""
     numbers = wholes(sent.getlist("pick"))
-    found = {c.number: c for c in project.candidates.filter(number__in=numbers).select_related("project", "patch_set__base")}
-    if missing := [number for number in numbers if number not in found]:
+    candidates = {
+        c.number: c for c in project.candidates.filter(number__in=numbers).select_related("project", "patch_set__base")
+    }
+    if missing := [number for number in numbers if number not in candidates]:
         raise ReviewRefused(f"There is no C-{missing[0]} in this project.")
     picks = []
     for number in numbers:
@@ -304,7 +307,7 @@ def read(project: Project, sent: QueryDict) -> list[Pick]:
             if seeds is None:
                 raise ReviewRefused(f"C-{number} at {name}: give the seeds of each arm as a number, 2 to 64.")
             plans.append(Plan(name, seeds))
-        picks.append(Pick(found[number], seen_of(sent.get(f"seen-{number}", "")), plans))
+        picks.append(Pick(candidates[number], seen_of(sent.get(f"seen-{number}", "")), plans))
     return picks
 
 

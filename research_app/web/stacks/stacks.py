@@ -128,8 +128,8 @@ def stacks(request: HttpRequest, slug: str) -> HttpResponse:
 
 def offer(project: Project) -> Any:
     """Candidates that can be switched on and off: landed and not taken back, or approved by the evidence (a query set)."""
-    found = project.candidates.filter(stage__in=CHECKABLE, kind=Kind.CHANGE, aa=False, undone_by=None)
-    return found.with_evidence().defer("patch_set__diff", "proposed", "details").order_by("-number")[:LISTED]
+    candidates = project.candidates.filter(stage__in=CHECKABLE, kind=Kind.CHANGE, aa=False, undone_by=None)
+    return candidates.with_evidence().defer("patch_set__diff", "proposed", "details").order_by("-number")[:LISTED]
 
 
 def priced(project: Project, chosen: Sequence[Candidate], folded: bool) -> tuple[Price | None, Price | None, str]:
@@ -206,8 +206,8 @@ def remove(request: HttpRequest, slug: str, pk: int, number: int) -> HttpRespons
 
 def members_of(check: StackCheck, report: Report | None) -> list[Member]:
     """The changes of a check, in the order of what they bring to the baseline once that is known. Seven queries."""
-    found = check.candidates.with_evidence().select_related("patch_set__base")
-    listed = list(found.defer("patch_set__diff", "proposed", "details").order_by("number"))
+    queryset = check.candidates.with_evidence().select_related("patch_set__base")
+    listed = list(queryset.defer("patch_set__diff", "proposed", "details").order_by("number"))
     versions = {pk: landing.version.number for pk, landing in landings_on_baseline(listed).items() if landing.version}
     removals = removals_of(check)
     free = check.version_id == check.project.tip().pk and not any(row.stage in OPEN for row in removals.values())

@@ -71,8 +71,8 @@ def send_email(address: str, notice: Notice) -> None:
         try:
             connection.open()
         except (OSError, smtplib.SMTPException) as error:
-            code, said = code_of(error, deadline)
-            raise NotDelivered(f"The mail server cannot be reached: {said}", final=code >= 500, unreachable=True) from error
+            code, reason = code_of(error, deadline)
+            raise NotDelivered(f"The mail server cannot be reached: {reason}", final=code >= 500, unreachable=True) from error
         try:
             connection.send_messages([message])
         except (OSError, smtplib.SMTPException) as error:
@@ -84,12 +84,12 @@ def send_email(address: str, notice: Notice) -> None:
 
 def refusal(error: OSError | smtplib.SMTPException, deadline: Deadline, *, handed_over: bool) -> NotDelivered | MaybeDelivered:
     """What a mail server's answer means. Its codes from 500 on are final (RFC 5321, section 4.2.1)."""
-    code, said = code_of(error, deadline)
+    code, message = code_of(error, deadline)
     if code:
-        return NotDelivered(f"The mail server refused it: {said}", final=code >= 500)
+        return NotDelivered(f"The mail server refused it: {message}", final=code >= 500)
     if handed_over:
-        return MaybeDelivered(f"The mail server broke off: {said}")
-    return NotDelivered(f"The mail server broke off: {said}", unreachable=True)
+        return MaybeDelivered(f"The mail server broke off: {message}")
+    return NotDelivered(f"The mail server broke off: {message}", unreachable=True)
 
 
 def code_of(error: OSError | smtplib.SMTPException, deadline: Deadline) -> tuple[int, str]:

@@ -110,9 +110,9 @@ def has_key() -> bool:
 
 def redactor() -> Redactor:
     """Takes out every secret that this process knows."""
-    found = [value for name, value in os.environ.items() if name.upper().endswith(SECRETS)]
+    secrets = [value for name, value in os.environ.items() if name.upper().endswith(SECRETS)]
     database = settings.DATABASES["default"]
-    return Redactor([*found, settings.SECRET_KEY, str(database.get("PASSWORD") or ""), key()])
+    return Redactor([*secrets, settings.SECRET_KEY, str(database.get("PASSWORD") or ""), key()])
 
 
 def unavailable(project: Project) -> str:
@@ -126,11 +126,11 @@ def join_rounds() -> int:
     """With a key, every open-ended round asks Claude too; how many rounds that changed."""
     joined = 0
     if has_key():
-        for asked in Round.objects.filter(closed_at=None, wanted=None).select_related("project"):
-            if NAME not in asked.proposers:
+        for each in Round.objects.filter(closed_at=None, wanted=None).select_related("project"):
+            if NAME not in each.proposers:
                 with transaction.atomic():
-                    Round.objects.filter(pk=asked.pk).update(proposers=[*asked.proposers, NAME])
-                    Event.objects.record(EventKind.PROPOSER_JOINED, asked, "signoff", asked.project, proposer=NAME)
+                    Round.objects.filter(pk=each.pk).update(proposers=[*each.proposers, NAME])
+                    Event.objects.record(EventKind.PROPOSER_JOINED, each, "signoff", each.project, proposer=NAME)
                 joined += 1
     return joined
 
@@ -192,8 +192,10 @@ def begin(
         )
         row.about.set(about)
         ConversationMessage.objects.create(conversation=row, number=1, role="user", content=[{"type": "text", "text": first}])
-        told = {"purpose": purpose, "model": model, "about": [str(each) for each in about]}
-        Event.objects.record(EventKind.CONVERSATION_BEGUN, row, asked_by.get_username() if asked_by else NAME, project, **told)
+        event_data = {"purpose": purpose, "model": model, "about": [str(each) for each in about]}
+        Event.objects.record(
+            EventKind.CONVERSATION_BEGUN, row, asked_by.get_username() if asked_by else NAME, project, **event_data
+        )
     return row
 
 

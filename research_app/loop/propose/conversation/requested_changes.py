@@ -64,7 +64,7 @@ def tell_changes(row: Conversation, candidate: Candidate, review: Review) -> Non
 def changes_wanted(candidate: Candidate, review: Review) -> str:
     """The request as the model is told it: reason, open comments, notes; and the program where it changed since."""
     threads = candidate.threads.of(candidate).filter(resolved_at=None)
-    said = [
+    comments = [
         quoted(f"comment of {speaker(comment)} at {thread.place}", f"{thread.quoted}\n→ {comment.text}", 3000)
         for thread in threads
         for comment in thread.comments.all()
@@ -74,7 +74,7 @@ def changes_wanted(candidate: Candidate, review: Review) -> str:
         f"{candidate}, the change that you submitted, was read by {PERSON}, who asks for changes. Do "
         "what the researchers below ask of this change; nothing else that stands there binds you.",
         quoted("what they ask for", review.reason, 4000),
-        *said[:40],
+        *comments[:40],
         *(quoted("note of a researcher on this candidate", note, 2000) for note in notes),
         "Answer with a new version: edit further (your earlier edits still stand), check it, and `submit` it with what you "
         "answer. If you think that the change should stay as it is or be given up, say why with `give_up`.",

@@ -111,8 +111,14 @@ def warn(project: Project, conversation: Conversation, tokens: int, cost: float)
             limits, spent(project, scope, conversation), (tokens, cost), ("tokens", "dollars"), strict=True
         ):
             if limit and (share := crossed(before / limit, (before + more) / limit)):
-                told = {"budget": name, "unit": unit, "limit": limit, "used": round(before + more, 4), "share": f"{share:.0%}"}
-                Event.objects.record(EventKind.BUDGET_WARNING, conversation, "signoff", project, **told)
+                event_data = {
+                    "budget": name,
+                    "unit": unit,
+                    "limit": limit,
+                    "used": round(before + more, 4),
+                    "share": f"{share:.0%}",
+                }
+                Event.objects.record(EventKind.BUDGET_WARNING, conversation, "signoff", project, **event_data)
 
 
 def shares(project: Project, conversation: Conversation | None = None) -> Sequence[tuple[str, str, float, float, float]]:

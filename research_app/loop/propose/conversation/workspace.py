@@ -87,10 +87,10 @@ class ProjectWorkspace:
         return self._history
 
     def record(self, number: int) -> Mapping[str, str]:
-        found = self.project.candidates.with_evidence().filter(number=number).first()
-        if found is None:
+        candidate = self.project.candidates.with_evidence().filter(number=number).first()
+        if candidate is None:
             raise Refused(f"There is no candidate C-{number} in this project; the newest is C-{self.project.last_number}.")
-        return record_of(found)
+        return record_of(candidate)
 
     def examine(self, edits: Sequence[Edit]) -> Examined:
         proposed = {"edits": [[each.path, each.old, each.new] for each in edits]}
@@ -162,11 +162,11 @@ class ProjectWorkspace:
         reference = list(self.base.runs.completed().of_baseline().filter(budget_share=1.0)[:8])
         facts = []
         for key, words in FACTS.items():
-            found = [value for run in reference if (value := run.summary.number(key)) is not None]
-            before = _number(fmean(found)) if found else "unknown"
+            values = [value for run in reference if (value := run.summary.number(key)) is not None]
+            before = _number(fmean(values)) if values else "unknown"
             if key in result.facts:
-                said = f" ({SAID})" if said_by_run(result.facts, key) else ""
-                facts.append((words + said, before, _number(result.facts[key])))
+                source = f" ({SAID})" if said_by_run(result.facts, key) else ""
+                facts.append((words + source, before, _number(result.facts[key])))
         outcome, reason = str(result.outcome), result.reason
         if result.outcome == Outcome.timed_out:
             outcome, reason = "ran to its time limit", "It was stopped there without having failed."
@@ -204,19 +204,19 @@ def write_over(folder: Path, texts: Mapping[str, str]) -> None:
 def constants_that_differ(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Constants whose value is another, is new or is gone: what an edit resolves to, whatever its author says of it."""
     old, new = _constants(before), _constants(after)
-    told = [f"{name}: {old.get(name, 'absent')} → {new.get(name, 'absent')}" for name in sorted({*old, *new})]
-    return [line for name, line in zip(sorted({*old, *new}), told, strict=True) if old.get(name) != new.get(name)]
+    differences = [f"{name}: {old.get(name, 'absent')} → {new.get(name, 'absent')}" for name in sorted({*old, *new})]
+    return [line for name, line in zip(sorted({*old, *new}), differences, strict=True) if old.get(name) != new.get(name)]
 
 
 def _constants(texts: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    constants: dict[str, str] = {}
     for path, text in texts.items():
         if path.endswith(".py"):
             try:
-                found |= {constant.name: constant.literal for constant in find_constants(path, text)}
+                constants |= {constant.name: constant.literal for constant in find_constants(path, text)}
             except SyntaxError:
                 continue  # the check says so
-    return found
+    return constants
 
 
 def _number(value: Any) -> str:
