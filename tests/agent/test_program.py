@@ -1,5 +1,7 @@
 """The program in the browser, notes, and the agents' pages: what people see and may do."""
 
+import shutil
+
 import pytest
 from django.test import Client
 
@@ -46,6 +48,14 @@ def test_a_version_is_saved_shown_in_the_audit_and_is_what_agents_get(project: P
     shown = ada.get("/projects/demo/program/?version=1").content.decode()
     assert "+ # Schedules only" in shown.replace("&#x27;", "'")
     assert "- # Make the score better" in shown
+
+
+def test_without_its_repository_the_page_says_so_and_a_version_can_be_written(project: Project, ada: Client) -> None:
+    shutil.rmtree(project.folder)
+    page = ada.get("/projects/demo/program/")
+    assert page.status_code == 200 and "The program that the repository brought cannot be read" in page.content.decode()
+    assert ada.post("/projects/demo/program/", {"seen": "0", "text": "# Schedules only"}).status_code == 302
+    assert ProgramVersion.objects.get().text == "# Schedules only\n"
 
 
 def test_a_version_that_somebody_else_wrote_meanwhile_is_not_overwritten(project: Project, ada: Client) -> None:

@@ -25,6 +25,7 @@ from research_app.models import (
     Stage,
 )
 from research_app.models.event_kinds import EventKind
+from research_app.repository import RepositoryError
 from training.matching import matching_blocks
 
 LONGEST_PROGRAM = 40_000  # characters
@@ -51,7 +52,7 @@ def write_program(project: Project, text: str, author: User, *, seen: int, note:
         raise SteeringRefused(f"The program has {len(text):,} characters; at most {LONGEST_PROGRAM:,} are kept. Shorten it.")
     if not text.strip():
         raise SteeringRefused("The program is empty. Say what the agents should do, or leave it as it is.")
-    before = propose.program_of(project, project.tip())[0]
+    before = text_before(project)
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
         newest = project.program_versions.order_by("-number").first()
@@ -70,6 +71,14 @@ def write_program(project: Project, text: str, author: User, *, seen: int, note:
         event_data |= {"sha256": hashlib.sha256(text.encode()).hexdigest()}
         Event.objects.seal([version], EventKind.PROGRAM_CHANGED, project, author.get_username(), project, **event_data)
     return version
+
+
+def text_before(project: Project) -> str:
+    """What agents are told until now; nothing where the repository, which brought it, cannot be read."""
+    try:
+        return propose.program_of(project, project.tip())[0]
+    except RepositoryError:
+        return ""
 
 
 def lines_changed(before: str, after: str) -> tuple[int, int]:

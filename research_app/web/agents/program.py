@@ -9,7 +9,7 @@ from research_app.access import may_operate
 from research_app.loop.propose import steer
 from research_app.loop.propose.propose import program_of
 from research_app.loop.propose.steer import LONGEST_NOTE, LONGEST_PROGRAM, ProgramChanged, SteeringRefused
-from research_app.models import Note, Project
+from research_app.models import Note, ProgramVersion, Project
 from research_app.repository import RepositoryError
 from research_app.web.agents.conversations import person
 from research_app.web.shared.access import get_candidate, get_project, operator, researcher
@@ -46,7 +46,7 @@ def write(request: HttpRequest, project: Project) -> HttpResponse:
 def page(
     request: HttpRequest, project: Project, *, refused: str = "", typed: str = "", note: str = "", status: int = 200
 ) -> HttpResponse:
-    text, newest = program_of(project, project.tip())
+    text, newest, unread = what_agents_get(project)
     versions = list(project.program_versions.select_related("written_by")[:VERSIONS_SHOWN])
     wanted = request.GET.get("version", "")
     chosen = next((version for version in versions if str(version.number) == wanted), None)
@@ -55,6 +55,7 @@ def page(
         "project": project,
         "text": typed or text,
         "newest": newest,
+        "unread": unread,
         "seen": newest.number if newest else 0,
         "versions": versions,
         "chosen": chosen,
@@ -69,6 +70,14 @@ def page(
         "longest_note": LONGEST_NOTE,
     }
     return render(request, "agents/program.html", context, status=status)
+
+
+def what_agents_get(project: Project) -> tuple[str, ProgramVersion | None, str]:
+    """The program, its version, and why the repository's own cannot be read, where that is in use."""
+    try:
+        return *program_of(project, project.tip()), ""
+    except RepositoryError as error:
+        return "", None, str(error)
 
 
 def what_changed(project: Project, number: int) -> tuple[list[tuple[str, str]], str]:
