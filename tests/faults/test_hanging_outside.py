@@ -10,7 +10,7 @@ import pytest
 from research_app.home import CODE
 from tests.faults.hanging_outside import APPROVALS, BEGUN, IN_PEACE, PEOPLE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.one_in(3)]
 
 
 def test_landings_take_as_long_as_ever_while_webhooks_mail_server_and_remote_hang() -> None:

@@ -130,6 +130,8 @@ def test_links_and_oversized_files_are_left_behind_and_the_run_begins_anew(tmp_p
 def test_any_code_may_save_files_of_its_own_and_finds_them_again(rig: Rig) -> None:
     source = """
 import os, time
+
+pytestmark = pytest.mark.one_in(2)  # each is long
 out = os.environ["SIGNOFF_OUT"]
 kept = os.path.join(out, "resume.counter")
 begun = int(open(kept).read()) if os.path.exists(kept) else 0

@@ -64,6 +64,7 @@ def reason_of(candidate: Candidate) -> str:
     return Landing.objects.filter(candidate=candidate).latest("pk").reason
 
 
+@pytest.mark.one_in(2)
 def test_approvals_in_parallel_each_land_once_or_come_back_with_a_reason_in_order(tmp_path: Path) -> None:
     project = knobs_project(tmp_path, penalty=0.5)
     candidates = [ready(project, knob(number)) for number in range(APPROVALS - 4)]

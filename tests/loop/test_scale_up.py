@@ -30,7 +30,7 @@ from tests.landing_samples import training_at_once
 from tests.small_project import approver, drain
 from training.spec import Outcome
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases, pytest.mark.one_in(2)]
 
 
 @pytest.fixture

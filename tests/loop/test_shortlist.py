@@ -266,6 +266,7 @@ def test_a_project_without_a_ladder_skips_gate_one() -> None:
     assert submit(project, HOLDS).stage == Stage.READY
 
 
+@pytest.mark.one_in(2)
 def test_a_stack_of_the_shortlist_is_judged_at_the_smallest_scale_and_listed_as_one() -> None:
     project = ladder_project()
     members = [submit(project, HOLDS), submit(project, DOES_NOT_HOLD)]

@@ -32,7 +32,7 @@ from tests.landing_samples import approved, fresh, knob, knobs_project, landed, 
 from tests.small_project import approver, drain
 from tests.stack_samples import same_seeds
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_in(2)]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from tests.landing_samples import fresh, training_at_once
 from tests.small_project import approver, drain
 from tests.stack_samples import SIGMA, Planted, Truth, planted, same_seeds
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_in(3)]
 
 A, B, C = 0, 1, 2
 GOOD = 0.010

@@ -18,7 +18,7 @@ from redis.retry import Retry
 from research_app.home import CODE
 from tests.installation import Installation, alive, carrying, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.one_in(2)]
 MARK = "SIGNOFF_TEST_MARK"
 
 

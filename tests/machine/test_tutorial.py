@@ -22,6 +22,7 @@ def signoff(tmp_path: Path) -> Iterator[Installation]:
     made.end()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.slow
 def test_a_repository_of_ones_own_is_brought_changed_approved_and_lands(signoff: Installation, tmp_path: Path) -> None:
     make, create, change, submit, log = commands()

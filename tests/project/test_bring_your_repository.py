@@ -12,6 +12,8 @@ from tests.installation import Installation, wait_until
 from tests.tutorial import follow
 from tests.walk.state import Database
 
+pytestmark = pytest.mark.one_in(2)  # each is long
+
 GUIDE = CODE / "docs" / "how-to" / "bring-your-repository.md"
 
 

@@ -15,7 +15,7 @@ from tests.real_shapes import AUTORESEARCH, NANOGPT, NANOGPT_TRAIN, REST, SHAPES
 from tests.small_project import drain, git, patch
 from training.uv_environment import uv
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_in(2)]
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from tests.scorer_channels import scoring as overheard
 from tests.training_samples import small_corpus
 from training.sandbox import Level, best_level
 
+pytestmark = pytest.mark.one_in(2)  # each is long
+
 SCORINGS = 3  # `python -m tests.scorer_channels` measures bits per scoring over many, as root and as an ordinary user
 LEVELS = (Level.strong, Level.basic, Level.none)
 

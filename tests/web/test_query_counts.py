@@ -34,7 +34,7 @@ from tests.everything import make_everything, make_vote
 from tests.factories import BASE_SCORE, SIGMA, make_candidate, make_landing, make_user
 from training.spec import Outcome
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_in(2)]
 FEW, MANY = 10, 10_000
 MOST = 60  # queries of any page
 ABOUT_ONE = {"candidate", "candidate-side-by-side", "scale-up", "run", "stack"}  # pages of one thing, no lists
