@@ -11,6 +11,7 @@
 # make bench-policy                     the error rates of the decision policy, simulated, also where somebody tries to move sigma
 # make bench-stacks                     how often the advice of a stack check is wrong, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
+# make bench-pages                      what pages, pulses and calls of the API cost in histories of different sizes
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)
 # make first-hour   a fresh clone and its first decision, with the seconds (ARGS="--pictures docs/tutorial/pictures": takes pictures)
 # make walk    a whole Signoff on small projects: every page, again and again, at every stage, as every role (docs/how-to/walk.md);
@@ -23,7 +24,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: docs words screenshots first-hour walk up test test-fast test-times mutants test-postgresql test-faults test-crash test-escape test-cheats bench-policy bench-stacks bench-curves bench-decisions check format doctor
+.PHONY: docs words screenshots first-hour walk up test test-fast test-times mutants test-postgresql test-faults test-crash test-escape test-cheats bench-policy bench-stacks bench-curves bench-pages bench-decisions check format doctor
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -129,6 +130,10 @@ bench-policy:
 bench-stacks:
 	$(call install,requirements-dev.txt)
 	$(RUN) -m benchmarks.stack_advice $(ARGS)
+
+bench-pages:
+	$(call install,requirements-dev.txt)
+	env -u DATABASE_URL -u REDIS_URL -u SIGNOFF_HOME $(RUN) -m benchmarks.pages $(ARGS)
 
 bench-curves:
 	$(call install,requirements-dev.txt)
