@@ -40,7 +40,7 @@ def names_in_code() -> frozenset[str]:
 
 
 def unknown_in(text: str) -> list[str]:
-    """The lookups of a template that no code could answer, such as a property of a candidate under the name that it had once."""
+    """The lookups of a template that no code could answer, such as a property under the name that it had once."""
     tags = [token.contents for token in Lexer(text).tokenize() if token.token_type in (TokenType.VAR, TokenType.BLOCK)]
     own = {word for tag in tags for word in re.findall(r"\bas (\w+)|\b(\w+)=", tag) for word in word}
     own |= {word for tag in tags if tag.startswith("for ") for word in re.findall(r"\w+", tag.split(" in ")[0])}
