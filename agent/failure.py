@@ -33,6 +33,16 @@ class Failure(StrEnum):
         return WORDS.get(self, self.value.replace("_", " "))
 
     @property
+    def passes(self) -> bool:
+        """Whether the service's trouble is expected to end by itself."""
+        return self in PASSING
+
+    @property
+    def goes_on_by_itself(self) -> bool:
+        """Whether the conversation is taken up again after a pause, without a person's click."""
+        return self in PASSING or self is Failure.NO_KEY
+
+    @property
     def resumable(self) -> bool:
         """Whether the same conversation can go on once what stopped it is gone: nothing of it is lost."""
         return self in RESUMABLE
@@ -44,25 +54,30 @@ WORDS = {
     Failure.NO_CALL: "no tool called",
     Failure.CONTEXT_FULL: "context full",
     Failure.OUT_OF_DATE: "out of date",
+    Failure.GAVE_UP: "nothing worth a run",
 }
-RESUMABLE = frozenset(
+PASSING = frozenset(
     {
-        Failure.NO_KEY,
         Failure.RATE_LIMITED,
         Failure.OVERLOADED,
         Failure.SERVER_ERROR,
         Failure.UNREACHABLE,
         Failure.TIMED_OUT,
         Failure.BROKEN_STREAM,
-        Failure.BUDGET_SPENT,
-        Failure.STOPPED,
     }
 )
+FOR_A_PERSON = frozenset({Failure.NO_KEY, Failure.BAD_REQUEST, Failure.BUDGET_SPENT})
+"""What stays as it is until a person mends it."""
+RESUMABLE = PASSING | {Failure.NO_KEY, Failure.BUDGET_SPENT, Failure.STOPPED}
 
 
 class ConversationFailed(Exception):
-    """A conversation ended without a proposal; the message says why and what to do."""
+    """A conversation ended without a proposal; the message says why and what to do.
 
-    def __init__(self, failure: Failure, reason: str) -> None:
+    `wait`: seconds for which the service asked to be left alone.
+    """
+
+    def __init__(self, failure: Failure, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
         self.failure = failure
+        self.wait = wait

@@ -134,7 +134,7 @@ class ConversationDeadline(anthropic.Middleware):
             reason = (
                 f"The service answered {raw.status_code} and asks to wait {wait:,.0f} s: longer than this conversation may."
             )
-            raise NotSent(STATUS.get(raw.status_code, Failure.SERVER_ERROR), reason)
+            raise NotSent(STATUS.get(raw.status_code, Failure.SERVER_ERROR), reason, wait)
         raw.stream = Watched(raw.stream, self.check)
         return response
 

@@ -80,7 +80,7 @@ def make_everything(slug: str = "demo") -> Project:
     check = StackCheck.objects.create(project=project, version=project.tip(), asked_by="grace")
     check.candidates.set([landed, shown])
     program = {"project": project, "base": project.tip(), "model": "claude-sonnet-4-5", "category": "schedule"}
-    Conversation.objects.create(**program, state=ConversationState.FAILED, failure=Failure.GAVE_UP, reason="Nothing helps.")
+    Conversation.objects.create(**program, state=ConversationState.DECLINED, failure=Failure.GAVE_UP, reason="Nothing helps.")
     make_imported(project)
     SavedView.objects.create(user=grace, project=project, name="What is solid", query="verdict=solid", shared=True)
     return project

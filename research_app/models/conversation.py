@@ -33,6 +33,7 @@ class ConversationState(models.TextChoices):
     OPEN = "open", "open"  # a worker goes on with it, or will
     SUBMITTED = "submitted", "submitted"  # its change is under review; a request for changes opens it again
     STOPPED = "stopped", "stopped"  # by a budget, a person or trouble outside: it can go on where it is
+    DECLINED = "declined", "ended"  # the model found nothing worth a run: an outcome
     FAILED = "failed", "failed"  # it ended without a proposal
 
 
@@ -73,6 +74,7 @@ class Conversation(Leased):
     edits = models.JSONField(default=list, help_text="The change so far: [[path, old, new], …]")
     answers_vote = models.PositiveBigIntegerField(default=0, help_text="The request for changes that it answered last")
     wants_stop = models.BooleanField(default=False, help_text="A person asked it to stop")
+    setbacks = models.PositiveSmallIntegerField(default=0, help_text="Stops by passing trouble since the last answer")
 
     requests = models.PositiveIntegerField(default=0)
     input_tokens = models.PositiveBigIntegerField(default=0, help_text="Neither read from the cache nor written to it")
@@ -117,6 +119,11 @@ class Conversation(Leased):
     def resumable(self) -> bool:
         """Whether a person can let it go on."""
         return self.state == ConversationState.STOPPED
+
+    @property
+    def goes_on_at(self) -> datetime | None:
+        """When it is taken up again without a person; None where it is not."""
+        return self.retry_at if self.state == ConversationState.STOPPED and self.failure else None
 
     @property
     def doing(self) -> str:

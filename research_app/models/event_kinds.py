@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     CONVERSATION_ASKED_TO_STOP = "conversation asked to stop"
     CONVERSATION_BEGUN = "conversation begun"
     CONVERSATION_FAILED = "conversation failed"
+    CONVERSATION_DECLINED = "conversation found nothing worth a run"
     CONVERSATION_RESUMED = "conversation resumed"
     CONVERSATION_STOPPED = "conversation stopped"
     HANDED_TO_AN_AGENT = "handed to an agent"

@@ -16,6 +16,8 @@ class TurnState(models.TextChoices):
 
     WORKING = "working", "at work"
     PROPOSED = "proposed", "proposed a candidate"
+    WAITING = "waiting", "waits for its service"  # its conversation goes on by itself after a pause
+    DECLINED = "declined", "found nothing worth a run"
     EMPTY = "empty", "has nothing to propose"
     FAILED = "failed", "failed"
 
@@ -24,6 +26,10 @@ class TurnQuerySet(models.QuerySet["Turn"]):
     def under_way(self) -> Self:
         """Turns whose proposer is at work, or was when its worker died."""
         return self.filter(state=TurnState.WORKING)
+
+    def waiting(self) -> Self:
+        """Turns whose conversation goes on by itself, once what passes has passed."""
+        return self.filter(state=TurnState.WAITING)
 
 
 class Turn(Leased):

@@ -131,8 +131,11 @@ def run_chip(run: Run) -> SafeString:
 def conversation_chip(conversation: Conversation) -> SafeString:
     """Where a conversation with a model stands, and how it ended."""
     if conversation.failure:
-        tone = "warn" if conversation.state == ConversationState.STOPPED else "bad"
-        return chip(tone, "!", f"{conversation.get_state_display()}: {conversation.get_failure_display()}", conversation.reason)
+        tones = {ConversationState.STOPPED: ("warn", "!"), ConversationState.DECLINED: ("mute", "○")}
+        tone, sign = tones.get(ConversationState(conversation.state), ("bad", "!"))
+        return chip(
+            tone, sign, f"{conversation.get_state_display()}: {conversation.get_failure_display()}", conversation.reason
+        )
     tone, sign = {"open": ("working", "◔"), "submitted": ("good", "✓")}.get(conversation.state, ("mute", "○"))
     return chip(tone, sign, conversation.get_state_display())
 

@@ -194,7 +194,10 @@ def answered(service: MessagesServer, reply: Reply, **agents: object) -> str:
 
 
 @end(
-    "The model gives up", "its `give_up`, from a local Messages API", "gave up … Everything was tried.", again="by another turn"
+    "The model gives up",
+    "its `give_up`, from a local Messages API",
+    "nothing worth a run … Everything was tried.",
+    again="by another turn",
 )
 def test_a_model_that_gives_up(world: World, service: MessagesServer) -> str:
     return answered(service, call("give_up", reason="Everything was tried."))
@@ -205,17 +208,29 @@ def test_a_model_that_refuses(world: World, service: MessagesServer) -> str:
     return answered(service, Say([text("No.")], stop="refusal"))
 
 
-@end("The service does not take the key", "401, from a local Messages API", "key", again="by “Go on”, once it is mended")
+@end(
+    "The service does not take the key",
+    "401, from a local Messages API",
+    "key",
+    inbox="no valid key",
+    again="by itself, once it is mended",
+)
 def test_a_key_that_is_not_taken(world: World, service: MessagesServer) -> str:
     return answered(service, Fail(401, "authentication_error", message="invalid x-api-key"))
 
 
-@end("The service is overloaded", "529, from a local Messages API", "overloaded", again="by “Go on”")
+@end("The service is overloaded", "529, from a local Messages API", "overloaded", again="by itself, after a pause")
 def test_a_service_that_is_overloaded(world: World, service: MessagesServer) -> str:
     return answered(service, Fail(529, "overloaded_error", {"x-should-retry": "false"}))
 
 
-@end("Its tokens are spent", "an answer longer than what is left", "budget", again="by “Go on”, under a larger budget")
+@end(
+    "Its tokens are spent",
+    "an answer longer than what is left",
+    "budget",
+    inbox="budget",
+    again="by “Go on”, under a larger budget",
+)
 def test_a_conversation_whose_tokens_are_spent(world: World, service: MessagesServer) -> str:
     room = {"tokens_per_proposal": 16_000, "answer_tokens": 4000, "dollars_per_day": 0}
     return answered(service, Say([text("word " * 4000)]), **room)

@@ -180,10 +180,11 @@ def talk(project: Project, grace: User) -> None:
     base = project.tip()
     program = ProgramVersion.objects.create(project=project, number=1, text="# Do it\n", note="first", written_by=grace)
     shown = candidate_at(project, Stage.READY)
+    failures = {ConversationState.FAILED: Failure.REFUSED, ConversationState.DECLINED: Failure.GAVE_UP}
     for state in ConversationState:
         row = Conversation.objects.create(
             project=project, base=base, model="claude-opus-5-5", category="schedule", state=state, program=program,
-            failure=Failure.GAVE_UP if state == ConversationState.FAILED else "", reason="Why.", cost=0.12, input_tokens=900,
+            failure=failures.get(state, ""), reason="Why.", cost=0.12, input_tokens=900,
         )  # fmt: skip
         row.about.add(shown)
         said: list[dict[str, Any]] = [

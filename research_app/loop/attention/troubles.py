@@ -5,13 +5,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Count, F, Max, Q
+from django.db.models import Count, Exists, F, Max, OuterRef, Q
 from django.utils import timezone
 
+from agent.failure import FOR_A_PERSON, PASSING, Failure
 from research_app.loop.attention.baseline_trouble import BaselineTrouble, troubles_of_newest
 from research_app.models import (
     Candidate,
     CheckState,
+    Conversation,
+    ConversationState,
     Device,
     ExternalMove,
     Landing,
@@ -29,6 +32,7 @@ from research_app.models.candidate import Cause
 
 MOST = 400  # candidates that are looked at, oldest first
 LATELY = timedelta(days=1)  # how long what ended is still said
+LONG_TROUBLE = 6  # stops of a conversation by passing trouble, after which people are told: about a quarter of an hour
 UNSERVED = timedelta(minutes=1)
 """How long a run waits for a worker before its absence is trouble: one that starts reports within seconds."""
 
@@ -50,7 +54,7 @@ class Trouble:
 
 
 def troubles(projects: Iterable[Project], baselines: Mapping[int, BaselineTrouble] | None = None) -> list[Trouble]:
-    """Everything in some projects that needs a person to mend it. Fifteen queries, however many there are.
+    """Everything in some projects that needs a person to mend it. Sixteen queries, however many there are.
 
     `baselines`: what `troubles_of_newest` says of them, where it was asked already; three queries less.
     """
@@ -67,6 +71,7 @@ def troubles(projects: Iterable[Project], baselines: Mapping[int, BaselineTroubl
         *of_pushes(by_pk),
         *of_failed_steps(by_pk),
         *of_proposers(by_pk),
+        *of_conversations(by_pk),
         *of_stack_checks(by_pk),
     ]
 
@@ -205,6 +210,32 @@ def of_proposers(projects: Mapping[int, Project]) -> list[Trouble]:
         Trouble(projects[pk], "proposing", f"{projects[pk].get_absolute_url()}agents/", f"The proposers failed: {each.note}")
         for pk, each in newest.items()
     ]
+
+
+def of_conversations(projects: Mapping[int, Project]) -> list[Trouble]:
+    """What keeps models from proposing until a person mends it, or passes and has not passed for long (one query).
+
+    The newest of each project that is in trouble, unless another one had an answer since.
+    """
+    answered = Conversation.objects.filter(project=OuterRef("project"), changed_at__gt=OuterRef("changed_at"), requests__gt=0)
+    mend, passing = Q(failure__in=FOR_A_PERSON), Q(failure__in=PASSING, setbacks__gte=LONG_TROUBLE)
+    here = Conversation.objects.filter(mend | passing, project__in=projects)
+    here = here.filter(Q(state=ConversationState.STOPPED) | Q(changed_at__gt=timezone.now() - LATELY))
+    rows = here.exclude(Exists(answered.exclude(failure__in=FOR_A_PERSON | PASSING))).order_by("changed_at")
+    newest = {row.project_id: row for row in rows.select_related("project")}
+    return [
+        Trouble(projects[pk], f"{row}: {row.get_failure_display()}", row.get_absolute_url(), row.reason, hint=hint_of(row))
+        for pk, row in newest.items()
+    ]
+
+
+def hint_of(row: Conversation) -> str:
+    """When a conversation in trouble goes on, and what a person does."""
+    if row.goes_on_at:
+        return f"It is tried again by itself after {row.goes_on_at:%H:%M:%S} UTC, or by “Go on”."
+    if row.failure == Failure.BUDGET_SPENT:
+        return "Spent for the day, it goes on by itself tomorrow; otherwise raise the budget, then “Go on”."
+    return "The next turn tries again, less and less often until it is mended."
 
 
 def of_stack_checks(projects: Mapping[int, Project]) -> list[Trouble]:

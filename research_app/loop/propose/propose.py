@@ -6,7 +6,6 @@ tried and what is wanted stands in rows.
 
 import logging
 import random
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -15,7 +14,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from agent.failure import ConversationFailed, Failure
+from agent.failure import ConversationFailed
 from agent.proposal import Context, NothingToPropose, Proposal, Tried
 from agent.same import propose_nothing
 from agent.steering import arms_of, drawn_category, drawn_mode
@@ -25,6 +24,7 @@ from research_app.loop.disclosure import effect_told, interval_told, is_no_op, w
 from research_app.loop.propose.near_misses import AUTHOR as COMBINE
 from research_app.loop.propose.near_misses import joined, next_combination
 from research_app.loop.propose.registered import PROPOSERS
+from research_app.loop.propose.whose_turn import busy, on_pause, state_after, whose_turn, why_not
 from research_app.loop.train.launched import launched_of
 from research_app.models import (
     Author,
@@ -56,7 +56,6 @@ logger = logging.getLogger(__name__)
 WAITING_LIMIT = 25
 """An open-ended round stops proposing while so many candidates wait for a person: nobody reads a longer list."""
 
-MAX_FAILURES = 3  # of one proposer in a row, after which a round goes on without it
 UNCLAIMED = timedelta(seconds=10)
 """A turn that nobody took for so long was opened by a worker that died."""
 MEASURED = (Stage.PROPOSED, Stage.CHECKING, Stage.SCREENING, Stage.REPLICATING, Stage.CONFIRMING)
@@ -137,7 +136,7 @@ def take(turn: Turn, lease: Lease) -> None:
         end_turn(turn, lease, TurnState.EMPTY, str(end))
         return
     except ConversationFailed as failure:
-        end_turn(turn, lease, TurnState.FAILED, str(failure))
+        end_turn(turn, lease, state_after(failure.failure), str(failure))
         return
     enter(project, turn.base, proposal, author=proposer.name, kind=known.kind, lease=lease, aa=aa)
 
@@ -175,46 +174,20 @@ def open_turn(round_: Round) -> Turn | None:
     return turn
 
 
-def whose_turn(round_: Round, base: BaselineVersion) -> str | None:
-    """The proposer with the fewest turns in this round, of those that still have something to propose for this baseline."""
-    done = set(round_.turns.filter(base=base, state=TurnState.EMPTY).values_list("proposer", flat=True))
-    done |= given_up(round_) | set(why_not(round_)) | busy(round_)
-    had = Counter(round_.turns.values_list("proposer", flat=True))
-    left = [name for name in dict.fromkeys(round_.proposers) if name not in done]
-    return min(left, key=lambda name: had[name]) if left else None
-
-
-def why_not(round_: Round) -> dict[str, str]:
-    """Proposers of a round that cannot propose now and may later, for want of a budget or a key: name → why."""
-    gone = {name: "It is no proposer of this version." for name in round_.proposers if name not in PROPOSERS}
-    reasons = gone | {name: PROPOSERS[name].why_not(round_.project) for name in round_.proposers if name not in gone}
-    return {name: why for name, why in reasons.items() if why}
-
-
-def busy(round_: Round) -> set[str]:
-    """Proposers of a round of which this process has as many at work as it may: others go first."""
-    return {name for name in round_.proposers if name in PROPOSERS and PROPOSERS[name].busy()}
-
-
-def given_up(round_: Round) -> set[str]:
-    """Proposers whose last turns in this round all failed."""
-    names = set()
-    for name in set(round_.proposers):
-        ended = round_.turns.filter(proposer=name).exclude(state=TurnState.WORKING).order_by("-number")
-        # A budget that was spent on the way is no fault of the proposer; one that never had room for a question counts.
-        ended = ended.exclude(conversation__failure=Failure.BUDGET_SPENT, conversation__requests__gt=0)
-        last = list(ended.values_list("state", flat=True)[:MAX_FAILURES])
-        if len(last) == MAX_FAILURES and set(last) == {TurnState.FAILED}:
-            names.add(name)
-    return names
+ENDS = {
+    TurnState.EMPTY: EventKind.NOTHING_TO_PROPOSE,
+    TurnState.DECLINED: EventKind.NOTHING_TO_PROPOSE,
+    TurnState.FAILED: EventKind.PROPOSER_FAILED,
+}
+"""What the audit log says of a turn without a candidate; one that waits has not ended."""
 
 
 def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
     """Nothing came of a turn. The round goes on with the other proposers, and is closed when none is left."""
     with transaction.atomic():
         lease.close(state=state, note=why, ended_at=timezone.now())
-        kind = EventKind.NOTHING_TO_PROPOSE if state == TurnState.EMPTY else EventKind.PROPOSER_FAILED
-        Event.objects.record(kind, turn, turn.proposer, turn.project, why=why)
+        if kind := ENDS.get(state):
+            Event.objects.record(kind, turn, turn.proposer, turn.project, why=why)
         if whose_turn(turn.round, turn.base) is None:
             close_idle(turn.round)
         else:
@@ -223,7 +196,7 @@ def end_turn(turn: Turn, lease: Lease, state: TurnState, why: str) -> None:
 
 def close_idle(round_: Round) -> None:
     """Close a round in which nobody has anything to propose and nobody is at work, with what was said last."""
-    if round_.turns.under_way().exists() or busy(round_) or (round_.wanted is None and why_not(round_)):
+    if round_.turns.under_way().exists() or busy(round_) or on_pause(round_) or (round_.wanted is None and why_not(round_)):
         return  # an open-ended round waits for the next day's budget
     last = round_.turns.exclude(note="").order_by("-number").values_list("note", flat=True).first()
     close_round(round_, last or "No proposer has anything to propose.")
@@ -266,8 +239,9 @@ def wants_more(round_: Round) -> bool:
 
 
 def made_or_coming(round_: Round) -> int:
-    """Candidates of a round, and those that proposers work on (two queries)."""
-    return round_.candidates.count() + round_.turns.under_way().count()
+    """Candidates of a round, and those that proposers work on or will again (two queries)."""
+    at_work = round_.turns.filter(state__in=(TurnState.WORKING, TurnState.WAITING))
+    return round_.candidates.count() + at_work.count()
 
 
 def ahead(project: Project) -> int:

@@ -5,7 +5,6 @@ that a dead worker, a spent budget or a person's stop lose nothing. It belongs t
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,20 +12,18 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from agent.briefing import Facts, briefing, system
-from agent.budget import BudgetSpent
 from agent.failure import ConversationFailed, Failure
 from agent.proposal import Context, Edit, Proposal
-from agent.quote import Redactor
 from agent.tools import Workbench
 from research_app import environment
 from research_app.loop.check.check import CheckFailed
 from research_app.loop.propose import propose
+from research_app.loop.propose.conversation.ends import NAME, QUEUE, end, follow, key, redactor
 from research_app.loop.propose.conversation.token_budget import ConversationBudget, midnight, nothing_left
 from research_app.loop.propose.conversation.transcript import Transcript, messages_so_far
 from research_app.loop.propose.conversation.workspace import ProjectWorkspace
@@ -54,15 +51,12 @@ from research_app.models.lease import MAX_ATTEMPTS
 from research_app.repository import RepositoryError
 
 logger = logging.getLogger(__name__)
-NAME = "claude"
-QUEUE = "agent"
 STALE = timedelta(seconds=15)
 """An open conversation outside a turn that nobody took for so long was forgotten."""
 LOOK_EVERY = 2.0  # seconds between two looks at whether somebody asked to stop
 MOST_TALKING = 6
 """Conversations at once in one worker (it has eight threads, research_app/machine/services.py): a model that never answers
 holds them until their deadlines, and must not keep the searches from proposing."""
-SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS")
 
 
 class Slots:
@@ -97,22 +91,10 @@ class WorkerStops(Exception):
     """This worker was asked to stop: the conversation stays open, and another one goes on with it."""
 
 
-def key() -> str:
-    """The key of the service; empty where this process has none."""
-    return environment.read().ANTHROPIC_API_KEY.get_secret_value()
-
-
 def has_key() -> bool:
     """Whether the agents' workers have a key: other services are only told that there is one
     (research_app/machine/supervisor.py)."""
     return bool(key() or environment.read().SIGNOFF_AGENTS_HAVE_KEY)
-
-
-def redactor() -> Redactor:
-    """Takes out every secret that this process knows."""
-    secrets = [value for name, value in os.environ.items() if name.upper().endswith(SECRETS)]
-    database = settings.DATABASES["default"]
-    return Redactor([*secrets, settings.SECRET_KEY, str(database.get("PASSWORD") or ""), key()])
 
 
 def unavailable(project: Project) -> str:
@@ -323,6 +305,7 @@ def submit(row: Conversation, lease: Lease, proposal: Proposal) -> None:
         candidate = propose.enter(row.project, row.base, proposal, author=row.model, kind=Author.AGENT)
         if row.turn is not None:
             Candidate.objects.filter(pk=candidate.pk).update(round=row.turn.round_id)
+            follow(row, TurnState.PROPOSED, "", candidate=candidate)
         close(lease, candidate)
 
 
@@ -360,32 +343,20 @@ def answer_changes(row: Conversation, lease: Lease, proposal: Proposal) -> None:
         close(lease, candidate)
 
 
-def end(row: Conversation, lease: Lease, failure: ConversationFailed) -> None:
-    """Write a named end with its event. What can go on later is stopped, the rest has failed. Raises LeaseLost."""
-    state = ConversationState.STOPPED if failure.failure.resumable else ConversationState.FAILED
-    reason = redactor()(str(failure))
-    stopped = state == ConversationState.STOPPED
-    kind = EventKind.CONVERSATION_STOPPED if stopped else EventKind.CONVERSATION_FAILED
-    if isinstance(failure, BudgetSpent):
-        kind = EventKind.BUDGET_SPENT
-    with transaction.atomic():
-        lease.close(
-            state=state, failure=failure.failure, reason=reason, wants_stop=False, changed_at=timezone.now(), attempts=0
-        )
-        Event.objects.record(kind, row, NAME, row.project, failure=failure.failure, why=reason)
-        if row.candidate is not None:  # its reviewers wait for an answer
-            Event.objects.record(EventKind.NO_NEW_PATCH_SET, row.candidate, row.model, row.project, why=reason)
-
-
 def wake(row: Conversation) -> None:
     """Let a worker go on with a conversation. In a transaction."""
     Message.objects.enqueue("converse", row.pk, QUEUE)
 
 
 def wake_conversations() -> None:
-    """Open conversations outside turns that nobody holds; and those that a spent day had stopped, on the next one."""
-    stopped = Conversation.objects.filter(state=ConversationState.STOPPED, failure=Failure.BUDGET_SPENT)
-    for row in stopped.filter(changed_at__lt=midnight(), project__paused=False).select_related("project")[:50]:
+    """Open conversations outside turns that nobody holds; and stopped ones that go on by themselves.
+
+    These are those that a spent day had stopped, on the next one, and those whose pause after passing trouble is over.
+    """
+    stopped = Conversation.objects.filter(state=ConversationState.STOPPED, project__paused=False).select_related("project")
+    stopped = stopped.exclude(turn__round__closed_at__isnull=False)
+    spent = Q(failure=Failure.BUDGET_SPENT, changed_at__lt=midnight())
+    for row in stopped.filter(spent | Q(retry_at__lte=timezone.now()))[:50]:
         if not nothing_left(row.project):
             resume(row, "signoff")
     free = Q(lease_until=None) | Q(lease_until__lt=timezone.now())
@@ -399,7 +370,7 @@ def resume(row: Conversation, actor: str) -> bool:
     with transaction.atomic():
         rows = Conversation.objects.filter(pk=row.pk, state=ConversationState.STOPPED)
         fields = {"state": ConversationState.OPEN, "failure": "", "reason": "", "wants_stop": False, "attempts": 0}
-        if not rows.update(**fields, changed_at=timezone.now()):
+        if not rows.update(**fields, retry_at=None, changed_at=timezone.now()):
             return False
         Event.objects.record(EventKind.CONVERSATION_RESUMED, row, actor, row.project)
         wake(row)
@@ -407,9 +378,16 @@ def resume(row: Conversation, actor: str) -> bool:
 
 
 def stop(row: Conversation, actor: str) -> bool:
-    """Ask an open conversation to stop after what it does now; nothing of it is lost. False where it does not go on."""
+    """Ask a conversation to stop after what it does now, or not to go on by itself; nothing of it is lost.
+
+    False where it does not go on anyway.
+    """
+    same = Conversation.objects.filter(pk=row.pk)
+    rests = {"failure": Failure.STOPPED, "reason": "A person stopped it.", "retry_at": None, "changed_at": timezone.now()}
     with transaction.atomic():
-        if not Conversation.objects.filter(pk=row.pk, state=ConversationState.OPEN).update(wants_stop=True):
+        if same.filter(state=ConversationState.STOPPED, retry_at__isnull=False).update(**rests):
+            follow(row, TurnState.FAILED, "A person stopped it.")
+        elif not same.filter(state=ConversationState.OPEN).update(wants_stop=True):
             return False
         Event.objects.record(EventKind.CONVERSATION_ASKED_TO_STOP, row, actor, row.project)
     return True

@@ -5,7 +5,8 @@ from django.utils import timezone
 
 from agent.quote import quoted
 from research_app.loop.disclosure import PERSON, speaker
-from research_app.loop.propose.conversation.converse import redactor, wake
+from research_app.loop.propose.conversation.converse import wake
+from research_app.loop.propose.conversation.ends import redactor
 from research_app.models import (
     Candidate,
     Conversation,

@@ -37,7 +37,7 @@ class Transcript:
             if message.usage is not None:
                 columns |= {"cost": self.budget.charge(message.usage), "bound": message.bound}
                 columns |= {f"{name}_tokens": count for name, count in asdict(message.usage).items()}
-            progress = {"attempts": 0} if message.role == "assistant" and message.sent else {}
+            progress = {"attempts": 0, "setbacks": 0} if message.role == "assistant" and message.sent else {}
             self.lease.write(
                 edits=storable([[e.path, e.old, e.new] for e in edits], code=True), changed_at=timezone.now(), **progress
             )
