@@ -9,7 +9,7 @@
 # make test-cheats                      a corpus of cheats and the honest ideas beside it, from submission to verdict (20 minutes)
 # make test-crash                       kill -9 all through a landing, 20 times around each commit, on both databases (an hour)
 # make bench-policy                     the error rates of the decision policy, simulated, also where somebody tries to move sigma
-# make bench-stacks                     how often the advice of a stack check is wrong, simulated
+# make bench-stacks                     how often the advice of an ablation is wrong, simulated
 # make bench-curves                     how long the curves of 100 runs take, beside a page that sends everything
 # make bench-pages                      what pages, pulses and calls of the API cost in histories of different sizes
 # make bench-decisions                  A/A candidates and known improvements through the real loop (about an hour)

@@ -1,4 +1,4 @@
-"""Random stacks with interactions: how often the advice of a stack check is wrong, and how much following it costs.
+"""Random stacks with interactions: how often the advice of an ablation is wrong, and how much following it costs.
 
     python -m benchmarks.stack_advice [--stacks 2000] [--seed 0]
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from agent.failure import Failure
 from research_app.loop.review.review import Seen
 from research_app.models import (
+    Ablation,
     Candidate,
     Conversation,
     ConversationState,
@@ -21,7 +22,6 @@ from research_app.models import (
     Review,
     Round,
     SavedView,
-    StackCheck,
     Stage,
     State,
     Thread,
@@ -77,7 +77,7 @@ def make_everything(slug: str = "demo") -> Project:
     make_trouble(project)
     make_work(project)
     make_trials()
-    check = StackCheck.objects.create(project=project, version=project.tip(), asked_by="grace")
+    check = Ablation.objects.create(project=project, version=project.tip(), asked_by="grace")
     check.candidates.set([landed, shown])
     program = {"project": project, "base": project.tip(), "model": "claude-sonnet-4-5", "category": "schedule"}
     Conversation.objects.create(**program, state=ConversationState.DECLINED, failure=Failure.GAVE_UP, reason="Nothing helps.")

@@ -14,8 +14,8 @@ import pytest
 from research_app.evidence.ablation import Report, read
 from research_app.loop.project.projects import create_project
 from research_app.loop.stacks import stack_trees
-from research_app.loop.stacks.stack_check import begin_check
-from research_app.models import Candidate, Project, StackCheck
+from research_app.loop.stacks.ablate import begin_ablation
+from research_app.models import Ablation, Candidate, Project
 from research_app.project_file.project_file import ProjectFile
 from tests.landing_samples import approved, fresh, knob, ready
 from tests.small_project import FILE, drain, source_repository
@@ -82,9 +82,9 @@ class Planted:
     candidates: Mapping[int, Candidate]
     landed: Sequence[int]
 
-    def check(self) -> StackCheck:
+    def check(self) -> Ablation:
         """Run a check of all of them to its end."""
-        check = begin_check(self.project, [fresh(c) for c in self.candidates.values()], True, "grace")
+        check = begin_ablation(self.project, [fresh(c) for c in self.candidates.values()], True, "grace")
         drain(limit=3000)
         check.refresh_from_db()
         return check

@@ -97,7 +97,7 @@ class Stack(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ablation:
+class MemberEffect:
     """One change. `effect`, `standard_error` and `interval` are on today's baseline; None where that was not measured.
 
     `fresh` is the same on seeds that had no part in choosing it; `average` its mean effect over the two-level design.
@@ -129,7 +129,7 @@ class Ablation:
 class Report:
     """What a check found. `effects` are in the order of what each brings to today's baseline, best first."""
 
-    effects: tuple[Ablation, ...]
+    effects: tuple[MemberEffect, ...]
     interactions: tuple[Interaction, ...]
     bundle: BundleCheck | None
     sigma: float
@@ -141,7 +141,7 @@ class Report:
         """The interactions that are no noise, largest first."""
         return tuple(sorted((each for each in self.interactions if each.found), key=lambda each: -abs(each.effect)))
 
-    def of(self, change: str) -> Ablation | None:
+    def of(self, change: str) -> MemberEffect | None:
         """What was found of one change."""
         return next((each for each in self.effects if each.change == change), None)
 
@@ -345,11 +345,11 @@ def ablation(
     beside: Effect | None,
     fresh: Effect | None,
     average: Effect | None,
-) -> Ablation:
+) -> MemberEffect:
     """One change with its advice; of what was looked at again the fresh seeds are shown, because they were not chosen."""
     effect = fresh or here
     advice = advise(landed, margin, here, beside, fresh)
-    return Ablation(
+    return MemberEffect(
         change=change,
         landed=landed,
         advice=advice,

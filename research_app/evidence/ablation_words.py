@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from research_app.evidence.ablation import Ablation, Advice, Report
+from research_app.evidence.ablation import Advice, MemberEffect, Report
 from research_app.evidence.digits import Gain, written
 from research_app.evidence.stacking import Effect, Interaction
 
@@ -58,7 +58,7 @@ def in_words(interaction: Interaction) -> str:
     return f"{one} and {other} together bring {amount} {side} than the sum of their effects ({least} to {most})."
 
 
-def advice_of(report: Report, member: Ablation) -> str:
+def advice_of(report: Report, member: MemberEffect) -> str:
     """What to do with one change and why: what it brings to the current baseline, and what alone and beside the others."""
     here = f"not measured {HERE}"
     if member.effect is not None and member.standard_error is not None and member.interval:
@@ -68,7 +68,7 @@ def advice_of(report: Report, member: Ablation) -> str:
     return f"{sentence} {others[0].upper()}{others[1:]}." if others else sentence
 
 
-def contexts(report: Report, member: Ablation) -> list[tuple[str, Effect]]:
+def contexts(report: Report, member: MemberEffect) -> list[tuple[str, Effect]]:
     """What it brings elsewhere than on the current baseline, where that is somewhere else."""
     landed = [each.landed for each in report.effects]
     alone = [("alone", member.alone)] if member.alone and any(landed) else []

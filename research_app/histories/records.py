@@ -68,7 +68,7 @@ class RunRecord:
     """One run. `score` is by the trusted scorer, or where `self_reported` the code's own word."""
 
     run: int
-    candidate: int | None  # None: the baseline's own, or a design point of a stack check
+    candidate: int | None  # None: the baseline's own, or a design point of an ablation
     patch_set: int | None
     base: int
     purpose: str

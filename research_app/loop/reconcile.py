@@ -32,8 +32,9 @@ from research_app.loop.propose.propose import close_round, lost_turn, wants_more
 from research_app.loop.runs import ensure_reference_runs, rank_curves, requeue
 from research_app.loop.runs import retry as retry_runs
 from research_app.loop.scale_up.scale_up import report_stuck, scale_up_waits, wake
-from research_app.loop.stacks.stack_check import wake_stack_checks
+from research_app.loop.stacks.ablate import wake_ablations
 from research_app.models import (
+    Ablation,
     BaselineVersion,
     Candidate,
     Device,
@@ -48,7 +49,6 @@ from research_app.models import (
     Round,
     Run,
     ScaleUp,
-    StackCheck,
     Stage,
     State,
     TaskLease,
@@ -110,7 +110,7 @@ def reconcile() -> None:
     steps = (
         relay_messages, note_lost_workers, wake_proposers, take_up_changes, wake_conversations, wake_checks, free_lost_runs,
         complete_reference_runs, rank_curves, wake_devices, wake_judges, wake_scale_ups, return_stuck_landings, wake_landings,
-        notice_moved_branches, wake_pushes, wake_stack_checks, wake_trials, watch, close_full_rounds,
+        notice_moved_branches, wake_pushes, wake_ablations, wake_trials, watch, close_full_rounds,
         wake_notifications, export_due,
     )  # fmt: skip
     failed = []
@@ -131,7 +131,7 @@ def relay_messages() -> None:
 
 def note_lost_workers() -> None:
     """Rows whose worker was lost: what is known of it stands on the row, for the next attempt and for people."""
-    models: tuple[type[Leased], ...] = (Candidate, Landing, Turn, StackCheck, Trial)
+    models: tuple[type[Leased], ...] = (Candidate, Landing, Turn, Ablation, Trial)
     for model in models:
         for row in model._default_manager.filter(lease_until__lt=timezone.now()).order_by("pk")[:200]:
             same = model._default_manager.filter(pk=row.pk, fence_token=row.fence_token, lease_until=row.lease_until)

@@ -16,6 +16,7 @@ from research_app.loop.attention.attention import ask
 from research_app.models import (
     BaselineVersion,
     Candidate,
+    DesignPoint,
     Event,
     Lease,
     Message,
@@ -24,7 +25,6 @@ from research_app.models import (
     Project,
     Purpose,
     Run,
-    StackCell,
     Stage,
     State,
 )
@@ -52,7 +52,7 @@ def request_run(
     *,
     budget_share: float = 1.0,
     scale: str = SMALLEST,
-    cell: StackCell | None = None,
+    cell: DesignPoint | None = None,
     priority: Priority | None = None,
 ) -> Run:
     """Return the run of this tree, rung, seed and budget; created and queued if there is none yet. In a transaction.

@@ -24,10 +24,11 @@ from research_app.loop.project import bring as bring_step
 from research_app.loop.propose import propose as propose_step
 from research_app.loop.propose.conversation import converse as converse_step
 from research_app.loop.scale_up import scale_up as scale_up_step
-from research_app.loop.stacks import stack_check as stack_check_step
+from research_app.loop.stacks import ablate
 from research_app.loop.train import train as train_step
 from research_app.machine.fleet import known_of, own_device, runs_per_gpu
 from research_app.models import (
+    Ablation,
     BaselineVersion,
     Candidate,
     Conversation,
@@ -38,7 +39,6 @@ from research_app.models import (
     Project,
     Round,
     Run,
-    StackCheck,
     Trial,
 )
 from research_app.models.device import TOGETHER
@@ -142,9 +142,9 @@ def push(project_id: int) -> None:
             pushing.release()
 
 
-@wakes(StackCheck)
+@wakes(Ablation)
 def check_stack(check_id: int) -> None:
-    stack_check_step.check_stack(check_id, worker())
+    ablate.check_stack(check_id, worker())
 
 
 @wakes(Trial)

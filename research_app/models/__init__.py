@@ -26,7 +26,7 @@ from research_app.models.run import Run, RunLog, Series, SeriesChunk, State
 from research_app.models.scale_up import ScaleUp, ScaleUpState
 from research_app.models.sign_in import SignInLink
 from research_app.models.snooze import Snooze
-from research_app.models.stack import CheckState, StackCell, StackCheck
+from research_app.models.stack import Ablation, AblationState, DesignPoint
 from research_app.models.task_lease import TaskLease
 from research_app.models.token import KeptAnswer, Scope, Token
 from research_app.models.trial import Trial, TrialState
@@ -34,11 +34,12 @@ from research_app.models.turn import Turn, TurnState
 from research_app.models.widening import Widening
 
 __all__ = [
+    "Ablation",
+    "AblationState",
     "Author",
     "BaselineVersion",
     "Candidate",
     "ChannelSettings",
-    "CheckState",
     "Comment",
     "Conversation",
     "ConversationMessage",
@@ -46,6 +47,7 @@ __all__ = [
     "ConversationState",
     "Decision",
     "Delivery",
+    "DesignPoint",
     "Destination",
     "Device",
     "Event",
@@ -90,8 +92,6 @@ __all__ = [
     "Side",
     "SignInLink",
     "Snooze",
-    "StackCell",
-    "StackCheck",
     "Stage",
     "StageMoved",
     "State",

@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 
 SEALED, UNSEALED, VOIDED = "sealed", "unsealed", "voided"
 HIDDEN = (SEALED, UNSEALED, VOIDED)  # keys of an event's data that are for `manage.py audit verify` alone
+SUBJECT_TYPES = {"ablation": "stackcheck"}  # models that were renamed: events of before are hashed with the earlier name
 ADVISORY_LOCK = 7_446_633  # any constant: all writers of the chain on PostgreSQL take this one
+
+
+def subject_type(subject: models.Model) -> str:
+    """What events call the model of their subject: the name under which the first of them was hashed."""
+    name = subject._meta.model_name or ""
+    return SUBJECT_TYPES.get(name, name)
 
 
 class EventQuerySet(models.QuerySet["Event"]):
     def about(self, subject: models.Model) -> Self:
         """Events of one object, oldest first."""
-        return self.filter(subject_type=subject._meta.model_name, subject_id=subject.pk).order_by("sequence")
+        return self.filter(subject_type=subject_type(subject), subject_id=subject.pk).order_by("sequence")
 
     def seal(
         self,
@@ -65,7 +72,7 @@ class EventQuerySet(models.QuerySet["Event"]):
                 at=timezone.now(),
                 kind=str(kind),
                 actor=actor,
-                subject_type=subject._meta.model_name or "",
+                subject_type=subject_type(subject),
                 subject_id=subject.pk,
                 project_id=project.pk if project else None,
                 data=data,

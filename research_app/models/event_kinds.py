@@ -77,8 +77,8 @@ class EventKind(StrEnum):
     SCALE_UP_APPROVED = "scale-up approved"
     SCALE_UP_SKIPPED = "scale-up skipped"
     SCALE_UP_STOPPED = "scale-up stopped"
-    STACK_CHECK_ASKED_FOR = "stack check asked for"
-    STACK_CHECK_ENDED = "stack check ended"
+    ABLATION_ASKED_FOR = "stack check asked for"
+    ABLATION_ENDED = "stack check ended"
     STACK_FORMED = "stack formed"
     # The baseline
     BASELINE_MOVED_OUTSIDE_SIGNOFF = "baseline moved outside Signoff"

@@ -11,7 +11,7 @@ class Purpose(models.TextChoices):
     CONFIRM = "confirm", "confirmation"
     CURVE = "curve", "baseline at another budget"  # once a version; a confirmation waits for it
     SCALE_UP = "scale_up", "scale-up"
-    STACK = "stack", "stack check"
+    STACK = "stack", "ablation"
     REPLICATE = "replicate", "replication"
     SCREEN = "screen", "screening"
     TARGET = "target", "time to the first baseline"
@@ -25,7 +25,7 @@ class Priority(models.IntegerChoices):
     CONFIRM = 2, "all that a confirming candidate waits for"
     BASELINE = 3, "reference runs without which nothing can be judged"
     SCALE_UP = 4, "scale-ups that a person approved"
-    STACK = 5, "stack checks"
+    STACK = 5, "ablations"
     REPLICATE = 6, "more seeds of what may be real"
     LIKELY = 7, "what a confirmation will wait for, if one that is replicated comes to it"
     SCREEN = 8, "first runs of candidates"

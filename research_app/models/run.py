@@ -20,7 +20,7 @@ from research_app.models.patch_set import PatchSet
 from research_app.models.project import Project
 from research_app.models.purpose import Priority, Purpose
 from research_app.models.seal import Sealed
-from research_app.models.stack import StackCell
+from research_app.models.stack import DesignPoint
 from research_app.project_file.ladder import SMALLEST
 from training.spec import LARGEST_SCORE, Outcome
 
@@ -76,7 +76,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(started_at__isnull=False).order_by("-started_at")
 
     def of_baseline(self, scale: str = SMALLEST) -> Self:
-        """Runs of the baseline's own tree at one rung of the ladder: no candidate's change and no stack check's."""
+        """Runs of the baseline's own tree at one rung of the ladder: no candidate's change and no ablation's."""
         return self.filter(patch_set=None, cell=None, scale=scale)
 
     def completed(self) -> Self:
@@ -102,7 +102,7 @@ class Run(Leased):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
     baseline = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="runs")
     patch_set = models.ForeignKey(PatchSet, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
-    cell = models.ForeignKey(StackCell, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
+    cell = models.ForeignKey(DesignPoint, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
     purpose = models.CharField(max_length=10, choices=Purpose.choices)
     priority = models.PositiveSmallIntegerField()
     queue = models.CharField(max_length=60)

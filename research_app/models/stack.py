@@ -1,4 +1,4 @@
-"""Stack checks: several changes switched on and off together, run through the loop, to see what each brings beside which."""
+"""Ablations: several changes switched on and off together, run through the loop, to see what each brings beside which."""
 
 from django.db import models
 from django.utils import timezone
@@ -11,8 +11,8 @@ from research_app.models.lease import Leased
 from research_app.models.project import Project
 
 
-class CheckState(models.TextChoices):
-    """Where a stack check stands."""
+class AblationState(models.TextChoices):
+    """Where an ablation stands."""
 
     RUNNING = "running", "running"
     FINISHED = "finished", "finished"
@@ -20,14 +20,14 @@ class CheckState(models.TextChoices):
     STOPPED = "stopped", "stopped"
 
 
-class StackCheck(Leased):
+class Ablation(Leased):
     """Trees with some of the landed and approved candidates switched on, on one version of the baseline."""
 
-    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="stack_checks")
-    version = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="stack_checks")
-    candidates = models.ManyToManyField(Candidate, related_name="stack_checks")
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="ablations")
+    version = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="ablations")
+    candidates = models.ManyToManyField(Candidate, related_name="ablations")
     folded = models.BooleanField(default=True, help_text="Each row's mirror image runs too")
-    state = models.CharField(max_length=10, choices=CheckState.choices, default=CheckState.RUNNING)
+    state = models.CharField(max_length=10, choices=AblationState.choices, default=AblationState.RUNNING)
     reason = models.TextField(blank=True, help_text="Why it is in this state, in a sentence")
     rounds = models.PositiveSmallIntegerField(default=0, help_text="How many rounds of runs were asked for")
     result = models.JSONField(default=dict, help_text="evidence.ablation.Report, and counts of runs")
@@ -40,7 +40,7 @@ class StackCheck(Leased):
         ordering = ["-pk"]
 
     def __str__(self) -> str:
-        return f"stack check {self.pk}"
+        return f"ablation {self.pk}"
 
     @property
     def report_kept(self) -> bool:
@@ -51,10 +51,10 @@ class StackCheck(Leased):
         return f"/projects/{self.project.slug}/stacks/{self.pk}/"
 
 
-class StackCell(models.Model):
+class DesignPoint(models.Model):
     """One design point: the tree with some of the changes on and the others off."""
 
-    check_of = models.ForeignKey(StackCheck, on_delete=models.CASCADE, related_name="cells")
+    check_of = models.ForeignKey(Ablation, on_delete=models.CASCADE, related_name="cells")
     row = models.PositiveSmallIntegerField()
     on = models.JSONField(default=list, help_text="Numbers of the candidates that are switched on")
     commit = models.CharField(max_length=40)

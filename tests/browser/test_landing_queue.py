@@ -1,4 +1,4 @@
-"""The landing queue, stack checks and reverts in a real browser: what a person sees move, and what one click does."""
+"""The landing queue, ablations and reverts in a real browser: what a person sees move, and what one click does."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from research_app.loop.land import land
-from research_app.models import Candidate, Kind, Landing, Project, StackCheck, Stage
+from research_app.models import Ablation, Candidate, Kind, Landing, Project, Stage
 from tests.browser.conftest import NARROW, WIDE, SignIn
 from tests.factories import make_user
 from tests.landing_samples import approved, knob, knobs_project, ready, training_at_once
@@ -64,7 +64,7 @@ def test_trouble_is_said_on_the_queue_as_long_as_it_lasts(sign_in: SignIn, proje
     expect(page.locator("#queue")).to_contain_text("Nothing waits to land")
 
 
-def test_a_stack_check_begins_with_its_price_and_ends_with_what_to_remove(sign_in: SignIn, project: Project) -> None:
+def test_an_ablation_begins_with_its_price_and_ends_with_what_to_remove(sign_in: SignIn, project: Project) -> None:
     approved(project, ("train.py", "KNOB_05 = 0\n", "KNOB_05 = 0 * 1\n"))
     drain(limit=500)
     ready(project, knob(2))
@@ -83,7 +83,7 @@ def test_a_stack_check_begins_with_its_price_and_ends_with_what_to_remove(sign_i
     expect(page.locator("#check")).to_contain_text("can be taken out: it brings")
     page.get_by_role("button", name="Propose to remove C-1").click()
     expect(page.locator("h1")).to_contain_text("Remove C-1")
-    assert StackCheck.objects.get().state == "finished"
+    assert Ablation.objects.get().state == "finished"
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])

@@ -8,7 +8,8 @@ import pytest
 from django.db import transaction
 
 from research_app.home import CODE
-from research_app.models import Event
+from research_app.models import Ablation, Event
+from research_app.models.event import subject_type
 from research_app.models.event_kinds import EventKind
 from tests.factories import make_project
 
@@ -72,3 +73,7 @@ def test_a_kind_is_stored_as_its_text_and_the_chain_holds(kind: EventKind) -> No
         written = Event.objects.record(kind, make_project("kinds"), "signoff", None)
     assert type(written.kind) is str and Event.objects.get(pk=written.pk).kind == kind.value
     assert len(kind.value) <= 60 and written.hash == Event.objects.get(pk=written.pk).compute_hash()
+
+
+def test_events_call_a_renamed_model_by_the_name_that_they_were_hashed_with() -> None:
+    assert subject_type(Ablation()) == "stackcheck"

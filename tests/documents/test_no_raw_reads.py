@@ -18,14 +18,14 @@ TYPED = {  # column: its typed property
     "score_by_source": "Run.source_scores",
     "files": "PatchSet.changed_files",
     "flags": "PatchSet.risky_edits",
-    "result": "StackCheck.report",
+    "result": "Ablation.report",
     "rungs": "ScaleUp.approved_rungs",
     "proposed": "Candidate.proposal",
 }
 # What else has an attribute of such a name, by what it is called wherever it stands.
 OTHERS = {
     "numbers": {"device"},
-    "facts": {"summary", "result", "self", "like", "found"},
+    "facts": {"summary", "result", "self", "like", "output"},
     "score_by_source": {"result"},
     "files": {"change", "repository", "sources", "comparison", "self"} | {"by_noun[noun]"},
     "flags": {"line", "draft"},

@@ -15,7 +15,7 @@ from research_app.loop.land import land
 from research_app.loop.land.external_moves import adopt, notice_moved_branches
 from research_app.loop.propose import propose
 from research_app.loop.review.review import Seen, approve
-from research_app.loop.stacks.stack_check import begin_check
+from research_app.loop.stacks.ablate import begin_ablation
 from research_app.models import Candidate, Message, Purpose, Round, Run, Stage, State, Turn
 from research_app.models.lease import MAX_ATTEMPTS
 from tests.ends.table import end
@@ -349,15 +349,15 @@ def test_proposers_that_keep_failing(world: World, monkeypatch: pytest.MonkeyPat
 
 
 @end(
-    "A stack check cannot take its changes apart",
+    "An ablation cannot take its changes apart",
     "two real changes of the same line",
     "C-2 cannot be switched without another: they alter the same lines of train.py. Leave one of them out.",
-    inbox="stack check … C-2 cannot be switched without another",
+    inbox="ablation … C-2 cannot be switched without another",
 )
-def test_a_stack_check_that_cannot_be_made(world: World) -> str:
+def test_an_ablation_that_cannot_be_made(world: World) -> str:
     both = [judged(world, BETTER), judged(world, WORSE)]
     Candidate.objects.filter(pk__in=[each.pk for each in both]).update(stage=Stage.READY)
-    started = begin_check(world.project, [Candidate.objects.get(pk=each.pk) for each in both], False, "grace")
+    started = begin_ablation(world.project, [Candidate.objects.get(pk=each.pk) for each in both], False, "grace")
     world.finish()
     return started.get_absolute_url()
 

@@ -114,6 +114,9 @@ EXCEPTIONS: list[tuple[str, str, str, str]] = [  # (the word or "" for all, the 
     ("what came of", "research_app/models/conversation.py", "", "the help text of a column: not worth a migration"),
     ("bench", "", "bench-", "make bench-policy and its like are short for benchmarks"),
     ("bench", "research_app/survey/entry.py", "sft|rlhf", "what others call their files"),
+    ("stack ?checks?", "research_app/", "stack_check", "a key of a removal's details, which are stored"),
+    ("stack ?checks?", "", "stackcheck", "what events call the model, stored and hashed"),
+    ("stack ?cells?", "research_app/models/run.py", "stack_cell", "the name of a constraint"),
     ("banks?|banked", "research_app/models/purpose.py", '"bank"', "the stored value of a column"),
 ]
 

@@ -19,9 +19,11 @@ from research_app.loop.reconcile import retry
 from research_app.loop.review.rerun import rerun
 from research_app.loop.runs import cancel, cost_of, costs_of, requeue
 from research_app.loop.scale_up.price import account_of
-from research_app.loop.stacks.stack_check import stop_check
+from research_app.loop.stacks.ablate import stop_ablation
 from research_app.models import (
+    Ablation,
     Candidate,
+    DesignPoint,
     Lease,
     Project,
     Purpose,
@@ -29,8 +31,6 @@ from research_app.models import (
     ScaleUp,
     ScaleUpState,
     Series,
-    StackCell,
-    StackCheck,
     Stage,
     State,
     Verdict,
@@ -229,11 +229,11 @@ def test_what_is_held_or_moved_on_is_not_queued_again(project: Project) -> None:
         assert not requeue(run), "somebody claimed it since it was read"
 
 
-def test_what_a_stack_check_spent_before_it_was_stopped_stays(project: Project) -> None:
-    check = StackCheck.objects.create(project=project, version=project.tip(), asked_by="grace")
-    cell = StackCell.objects.create(check_of=check, row=0, on=[], commit=project.tip().commit)
+def test_what_an_ablation_spent_before_it_was_stopped_stays(project: Project) -> None:
+    check = Ablation.objects.create(project=project, version=project.tip(), asked_by="grace")
+    cell = DesignPoint.objects.create(check_of=check, row=0, on=[], commit=project.tip().commit)
     run = make_run(project.tip(), state=State.QUEUED, cell=cell, purpose=Purpose.STACK, seed=900, earlier_seconds=300.0)
-    stop_check(check, "grace")
+    stop_ablation(check, "grace")
     run.refresh_from_db()
     assert run.outcome == Outcome.cancelled and run.device_seconds == pytest.approx(300)
 

@@ -14,8 +14,8 @@ from research_app.loop.propose import revert as revert_step
 from research_app.loop.propose.propose import tried
 from research_app.loop.propose.revert import RevertRefused, propose_removal, revert
 from research_app.loop.review.review import Seen, approve, reopen
-from research_app.loop.stacks.stack_check import CheckRefused, check_price
-from research_app.models import BaselineVersion, Candidate, Event, Project, StackCheck, Stage
+from research_app.loop.stacks.ablate import AblationRefused, ablation_price
+from research_app.models import Ablation, BaselineVersion, Candidate, Event, Project, Stage
 from research_app.web.inbox.inbox import cards
 from research_app.web.scoreboard.scoreboard import proposals_of
 from research_app.web.stacks.stacks import offer
@@ -97,8 +97,8 @@ def test_it_is_counted_nowhere_as_part_of_the_baseline(project: Project) -> None
     take_back(project.baseline_versions.get(number=1))
     assert [row.number for row in offer(project)] == [second.number]
     assert [landing.candidate for landing in landings_of(project.pk, first.number)] == []
-    with pytest.raises(CheckRefused, match=r"C-1: Landed as baseline 1\. Taken back by C-3, as baseline 3\."):
-        check_price(project, [fresh(first), fresh(second)], folded=False)
+    with pytest.raises(AblationRefused, match=r"C-1: Landed as baseline 1\. Taken back by C-3, as baseline 3\."):
+        ablation_price(project, [fresh(first), fresh(second)], folded=False)
     assert {proposal.number: proposal.landed for proposal in proposals_of(project)} == {1: False, 2: True}
     [card] = cards([project], {})
     assert (card.landed, card.candidates) == (2, 3), "the second change and the revert"
@@ -141,7 +141,7 @@ def test_a_removal_takes_one_change_out_of_what_a_version_brought(tmp_path: Path
     project = knobs_project(tmp_path, slug="batched", batch=3)
     first, second, third = [approved(project, knob(number)) for number in (2, 10, 20)]
     drain(limit=1000)
-    check = StackCheck.objects.create(project=project, version=project.tip(), asked_by="grace")
+    check = Ablation.objects.create(project=project, version=project.tip(), asked_by="grace")
     removal = propose_removal(check, fresh(third), approver())
     drain(limit=500)
     reopen(fresh(removal), approver(), "The check says that nobody misses it.")

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from research_app.loop import tasks
 from research_app.models import (
+    Ablation,
     BaselineVersion,
     Candidate,
     Conversation,
@@ -20,7 +21,6 @@ from research_app.models import (
     Project,
     Round,
     Run,
-    StackCheck,
     Stage,
     State,
     Trial,
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 TASKS: Mapping[str, type[models.Model]] = {
     "propose": Round, "converse": Conversation, "check": Candidate, "train": Run, "judge": PatchSet, "scale_up": PatchSet,
     "judge_baseline": BaselineVersion, "announce": Candidate, "deliver": Delivery, "land": Project, "push": Project,
-    "check_stack": StackCheck, "bring": Trial,
+    "check_stack": Ablation, "bring": Trial,
 }  # fmt: skip
 OUTSIDE = ("bring", "converse", "deliver", "push", "train")  # they reach out of this machine or train before they write
 
@@ -75,6 +75,6 @@ def test_a_row_that_another_worker_takes_over_meanwhile(monkeypatch: pytest.Monk
         if name not in OUTSIDE:
             for pk in model._default_manager.values_list("pk", flat=True):
                 getattr(tasks, name)(pk)
-    assert {"Candidate", "Landing", "StackCheck"} <= {model for model, _ in taken_over}
+    assert {"Candidate", "Landing", "Ablation"} <= {model for model, _ in taken_over}
     assert len(lost) > 5
     assert list(Candidate.objects.order_by("pk").values_list("stage", flat=True)) == before

@@ -23,7 +23,7 @@ from research_app.loop.project.projects import create_project
 from research_app.loop.propose import propose
 from research_app.loop.reconcile import reconcile, retry, retry_reference_runs
 from research_app.loop.review.review import Seen, approve
-from research_app.loop.stacks import stack_check
+from research_app.loop.stacks import ablate
 from research_app.models import (
     Candidate,
     Device,
@@ -430,17 +430,17 @@ def test_a_proposer_that_fails_for_ever_is_in_the_inbox(client: Client, monkeypa
     assert "The proposers failed: It failed 3 times; the last time: ValueError: the flux is off" in words
 
 
-def test_a_stack_check_that_fails_is_in_the_inbox(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ablation_that_fails_is_in_the_inbox(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     project = small_project()
     first, second = submit(project, BETTER), submit(project, ("WIDTH = 64", "WIDTH = 96"))
-    started = stack_check.begin_check(project, [first, second], False, "grace")
-    monkeypatch.setattr(stack_check, "take_step", lambda *_: (_ for _ in ()).throw(ValueError("no such tree")))
+    started = ablate.begin_ablation(project, [first, second], False, "grace")
+    monkeypatch.setattr(ablate, "take_step", lambda *_: (_ for _ in ()).throw(ValueError("no such tree")))
     for _ in range(3):
         with pytest.raises(ValueError, match="no such tree"):
-            stack_check.check_stack(started.pk, "test")
-    stack_check.check_stack(started.pk, "test")
+            ablate.check_stack(started.pk, "test")
+    ablate.check_stack(started.pk, "test")
     words = page(client, "/")
-    assert f"stack check {started.pk}" in words and "the last time: ValueError: no such tree" in words
+    assert f"ablation {started.pk}" in words and "the last time: ValueError: no such tree" in words
 
 
 def test_a_run_on_which_a_detector_failed_is_in_the_inbox_for_a_day() -> None:

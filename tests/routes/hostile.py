@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from agent.touched import touched_in
 from research_app.models import (
+    Ablation,
     BaselineVersion,
     Candidate,
     Conversation,
@@ -33,7 +34,6 @@ from research_app.models import (
     RunLog,
     Series,
     SeriesChunk,
-    StackCheck,
     Thread,
 )
 from tests.routes import spellings
@@ -92,7 +92,7 @@ WORDS: Mapping[type[models.Model], tuple[str, ...]] = {
     Conversation: ("reason", "model"),
     ProgramVersion: ("text", "note"),
     Device: ("description", "refusal", "sandbox_advice"),
-    StackCheck: ("reason", "asked_by"),
+    Ablation: ("reason", "asked_by"),
 }
 
 
@@ -202,7 +202,7 @@ def _no_commits(project: Project) -> None:
 
 @world("documents are empty")
 def _empty_documents(project: Project) -> None:
-    for model in (Candidate, PatchSet, Run, Evidence, StackCheck):
+    for model in (Candidate, PatchSet, Run, Evidence, Ablation):
         documents = [field for field in model._meta.fields if isinstance(field, models.JSONField)]
         model._default_manager.update(**{field.name: field.get_default() for field in documents})
     ConversationMessage.objects.update(content=[])
@@ -253,7 +253,7 @@ def without(document: Any, way: tuple[str, ...], value: Any = KeyError) -> Any:
 
 def older(project: Project, way: tuple[str, ...], value: Any = KeyError) -> None:
     """All evidence, checks and runs without one key."""
-    documents: Mapping[type[models.Model], str] = {Evidence: "numbers", StackCheck: "result", Run: "facts"}
+    documents: Mapping[type[models.Model], str] = {Evidence: "numbers", Ablation: "result", Run: "facts"}
     for model, name in documents.items():
         for row in model._default_manager.all():
             write(row, **{name: without(getattr(row, name), way, value)})

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import models
 
-from research_app.models import Evidence, ImportedResult, Project, Series, SeriesChunk, StackCheck
+from research_app.models import Ablation, Evidence, ImportedResult, Project, Series, SeriesChunk
 from tests.routes import spellings
 
 LARGEST = 1.7976931348623157e308
@@ -45,7 +45,7 @@ def every_number(project: Project, value: float, other: float | None = None) -> 
         write(evidence, **dict.fromkeys(EVIDENCE, value), numbers=replaced(evidence.numbers, value))
     ImportedResult.objects.filter(history__project=project).update(reported=value)
     ImportedResult.objects.filter(history__project=project, outcome="baseline").update(reported=theirs)
-    for check in StackCheck.objects.filter(project=project):
+    for check in Ablation.objects.filter(project=project):
         write(check, result=replaced(check.result, value))
 
 

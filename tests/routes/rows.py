@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from research_app.models import Candidate, Delivery, ImportedResult, Project, StackCheck, Thread, Token, Trial
+from research_app.models import Ablation, Candidate, Delivery, ImportedResult, Project, Thread, Token, Trial
 from tests.routes.known import About, Known
 from tests.routes.urlconf import Route
 
@@ -66,11 +66,11 @@ def _runs(project: Project) -> Found:
 
 
 def _members(project: Project) -> Found:
-    pairs = StackCheck.candidates.through.objects.filter(stackcheck__project=project)
+    pairs = Ablation.candidates.through.objects.filter(ablation__project=project)
     numbers = dict(Candidate.objects.filter(project=project).values_list("pk", "number"))
     return [
         ({"slug": project.slug, "pk": check, "number": numbers[candidate]}, {}, f"member of stack {check}")
-        for check, candidate in pairs.values_list("stackcheck_id", "candidate_id")
+        for check, candidate in pairs.values_list("ablation_id", "candidate_id")
     ]
 
 
@@ -104,7 +104,7 @@ ROWS: Mapping[About, Callable[[Project], Found]] = {
     About.THREAD: _threads,
     About.RUN: _runs,
     About.VERSION: _of("baseline_versions", "number"),
-    About.STACK: _of("stack_checks"),
+    About.STACK: _of("ablations"),
     About.STACK_MEMBER: _members,
     About.CONVERSATION: _of("conversations"),
     About.NOTE: _of("notes"),

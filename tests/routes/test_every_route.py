@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from django.db import transaction
 
-from research_app.models import Evidence, Project, StackCheck
+from research_app.models import Ablation, Evidence, Project
 from research_app.web.shared import stats_cache
 from tests.routes import hostile
 from tests.routes.asking import AS, Askers, Question, ask, require_none
@@ -64,7 +64,7 @@ def test_every_page_opens_in_a_world_where(name: str, project: Project, askers: 
 
 
 def test_every_page_opens_with_documents_of_an_older_version(project: Project, askers: Askers) -> None:
-    documents = [*Evidence.objects.values_list("numbers", flat=True), *StackCheck.objects.values_list("result", flat=True)]
+    documents = [*Evidence.objects.values_list("numbers", flat=True), *Ablation.objects.values_list("result", flat=True)]
     documents += project.runs.values_list("facts", flat=True)
     ways = sorted({way for document in documents for way in hostile.keys_of(document)})
     troubles: list[str] = []

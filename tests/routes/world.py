@@ -11,13 +11,15 @@ from agent.failure import Failure
 from research_app.evidence.ablation import Known, Point, Stack, noise_of, points_of, report
 from research_app.loop.notify.channel import CHANNELS
 from research_app.models import (
+    Ablation,
+    AblationState,
     BaselineVersion,
     Candidate,
-    CheckState,
     Conversation,
     ConversationMessage,
     ConversationState,
     Delivery,
+    DesignPoint,
     ExternalMove,
     ImportedHistory,
     ImportedResult,
@@ -38,8 +40,6 @@ from research_app.models import (
     ScaleUp,
     ScaleUpState,
     Sending,
-    StackCell,
-    StackCheck,
     Stage,
     State,
     Thread,
@@ -236,7 +236,7 @@ def tell_people(project: Project) -> None:
 
 
 def check_stacks(project: Project) -> None:
-    """A stack check of every state; the finished one with its report, and one of before, which found averages alone."""
+    """An ablation of every state; the finished one with its report, and one of before, which found averages alone."""
     members = sorted(
         [candidate_at(project, Stage.READY), candidate_at(project, Stage.LANDED)], key=lambda member: member.number
     )
@@ -250,14 +250,14 @@ def check_stacks(project: Project) -> None:
     found = asdict(report(stack, scores, again, noise_of(scores.values(), None), Known())) | {"runs": 22, "asked": 22}
     average = {"effect": 0.01, "standard_error": 0.004, "interval": [0.002, 0.018], "unhelpful": False}
     earlier = {"effects": [average | {"change": change} for change in stack.changes], "bundle": {"sentence": "No sum."}}
-    checks = [(state, found if state == CheckState.FINISHED else {}) for state in CheckState]
-    for state, told in [*checks, (CheckState.FINISHED, earlier | {"sigma": 0.007, "runs": 4, "asked": 4})]:
-        check = StackCheck.objects.create(
+    checks = [(state, found if state == AblationState.FINISHED else {}) for state in AblationState]
+    for state, told in [*checks, (AblationState.FINISHED, earlier | {"sigma": 0.007, "runs": 4, "asked": 4})]:
+        check = Ablation.objects.create(
             project=project, version=project.tip(), asked_by="grace", state=state, reason="Why.", result=told
         )
         check.candidates.set(members)
         for row in range(4):
-            cell = StackCell.objects.create(check_of=check, row=row, on=[members[0].number], commit=project.tip().commit)
+            cell = DesignPoint.objects.create(check_of=check, row=row, on=[members[0].number], commit=project.tip().commit)
             make_run(project.tip(), seed=1, purpose=Purpose.STACK, cell=cell)
 
 

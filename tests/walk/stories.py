@@ -299,7 +299,7 @@ def three_land_one_after_the_other_and_one_of_them_conflicts(desk: Desk) -> None
 
 
 def check_stack(desk: Desk, *numbers: int) -> None:
-    """Ask for the price of a stack check, begin it, and stop it after its first runs."""
+    """Ask for the price of an ablation, begin it, and stop it after its first runs."""
     chosen = [("c", str(number)) for number in numbers]
     page = f"stacks/?{'&'.join(f'c={number}' for number in numbers)}&design=plain"
     answer = desk.send("operator", page, "stacks/start/", *chosen)

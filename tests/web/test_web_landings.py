@@ -1,4 +1,4 @@
-"""The pages of landing: what waits and why, what left, the remote, stack checks with their price, flags and reverts."""
+"""The pages of landing: what waits and why, what left, the remote, ablations with their price, flags and reverts."""
 
 import math
 from datetime import timedelta
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from research_app.loop.judge.target import SEEDS, SHARES, measure_target, times_to_target
 from research_app.models import (
+    Ablation,
     BaselineVersion,
     Candidate,
     Kind,
@@ -20,7 +21,6 @@ from research_app.models import (
     Purpose,
     Push,
     PushState,
-    StackCheck,
     Stage,
     State,
 )
@@ -129,10 +129,10 @@ def landed(project: Project, effect: float = 0.02) -> Landing:
 def test_a_contradicted_gain_is_flagged_where_the_landing_stands(client: Client, project: Project) -> None:
     landing = landed(project)
     Landing.objects.filter(pk=landing.pk).update(
-        contradictions="Stack check 3 on baseline 1 measured +0.00010 for it, not a gain."
+        contradictions="Ablation 3 on baseline 1 measured +0.00010 for it, not a gain."
     )
     for address in (BASELINE, QUEUE, "/projects/demo/history/?show=landings"):
-        assert "Stack check 3 on baseline 1 measured" in text(client, address)
+        assert "Ablation 3 on baseline 1 measured" in text(client, address)
     assert "gain under question" in text(client, BASELINE)
 
 
@@ -156,7 +156,7 @@ def test_time_to_target_is_read_off_the_runs_of_each_version_and_not_off_a_sum(c
     assert f"{reach.share:.0%}" in text(client, BASELINE)
 
 
-def test_the_price_stands_before_a_stack_check_begins(client: Client, project: Project) -> None:
+def test_the_price_stands_before_an_ablation_begins(client: Client, project: Project) -> None:
     make_many(project, 3, effect=0.02)
     shown = text(client, STACKS)
     assert "Show the price" in shown and "Run the check" not in shown
@@ -164,7 +164,7 @@ def test_the_price_stands_before_a_stack_check_begins(client: Client, project: P
     assert "<b>39 runs</b>, 10 min of device time</span>" in shown and "Run the check" in shown
     assert "Choose 2 to 24" in text(client, f"{STACKS}?c=1")
     response = client.post(f"{STACKS}start/", {"c": ["1", "2", "3"], "design": "plain"})
-    check = StackCheck.objects.get()
+    check = Ablation.objects.get()
     assert response["Location"] == check.get_absolute_url() and not check.folded
     assert "running" in text(client, check.get_absolute_url())
     client.post(f"{check.get_absolute_url()}stop/")

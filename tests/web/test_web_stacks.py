@@ -1,4 +1,4 @@
-"""The page of a stack check: what each brings and beside what, which clash, and a removal where nothing is lost."""
+"""The page of an ablation: what each brings and beside what, which clash, and a removal where nothing is lost."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from research_app.models import Candidate, Kind, Project, StackCheck
+from research_app.models import Ablation, Candidate, Kind, Project
 from tests.factories import make_project, make_user
 from tests.landing_samples import approved, knob, training_at_once
 from tests.small_project import drain
@@ -42,7 +42,7 @@ def page(client: Client, address: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
 
 
-def checked(folder: Path, truth: Truth, landed: Sequence[int], waiting: Sequence[int]) -> tuple[Planted, StackCheck]:
+def checked(folder: Path, truth: Truth, landed: Sequence[int], waiting: Sequence[int]) -> tuple[Planted, Ablation]:
     stack = planted(folder, truth, landed, waiting)
     return stack, stack.check()
 
@@ -101,7 +101,7 @@ def test_when_the_baseline_has_moved_the_page_says_so_and_offers_nothing(client:
 
 def test_a_check_of_an_earlier_kind_is_shown_without_any_advice(client: Client) -> None:
     project = make_project("demo")
-    check = StackCheck.objects.create(project=project, version=project.tip(), asked_by="ada", state="finished", reason="Done.")
+    check = Ablation.objects.create(project=project, version=project.tip(), asked_by="ada", state="finished", reason="Done.")
     row = {"standard_error": 0.002, "unhelpful": True, "change": "1", "effect": -0.001, "interval": [-0.005, 0.003]}
     check.result = {"effects": [row], "bundle": {"sentence": "no sum"}, "sigma": 0.01}
     check.save()
@@ -117,14 +117,14 @@ def test_what_was_taken_back_is_not_on_offer(client: Client, tmp_path: Path) -> 
 
 
 def test_the_page_costs_as_many_queries_for_many_changes_as_for_two(client: Client, tmp_path: Path) -> None:
-    def queries(check: StackCheck) -> int:
+    def queries(check: Ablation) -> int:
         with CaptureQueriesContext(connection) as seen:
             client.get(check.get_absolute_url())
         return len(seen)
 
     _, small = checked(tmp_path, USELESS, (A,), (B,))
     project: Project = small.project
-    large = StackCheck.objects.create(
+    large = Ablation.objects.create(
         project=project, version=project.tip(), asked_by="ada", state="finished", result=small.result
     )
     large.candidates.set(small.candidates.all())

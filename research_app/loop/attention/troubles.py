@@ -11,8 +11,9 @@ from django.utils import timezone
 from agent.failure import FOR_A_PERSON, PASSING, Failure
 from research_app.loop.attention.baseline_trouble import BaselineTrouble, troubles_of_newest
 from research_app.models import (
+    Ablation,
+    AblationState,
     Candidate,
-    CheckState,
     Conversation,
     ConversationState,
     Device,
@@ -23,7 +24,6 @@ from research_app.models import (
     PushState,
     Round,
     Run,
-    StackCheck,
     Stage,
     State,
     TurnState,
@@ -72,7 +72,7 @@ def troubles(projects: Iterable[Project], baselines: Mapping[int, BaselineTroubl
         *of_failed_steps(by_pk),
         *of_proposers(by_pk),
         *of_conversations(by_pk),
-        *of_stack_checks(by_pk),
+        *of_ablations(by_pk),
     ]
 
 
@@ -112,7 +112,7 @@ def of_candidates(projects: Mapping[int, Project], baselines: Collection[int]) -
 
 
 def of_other_runs(projects: Mapping[int, Project], baselines: Mapping[int, BaselineTrouble]) -> list[Trouble]:
-    """Stuck runs of baselines and stack checks that no trouble of a baseline names (one query)."""
+    """Stuck runs of baselines and ablations that no trouble of a baseline names (one query)."""
     stuck = Run.objects.filter(state=State.STUCK, patch_set=None, project__in=projects)
     stuck = stuck.exclude(project__in=[0, *(pk for pk, trouble in baselines.items() if trouble.kind == "stuck")])
     rows = stuck.order_by().values_list("project_id", "cell__check_of").annotate(Count("pk"), Max("reason"))
@@ -120,7 +120,7 @@ def of_other_runs(projects: Mapping[int, Project], baselines: Mapping[int, Basel
     for pk, check, count, why in rows:
         project, runs = projects[pk], f"{count} run{'s'[: count != 1]}"
         place = f"stacks/{check}/" if check else "baseline/"
-        name = f"{runs} of stack check {check}" if check else f"{runs} of the baseline"
+        name = f"{runs} of ablation {check}" if check else f"{runs} of the baseline"
         troubles.append(Trouble(project, name, f"{project.get_absolute_url()}{place}", why, baseline=True))
     return troubles
 
@@ -238,9 +238,9 @@ def hint_of(row: Conversation) -> str:
     return "The next turn tries again, less and less often until it is mended."
 
 
-def of_stack_checks(projects: Mapping[int, Project]) -> list[Trouble]:
-    """Stack checks that failed in the last day (one query)."""
+def of_ablations(projects: Mapping[int, Project]) -> list[Trouble]:
+    """Ablations that failed in the last day (one query)."""
     since = timezone.now() - LATELY
-    failed = StackCheck.objects.filter(state=CheckState.FAILED, ended_at__gt=since, project__in=projects)
+    failed = Ablation.objects.filter(state=AblationState.FAILED, ended_at__gt=since, project__in=projects)
     failed = failed.select_related("project")
     return [Trouble(projects[check.project_id], str(check), check.get_absolute_url(), check.reason) for check in failed]

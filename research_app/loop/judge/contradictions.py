@@ -8,13 +8,13 @@ from research_app.evidence.ablation import Report
 from research_app.evidence.digits import Gain, gain
 from research_app.evidence.evidence_document import ConfirmationRecord
 from research_app.evidence.stacking import Effect
-from research_app.models import Candidate, Event, Evidence, Landing, LandingState, StackCheck
+from research_app.models import Ablation, Candidate, Event, Evidence, Landing, LandingState
 from research_app.models.event_kinds import EventKind
 
 CONTRADICTS = 1.645  # one-sided 5%
 
 
-def contradict_by_ablation(check: StackCheck, report: Report) -> None:
+def contradict_by_ablation(check: Ablation, report: Report) -> None:
     """Flag what landed with a gain that this check finds nowhere again. In a transaction.
 
     A gain that is there alone and gone beside the others contradicts nothing of what was measured: the changes interact,
@@ -25,7 +25,7 @@ def contradict_by_ablation(check: StackCheck, report: Report) -> None:
         confirmed = confirmation_of(landing.candidate.evidence) if landing else None
         contexts = [each for each in (effect.here, effect.alone, effect.beside) if each]
         if landing and confirmed and contexts and all(contradicts(each, confirmed) for each in contexts):
-            where, nearest = f"Stack check {check.pk} on baseline {check.version.number}", contexts[0]
+            where, nearest = f"Ablation {check.pk} on baseline {check.version.number}", contexts[0]
             seen = Gain(nearest.effect, nearest.standard_error, *nearest.interval)
             promised = gain(confirmed.effect, confirmed.standard_error)
             flag(landing, f"{where} found {seen.text} ({seen.interval}) of the {promised} that it was approved on, alone too.")

@@ -84,7 +84,7 @@ def rows_of(project: Project) -> list[QuerySet[Model]]:
         ImportedResult.objects.filter(history__project=project),
         ImportedHistory.objects.filter(project=project),
         Run.objects.filter(project=project),
-        project.stack_checks.all(),
+        project.ablations.all(),
         Comment.objects.filter(thread__candidate__in=candidates),
         Thread.objects.filter(candidate__in=candidates),
         Turn.objects.filter(project=project),

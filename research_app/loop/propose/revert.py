@@ -12,7 +12,7 @@ from research_app.evidence.ablation_words import advice_of
 from research_app.loop.land.clashes import Clash, clashes_of, names_of, paths_of
 from research_app.loop.land.on_baseline import landings_on_baseline
 from research_app.loop.propose.propose import enter
-from research_app.models import Author, BaselineVersion, Candidate, Kind, Project, StackCheck, Stage
+from research_app.models import Ablation, Author, BaselineVersion, Candidate, Kind, Project, Stage
 from research_app.models.candidate import DISCARDED
 from research_app.repository import Change, ConflictError, Limits, PatchError
 
@@ -46,8 +46,8 @@ def revert(version: BaselineVersion, actor: User) -> Candidate:
     return propose_inverse(version, change, Kind.REVERT, (title, hypothesis), actor)
 
 
-def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Candidate:
-    """Propose to take out one landed change that nobody would miss, as a stack check showed. Raises RevertRefused."""
+def propose_removal(check: Ablation, candidate: Candidate, actor: User) -> Candidate:
+    """Propose to take out one landed change that nobody would miss, as an ablation showed. Raises RevertRefused."""
     project, tip, patch_set = candidate.project, candidate.project.tip(), candidate.revision
     landing = landings_on_baseline([candidate]).get(candidate.pk)
     if landing is None or landing.version is None:
@@ -68,7 +68,7 @@ def propose_removal(check: StackCheck, candidate: Candidate, actor: User) -> Can
     return propose_inverse(landing.version, change, Kind.REMOVAL, (title, hypothesis), actor, **details)
 
 
-def removable(check: StackCheck, candidate: Candidate, tip: BaselineVersion) -> str:
+def removable(check: Ablation, candidate: Candidate, tip: BaselineVersion) -> str:
     """Why a change can be taken out, as the check found. Raises RevertRefused where it did not, or on an earlier baseline."""
     report = check.report
     ablation = report.of(str(candidate.number)) if report else None
@@ -106,7 +106,7 @@ def propose_inverse(
 ) -> Candidate:
     """Enter the inverse diff as the next candidate, once: a second click is told of the first. Raises RevertRefused.
 
-    `words` are its title and its hypothesis; `details` are kept with it. Of one stack check one removal is open at a time: each
+    `words` are its title and its hypothesis; `details` are kept with it. Of one ablation one removal is open at a time: each
     was measured with the others in place.
     """
     if not may_operate(actor):
@@ -140,6 +140,6 @@ def propose_inverse(
 
 
 def open_removal(project: Project, check: int) -> Candidate | None:
-    """The removal that a stack check led to and that may still land (one query)."""
+    """The removal that an ablation led to and that may still land (one query)."""
     removals = Candidate.objects.filter(project=project, kind=Kind.REMOVAL, details__stack_check=check)
     return removals.exclude(stage__in=(*DISCARDED, Stage.LANDED)).select_related("project").first()

@@ -1,18 +1,18 @@
-"""The trees of a stack check: the baseline with some landed changes taken back and some waiting ones put in."""
+"""The trees of an ablation: the baseline with some landed changes taken back and some waiting ones put in."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from research_app.evidence.ablation import Point, Stack
 from research_app.loop.land.on_baseline import landings_on_baseline
 from research_app.loop.runs import request_run
-from research_app.models import Candidate, Purpose, Run, StackCell, StackCheck
+from research_app.models import Ablation, Candidate, DesignPoint, Purpose, Run
 from research_app.repository import ConflictError
 
 FIRST_SEED = 5_000_000
 SEEDS = 10_000  # that one check may use, so that no two share any
 
 
-def members_of(check: StackCheck) -> list[Candidate]:
+def members_of(check: Ablation) -> list[Candidate]:
     """The changes of a check in the order in which they go onto the baseline: what landed last is taken back first, then what
     waits is put in (three queries)."""
     rows = list(check.candidates.with_evidence().select_related("undone_by"))
@@ -21,20 +21,20 @@ def members_of(check: StackCheck) -> list[Candidate]:
     return taken_back + sorted((row for row in rows if row.pk not in landed), key=lambda row: row.number)
 
 
-def landed_members(check: StackCheck, rows: Iterable[Candidate]) -> dict[int, tuple[int, int]]:
+def landed_members(check: Ablation, rows: Iterable[Candidate]) -> dict[int, tuple[int, int]]:
     """Those that were on the baseline which the check is made on, with the order of their landing (two queries)."""
     landings = landings_on_baseline(rows, check.version)
     return {pk: (landing.version.number, landing.pk) for pk, landing in landings.items() if landing.version}
 
 
-def stack_of(check: StackCheck, members: Sequence[Candidate]) -> Stack:
+def stack_of(check: Ablation, members: Sequence[Candidate]) -> Stack:
     """The changes as the design names them, by their numbers."""
     landed = landed_members(check, members)
     numbers = sorted(member.number for member in members)
     return Stack(tuple(map(str, numbers)), Point(str(member.number) for member in members if member.pk in landed))
 
 
-def commit_of(check: StackCheck, members: Sequence[Candidate], landed: Point, on: Point) -> str:
+def commit_of(check: Ablation, members: Sequence[Candidate], landed: Point, on: Point) -> str:
     """The baseline with just these changes on. Raises ConflictError, whose part counts in `members`."""
     parts, which = [], []
     for place, member in enumerate(members):
@@ -51,7 +51,7 @@ def commit_of(check: StackCheck, members: Sequence[Candidate], landed: Point, on
         raise ConflictError(str(conflict), conflict.paths, part=which[conflict.part]) from None
 
 
-def commits_of(check: StackCheck, members: Sequence[Candidate], points: Iterable[Point]) -> dict[Point, str]:
+def commits_of(check: Ablation, members: Sequence[Candidate], points: Iterable[Point]) -> dict[Point, str]:
     """Make the tree of every point and keep its commit. Outside any transaction. Raises ConflictError as above."""
     landed = stack_of(check, members).landed
     commits = {point: commit_of(check, members, landed, point) for point in points}
@@ -60,13 +60,13 @@ def commits_of(check: StackCheck, members: Sequence[Candidate], points: Iterable
     return commits
 
 
-def queue_points(check: StackCheck, commits: Mapping[Point, str], runs: Mapping[Point, int], *, fresh: bool) -> int:
+def queue_points(check: Ablation, commits: Mapping[Point, str], runs: Mapping[Point, int], *, fresh: bool) -> int:
     """Queue runs of some points on seeds of their own. Returns how many. In a transaction."""
-    row = StackCell.objects.filter(check_of=check).count()
+    row = DesignPoint.objects.filter(check_of=check).count()
     seed = FIRST_SEED + SEEDS * check.pk + Run.objects.filter(cell__check_of=check).count()
     for place, (point, count) in enumerate(runs.items()):
         on = sorted(int(name) for name in point)
-        cell = StackCell.objects.create(check_of=check, row=row + place, on=on, commit=commits[point], fresh=fresh)
+        cell = DesignPoint.objects.create(check_of=check, row=row + place, on=on, commit=commits[point], fresh=fresh)
         for _ in range(count):
             request_run(check.project, check.version, None, Purpose.STACK, seed, cell=cell)
             seed += 1

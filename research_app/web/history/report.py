@@ -237,10 +237,8 @@ def landed_in(project: Project) -> list[Landed]:
 
 
 def checks_of(project: Project) -> list[tuple[Any, str]]:
-    """The newest stack checks that ended with a result, and what they found in words. Two queries."""
-    checks = (
-        project.stack_checks.filter(state="finished").select_related("version").prefetch_related("candidates")[:MOST_CHECKS]
-    )
+    """The newest ablations that ended with a result, and what they found in words. Two queries."""
+    checks = project.ablations.filter(state="finished").select_related("version").prefetch_related("candidates")[:MOST_CHECKS]
     results = [(check, check.report) for check in checks]
     return [(check, summary(result)) for check, result in results if result is not None]
 

@@ -43,7 +43,7 @@ KEYS: Mapping[str, Callable[[Project], QuerySet[Any]]] = {
     "baseline/moved/": lambda project: project.external_moves.all(),
     "imported/": lambda project: project.imported_histories.all(),
     "runs/": lambda project: project.runs.filter(score__isnull=False),
-    "stacks/": lambda project: project.stack_checks.all(),
+    "stacks/": lambda project: project.ablations.all(),
     "views/": lambda project: project.saved_views.all(),
     "threads/": lambda project: Thread.objects.filter(candidate=shown_candidate(project)),
     "agents/": lambda project: project.conversations.all(),

@@ -1,4 +1,4 @@
-"""/projects/<slug>/stacks/ : stack checks, with the price before they begin and their outcomes afterwards."""
+"""/projects/<slug>/stacks/ : ablations, with the price before they begin and their outcomes afterwards."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,29 +12,29 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
-from research_app.evidence.ablation import EVERY_PAIR, Ablation, Advice, Report
+from research_app.evidence.ablation import EVERY_PAIR, Advice, MemberEffect, Report
 from research_app.evidence.ablation_words import advice_of, in_words
 from research_app.evidence.digits import Gain
 from research_app.evidence.stacking import Effect as AblationEffect
 from research_app.loop.land.on_baseline import landings_on_baseline
 from research_app.loop.propose.revert import RevertRefused, propose_removal
 from research_app.loop.scale_up.price import Price
-from research_app.loop.stacks.stack_check import (
+from research_app.loop.stacks.ablate import (
     AT_MOST,
     CHECKABLE,
-    CheckRefused,
-    begin_check,
-    check_price,
+    AblationRefused,
+    ablation_price,
+    begin_ablation,
     further_price,
-    stop_check,
+    stop_ablation,
 )
 from research_app.models import (
+    Ablation,
+    AblationState,
     Candidate,
-    CheckState,
     Kind,
     Project,
     Run,
-    StackCheck,
     Stage,
     State,
 )
@@ -67,7 +67,7 @@ class Member:
     """One change of a stack: what it brings to the baseline, alone and beside the others, and what it was approved on."""
 
     candidate: Candidate
-    found: Ablation | None
+    found: MemberEffect | None
     advice: str
     approved: Effect | None
     approved_where: str  # the baseline, and which of the others it had
@@ -122,7 +122,7 @@ def stacks(request: HttpRequest, slug: str) -> HttpResponse:
         "may_operate": may_operate(request.user),
         "at_most": AT_MOST,
     }
-    context |= {"checks": project.stack_checks.select_related("version", "project").prefetch_related("candidates")[:50]}
+    context |= {"checks": project.ablations.select_related("version", "project").prefetch_related("candidates")[:50]}
     return live.page(request, "stacks/stacks.html", {"checks": "stacks/_checks.html"}, context)
 
 
@@ -138,8 +138,8 @@ def priced(project: Project, chosen: Sequence[Candidate], folded: bool) -> tuple
     if not chosen:
         return None, None, ""
     try:
-        return check_price(project, chosen, folded), further_price(project, chosen), ""
-    except CheckRefused as problem:
+        return ablation_price(project, chosen, folded), further_price(project, chosen), ""
+    except AblationRefused as problem:
         return None, None, str(problem)
 
 
@@ -152,8 +152,8 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
     numbers = wholes(request.POST.getlist("c"))
     chosen = list(project.candidates.filter(number__in=numbers).order_by("number"))
     try:
-        check = begin_check(project, chosen, request.POST.get("design") != "plain", request.user.get_username())
-    except CheckRefused as problem:
+        check = begin_ablation(project, chosen, request.POST.get("design") != "plain", request.user.get_username())
+    except AblationRefused as problem:
         refuse(request, str(problem))
         return redirect("stacks", slug=slug)
     return redirect(check)
@@ -164,7 +164,7 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 def stack(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """One check: its design, how far it is, main effects, the bundle against the sum."""
     project = get_project(request, slug)
-    check = get_object_or_404(project.stack_checks.select_related("project", "version"), pk=pk)
+    check = get_object_or_404(project.ablations.select_related("project", "version"), pk=pk)
     runs = list(
         Run.objects.filter(cell__check_of=check).select_related("cell", "baseline", "project").order_by("cell__row", "seed")
     )
@@ -175,7 +175,7 @@ def stack(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     context |= {"bundle": bundle_of(report), "interactions": [in_words(each) for each in report.found] if report else []}
     context |= {"tip": project.tip(), "averages": any(member.average for member in members) and len(members) > EVERY_PAIR}
     context |= {"other_pairs": len(report.interactions) - len(report.found) if report else 0}
-    context |= {"may_operate": may_operate(request.user), "running": check.state == CheckState.RUNNING}
+    context |= {"may_operate": may_operate(request.user), "running": check.state == AblationState.RUNNING}
     return live.page(
         request, "stacks/stack.html", {"check": "stacks/stack/_check.html", "runs": "stacks/stack/_runs.html"}, context
     )
@@ -185,9 +185,9 @@ def stack(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @require_POST
 def stop(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Stop a check; what is queued is not trained."""
-    check = get_object_or_404(get_project(request, slug).stack_checks.select_related("project"), pk=pk)
+    check = get_object_or_404(get_project(request, slug).ablations.select_related("project"), pk=pk)
     assert isinstance(request.user, User)
-    stop_check(check, request.user.get_username())
+    stop_ablation(check, request.user.get_username())
     return redirect(check)
 
 
@@ -195,7 +195,7 @@ def stop(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @require_POST
 def remove(request: HttpRequest, slug: str, pk: int, number: int) -> HttpResponse:
     """Propose to take one landed change out, as a candidate."""
-    check = get_object_or_404(get_project(request, slug).stack_checks.select_related("project"), pk=pk)
+    check = get_object_or_404(get_project(request, slug).ablations.select_related("project"), pk=pk)
     assert isinstance(request.user, User)
     try:
         return redirect(propose_removal(check, get_candidate(request, slug, number), request.user))
@@ -204,7 +204,7 @@ def remove(request: HttpRequest, slug: str, pk: int, number: int) -> HttpRespons
         return redirect(check)
 
 
-def members_of(check: StackCheck, report: Report | None) -> list[Member]:
+def members_of(check: Ablation, report: Report | None) -> list[Member]:
     """The changes of a check, in the order of what they bring to the baseline once that is known. Seven queries."""
     queryset = check.candidates.with_evidence().select_related("patch_set__base")
     listed = list(queryset.defer("patch_set__diff", "proposed", "details").order_by("number"))
@@ -234,7 +234,7 @@ def members_of(check: StackCheck, report: Report | None) -> list[Member]:
     return [replace(member, scale=scale) for member in members]
 
 
-def removals_of(check: StackCheck) -> dict[int, Candidate]:
+def removals_of(check: Ablation) -> dict[int, Candidate]:
     """The newest removal that this check led to of each change, by the number of the change (one query)."""
     rows = Candidate.objects.filter(project=check.project, kind=Kind.REMOVAL, details__stack_check=check.pk)
     return {int(row.details["removes"]): row for row in rows.select_related("project").order_by("pk")}

@@ -12,11 +12,12 @@ from research_app.loop.land.on_baseline import landings_on_baseline
 from research_app.loop.propose.revert import RevertRefused, propose_removal, revert
 from research_app.loop.reconcile import reconcile
 from research_app.loop.review.review import Seen, approve
+from research_app.loop.stacks.ablate import AblationRefused, ablation_price, begin_ablation, further_price, stop_ablation
 from research_app.loop.stacks.stack import NoStack, form_stack
-from research_app.loop.stacks.stack_check import CheckRefused, begin_check, check_price, further_price, stop_check
 from research_app.models import (
+    Ablation,
+    AblationState,
     Candidate,
-    CheckState,
     Event,
     Kind,
     Landing,
@@ -24,7 +25,6 @@ from research_app.models import (
     Project,
     Purpose,
     Run,
-    StackCheck,
     Stage,
     State,
 )
@@ -53,7 +53,7 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-def effects_of(check: StackCheck) -> dict[int, float]:
+def effects_of(check: Ablation) -> dict[int, float]:
     return {int(row["change"]): row["effect"] for row in check.result["effects"]}
 
 
@@ -96,12 +96,12 @@ def landed_three(project: Project) -> list[Candidate]:
 
 def test_the_check_finds_what_each_adds_and_what_nobody_would_miss(project: Project) -> None:
     useful, nothing, other = members = landed_three(project)
-    price, further = check_price(project, members, folded=True), further_price(project, members)
+    price, further = ablation_price(project, members, folded=True), further_price(project, members)
     assert price.runs == 8 + 7 + 3 * 4 + 3 * 4, "the bare tree, the baseline, each change alone, and the baseline without each"
-    check = begin_check(project, members, True, "grace")
+    check = begin_ablation(project, members, True, "grace")
     drain(limit=500)
     check.refresh_from_db()
-    assert check.state == CheckState.FINISHED, check.reason
+    assert check.state == AblationState.FINISHED, check.reason
     trained = Run.objects.filter(purpose=Purpose.STACK, state=State.FINISHED)
     assert trained.filter(cell__fresh=False).count() == price.runs
     fresh_runs = trained.filter(cell__fresh=True).count()
@@ -114,14 +114,14 @@ def test_the_check_finds_what_each_adds_and_what_nobody_would_miss(project: Proj
     assert missed == {str(nothing.number)}
     assert check.result["bundle"]["bundle"] == pytest.approx(0.02, abs=0.004)
     assert check.result["bundle"]["verdict"] == "adds up"
-    assert Landing.objects.get(candidate=nothing).contradictions.startswith(f"Stack check {check.pk}"), "its landing is flagged"
+    assert Landing.objects.get(candidate=nothing).contradictions.startswith(f"Ablation {check.pk}"), "its landing is flagged"
     assert not Landing.objects.get(candidate=useful).contradictions
     assert Event.objects.filter(kind="gain doubted").count() == 1
 
 
 def test_a_removal_is_a_candidate_that_goes_to_a_person_unless_it_does_harm(project: Project) -> None:
     useful, nothing, _ = members = landed_three(project)
-    check = begin_check(project, members, True, "grace")
+    check = begin_ablation(project, members, True, "grace")
     drain(limit=500)
     check.refresh_from_db()
     removal = propose_removal(check, nothing, approver())
@@ -140,7 +140,7 @@ def test_a_removal_is_a_candidate_that_goes_to_a_person_unless_it_does_harm(proj
 
 def test_a_removal_that_a_check_was_wrong_about_is_seen_to_do_harm(project: Project) -> None:
     useful, *_ = members = landed_three(project)
-    check = begin_check(project, members, True, "grace")
+    check = begin_ablation(project, members, True, "grace")
     drain(limit=500)
     check.refresh_from_db()
     for row in check.result["effects"]:
@@ -153,7 +153,7 @@ def test_a_removal_that_a_check_was_wrong_about_is_seen_to_do_harm(project: Proj
 
 def test_a_check_of_an_earlier_baseline_advises_nothing_about_the_one_of_today(project: Project) -> None:
     _, nothing, _ = members = landed_three(project)
-    check = begin_check(project, members, True, "grace")
+    check = begin_ablation(project, members, True, "grace")
     drain(limit=500)
     check.refresh_from_db()
     approved(project, knob(9))
@@ -173,8 +173,8 @@ def test_what_was_taken_back_is_off_the_baseline_until_that_is_taken_back_too(pr
     approve(fresh(back), approver(), Seen.of(fresh(back)), "It was a mistake.")
     drain(limit=500)
     assert set(landings_on_baseline([fresh(first), fresh(second)])) == {second.pk}
-    with pytest.raises(CheckRefused, match="What is no longer on the baseline cannot be checked"):
-        check_price(project, [fresh(first), fresh(second)], folded=True)
+    with pytest.raises(AblationRefused, match="What is no longer on the baseline cannot be checked"):
+        ablation_price(project, [fresh(first), fresh(second)], folded=True)
     again = Landing.objects.get(candidate=back).version
     assert again
     forth = revert(again, approver())
@@ -193,7 +193,7 @@ def test_the_members_of_a_stack_that_landed_are_on_the_baseline_and_one_of_them_
     drain(limit=500)
     landed_members = [fresh(member) for member in members]
     assert set(landings_on_baseline(landed_members)) == {member.pk for member in members}
-    check = begin_check(project, landed_members, True, "grace")
+    check = begin_ablation(project, landed_members, True, "grace")
     drain(limit=500)
     check.refresh_from_db()
     removal = propose_removal(check, landed_members[1], approver())
@@ -207,10 +207,10 @@ def test_landed_and_approved_changes_can_be_checked_together(project: Project) -
     first = approved(project, knob(2))
     drain(limit=500)
     waiting = ready(project, knob(5))
-    check = begin_check(project, [fresh(first), waiting], False, "grace")
+    check = begin_ablation(project, [fresh(first), waiting], False, "grace")
     drain(limit=500)
     check.refresh_from_db()
-    assert check.state == CheckState.FINISHED, check.reason
+    assert check.state == AblationState.FINISHED, check.reason
     for number, effect in effects_of(check).items():
         assert effect == pytest.approx(0.01, abs=0.004), number
     bare = check.cells.get(on=[])
@@ -219,39 +219,39 @@ def test_landed_and_approved_changes_can_be_checked_together(project: Project) -
 
 def test_a_check_of_changes_that_cannot_be_told_apart_ends_with_the_reason(project: Project) -> None:
     both = [ready(project, knob(2)), ready(project, knob(2, 2))]
-    check = begin_check(project, both, True, "grace")
+    check = begin_ablation(project, both, True, "grace")
     drain(limit=500)
     check.refresh_from_db()
-    assert check.state == CheckState.FAILED and "C-2 cannot be switched" in check.reason
+    assert check.state == AblationState.FAILED and "C-2 cannot be switched" in check.reason
     assert Run.objects.filter(purpose=Purpose.STACK).count() == 0
 
 
 def test_what_is_neither_landed_nor_approved_is_refused(project: Project) -> None:
     good, bad = ready(project, knob(2)), ready(project, knob(3))
     Candidate.objects.filter(pk=bad.pk).update(stage=Stage.DROPPED)
-    with pytest.raises(CheckRefused, match="C-2: only what landed"):
-        begin_check(project, [good, fresh(bad)], True, "grace")
-    with pytest.raises(CheckRefused, match="Choose 2 to 24"):
-        begin_check(project, [good], True, "grace")
+    with pytest.raises(AblationRefused, match="C-2: only what landed"):
+        begin_ablation(project, [good, fresh(bad)], True, "grace")
+    with pytest.raises(AblationRefused, match="Choose 2 to 24"):
+        begin_ablation(project, [good], True, "grace")
 
 
 def test_a_check_whose_messages_were_lost_is_found_by_the_reconciler_and_a_stopped_one_trains_no_more(project: Project) -> None:
     pair = [ready(project, knob(2)), ready(project, knob(3))]
-    check, stopped = begin_check(project, pair, True, "grace"), begin_check(project, pair, False, "grace")
+    check, stopped = begin_ablation(project, pair, True, "grace"), begin_ablation(project, pair, False, "grace")
     Message.objects.all().delete()
-    stop_check(stopped, "grace")
+    stop_ablation(stopped, "grace")
     reconcile()
     drain(limit=500)
     check.refresh_from_db()
     stopped.refresh_from_db()
-    assert (check.state, stopped.state) == (CheckState.FINISHED, CheckState.STOPPED)
+    assert (check.state, stopped.state) == (AblationState.FINISHED, AblationState.STOPPED)
     assert Run.objects.filter(cell__check_of=stopped).count() == 0
 
 
 def test_runs_of_a_check_are_no_runs_of_the_baseline(project: Project) -> None:
     before = project.noise()
     pair = [ready(project, knob(2)), ready(project, knob(3))]
-    begin_check(project, pair, True, "grace")
+    begin_ablation(project, pair, True, "grace")
     drain(limit=500)
     assert before and project.noise() == before
     assert project.tip().runs.of_baseline().filter(purpose=Purpose.STACK).count() == 0

@@ -1,4 +1,4 @@
-"""Stack check: switch landed and waiting changes on and off, to see what each brings alone, beside the others and on today's
+"""Ablation: switch landed and waiting changes on and off, to see what each brings alone, beside the others and on today's
 baseline, and which of them interact.
 
 Every design point is a tree of its own, trained like any other run. The first round has the trees that every figure is read off
@@ -23,7 +23,7 @@ from research_app.loop.land.on_baseline import landings_on_baseline
 from research_app.loop.runs import cancel
 from research_app.loop.scale_up.price import Price, pace_of, price_of
 from research_app.loop.stacks.stack_trees import commits_of, members_of, queue_points, stack_of
-from research_app.models import Candidate, CheckState, Event, Message, Project, Run, StackCheck, Stage, State
+from research_app.models import Ablation, AblationState, Candidate, Event, Message, Project, Run, Stage, State
 from research_app.models.event_kinds import EventKind
 from research_app.models.lease import MAX_ATTEMPTS, Lease, due, take_from_worker, unclaimed
 from research_app.project_file.ladder import SMALLEST
@@ -35,12 +35,12 @@ CHECKABLE = (Stage.LANDED, Stage.LANDING, Stage.READY, Stage.SHORTLISTED, Stage.
 AT_MOST = 24
 
 
-class CheckRefused(ValueError):
+class AblationRefused(ValueError):
     """These candidates cannot be checked together; the message says why and what to do."""
 
 
-def check_price(project: Project, candidates: Sequence[Candidate], folded: bool) -> Price:
-    """What the first round would cost. Raises CheckRefused. At most four queries."""
+def ablation_price(project: Project, candidates: Sequence[Candidate], folded: bool) -> Price:
+    """What the first round would cost. Raises AblationRefused. At most four queries."""
     refuse_unfit(project, candidates)
     return _price(project, sum(ablation.points_of(stack_now(candidates), folded).values()))
 
@@ -63,36 +63,36 @@ def stack_now(candidates: Sequence[Candidate]) -> Stack:
 
 
 def refuse_unfit(project: Project, candidates: Sequence[Candidate]) -> None:
-    """Raises CheckRefused where these cannot be switched on and off on today's tip. No query."""
+    """Raises AblationRefused where these cannot be switched on and off on today's tip. No query."""
     if not 2 <= len(candidates) <= AT_MOST:
-        raise CheckRefused(f"Choose 2 to {AT_MOST} candidates; {counted(len(candidates), 'is', 'are')} chosen.")
+        raise AblationRefused(f"Choose 2 to {AT_MOST} candidates; {counted(len(candidates), 'is', 'are')} chosen.")
     if strangers := [str(candidate) for candidate in candidates if candidate.stage not in CHECKABLE]:
-        raise CheckRefused(f"{', '.join(strangers)}: only what landed or waits for its approval or landing can be checked.")
+        raise AblationRefused(f"{', '.join(strangers)}: only what landed or waits for its approval or landing can be checked.")
     if gone := [f"{candidate}: {candidate.why}" for candidate in candidates if candidate.undone]:
-        raise CheckRefused(f"{' '.join(gone)} What is no longer on the baseline cannot be checked: leave it out.")
+        raise AblationRefused(f"{' '.join(gone)} What is no longer on the baseline cannot be checked: leave it out.")
 
 
-def begin_check(project: Project, candidates: Sequence[Candidate], folded: bool, actor: str) -> StackCheck:
-    """Ask for a stack check; its trees are made by a worker. Raises CheckRefused."""
-    price, further = check_price(project, candidates, folded), further_price(project, candidates)
+def begin_ablation(project: Project, candidates: Sequence[Candidate], folded: bool, actor: str) -> Ablation:
+    """Ask for an ablation; its trees are made by a worker. Raises AblationRefused."""
+    price, further = ablation_price(project, candidates, folded), further_price(project, candidates)
     with transaction.atomic():
-        check = StackCheck.objects.create(project=project, version=project.tip(), folded=folded, asked_by=actor)
+        check = Ablation.objects.create(project=project, version=project.tip(), folded=folded, asked_by=actor)
         check.candidates.set(candidates)
         event_data = {"candidates": [str(candidate) for candidate in candidates], "runs": price.runs, "further": further.runs}
-        Event.objects.record(EventKind.STACK_CHECK_ASKED_FOR, check, actor, project, **event_data)
+        Event.objects.record(EventKind.ABLATION_ASKED_FOR, check, actor, project, **event_data)
         Message.objects.enqueue("check_stack", check.pk)
     return check
 
 
 def check_stack(check_id: int, worker: str) -> None:
-    """Take a stack check one step further: make trees and queue their runs, or read them once all have ended."""
-    lease = StackCheck.claim(check_id, worker, Q(state=CheckState.RUNNING))
+    """Take an ablation one step further: make trees and queue their runs, or read them once all have ended."""
+    lease = Ablation.claim(check_id, worker, Q(state=AblationState.RUNNING))
     if lease is None:
         return
-    check = StackCheck.objects.select_related("project", "version").get(pk=check_id)
+    check = Ablation.objects.select_related("project", "version").get(pk=check_id)
     if check.attempts > MAX_ATTEMPTS:
         why = f"It failed {MAX_ATTEMPTS} times; the last time: {check.last_error or UNKNOWN}"
-        end(check, lease, CheckState.FAILED, why, {})
+        end(check, lease, AblationState.FAILED, why, {})
         return
     members: Sequence[Candidate] = ()
     with lease.attempt(), lease.heartbeat():
@@ -104,12 +104,12 @@ def check_stack(check_id: int, worker: str) -> None:
                 f"{members[conflict.part]} cannot be switched without another: they alter the same lines of "
                 f"{', '.join(conflict.paths)}. Leave one of them out."
             )
-            end(check, lease, CheckState.FAILED, why, {})
+            end(check, lease, AblationState.FAILED, why, {})
         except EvidenceError as problem:
-            end(check, lease, CheckState.FAILED, f"Its runs cannot be read: {problem}", {})
+            end(check, lease, AblationState.FAILED, f"Its runs cannot be read: {problem}", {})
 
 
-def take_step(check: StackCheck, lease: Lease, members: Sequence[Candidate]) -> None:
+def take_step(check: Ablation, lease: Lease, members: Sequence[Candidate]) -> None:
     """Begin, wait, follow up or conclude. Raises ConflictError, whose part counts in `members`, and EvidenceError."""
     stack = stack_of(check, members)
     if not check.cells.exists():
@@ -135,14 +135,14 @@ def take_step(check: StackCheck, lease: Lease, members: Sequence[Candidate]) -> 
         conclude(check, lease, runs, ablation.report(stack, scores, fresh, noise, known, lower, check.folded))
 
 
-def drop_diverged(check: StackCheck) -> bool:
+def drop_diverged(check: Ablation) -> bool:
     """Mark the runs that ended far from all others of their tree, so that they enter no mean; whether there were any."""
     trees = [Run.objects.filter(cell=cell) for cell in check.cells.all()]
     return sum(mark_diverged(check.project, runs) for runs in trees) > 0
 
 
 def begin_round(
-    check: StackCheck,
+    check: Ablation,
     lease: Lease,
     members: Sequence[Candidate],
     number: int,
@@ -167,42 +167,42 @@ def scores_of(runs: Sequence[Run], *, fresh: bool) -> dict[Point, list[float]]:
     return scores
 
 
-def known_of(check: StackCheck, members: Sequence[Candidate]) -> Known:
+def known_of(check: Ablation, members: Sequence[Candidate]) -> Known:
     """What each member was approved on, and the least that the project's policy would look at."""
     confirmed = {str(member.number): confirmation_of(member.evidence) for member in members}
     approved = {number: float(each.effect) for number, each in confirmed.items() if each}
     return Known(approved, check.project.file.decision_policy().drop)
 
 
-def conclude(check: StackCheck, lease: Lease, runs: Sequence[Run], report: Report) -> None:
+def conclude(check: Ablation, lease: Lease, runs: Sequence[Run], report: Report) -> None:
     """Keep the report and say in a few sentences what it comes to."""
     ended = sum(run.outcome == Outcome.completed for run in runs)
     why = f"{ended} of {len(runs)} runs. {summary(report)}"
     with transaction.atomic():
-        end(check, lease, CheckState.FINISHED, why, written(report, runs=ended, asked=len(runs)))
+        end(check, lease, AblationState.FINISHED, why, written(report, runs=ended, asked=len(runs)))
         contradict_by_ablation(check, report)
 
 
-def end(check: StackCheck, lease: Lease, state: CheckState, why: str, result: dict[str, object]) -> None:
+def end(check: Ablation, lease: Lease, state: AblationState, why: str, result: dict[str, object]) -> None:
     """Write the end down and its event, in one transaction."""
     with transaction.atomic():
         lease.close(state=state, reason=why, result=result, ended_at=timezone.now())
-        Event.objects.record(EventKind.STACK_CHECK_ENDED, check, "signoff", check.project, state=state, why=why)
+        Event.objects.record(EventKind.ABLATION_ENDED, check, "signoff", check.project, state=state, why=why)
 
 
-def stop_check(check: StackCheck, actor: str) -> None:
+def stop_ablation(check: Ablation, actor: str) -> None:
     """A person stops it: what is queued is not trained any more. Stopping one that ended does nothing."""
     with transaction.atomic():
-        running = StackCheck.objects.filter(pk=check.pk, state=CheckState.RUNNING)
+        running = Ablation.objects.filter(pk=check.pk, state=AblationState.RUNNING)
         why = f"Stopped by {actor}."
-        if take_from_worker(running, state=CheckState.STOPPED, reason=why, ended_at=timezone.now()):
+        if take_from_worker(running, state=AblationState.STOPPED, reason=why, ended_at=timezone.now()):
             cancel(Run.objects.filter(cell__check_of=check, state=State.QUEUED), why)
-            Event.objects.record(EventKind.STACK_CHECK_ENDED, check, actor, check.project, state=CheckState.STOPPED, why=why)
+            Event.objects.record(EventKind.ABLATION_ENDED, check, actor, check.project, state=AblationState.STOPPED, why=why)
 
 
-def wake_stack_checks() -> None:
+def wake_ablations() -> None:
     """Checks without trees, or whose runs have all ended, that nobody works on."""
-    waiting = StackCheck.objects.filter(unclaimed(), due(), state=CheckState.RUNNING)
+    waiting = Ablation.objects.filter(unclaimed(), due(), state=AblationState.RUNNING)
     busy = Run.objects.filter(cell__isnull=False).exclude(state__in=(State.FINISHED, State.STUCK)).values("cell__check_of")
     for pk in waiting.exclude(pk__in=busy).values_list("pk", flat=True):
         Message.objects.wake("check_stack", pk)

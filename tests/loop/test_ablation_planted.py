@@ -1,4 +1,4 @@
-"""Stack checks against planted truth: what interacts is named, alone is measured alone, and no good change is advised away."""
+"""Ablations against planted truth: what interacts is named, alone is measured alone, and no good change is advised away."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from research_app.evidence.ablation import Advice, Report, read
 from research_app.loop.propose.revert import RevertRefused, propose_removal
 from research_app.loop.review.review import Seen, approve
-from research_app.loop.stacks.stack_check import begin_check, check_stack
-from research_app.models import CheckState, Landing, Run, StackCheck, Stage
+from research_app.loop.stacks.ablate import begin_ablation, check_stack
+from research_app.models import Ablation, AblationState, Landing, Run, Stage
 from tests.landing_samples import fresh, training_at_once
 from tests.small_project import approver, drain
 from tests.stack_samples import SIGMA, Planted, Truth, planted, same_seeds
@@ -42,7 +42,7 @@ def _training_at_once(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def report_of(check: StackCheck) -> Report:
+def report_of(check: Ablation) -> Report:
     report = read(check.result)
     assert report is not None, check.reason
     return report
@@ -235,19 +235,19 @@ def test_a_single_effect_that_was_measured_beside_its_partner_is_no_effect_alone
 def test_a_check_whose_seeds_make_no_difference_ends_and_says_why(tmp_path: Path) -> None:
     stack = planted(tmp_path, Truth({A: GOOD, B: GOOD}, noise=0.0), (), (A, B))
     check = stack.check()
-    assert check.state == CheckState.FAILED and "the seed does not reach the training" in check.reason
+    assert check.state == AblationState.FAILED and "the seed does not reach the training" in check.reason
 
 
 def test_a_tree_of_which_no_run_ended_well_leaves_the_rest_to_be_read(tmp_path: Path) -> None:
     stack = planted(tmp_path, LESS, (A,), (B,))
-    check = begin_check(stack.project, [fresh(c) for c in stack.candidates.values()], True, "grace")
+    check = begin_ablation(stack.project, [fresh(c) for c in stack.candidates.values()], True, "grace")
     check_stack(check.pk, "test")
     lost = Run.objects.filter(cell__check_of=check, cell__on=[stack.candidates[B].number])
     lost.update(state="finished", outcome="crashed", reason="CUDA error")
     drain(limit=1000)
     check.refresh_from_db()
     report = report_of(check)
-    assert check.state == CheckState.FINISHED and report.bundle is None and report.interactions == ()
+    assert check.state == AblationState.FINISHED and report.bundle is None and report.interactions == ()
     found = {stack.knob_of(each.change): each for each in report.effects}
     assert found[B].alone is None and found[B].beside is not None
     assert found[A].advice is KEEP
@@ -264,7 +264,7 @@ def test_runs_that_are_processes_of_its_own_find_the_same(tmp_path: Path) -> Non
 
 def test_a_run_that_diverged_enters_no_mean(tmp_path: Path) -> None:
     stack = planted(tmp_path, LESS, (A,), (B,))
-    check = begin_check(stack.project, [fresh(c) for c in stack.candidates.values()], True, "grace")
+    check = begin_ablation(stack.project, [fresh(c) for c in stack.candidates.values()], True, "grace")
     check_stack(check.pk, "test")
     far = Run.objects.filter(cell__check_of=check).order_by("pk").first()
     assert far is not None
