@@ -16,7 +16,7 @@ import anthropic
 
 from agent.budget import Reservation, TokenBudget
 from agent.failure import ConversationFailed, Failure
-from agent.prices import Usage
+from agent.prices import Usage, thinks_adaptively
 from agent.proposal import Edit, Proposal
 from agent.quote import Redactor, one_line
 from agent.request import Answer, Call, ConversationDeadline, ask, count
@@ -27,7 +27,6 @@ TRIES = 3  # answers in a row that cannot be used, of one kind
 CACHED = {"type": "ephemeral"}
 CALL_A_TOOL = "You called no tool. Go on with your tools; call `submit` with your change, or end with `give_up`."
 CUT_OFF = "Your answer was cut off at its longest allowed length. What you called last was not done. Go on in smaller steps."
-NOT_READ = "Your last answer could not be used: {reason} Nothing of it was done. Go on from here."
 LAST_TURNS = "You have {left} answers left. Call `submit` with your change soon, or end with `give_up`."
 
 
@@ -40,6 +39,7 @@ class Settings:
     turns: int = 40
     context_tokens: int = 160_000
     effort: str = ""
+    thinking: str = ""  # "summarized", "omitted"; empty: not asked for
     pause: float = 1.0
 
 
@@ -145,10 +145,7 @@ class Conversation:
             raise ConversationFailed(answer.failure, answer.reason)
         self.deadline.check()
         again = self.streak.another(answer.failure, answer.reason)
-        if answer.failure is Failure.MALFORMED_CALL:
-            self._say([_text(NOT_READ.format(reason=answer.reason))])
-        else:
-            time.sleep(min(self.settings.pause * 2 ** (again - 1), self.deadline.left))
+        time.sleep(min(self.settings.pause * 2 ** (again - 1), self.deadline.left))
         return None
 
     def _keep(self, answer: Answer, room: Reservation) -> None:
@@ -218,6 +215,8 @@ class Conversation:
             request["cache_control"] = CACHED
         if self.settings.effort:
             request["output_config"] = {"effort": self.settings.effort}
+        if self.settings.thinking and thinks_adaptively(self.settings.model):
+            request["thinking"] = {"type": "adaptive", "display": self.settings.thinking}
         return request
 
 

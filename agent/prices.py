@@ -68,10 +68,13 @@ class Price:
         return max(self.input, self.cache_write, self.cache_read)
 
 
+_FABLE_5_2 = Price(8.0, 10.0, 0.20, 40.0)
 _OPUS = Price(5.0, 6.25, 0.50, 25.0)
 _FABLE = Price(10.0, 12.50, 0.25, 50.0)
 _FABLE_5 = Price(10.0, 12.50, 1.00, 50.0)
 PRICES = {
+    "claude-fable-5-2": _FABLE_5_2,
+    "claude-mythos-5-2": _FABLE_5_2,
     "claude-fable-5-1": _FABLE,
     "claude-mythos-5-1": _FABLE,
     "claude-fable-5": _FABLE_5,
@@ -93,6 +96,12 @@ PRICES = {
 def price_of(model: str) -> Price | None:
     """The list price, of a dated name too; None for a model that is not listed."""
     return PRICES.get(re.sub(r"-20\d{6}$", "", model))
+
+
+def thinks_adaptively(model: str) -> bool:
+    """Whether a model takes adaptive thinking: those of version 4.6 and later. False for names that are not of this line."""
+    version = re.search(r"claude-[a-z]+-(\d+)(?:-(\d{1,2}))?(?![\d])", model)
+    return version is not None and (int(version[1]), int(version[2] or 0)) >= (4, 6)
 
 
 @cache

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MARK = "| "
+ORDER = "> "
 REMOVED = "[removed: a secret]"
 SHORTEST_SECRET = 8  # characters; a shorter one would take words out of every text
 
@@ -32,6 +33,12 @@ def quoted(source: str, text: str, limit: int = 12_000) -> str:
     """`text` as a quotation from `source`, at most `limit` characters of it: head and tail, and how much is left out."""
     lines = cut(seen(text), limit).split("\n")
     return f"[{len(lines)} quoted lines: {one_line(source)}]\n" + "\n".join(MARK + line for line in lines)
+
+
+def instruction(source: str, text: str, limit: int = 4_000) -> str:
+    """A researcher's words, marked line by line as what is to be followed. Only the loop makes these marks."""
+    lines = cut(seen(text), limit).split("\n")
+    return f"[{source}]\n" + "\n".join(ORDER + line for line in lines)
 
 
 def cut(text: str, limit: int) -> str:

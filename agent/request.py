@@ -10,12 +10,11 @@ import email.utils
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anthropic
 import httpx2
-from anthropic.types import Message
 from anthropic.types import Usage as Billed
 
 from agent.failure import ConversationFailed, Failure
@@ -181,16 +180,15 @@ def count(client: anthropic.Anthropic, request: Mapping[str, Any]) -> int:
 def ask(client: anthropic.Anthropic, request: Mapping[str, Any]) -> Answer:
     """Send one request and read its answer as it comes. What goes wrong is in the answer, or raises ConversationFailed.
 
-    Raises ConversationFailed where the service refused it without work: those requests cost nothing.
+    The SDK's events are put together here and not by the SDK, which stops at the first piece of a call that is no JSON and
+    so never hears what the answer cost. Raises ConversationFailed where the service refused it without work, which is free.
     """
     started, answer, reader = time.monotonic(), Answer(), _Reader()
     try:
-        with client.messages.stream(**request) as stream:
-            answer.request_id = stream.request_id or ""
+        with client.messages.create(**request, stream=True) as stream:
+            answer.request_id = stream.response.headers.get("request-id", "")
             for event in stream:
                 reader.take(event)
-                if reader.started:
-                    reader.message = stream.current_message_snapshot
     except anthropic.APIStatusError as error:
         failure = failure_of(error)
         if not reader.started and error.status_code >= 400:
@@ -210,55 +208,80 @@ def ask(client: anthropic.Anthropic, request: Mapping[str, Any]) -> Answer:
         raise
     except ConversationFailed as error:  # stopped, or out of time, in the middle of the answer
         answer.failure, answer.reason = error.failure, str(error)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:  # what the SDK could not read
-        bad_call = "tool parameter JSON" in str(error)
-        answer.failure = Failure.MALFORMED_CALL if bad_call else Failure.BROKEN_STREAM
-        answer.reason = "A tool's input is not valid JSON." if bad_call else f"The answer cannot be read: {_said(error)}"
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:  # what cannot be read
+        answer.failure, answer.reason = Failure.BROKEN_STREAM, f"The answer cannot be read: {_said(error)}"
     answer.seconds = time.monotonic() - started
     reader.finish(answer)
     return answer
 
 
+PIECES = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("signature", "signature"),
+}
+"""Kind of a piece → its own field, and the field of the block that it is added to."""
+
+
 class _Reader:
-    """Takes the events of a stream as they come, so that what was said is known when it breaks off."""
+    """Puts the events of a stream together as they come, so that what was said is known when it breaks off."""
 
     def __init__(self) -> None:
-        self.message: Message | None = None
-        self.started = self.billed = self.ended = False
+        self.blocks: dict[int, dict[str, Any]] = {}
         self.inputs: dict[int, str] = {}  # of each block: the input of a tool as it was written
+        self.usage: Usage | None = None
+        self.started = self.billed = self.ended = False
+        self.stop_reason = self.refusal = ""
 
     def take(self, event: Any) -> None:
+        """Add one event."""
         if event.type == "message_start":
-            self.started = True
+            self.started, self.usage = True, usage_of(event.message.usage)
+        elif event.type == "content_block_start":
+            self.blocks[event.index] = event.content_block.to_dict(mode="json")
         elif event.type == "content_block_delta" and event.delta.type == "input_json_delta":
             self.inputs[event.index] = self.inputs.get(event.index, "") + event.delta.partial_json
+        elif event.type == "content_block_delta" and event.delta.type in PIECES:
+            piece, name = PIECES[event.delta.type]
+            block = self.blocks[event.index]
+            block[name] = (block.get(name) or "") + getattr(event.delta, piece)
         elif event.type == "message_delta":
-            self.billed = True
+            self.billed, self.usage = True, _corrected(self.usage or Usage(), event.usage)
+            self.stop_reason = event.delta.stop_reason or ""
+            if details := event.delta.stop_details:
+                self.refusal = ": ".join(filter(None, [details.category, details.explanation]))
         elif event.type == "message_stop":
             self.ended = True
 
     def finish(self, answer: Answer) -> None:
         """Fill in what is known."""
-        if self.message is None:
+        if self.usage is None:
             if answer.whole:
                 answer.failure, answer.reason = Failure.BROKEN_STREAM, "The answer broke off before it began."
             return
-        usage = usage_of(self.message.usage)
-        answer.prompt = usage.prompt
+        answer.prompt, answer.refusal = self.usage.prompt, self.refusal
         if self.billed:
-            answer.usage = usage
-            answer.stop_reason = self.message.stop_reason or ""
+            answer.usage, answer.stop_reason = self.usage, self.stop_reason
         if answer.whole and not self.ended:
             answer.failure, answer.reason = Failure.BROKEN_STREAM, "The answer broke off in the middle."
-        if details := self.message.stop_details:
-            answer.refusal = ": ".join(filter(None, [details.category, details.explanation]))
-        for index, block in enumerate(self.message.content):
-            plain = block.to_dict(mode="json")
-            plain.pop("parsed_output", None)
-            if plain["type"] in ("text", "tool_use") or plain.get("signature") or plain["type"] == "redacted_thinking":
-                answer.blocks.append(plain)
-            if plain["type"] == "tool_use":
-                answer.calls.append(_call(plain, self.inputs.get(index, "")))
+        for index, block in sorted(self.blocks.items()):
+            if block["type"] == "tool_use":
+                call = _call(block, self.inputs.get(index, ""))
+                answer.calls.append(call)
+                answer.blocks.append({**block, "input": call.input or {}})  # the service takes nothing but an object back
+            elif block.get("text") or block.get("signature") or block["type"] == "redacted_thinking":
+                answer.blocks.append(block)
+
+
+def _corrected(usage: Usage, billed: Any) -> Usage:
+    """The usage as the end of an answer says it: its counts take the place of those that the beginning gave."""
+    given = {
+        "input": billed.input_tokens,
+        "cache_write": billed.cache_creation_input_tokens,
+        "cache_read": billed.cache_read_input_tokens,
+        "output": billed.output_tokens,
+    }
+    return replace(usage, **{name: count for name, count in given.items() if count is not None})
 
 
 def _call(block: dict[str, Any], written: str) -> Call:

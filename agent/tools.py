@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.diff import lines_of
 from agent.proposal import CATEGORIES, Edit, Tried
-from agent.quote import cut, one_line, quoted, seen
+from agent.quote import cut, one_line, quoted
 from agent.title import MOST
 from research_app.wording import counted
 
@@ -112,7 +112,7 @@ class Input(BaseModel):
 
 
 class ReadFile(Input):
-    """Read a file as it is now, with your edits in it. Lines are numbered."""
+    """Read a file as it is now, with your edits in it. Each line stands behind "| " and its number; neither is part of it."""
 
     path: str = Field(max_length=400)
     first_line: Annotated[int, Field(ge=1)] = 1
@@ -242,11 +242,14 @@ class Workbench:
 
     def _read_file(self, arguments: ReadFile) -> str:
         lines = self._text(arguments.path).split("\n")
-        page = lines[arguments.first_line - 1 : arguments.first_line - 1 + arguments.lines]
+        first = arguments.first_line
+        page = _whole_lines(lines[first - 1 : first - 1 + arguments.lines])
         if not page:
             raise Refused(f"{arguments.path} has {counted(len(lines), 'line')}.")
-        numbered = (f"{arguments.first_line + i:5d}| {seen(line)}" for i, line in enumerate(page))
-        return cut(f"{arguments.path}, {counted(len(lines), 'line')}\n" + "\n".join(numbered), LONGEST_RESULT)
+        last, numbered = first + len(page) - 1, (f"{first + i:5d}  {line}" for i, line in enumerate(page))
+        part = f"{arguments.path}, lines {first} to {last} of {len(lines)}, each with its number"
+        more = f"\nThere are {len(lines) - last} more: read on with first_line={last + 1}." if last < len(lines) else ""
+        return quoted(part, "\n".join(numbered), 2 * LONGEST_RESULT) + more
 
     def _text(self, path: str) -> str:
         texts = self.now
@@ -259,9 +262,10 @@ class Workbench:
         matches: list[str] = []
         for path, text in sorted(self.now.items()):
             if fnmatchcase(path, arguments.path):
-                hits = (f"{path}:{n}| {seen(line)}" for n, line in enumerate(text.split("\n"), 1) if wanted in line.casefold())
-                matches += hits
-        return cut("\n".join(matches), LONGEST_RESULT) if matches else "Nothing holds this text."
+                matches += (f"{path}:{n}: {line}" for n, line in enumerate(text.split("\n"), 1) if wanted in line.casefold())
+        return (
+            quoted("lines that hold this text", "\n".join(matches), LONGEST_RESULT) if matches else "Nothing holds this text."
+        )
 
     def _history(self, arguments: History) -> str:
         rows = [row for row in self.workspace.history() if arguments.category in (None, row.category)]
@@ -329,6 +333,18 @@ class Workbench:
     def _require_edits(self) -> None:
         if not self.edits:
             raise Refused("There is no change yet: edit a file first.")
+
+
+def _whole_lines(lines: Sequence[str]) -> list[str]:
+    """The lines from the first on that fit into a result, at least one."""
+    page: list[str] = []
+    length = 0
+    for line in lines:
+        length += len(line) + 9
+        if page and length > LONGEST_RESULT:
+            break
+        page.append(line)
+    return page
 
 
 class BadCall(Exception):

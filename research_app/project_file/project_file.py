@@ -179,6 +179,7 @@ class Agents(Section):
 
     model: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]*$|^$")] = ""
     effort: Literal["", "low", "medium", "high", "xhigh", "max"] = ""
+    thinking: Literal["", "summarized", "omitted"] = "summarized"
     answer_tokens: Annotated[int, Field(ge=1024, le=128_000)] = 16_000
     context_tokens: Annotated[int, Field(ge=8_000, le=1_000_000)] = 160_000
     turns: Annotated[int, Field(ge=2, le=400)] = 40

@@ -190,7 +190,7 @@ def test_the_newest_program_and_the_notes_reach_the_model_as_instructions(servic
     request = service.requests[0]
     assert "Only touch the optimiser." in request["system"][1]["text"]
     assert "Only touch the schedule." not in json.dumps(request)
-    assert f"- {note.text}" in request["messages"][0]["content"][0]["text"], "what they say, not who says it"
+    assert f"> {note.text}" in request["messages"][0]["content"][0]["text"], "what they say, not who says it"
     assert "ada" not in request["messages"][0]["content"][0]["text"].split()
     assert "taken back" not in json.dumps(request)
     row = Conversation.objects.get()
@@ -256,7 +256,7 @@ def test_a_request_for_changes_leads_to_patch_set_2_by_the_same_conversation(ser
     assert candidate.stage == Stage.READY, candidate.why
     assert row.state == ConversationState.SUBMITTED
     told = service.requests[-2]["messages"][-1]["content"][0]["text"]
-    assert "| Try 0.019" in told and "| → Is 0.02 not a little much?" in told
+    assert "> Try 0.019" in told and "> Is 0.02 not a little much?" in told
     assert len(service.requests[-2]["messages"]) > 4  # the same conversation, with all that was said
     thread = Thread.objects.get()
     assert [comment.name for comment in thread.comments.all()] == ["grace", "claude-opus-5-5"]

@@ -22,7 +22,7 @@ from research_app.loop.attention.attention import UNKNOWN
 from research_app.loop.attention.baseline_trouble import troubles_of_newest
 from research_app.loop.disclosure import effect_told, interval_told, is_no_op, why_told
 from research_app.loop.propose.near_misses import AUTHOR as COMBINE
-from research_app.loop.propose.near_misses import joined, next_combination
+from research_app.loop.propose.near_misses import joined, near_misses, next_combination
 from research_app.loop.propose.registered import PROPOSERS
 from research_app.loop.propose.whose_turn import busy, on_pause, state_after, whose_turn, why_not
 from research_app.loop.train.launched import launched_of
@@ -165,13 +165,28 @@ def open_turn(round_: Round) -> Turn | None:
             close_idle(round_)
             return None
         number = 1 + (project.turns.order_by("-number").values_list("number", flat=True).first() or 0)
-        mode = drawn_mode(project.file.agents.shares, f"{project.slug} {number}")
-        category = "simplification" if mode == "simplify" else drawn_category(arms_of(outcomes), f"{project.slug} {number}")
+        mode, category = wanted_next(project, base, outcomes, f"{project.slug} {number}")
         turn = Turn.objects.create(
             project=project, round=round_, number=number, proposer=proposer, mode=mode, category=category, base=base
         )
         Message.objects.enqueue("propose", round_.pk, "agent")
     return turn
+
+
+def wanted_next(project: Project, base: BaselineVersion, outcomes: Sequence[tuple[str, bool]], seed: str) -> tuple[str, str]:
+    """The mode and the category of the next turn, of those that make sense: at most two queries.
+
+    Where nothing was better there is nothing to take further or to combine, and under a budget that does not count seconds a
+    change that only makes steps faster brings nothing.
+    """
+    better = near_misses(project, base)[:2].count() + sum(solid for _, solid in outcomes)
+    possible = {"explore", "simplify"} | ({"exploit"} if better else set()) | ({"combine"} if better > 1 else set())
+    shares = {mode: share for mode, share in project.file.agents.shares.items() if mode in possible}
+    mode = drawn_mode(shares, seed) if any(shares.values()) else "explore"
+    if mode == "simplify":
+        return mode, "simplification"
+    arms = [arm for arm in arms_of(outcomes) if arm.category != "systems" or project.file.budget.kind == "wall_seconds"]
+    return mode, drawn_category(arms, seed)
 
 
 ENDS = {
@@ -302,8 +317,11 @@ def enter(
     return candidate
 
 
-def context_of(project: Project, base: BaselineVersion, turn: Turn | None = None) -> Context:
-    """All that a proposer may know: editable files at the baseline, the program, what was tried, and what is wanted."""
+def context_of(project: Project, base: BaselineVersion, turn: Turn | None = None, about: Sequence[Candidate] = ()) -> Context:
+    """All that a proposer may know: editable files at the baseline, the program, what was tried, and what is wanted.
+
+    `about`: the candidates that it is to work on, which nobody else has taken.
+    """
     files = project.repository.texts(base.commit, project.file.edit.editable)
     noise = project.noise()
     return Context(
@@ -312,7 +330,7 @@ def context_of(project: Project, base: BaselineVersion, turn: Turn | None = None
         history=tried(project),
         sigma=noise.sigma if noise else None,
         attempt=turn.number if turn else project.last_number + 1,
-        others=others_at_work(project, turn),
+        others=others_at_work(project, turn, about),
         category=turn.category if turn else "",
         mode=turn.mode if turn else "",
         launched=launched_of(project, base),
@@ -361,9 +379,9 @@ def told_stage(candidate: Candidate) -> str:
     return candidate.get_stage_display() if outcome_of(candidate) == "duplicate" else candidate.stage
 
 
-def others_at_work(project: Project, turn: Turn | None) -> tuple[str, ...]:
+def others_at_work(project: Project, turn: Turn | None, about: Sequence[Candidate] = ()) -> tuple[str, ...]:
     """What else is being tried or thought about now, in a sentence each (three queries)."""
-    running = project.candidates.under_way().order_by("number")
+    running = project.candidates.under_way().exclude(pk__in=[each.pk for each in about]).order_by("number")
     sentences = [f"{row} by {row.author} is being measured: {row.title}" for row in running]
     turns = project.turns.under_way().exclude(pk=turn.pk if turn else 0).select_related("conversation").order_by("number")
     for other in turns:

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from agent.diff import lines_of
-from agent.quote import quoted
+from agent.quote import instruction, quoted
 from research_app.access import may_operate
 from research_app.loop.disclosure import PERSON
 from research_app.loop.propose import propose
@@ -152,13 +152,13 @@ def _begin(
     for candidate in about:
         record, notes = record_of(candidate), Note.objects.standing().filter(candidate=candidate)
         parts += [quoted(f"{name} of {candidate}", text, 4000) for name, text in record.items() if text]
-        parts += [quoted(f"note of {PERSON} on {candidate}", note.text, 2000) for note in notes]
+        parts += [instruction(f"note of {PERSON} on {candidate}", note.text, 2000) for note in notes]
     if why.strip():
-        parts.append(quoted(f"what {PERSON} says", why.strip(), LONGEST_NOTE))
+        parts.append(instruction(f"what {PERSON} says to you", why.strip(), LONGEST_NOTE))
     with transaction.atomic():
         row = converse.begin(
             project,
-            propose.context_of(project, project.tip()),
+            propose.context_of(project, project.tip(), about=about),
             purpose=purpose,
             about=about,
             task="\n\n".join(parts),

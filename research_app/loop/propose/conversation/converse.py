@@ -252,7 +252,9 @@ def hold(row: Conversation, lease: Lease) -> Proposal:
         client = connect(key(), environment.read().ANTHROPIC_BASE_URL, deadline)
         talk = Talk(
             client=client,
-            settings=Settings(row.model, agents.answer_tokens, agents.turns, agents.context_tokens, agents.effort),
+            settings=Settings(
+                row.model, agents.answer_tokens, agents.turns, agents.context_tokens, agents.effort, agents.thinking
+            ),
             system=row.system,
             messages=messages_so_far(row),
             workbench=Workbench(ProjectWorkspace(project, row.base, row.candidate), [Edit(*edit) for edit in row.edits]),

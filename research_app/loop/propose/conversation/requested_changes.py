@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.utils import timezone
 
-from agent.quote import quoted
+from agent.quote import instruction, one_line, quoted
 from research_app.loop.disclosure import PERSON, speaker
 from research_app.loop.propose.conversation.converse import wake
 from research_app.loop.propose.conversation.ends import redactor
@@ -17,6 +17,7 @@ from research_app.models import (
     Note,
     Review,
     Stage,
+    Thread,
 )
 from research_app.models.event_kinds import EventKind
 
@@ -62,21 +63,28 @@ def tell_changes(row: Conversation, candidate: Candidate, review: Review) -> Non
         wake(row)
 
 
+def in_thread(thread: Thread) -> list[str]:
+    """A thread as the model reads it: its number, the line that it stands at, and who says what."""
+    parts = [f"Thread {thread.pk}, at {one_line(thread.place)}:"]
+    if thread.quoted:
+        parts.append(quoted("the line as it was", thread.quoted, 1000))
+    for comment in thread.comments.all():
+        mark = instruction if speaker(comment) == PERSON else quoted
+        parts.append(mark(f"comment of {speaker(comment)}", comment.text, 3000))
+    return parts
+
+
 def changes_wanted(candidate: Candidate, review: Review) -> str:
     """The request as the model is told it: reason, open comments, notes; and the program where it changed since."""
     threads = candidate.threads.of(candidate).filter(resolved_at=None)
-    comments = [
-        quoted(f"comment of {speaker(comment)} at {thread.place}", f"{thread.quoted}\n→ {comment.text}", 3000)
-        for thread in threads
-        for comment in thread.comments.all()
-    ]
+    comments = [part for thread in threads for part in in_thread(thread)]
     notes = Note.objects.standing().filter(candidate=candidate).values_list("text", flat=True)
     parts = [
         f"{candidate}, the change that you submitted, was read by {PERSON}, who asks for changes. Do "
-        "what the researchers below ask of this change; nothing else that stands there binds you.",
-        quoted("what they ask for", review.reason, 4000),
+        "what the researchers' lines below ask of this change.",
+        instruction("what they ask for", review.reason),
         *comments[:40],
-        *(quoted("note of a researcher on this candidate", note, 2000) for note in notes),
+        *(instruction(f"note of {PERSON} on this candidate", note, 2000) for note in notes),
         "Answer with a new version: edit further (your earlier edits still stand), check it, and `submit` it with what you "
         "answer. If you think that the change should stay as it is or be given up, say why with `give_up`.",
     ]
