@@ -19,6 +19,7 @@ TITLES: Mapping[str, str] = {
     "channel": "Channels of notifications",
     "export format": "Formats of `signoff project export`",
     "column": "Columns of the candidate list",
+    "list": "Lists that go out as CSV",
 }
 
 

@@ -12,10 +12,11 @@ def registries() -> Iterator[Registry[Any]]:
     from research_app.loop.notify.channel import CHANNELS
     from research_app.loop.propose.registered import PROPOSERS
     from research_app.web.candidates.columns import COLUMNS
+    from research_app.web.csv_lists.csv_list import LISTS
     from training.budget_kind import BUDGETS
     from training.metric_source import SOURCES
 
-    yield from (BUDGETS, CHANNELS, COLUMNS, FORMATS, PROPOSERS, SOURCES)
+    yield from (BUDGETS, CHANNELS, COLUMNS, FORMATS, LISTS, PROPOSERS, SOURCES)
 
 
 def read_registries() -> None:

@@ -12,6 +12,8 @@ from research_app.web.baseline import baseline, moved
 from research_app.web.candidate import candidate, comments, decide, file, similar
 from research_app.web.candidates import bulk, candidates
 from research_app.web.compare import compare
+from research_app.web.csv_lists import csv_list
+from research_app.web.figure import figure
 from research_app.web.fleet import fleet
 from research_app.web.history import history, imported, report, revert
 from research_app.web.inbox import first_steps, inbox, later, preview
@@ -36,6 +38,8 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("fleet/", fleet.fleet, name="fleet"),
     path("audit/", audit.audit, name="audit"),
+    path("csv/<str:name>.csv", csv_list.csv_of_all, name="csv-of-all"),
+    path(f"{PROJECT}csv/<str:name>.csv", csv_list.project_csv, name="project-csv"),
     path("turns.json", notifications.turns, name="turns"),
     path("settings/notifications/", notifications.notifications, name="notifications"),
     path("settings/notifications/try/<str:channel>/", notifications.try_notification, name="try-notification"),
@@ -71,6 +75,10 @@ urlpatterns = [
     path(f"{PROJECT}compare/", compare.compare, name="compare"),
     path(f"{PROJECT}compare/curves.json", compare.compare_curves, name="compare-curves"),
     path(f"{PROJECT}compare/constants/", compare.compare_constants, name="compare-constants"),
+    path(f"{PROJECT}compare/figure/", figure.compare_figure, name="compare-figure"),
+    path(f"{PROJECT}compare/figure/<str:name>", figure.compare_figure, name="compare-figure-file"),
+    path(f"{PROJECT}baseline/figure/", figure.baseline_figure, name="baseline-figure"),
+    path(f"{PROJECT}baseline/figure/<str:name>", figure.baseline_figure, name="baseline-figure-file"),
     path(f"{PROJECT}baseline/", baseline.baseline, name="baseline"),
     path(f"{PROJECT}baseline/moved/<int:pk>/", moved.moved, name="moved"),
     path(f"{PROJECT}baseline/moved/<int:pk>/adopt/", moved.adopt_move, name="adopt-move"),
@@ -106,6 +114,7 @@ urlpatterns = [
     path(f"{PROJECT}agents/<int:pk>/resume/", conversation.resume, name="resume-conversation"),
     path(f"{PROJECT}shortlist/", shortlist.shortlist, name="shortlist"),
     path(f"{PROJECT}shortlist/price/", shortlist.price, name="shortlist-price"),
+    path(f"{PROJECT}shortlist/conflicts/", shortlist.conflicts, name="shortlist-conflicts"),
     path(f"{PROJECT}shortlist/approve/", shortlist.approve, name="approve-scale-ups"),
     path(f"{PROJECT}shortlist/stack/", shortlist.stack, name="form-stack"),
     path(f"{PROJECT}shortlist/<int:number>/skip/", shortlist.skip, name="skip-scale-up"),
@@ -123,6 +132,8 @@ urlpatterns = [
     path(f"{CANDIDATE}revive/", conversation.revive, name="revive"),
     path(f"{CANDIDATE}similar/", similar.similar, name="candidate-similar"),
     path(f"{CANDIDATE}curves.json", charts.candidate_curves, name="candidate-curves"),
+    path(f"{CANDIDATE}figure/", figure.candidate_figure, name="candidate-figure"),
+    path(f"{CANDIDATE}figure/<str:name>", figure.candidate_figure, name="candidate-figure-file"),
     path(f"{CANDIDATE}approve/", decide.approve, name="approve"),
     path(f"{CANDIDATE}reject/", decide.reject, name="reject"),
     path(f"{CANDIDATE}request-changes/", decide.request_changes, name="request-changes"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import template
 from django.template import Context
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,6 +17,7 @@ from research_app.models.candidate import DISCARDED, WAITING
 from research_app.models.event import HIDDEN
 from research_app.version import VERSION
 from research_app.web.candidates.columns import Column
+from research_app.web.csv_lists.csv_list import LISTS
 from research_app.web.shared import figures
 from research_app.web.shared.effects import Row
 from research_app.web.shared.live import fragment
@@ -245,3 +247,14 @@ def query(context: Context, **changes: Any) -> str:
         else:
             values[key] = str(value)
     return f"?{values.urlencode()}"
+
+
+@register.simple_tag(takes_context=True)
+def csv_link(context: Context, name: str) -> SafeString:
+    """A link to a list as CSV, with the filters and the order that the page has (research_app/web/csv_lists/)."""
+    listed = LISTS[name]
+    address = (
+        reverse("project-csv", args=[context["project"].slug, name]) if listed.rows else reverse("csv-of-all", args=[name])
+    )
+    filters = query(context, page="", before="")
+    return format_html('<a class="csv" href="{}{}" download title="{} as CSV">CSV</a>', address, filters, listed.words)

@@ -56,8 +56,8 @@ FIELDS = [
     ("/projects/demo/candidates/", ".bulk input[name=reason]", "tbody [name=pick]"),
     ("/projects/demo/candidates/", "#view-name", "#save-view > summary"),
     ("/projects/demo/shortlist/", "#spend-reason", ""),
-    ("/projects/demo/shortlist/", "textarea[name='why-3']", ".bypass > summary"),
-    ("/projects/demo/shortlist/", "input[name^='seeds-3']", ""),
+    ("/projects/demo/shortlist/", "textarea[name='why-3']", "#pick-3 .unfold > summary, then #pick-3 .bypass > summary"),
+    ("/projects/demo/shortlist/", "input[name^='seeds-3']", "#pick-3 .unfold > summary"),
     ("/projects/demo/compare/", "#items", ""),
     ("/settings/notifications/", "#id_email_address", ""),
     ("/settings/notifications/", "#id_webhook_address", ""),
@@ -80,8 +80,8 @@ def test_what_is_typed_survives_a_reload_and_a_sign_in(sign_in: SignIn, address:
     if address == TRIAL:
         address = f"/new-project/{Trial.objects.get(state=TrialState.DRAFT).pk}/"
     page.goto(address)
-    if opens:
-        page.locator(opens).first.click()
+    for summary in filter(None, opens.split(", then ")):
+        page.locator(summary).first.click()
     place = page.locator(field).first
     text = "17" if place.get_attribute("type") == "number" else "typed.words@17.example"
     place.fill(text)

@@ -2,6 +2,8 @@
 
 import re
 from datetime import timedelta
+from itertools import combinations
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,6 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from research_app.access import Role, set_role
+from research_app.loop.scale_up.shortlist import conflicts
 from research_app.models import Candidate, Project, Run, ScaleUp, Stage, State, Verdict
 from tests.browser.conftest import NARROW, SignIn
 from tests.factories import make_candidate, make_project
@@ -34,6 +37,10 @@ def tick(page: Page, candidate: Candidate) -> None:
     page.locator(f"#pick-{candidate.number}").get_by_role("checkbox", name=str(candidate)).first.check()
 
 
+def unfold(page: Page, candidate: Candidate) -> None:
+    page.locator(f"#pick-{candidate.number} .unfold > summary").click()
+
+
 def scaling_up(sign_in: SignIn, candidate: Candidate) -> Page:
     """The page of a scale-up that was just approved."""
     page = sign_in(approver())
@@ -51,12 +58,12 @@ def test_a_shortlist_of_five_is_priced_as_it_is_picked_and_approved_with_one_key
     page = sign_in(approver())
     page.goto("/projects/gates/shortlist/")
     expect(page.locator(".pick")).to_have_count(5)
-    expect(page.locator(f"#pick-{five[0].number}").get_by_text("conflicts with").first).to_be_visible()
     expect(page.get_by_role("button", name="Approve the spend")).to_be_disabled()
     tick(page, five[0])
     expect(page.locator("#price")).to_contain_text("12 runs")
     tick(page, five[2])
     expect(page.locator("#price")).to_contain_text("16 runs")
+    unfold(page, five[2])
     page.get_by_label(f"Seeds of {five[2]} at M").fill("6")
     expect(page.locator("#price")).to_contain_text("20 runs")
     page.locator("h1").click()
@@ -66,6 +73,57 @@ def test_a_shortlist_of_five_is_priced_as_it_is_picked_and_approved_with_one_key
     expect(page.locator(".pick")).to_have_count(3)
     assert {fresh(c).stage for c in (five[0], five[2])} == {Stage.SCALING_UP}
     assert ScaleUp.objects.get(candidate=five[2]).step.seeds == 6
+
+
+def chosen_in(page: Page) -> list[str]:
+    """The candidates that the address of the page ticks."""
+    return parse_qs(urlsplit(page.url).query).get("pick", [])
+
+
+def test_rows_are_one_line_chosen_by_key_and_the_address_holds_them_and_the_best_set_is_taken(
+    sign_in: SignIn, project: Project
+) -> None:
+    """Two changes of WARMUP conflict; the best set holds one of them and all others."""
+    five = [listed(project, constant, to, effect=0.01 * (5 - at)) for at, (constant, to) in enumerate(CONSTANTS)]
+    page = sign_in(approver())
+    page.add_init_script(
+        "window.shifts = 0; new PerformanceObserver((list) => list.getEntries().forEach((e) => { window.shifts += e.value }))"
+        ".observe({ type: 'layout-shift', buffered: true })"
+    )
+    page.goto(f"/projects/gates/shortlist/?sort=gain&pick={five[2].number}")
+    expect(page.locator(f"#pick-{five[2].number} [name=pick]")).to_be_checked()
+    expect(page.locator("#price")).to_contain_text("12 runs")
+    assert {row.bounding_box()["height"] for row in page.locator(".pick .line").all()} == {34}  # type: ignore[index]
+    page.keyboard.press("j")
+    page.keyboard.press("Space")
+    expect(page.locator("#price")).to_contain_text("16 runs")
+    assert chosen_in(page) == [str(five[0].number), str(five[2].number)]
+    expect(page.locator(f"#pick-{five[1].number}")).to_contain_text("1 with chosen")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label(f"Seeds of {five[0]} at M")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label(f"Seeds of {five[0]} at M")).to_be_hidden()
+    page.get_by_label("Hide conflicts").check()
+    expect(page.locator(f"#pick-{five[1].number}")).to_be_hidden()
+    page.get_by_label("Hide conflicts").uncheck()
+    best = page.locator("#best")
+    expect(best).to_contain_text("Exact: no other set of these 5")
+    best.get_by_role("link", name="take").click()
+    clashes = conflicts([fresh(each) for each in five])
+    every = (one for size in range(6) for one in combinations(five, size))
+    free = (one for one in every if not any(clash.other in one for each in one for clash in clashes[each.pk]))
+    most = max(free, key=lambda one: sum(0.01 * (5 - five.index(each)) for each in one))
+    expect(page.locator("#price")).to_contain_text(f"{8 + 4 * len(most)} runs")
+    assert chosen_in(page) == [str(each.number) for each in most]
+    page.get_by_role("link", name="fewest conflicts").click()
+    expect(page.locator(".pick [name=pick]:checked")).to_have_count(len(most))
+    assert page.evaluate("window.shifts") < 0.001
+    page.get_by_text("Matrix of conflicts").click()
+    expect(page.locator(".matrix td.clash")).to_have_count(sum(map(len, clashes.values())))
+    page.get_by_label("Best set within").fill("0.35")
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator("#best")).to_contain_text("none of the 5 fits")
+    assert len(chosen_in(page)) == len(most)
 
 
 def test_three_are_stacked_into_one_candidate(sign_in: SignIn, project: Project) -> None:
@@ -119,6 +177,7 @@ def test_one_goes_to_gate_two_with_a_written_reason(sign_in: SignIn, project: Pr
     one = listed(project)
     page = sign_in(approver())
     page.goto("/projects/gates/shortlist/")
+    unfold(page, one)
     page.get_by_text("Without a scale-up").click()
     page.get_by_label(f"Why {one} needs no scale-up").fill("It only deletes code")
     page.get_by_role("button", name=f"Send {one} to gate 2").click()

@@ -171,3 +171,11 @@ def test_a_column_is_chosen_shown_and_sorted_by(added: Added) -> None:
     assert kinds == ["change", "revert"] == re.findall(r'<td class="kind">\s*(\w+)\s*</td>', descending)[::-1]
     assert ">Kind" in ascending and "a change, or what was made of others" in ascending
     assert '<option value="kind-z" selected>' in descending
+
+
+def test_a_list_goes_out_as_csv(added: Added) -> None:
+    assert added("research_app/web/csv_lists/lists") == "notes"
+    client, vera = Client(), make_user(role="viewer")
+    make_project().notes.create(text="=1+1", written_by=vera)
+    client.force_login(vera)
+    assert client.get("/projects/demo/csv/notes.csv").content.decode().endswith(",'=1+1\r\n")

@@ -7,7 +7,7 @@ import pytest
 
 from research_app.home import CODE
 
-SLOW = {"torch", "anthropic", "plotly", "pandas", "libcst"}
+SLOW = {"torch", "anthropic", "plotly", "pandas", "libcst", "matplotlib"}
 SLOW_FOR_MODELS = SLOW | {"scipy.stats", "training.detectors"}
 STARTED = "import django, sys; django.setup(); import research_app.urls, research_app.asgi; print(*sys.modules)"
 

@@ -93,6 +93,15 @@ TABLE: dict[str, tuple[str, str]] = {
     "withdraw-note": ("post", "operator"),
     "shortlist": ("get", "viewer"),
     "shortlist-price": ("get", "viewer"),
+    "shortlist-conflicts": ("get", "viewer"),
+    "compare-figure": ("get", "viewer"),
+    "compare-figure-file": ("get", "viewer"),
+    "baseline-figure": ("get", "viewer"),
+    "baseline-figure-file": ("get", "viewer"),
+    "candidate-figure": ("get", "viewer"),
+    "candidate-figure-file": ("get", "viewer"),
+    "project-csv": ("get", "viewer"),
+    "csv-of-all": ("get", "viewer"),
     "approve-scale-ups": ("post", "approver"),  # or whom the policy of gate 1 names, see test_gate_policy.py
     "skip-scale-up": ("post", "approver"),
     "form-stack": ("post", "operator"),
@@ -152,6 +161,8 @@ WITHOUT_OBJECT = {
     "candidate-line",
     "candidate-viewed",
     "docs",
+    "project-csv",
+    "csv-of-all",
 }
 """Addresses of things that these tests do not make: who may is answered with 404."""
 CHANGES = {name for name, (method, _) in TABLE.items() if method == "post"}
@@ -172,7 +183,7 @@ def addresses() -> dict[str, str]:
     make_candidate(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")], stage=Stage.REJECTED)
     run = project.runs.first()
     assert run is not None
-    fill: dict[str, Any] = {"slug": "demo", "number": 1, "token": "abc", "channel": "webhook"}
+    fill: dict[str, Any] = {"slug": "demo", "number": 1, "token": "abc", "channel": "webhook", "name": "figure.csv"}
 
     def arguments(name: str, pattern: URLPattern) -> dict[str, Any]:
         return {key: fill.get(key, run.pk if name.startswith("run") else 1) for key in pattern.pattern.converters}

@@ -30,9 +30,10 @@ from research_app.web.shared.effects import Scale, effect_of
 FRAGMENTS = {
     "head": "candidate/_head.html",
     "verdict": "candidate/_verdict.html",
-    "checks": "candidate/_checks.html",
+    "guards": "candidate/_guards.html",
     "scores": "candidate/_scores.html",
     "resources": "candidate/_resources.html",
+    "findings": "candidate/_findings.html",
     "runs": "candidate/_runs.html",
     "events": "candidate/_events.html",
     "curves-mark": "candidate/_mark.html",

@@ -18,6 +18,7 @@ from research_app.web.candidate import findings
 from research_app.web.shared import curves, live
 from research_app.web.shared.access import get_candidate, get_run, researcher
 from research_app.web.shared.asked import real
+from research_app.web.shared.cells import Echo, harmless
 from research_app.web.shared.curves import Group, View
 from research_app.web.shared.readings import readings
 from training.spec import Outcome
@@ -182,13 +183,6 @@ def marks(arms_: Arms, logged: Mapping[int, curves.Logged], name: str, axis: str
     ]  # fmt: skip
 
 
-class Echo:
-    """A file that gives each line back, for the writer of CSV."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
 def as_csv(arms: Arms, series: str, view: View, name: str) -> HttpResponse:
     """Every logged point of one series, not thinned and not smoothed: one line each."""
     response = HttpResponse(lines_of(arms, series, view), content_type="text/csv; charset=utf-8")
@@ -201,7 +195,7 @@ def as_csv(arms: Arms, series: str, view: View, name: str) -> HttpResponse:
 def lines_of(arms: Arms, series: str, view: View) -> Iterator[str]:
     """The lines of the table."""
     writer, along = csv.writer(Echo()), view.axis != "step"
-    yield writer.writerow(["group", "role", "run", "seed", "step", *([view.axis] if along else []), series])
+    yield writer.writerow(["group", "role", "run", "seed", "step", *([view.axis] if along else []), harmless(series)])
     logged = arrays_of(arms.ids, {series, view.axis})
     for arm in arms.arms:
         for run in arm.runs:

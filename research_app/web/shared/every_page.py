@@ -52,7 +52,8 @@ KEYS: Mapping[str, Callable[[Project], QuerySet[Any]]] = {
     "new-project/": lambda project: Trial.objects.all(),
     "tokens/": lambda project: project.candidates.none(),  # of a person, and nothing but to be revoked
 }
-WORDS = {"token": "none", "channel": "email", "path": "nothing", "name": "tutorial/first-hour.md"}
+WORDS = {"token": "none", "channel": "email", "path": "nothing"}
+NAMES = {"docs/": "tutorial/first-hour.md", "figure/": "caption.txt", "<slug:slug>/csv/": "candidates", "csv/": "audit"}
 
 
 def sample(project: Project, name: str, route: str) -> Any:
@@ -68,6 +69,8 @@ def sample(project: Project, name: str, route: str) -> Any:
         for place, rows in KEYS.items():
             if place in route:
                 return rows(project).order_by("-pk").values_list("pk", flat=True).first()
+    if name == "name":
+        return next(value for place, value in NAMES.items() if place in route)
     if name in WORDS:
         return WORDS[name]
     raise NoSample(f"{route} wants {name!r}: say in {__name__} what to fill in.")

@@ -1,7 +1,6 @@
 """/projects/<slug>/shortlist/ : gate 1. What is solid, what its scale-up costs, what is left to spend; and approving it."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,85 +12,28 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate, may_vote
 from research_app.evidence.apart import told_apart
-from research_app.evidence.transfer import Prediction, coverage_of
+from research_app.evidence.transfer import coverage_of
 from research_app.loop.review.review import ReviewRefused, Seen, StalePage
-from research_app.loop.scale_up.price import Pace, Price, account_of, pace_of, price_of
-from research_app.loop.scale_up.scale_up import forecasts_of, passed_rungs, prediction, rungs_left, savings_by_rung
-from research_app.loop.scale_up.shortlist import (
-    Conflict,
-    Pick,
-    Plan,
-    Quote,
-    approve_scale_ups,
-    conflicts,
-    lacking,
-    quote,
-    skip_scale_up,
-    trained_seeds,
-)
-from research_app.loop.stacks.stack import NoStack, form_stack, open_stacks_of
-from research_app.models import Candidate, Evidence, Gate, Project, Run, ScaleUp, Stage, StageMoved, State
-from research_app.project_file.ladder import Rung
-from research_app.web.candidate.resources import Constant, constants_of
-from research_app.web.candidate.verdict import GuardRow, Saving, guard_rows
-from research_app.web.inbox.waiting import waiting_for
-from research_app.web.shared import figures, live
+from research_app.loop.scale_up.price import Account, account_of, pace_of
+from research_app.loop.scale_up.scale_up import forecasts_of
+from research_app.loop.scale_up.shortlist import Pick, Plan, Quote, approve_scale_ups, quote, skip_scale_up, trained_seeds
+from research_app.loop.stacks.stack import NoStack, form_stack
+from research_app.models import Gate, Project, Run, ScaleUp, StageMoved, State
+from research_app.web.shared import live
 from research_app.web.shared.access import get_candidate, get_project, operator, require_vote, researcher, reviewer
-from research_app.web.shared.asked import whole, wholes
-from research_app.web.shared.effects import Row
+from research_app.web.shared.asked import real, whole, wholes
 from research_app.web.shared.text import visible
+from research_app.web.shortlist.best_within import best_within, price_of_ticked
+from research_app.web.shortlist.conflict_matrix import conflict_matrix
+from research_app.web.shortlist.shortlisted import ORDERS, items_of, ordered
 
-MOST = 100  # candidates on the page, oldest first
 LATELY = 6  # ended scale-ups that are shown
 MAX_REASON = 4000  # characters
-FRAGMENTS = {"books": "shortlist/_books.html", "list": "shortlist/_list.html", "under_way": "shortlist/_under_way.html"}
-
-
-@dataclass(frozen=True)
-class Option:
-    """One rung that a candidate can be scaled up to."""
-
-    rung: Rung
-    price: Price
-    prediction: Prediction | None
-    chosen: bool
-
-    @property
-    def promise(self) -> str:
-        """The predicted saving with its interval: 31% less time (12% … 50%)."""
-        if self.prediction is None:
-            return ""
-        low, high = (figures.percent(bound) for bound in self.prediction.interval)
-        return f"{figures.percent(self.prediction.saved)} less time expected ({low} … {high})"
-
-
-@dataclass(frozen=True)
-class Item:
-    """A candidate on the shortlist."""
-
-    row: Row
-    notes: Sequence[str]
-    seen: str
-    saving: Saving | None
-    constants: Sequence[Constant]
-    guards: Sequence[GuardRow]
-    options: Sequence[Option]
-    conflicts: Sequence[Conflict]
-    covered_by: Candidate | None  # the open stack that it is part of
-    covers: Sequence[Candidate]  # those on the list that are part of it
-
-    @property
-    def candidate(self) -> Candidate:
-        return self.row.candidate
-
-    @property
-    def bar(self) -> SafeString | None:
-        return self.row.bar
+FRAGMENTS = {name: f"shortlist/_{name}.html" for name in ("books", "best", "list", "under_way")}
 
 
 @dataclass(frozen=True)
@@ -116,70 +58,28 @@ def context_of(request: HttpRequest, project: Project, **more: Any) -> dict[str,
     """What the page shows. The number of queries grows with rungs and baseline versions, not with candidates."""
     rungs = project.file.upper_rungs
     paces = {rung.name: pace_of(project, rung) for rung in rungs}
-    account = account_of(project)
+    account, priced = account_of(project), any(rung.price for rung in rungs)
+    order = order if (order := request.GET.get("sort", "")) in ORDERS else next(iter(ORDERS))
+    items = ordered(items_of(request, project, rungs, paces), order, priced=priced)
+    within = real(request.GET.get("within"))
+    selection = price_of_ticked(project, items, wholes(request.GET.getlist("pick")))
+    more = price_context(project, selection, account) | more
     return {
         "project": project,
         "ladder": project.file.rungs,
         "rungs": rungs,
         "paces": [(rung, paces[rung.name]) for rung in rungs],
-        "items": items_of(request, project, rungs, paces),
-        "account": account,
-        "no_price": not any(rung.price for rung in rungs),
+        "items": items,
+        "order_asked": request.GET.get("sort", "") and order,
+        "orders": [(key, words, key == order) for key, (words, _) in ORDERS.items()],
+        "best": best_within(items, paces, account, priced=priced, limit=within if within is None else max(0.0, within)),
+        "no_price": not priced,
         "scale_ups": scale_ups_of(project),
         "may_approve": may_vote(request.user, project, Gate.SHORTLIST),
         "may_operate": may_operate(request.user),
-        "quote": None,
         "coverage": coverage_of(forecasts_of(project)),
         **more,
     }
-
-
-def items_of(request: HttpRequest, project: Project, rungs: Sequence[Rung], paces: Mapping[str, Pace]) -> list[Item]:
-    """The shortlist, who waited longest first."""
-    waiting = (
-        project.candidates.filter(stage=Stage.SHORTLISTED, archived_at=None, patch_set__isnull=False)
-        .with_evidence()
-        .select_related("patch_set__base")
-    )
-    listed = list(waiting.order_by("stage_since")[:MOST])
-    assert isinstance(request.user, User)
-    mine = {c.pk for c in listed} if may_vote(request.user, project, Gate.SHORTLIST) else set()
-    stacks = open_stacks_of(listed)
-    clashes = conflicts(listed, stacks)
-    evidence: dict[int, list[Evidence]] = defaultdict(list)
-    for each in Evidence.objects.filter(patch_set__in=[c.patch_set_id for c in listed]).order_by("pk"):
-        evidence[each.patch_set_id].append(each)
-    passed, seeds = passed_rungs(listed), dict(zip([c.pk for c in listed], trained_seeds(listed), strict=True))
-    items = []
-    for turn in waiting_for(request.user, mine, listed, {}):
-        candidate = turn.candidate
-        document = candidate.evidence.document if candidate.evidence else None
-        savings = savings_by_rung(evidence[candidate.patch_set_id or 0])
-        options = [
-            option_of(rung, paces[rung.name], prediction(savings, rung.budget), seeds[candidate.pk], chosen=place == 0)
-            for place, rung in enumerate(rungs_left(rungs, passed[candidate.pk]))
-        ]
-        items.append(
-            Item(
-                row=turn.row,
-                notes=turn.notes,
-                seen=" ".join(map(str, vars(Seen.of(candidate)).values())),
-                saving=Saving.of(document.savings if document else None),
-                constants=constants_of(candidate.patch_set),
-                guards=guard_rows(document),
-                options=options,
-                conflicts=clashes[candidate.pk],
-                covered_by=next(iter(stacks.get(candidate.pk, ())), None),
-                covers=[other for other in listed if candidate in stacks.get(other.pk, ())],
-            )
-        )
-    return items
-
-
-def option_of(rung: Rung, pace: Pace, expected: Prediction | None, trained: Mapping[str, set[int]], *, chosen: bool) -> Option:
-    """One rung on offer, priced without the runs that are there already."""
-    missing = lacking(Plan(rung.name, rung.seeds), trained)
-    return Option(rung, price_of(rung, pace, [1.0] * len(missing)), expected, chosen)
 
 
 def scale_ups_of(project: Project) -> list[ScaleUpProgress]:
@@ -215,18 +115,29 @@ def progress_at(step: ScaleUp, runs: Sequence[Run]) -> ScaleUpProgress:
 @researcher
 @require_safe
 def price(request: HttpRequest, slug: str) -> HttpResponse:
-    """What the picks on the page cost together, and whether the budget allows it: asked for while a person picks."""
+    """What the picks on the page cost together, and whether the budget allows it: selection for while a person picks."""
     project = get_project(request, slug)
     try:
         selection, refused = quoted(project, read(project, request.GET)), ""
-        account = account_of(project)
-        refused = account.excess(selection.whole) if selection else ""
     except ReviewRefused as error:
-        selection, refused, account = None, str(error), account_of(project)
-    context = {"project": project, "quote": selection, "excess": refused, "account": account}
-    if selection:
-        context |= hours_beside(selection.whole.counted, account.hours_left)
-    return render(request, "shortlist/_price.html", context | {"may_approve": may_vote(request.user, project, Gate.SHORTLIST)})
+        selection, refused = None, str(error)
+    context = price_context(project, selection, account_of(project))
+    context |= {"excess": refused or context["excess"], "may_approve": may_vote(request.user, project, Gate.SHORTLIST)}
+    return render(request, "shortlist/_price.html", context)
+
+
+def price_context(project: Project, selection: Quote | None, account: Account) -> dict[str, Any]:
+    """What the line with the price shows."""
+    excess = account.excess(selection.whole) if selection else ""
+    context = {"project": project, "quote": selection, "excess": excess, "account": account}
+    return context | (hours_beside(selection.whole.counted, account.hours_left) if selection else {})
+
+
+@researcher
+@require_safe
+def conflicts(request: HttpRequest, slug: str) -> HttpResponse:
+    """Which candidates of the list conflict with which, as a table: asked for when it is unfolded."""
+    return render(request, "shortlist/_conflicts.html", {"matrix": conflict_matrix(get_project(request, slug))})
 
 
 def hours_beside(needed: float, left: float | None) -> dict[str, str]:
