@@ -311,7 +311,7 @@ class Workbench:
     def _smoke_test(self, _: SmokeTest) -> str:
         self._require_edits()
         if self.smokes >= MOST_SMOKES:
-            raise Refused(f"A conversation has {MOST_SMOKES} smoke tests, and they are used up. Submit, or give up.")
+            raise Refused(f"A conversation has {MOST_SMOKES} smoke tests, and they are used up. Submit, or call `give_up`.")
         self.smokes += 1
         ran = self.workspace.smoke(self.edits)
         rows = [f"{name}: {before} → {after}" for name, before, after in ran.facts]

@@ -18,7 +18,7 @@ class Role(StrEnum):
     """What a person may do at most, least first."""
 
     VIEWER = "viewer"  # look
-    OPERATOR = "operator"  # steer the loop: pause, submit, reopen, rerun, order the queues
+    OPERATOR = "operator"  # steer the loop: pause, submit, reopen, retry, order the queues
     REVIEWER = "reviewer"  # comment, ask for changes, reject; approve where a gate's policy says so
     APPROVER = "approver"  # approve at every gate whose policy does not say otherwise
 

@@ -23,9 +23,9 @@ SHOWN = 100  # characters of the hypothesis in a sentence
 
 @dataclass(frozen=True)
 class Contradiction:
-    """`said` is quoted from the hypothesis, untrusted; `measured` is the fact; `sentence` has both."""
+    """`quote` is quoted from the hypothesis, untrusted; `measured` is the fact; `sentence` has both."""
 
-    said: str
+    quote: str
     measured: str
     sentence: str
 

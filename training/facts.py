@@ -9,7 +9,7 @@ from training.checkpoint import read_header
 from training.devices import kind_of
 from training.left_out import is_number
 from training.progress import Progress
-from training.said import MEASURED_HERE
+from training.reported_by_run import MEASURED_HERE
 from training.scorer import CHECKPOINT_LIMIT
 from training.series import CHECKPOINT, Outputs, UnsafeOutput
 from training.spec import RunSpec

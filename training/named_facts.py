@@ -1,7 +1,8 @@
 """Figures that a run says of itself and that its project file names: which fact each is, and in which unit.
 
 `facts = { device_memory = "peak_vram_mb MiB", speed = "tok/sec" }`: the name of a figure as the run says it, and its unit where
-that is another one. What only the run says is marked so wherever it stands (training/said.py), and decides nothing alone.
+that is another one. What only the run says is marked so wherever it stands (training/reported_by_run.py), and decides nothing
+alone.
 """
 
 from __future__ import annotations

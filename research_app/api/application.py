@@ -9,9 +9,9 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.renderers import JSONRenderer
 
 from agent.proposal import Edit, Proposal
-from research_app.api import problems, schemas, told
+from research_app.api import problems, representations, schemas
 from research_app.api.auth import READING, READS, SUBMITS, SUBMITTING, token_of
-from research_app.api.kept import once
+from research_app.api.idempotency import once
 from research_app.api.reach import candidate_of, candidate_to_revise, project_of, run_of
 from research_app.door.problem import MEDIA_TYPE, Problem, problem
 from research_app.loop.check.check import vet
@@ -67,7 +67,7 @@ problems.install(api)
 )
 def list_projects(request: HttpRequest) -> Any:
     """Every project that the token reaches."""
-    return [told.project(row) for row in token_of(request).reach().order_by("slug")]
+    return [representations.project(row) for row in token_of(request).reach().order_by("slug")]
 
 
 @api.get(
@@ -75,7 +75,7 @@ def list_projects(request: HttpRequest) -> Any:
 )
 def get_project(request: HttpRequest, slug: str) -> Any:
     """One project: metric, noise, what may be edited, the baseline."""
-    return told.project(project_of(token_of(request), slug))
+    return representations.project(project_of(token_of(request), slug))
 
 
 @api.get(
@@ -90,7 +90,7 @@ def get_source(request: HttpRequest, slug: str) -> Any:
     row = project_of(token_of(request), slug)
     base = row.tip()
     files = row.repository.texts(base.commit, row.file.edit.editable)
-    return schemas.SourceOut(commit=told.commit(row, base.commit), files=files, program=program_of(row, base)[0])
+    return schemas.SourceOut(commit=representations.commit(row, base.commit), files=files, program=program_of(row, base)[0])
 
 
 @api.get(
@@ -110,7 +110,7 @@ def get_history(
     rows = [row for row in reversed(tried(project_of(token_of(request), slug))) if before is None or row.candidate < before]
     page = rows[:limit]
     more = page[-1].candidate if len(rows) > limit else None
-    return schemas.HistoryOut(items=[schemas.TriedOut(**told.attempt(row)) for row in page], before=more)
+    return schemas.HistoryOut(items=[schemas.TriedOut(**representations.attempt(row)) for row in page], before=more)
 
 
 @api.post(
@@ -155,7 +155,7 @@ def submit_candidate(
 @api.get(CANDIDATE, response={200: schemas.CandidateOut, **FAILS}, auth=READS, throttle=[READING], operation_id="get_candidate")
 def get_candidate(request: HttpRequest, slug: str, number: Number) -> Any:
     """Where a candidate stands."""
-    return told.candidate(candidate_of(token_of(request), slug, number))
+    return representations.candidate(candidate_of(token_of(request), slug, number))
 
 
 @api.get(f"{CANDIDATE}/diff", response={200: schemas.TextOut, **FAILS}, auth=READS, throttle=[READING], operation_id="get_diff")
@@ -179,7 +179,7 @@ def get_evidence(request: HttpRequest, slug: str, number: Number) -> Any:
     row = candidate_of(token_of(request), slug, number)
     if row.evidence is None:
         raise Http404
-    return told.evidence(row, row.evidence)
+    return representations.evidence(row, row.evidence)
 
 
 @api.get(
@@ -243,14 +243,14 @@ def list_runs(request: HttpRequest, slug: str, number: Number) -> Any:
     row = candidate_of(token_of(request), slug, number)
     runs = Run.objects.select_related("baseline", "patch_set__candidate").filter(patch_set__candidate=row).order_by("pk")
     noise = row.project.noise()
-    return schemas.RunsOut(items=[told.run(run, noise) for run in runs])
+    return schemas.RunsOut(items=[representations.run(run, noise) for run in runs])
 
 
 @api.get(RUN, response={200: schemas.RunOut, **FAILS}, auth=READS, throttle=[READING], operation_id="get_run")
 def get_run(request: HttpRequest, slug: str, run: Number) -> Any:
     """One run."""
     row = run_of(token_of(request), slug, run)
-    return told.run(row, row.project.noise())
+    return representations.run(row, row.project.noise())
 
 
 @api.get(f"{RUN}/log", response={200: schemas.TextOut, **FAILS}, auth=READS, throttle=[READING], operation_id="get_log")
@@ -268,7 +268,7 @@ def get_series(
     name: Annotated[list[str], Query(max_length=20)] = [],  # noqa: B006
 ) -> Any:
     """Its logged curves, of these names or all."""
-    return told.curves(run_of(token_of(request), slug, run), name)
+    return representations.curves(run_of(token_of(request), slug, run), name)
 
 
 def entered(row: Candidate) -> dict[str, Any]:

@@ -32,12 +32,12 @@ Row = tuple[int, datetime, int | None, str, str, str, int, Any, str, str]
 
 @dataclass
 class Head:
-    """A hash that something outside the log says an event had. `event` where that says which, `found` once it was met."""
+    """A hash that something outside the log says an event had. `event` where that says which, `met_at` once it was met."""
 
     hash: str
     where: str
     event: int | None = None
-    found: int | None = None
+    met_at: int | None = None
 
 
 @dataclass
@@ -59,9 +59,9 @@ class Chain:
         for row in _rows():
             self._check(row)
             if head := by_hash.get(row[9]):
-                head.found = row[0]
+                head.met_at = row[0]
             if (head := wanted.get(row[0])) and head.hash == row[9]:
-                head.found = row[0]
+                head.met_at = row[0]
             remember(self.index, row)
             self.last, self.last_hash = row[0], row[9]
             if row[0] % SAY_EVERY == 0:
@@ -149,9 +149,9 @@ def remember(index: Index, row: Row) -> None:
 
 def check_heads(report: Report, heads: Sequence[Head], last: int) -> None:
     """Heads that the log should have and has not: it was cut off, emptied, or written anew."""
-    held = max((head.found for head in heads if head.found is not None), default=0)
+    held = max((head.met_at for head in heads if head.met_at is not None), default=0)
     for head in heads:
-        if head.found is not None and head.event in (None, head.found):
+        if head.met_at is not None and head.event in (None, head.met_at):
             report.checked["heads"] += 1
             continue
         after = f"The last head that agrees is at event {held}." if held else "No head agrees."

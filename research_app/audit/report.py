@@ -26,7 +26,7 @@ class Kind(StrEnum):
     EVIDENCE_ALTERED = "evidence altered"
     EVIDENCE_MOVED = "evidence of another candidate"
     VOTE_UNBOUND = "vote without what was seen"
-    VOTE_REVIVED = "vote revived or voided by hand"
+    VOTE_RESTORED = "vote restored or voided by hand"
     STAGE_ALTERED = "stage altered"
     DIFF_ALTERED = "diff altered"
     COMMIT_BY_HAND = "commit by hand on the baseline"

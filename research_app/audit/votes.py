@@ -54,10 +54,10 @@ def _check_void(report: Report, index: Index, vote: Review, where: str) -> None:
     """A vote no longer holds exactly where an event says so."""
     voided = index.get("voided", vote.pk)
     if voided and vote.voided_at is None:
-        report.fault(Kind.VOTE_REVIVED, where, f"It stands, although {said_by(voided.event)} voids it.", voided.event)
+        report.fault(Kind.VOTE_RESTORED, where, f"It stands, although {said_by(voided.event)} voids it.", voided.event)
     elif vote.voided_at is not None and not voided:
         if index.get("review", vote.pk):
-            report.fault(Kind.VOTE_REVIVED, where, "It is void, and no event says so.")
+            report.fault(Kind.VOTE_RESTORED, where, "It is void, and no event says so.")
         else:
             report.cannot("vote: whether it was voided, where that was before events carried seals")
 

@@ -163,7 +163,7 @@ def wake_checks() -> None:
 
 
 def free_lost_runs() -> None:
-    """Runs whose worker died: back to the queue. A claim counts the attempts and gives up after the last."""
+    """Runs whose worker died: back to the queue. A claim counts the attempts and fails the run after the last."""
     now = timezone.now()
     for run in Run.objects.filter(Q(lease_until__lt=now) | Q(lease_until=None), state=State.RUNNING):
         freed = Run.objects.filter(unclaimed(), pk=run.pk, state=State.RUNNING, fence_token=run.fence_token)

@@ -1,4 +1,4 @@
-"""Runs: asked for, queued again, cancelled, given up; and what they cost. Nothing else changes a run's state once it is there,
+"""Runs: asked for, queued again, cancelled, failed; and what they cost. Nothing else changes a run's state once it is there,
 but the claim of a device (Run.claim_next) and the record of its end (loop/record.py).
 """
 

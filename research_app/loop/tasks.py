@@ -199,4 +199,4 @@ def _stop(**_: Any) -> None:
     """A worker that is asked to stop gives its work back to the queue instead of finishing it, and waits for nobody outside."""
     train_step.stopping.set()
     hang_up_all()
-    push_step.give_up_pushing()
+    push_step.kill_pushes()

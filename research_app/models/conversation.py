@@ -23,7 +23,7 @@ class ConversationPurpose(models.TextChoices):
     """What a conversation was begun for."""
 
     PROPOSE = "propose", "a new change"
-    REVIVE = "revive", "an earlier change, revived"
+    REWORK = "revive", "an earlier change, reworked"
     COMBINE = "combine", "several changes, combined"
 
 
@@ -58,7 +58,7 @@ class Conversation(Leased):
     candidate = models.ForeignKey(
         Candidate, null=True, blank=True, on_delete=models.PROTECT, related_name="conversations", help_text="What came of it"
     )
-    about = models.ManyToManyField(Candidate, related_name="conversations_about", help_text="What it revives or combines")
+    about = models.ManyToManyField(Candidate, related_name="conversations_about", help_text="What it reworks or combines")
     base = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="conversations")
     program = models.ForeignKey(ProgramVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="conversations")
     purpose = models.CharField(max_length=10, choices=ConversationPurpose.choices, default=ConversationPurpose.PROPOSE)

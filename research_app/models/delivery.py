@@ -29,7 +29,7 @@ class Sending(models.TextChoices):
     SENT = "sent", "sent"
     PASSED = "passed", "not sent: it was nobody's turn any more"
     UNKNOWN = "unknown", "may have been sent"  # at most once: it is not sent again
-    GIVEN_UP = "given_up", "given up"
+    FAILED = "given_up", "failed"
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -63,7 +63,7 @@ class Delivery(Leased):
     woken_at = models.DateTimeField(null=True, blank=True, help_text="When a worker was told of it last")
     left_at = models.DateTimeField(null=True, blank=True, help_text="When it was sent, or may have been")
     subject = models.CharField(max_length=200, blank=True)
-    told = models.PositiveIntegerField(default=0, help_text="How many candidates the message was about")
+    candidate_count = models.PositiveIntegerField(default=0, help_text="How many candidates the message was about")
 
     objects = DeliveryQuerySet.as_manager()
 

@@ -40,7 +40,7 @@ class State(models.TextChoices):
     QUEUED = "queued", "queued"
     RUNNING = "running", "running"
     FINISHED = "finished", "finished"
-    STUCK = "stuck", "needs attention"  # given up after repeated loss of its worker or trouble on the machine
+    STUCK = "stuck", "needs attention"  # failed after repeated loss of its worker or trouble on the machine
 
 
 class RunQuerySet(models.QuerySet["Run"]):

@@ -111,7 +111,7 @@ class KeptAnswer(models.Model):
 
     token = models.ForeignKey(Token, on_delete=models.CASCADE, related_name="kept_answers")
     key = models.CharField(max_length=200)
-    asked = models.CharField(max_length=64, help_text="Hash of method, path and body")
+    request_hash = models.CharField(max_length=64, help_text="Hash of method, path and body")
     status = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Empty while the first request is at work")
     answer = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)

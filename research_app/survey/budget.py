@@ -22,7 +22,7 @@ class FoundBudget:
 
     counts: str  # "seconds", "steps", "tokens"; empty: Signoff's own, in seconds
     amount: float
-    said: str
+    comment: str
 
 
 def budget_of(modules: Sequence[Module], options: Options) -> FoundBudget:
@@ -30,7 +30,8 @@ def budget_of(modules: Sequence[Module], options: Options) -> FoundBudget:
     if seen := reads_variable(modules, "SIGNOFF_BUDGET"):
         return FoundBudget("", 0, f"{seen} reads SIGNOFF_BUDGET")
     named = [
-        (option.name.lstrip("-").replace("-", "_").rpartition(".")[2], option.default, option.seen) for option in options.found
+        (option.name.lstrip("-").replace("-", "_").rpartition(".")[2], option.default, option.seen)
+        for option in options.options
     ]
     for module in modules:
         known = {name for name, _, _ in named}

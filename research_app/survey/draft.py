@@ -128,10 +128,12 @@ def _train(
     if entry.others:
         draft.note("train", f"other scripts that may train: {', '.join(entry.others)}")
     comment = (
-        f"{options.kind}, {len(options.found)} options at {options.seen}" if options.kind != "none" else "no options were found"
+        f"{options.kind}, {len(options.options)} options at {options.seen}"
+        if options.kind != "none"
+        else "no options were found"
     )
     draft.put("train", "command", words, comment)
-    draft.put("train", "python", interpreter.python, interpreter.said)
+    draft.put("train", "python", interpreter.python, interpreter.comment)
     if interpreter.python == "uv" and (extra := extra_of(sources, entry, gpu=on_gpu(modules))):
         draft.put("train", "extras", [extra], "the extra of pyproject.toml for this kind of device")
     _missing(draft, interpreter)
@@ -195,7 +197,7 @@ def _limits(draft: Draft, budget: FoundBudget) -> None:
 
 
 def _seed(draft: Draft, seed: FoundSeed) -> None:
-    draft.put("seed", "how", seed.how, seed.said)
+    draft.put("seed", "how", seed.how, seed.comment)
     for name in ("file", "text", "put") if seed.how == "patch" else ():
         draft.put("seed", name, getattr(seed, name))
 
@@ -208,7 +210,7 @@ def _metric(draft: Draft, output: FoundOutput | None) -> None:
         output = FoundOutput("pattern", "score", "", pattern=r"score: (?P<score>\S+)")
     draft.put("metric", "name", output.key.replace("_", " ").replace("/", " "))
     draft.put("metric", "direction", output.direction)
-    draft.put("metric", "source", output.source, output.said)
+    draft.put("metric", "source", output.source, output.comment)
     draft.put("metric", "key", output.key)
     for name, value in (("pattern", output.pattern), ("file", output.file), ("facts", output.facts)):
         if value:
@@ -217,10 +219,10 @@ def _metric(draft: Draft, output: FoundOutput | None) -> None:
 
 def _budget(draft: Draft, budget: FoundBudget) -> None:
     if not budget.counts:
-        draft.put("budget", "kind", "wall_seconds", budget.said)
+        draft.put("budget", "kind", "wall_seconds", budget.comment)
         draft.put("budget", "amount", 300, "guessed")
         return
-    draft.put("budget", "kind", "own", budget.said)
+    draft.put("budget", "kind", "own", budget.comment)
     draft.put("budget", "counts", budget.counts)
     if budget.amount:
         draft.put("budget", "amount", budget.amount)

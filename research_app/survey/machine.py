@@ -33,7 +33,7 @@ class Interpreter:
     """What `[train] python` is to say."""
 
     python: str
-    said: str
+    comment: str
     missing: tuple[str, ...] = ()  # modules that it has not
 
 

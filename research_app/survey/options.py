@@ -28,24 +28,24 @@ class Options:
     """All options of a script and how they are written."""
 
     kind: Kind
-    found: tuple[Option, ...]
+    options: tuple[Option, ...]
     seen: Seen | None = None
 
     def named(self, pattern: str) -> Option | None:
         """The first option whose whole name matches, dashes as underscores."""
-        return next((each for each in self.found if re.fullmatch(pattern, plain(each.name), re.IGNORECASE)), None)
+        return next((each for each in self.options if re.fullmatch(pattern, plain(each.name), re.IGNORECASE)), None)
 
     def after(self, config: Module | None) -> Options:
         """The same after a configuration file of Python constants was read."""
         values = constants_of(config) if config else {}
-        named = {plain(option.name) for option in self.found}
+        named = {plain(option.name) for option in self.options}
         options = [
             replace(option, default=values[key][0], seen=config.seen(values[key][1]))
             if config and (key := plain(option.name)) in values
             else option
-            for option in self.found
+            for option in self.options
         ]
-        return replace(self, found=tuple(options)) if named & set(values) else self
+        return replace(self, options=tuple(options)) if named & set(values) else self
 
     def given(self, words: Sequence[str]) -> Options:
         """The same with values that the words of a command give: `--depth=4`, `--depth 4`, `model.depth=4`."""
@@ -58,9 +58,9 @@ class Options:
         where = Seen("the command")
         options = [
             replace(option, default=values[plain(option.name)], seen=where) if values.get(plain(option.name)) else option
-            for option in self.found
+            for option in self.options
         ]
-        return replace(self, found=tuple(options))
+        return replace(self, options=tuple(options))
 
     def word(self, option: Option, value: str) -> str:
         """The word of a command that gives an option a value."""

@@ -32,7 +32,7 @@ class FoundOutput:
 
     source: str
     key: str
-    said: str
+    comment: str
     pattern: str = ""
     file: str = ""
     facts: dict[str, str] = field(default_factory=dict)

@@ -22,7 +22,7 @@ class FoundSeed:
     """What [seed] is to say, and the words that the command needs for it."""
 
     how: Literal["environment", "argument", "patch", "fixed"]
-    said: str
+    comment: str
     words: tuple[str, ...] = ()
     file: str = ""
     text: str = ""

@@ -25,7 +25,7 @@ def test_a_category_whose_candidates_were_solid_is_drawn_more_often_and_one_with
     found = chances(arms_of([*GOOD, *BAD]))
     assert found["optimiser"] > 0.6
     assert found["data"] < 0.5 * found["schedule"]
-    assert chances(arms_of(BAD))["data"] > 0, "no category is given up for good"
+    assert chances(arms_of(BAD))["data"] > 0, "no category is excluded for good"
 
 
 def test_the_same_seed_draws_the_same_and_others_differ() -> None:

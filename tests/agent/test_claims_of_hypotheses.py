@@ -166,7 +166,7 @@ def test_what_is_hedged_partial_or_unclear_is_left_alone(text: str) -> None:
 def test_a_contradiction_quotes_and_measures() -> None:
     (found,) = contradictions("An extra layer, with dim ~512.", BASE, GROWN)
 
-    assert found.said == "dim ~512"
+    assert found.quote == "dim ~512"
     assert found.measured == "the width is 640 (512 before)"
     assert found.sentence == "The hypothesis says “dim ~512”, but the width is 640 (512 before)."
 
@@ -238,7 +238,7 @@ PIECES = (
 )
 def test_any_text_is_read(text: str) -> None:
     for found in contradictions(text, BASE, GROWN, CONSTANTS):
-        assert found.said
+        assert found.quote
         assert found.measured in found.sentence
 
 

@@ -164,7 +164,7 @@ def test_without_a_key_nothing_is_asked_of_claude_and_the_others_go_on(monkeypat
     assert not converse.join_rounds()
     project.refresh_from_db()
     with pytest.raises(SteeringRefused, match="ANTHROPIC_API_KEY"):
-        steer.revive(make_candidate(project, stage=Stage.DROPPED), make_user())
+        steer.rework(make_candidate(project, stage=Stage.DROPPED), make_user())
     with pytest.raises(UnknownVariant):
         open_round(project, ["gpt"], 1, "ada")
 
@@ -197,15 +197,15 @@ def test_the_newest_program_and_the_notes_reach_the_model_as_instructions(servic
     assert row.program is not None and row.program.number == 2
 
 
-def test_an_idea_is_revived_and_several_are_combined_on_request(service: MessagesServer) -> None:
+def test_an_idea_is_reworked_and_several_are_combined_on_request(service: MessagesServer) -> None:
     project, ada = make_project(), make_user()
     one = make_candidate(project, stage=Stage.REJECTED, why="Too small a gain", hypothesis="Warm up less")
     other = make_candidate(project, stage=Stage.DROPPED, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")])
     steer.add_note(project, "Try it with a longer decay.", ada, one)
-    revived = steer.revive(one, ada, "It was nearly solid")
-    opening = revived.messages.get().content[0]["text"]
+    reworked = steer.rework(one, ada, "It was nearly solid")
+    opening = reworked.messages.get().content[0]["text"]
     for told in (
-        "Revive C-1",
+        "Rework C-1",
         "| Warm up less",
         "Too small a gain",
         "+WARMUP = 0.02",
@@ -213,10 +213,10 @@ def test_an_idea_is_revived_and_several_are_combined_on_request(service: Message
         "nearly solid",
     ):
         assert told in opening
-    converse.converse(revived.pk, "worker")
-    revived.refresh_from_db()
-    assert revived.candidate is not None and list(revived.about.all()) == [one]
-    assert steered_by(revived.candidate) == {ada.pk}
+    converse.converse(reworked.pk, "worker")
+    reworked.refresh_from_db()
+    assert reworked.candidate is not None and list(reworked.about.all()) == [one]
+    assert steered_by(reworked.candidate) == {ada.pk}
     service.answered.clear()
     service.model = [edit("LEARNING_RATE = 3e-3", "LEARNING_RATE = 2e-3"), submit()]
     both = steer.combine(project, [one, other], ada)
@@ -227,7 +227,7 @@ def test_an_idea_is_revived_and_several_are_combined_on_request(service: Message
     with pytest.raises(SteeringRefused, match="Choose 2 to 6"):
         steer.combine(project, [one], ada)
     with pytest.raises(SteeringRefused, match="role"):
-        steer.revive(one, make_user("eve", approver=False))
+        steer.rework(one, make_user("eve", approver=False))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -86,7 +86,7 @@ def test_a_viewer_may_read_and_not_steer(project: Project, client: Client) -> No
     for address in ("program/", "agents/", f"agents/{row.pk}/"):
         assert client.get(f"/projects/demo/{address}").status_code == 200
     posts = ("notes/", "agents/combine/", f"agents/{row.pk}/stop/", f"agents/{row.pk}/resume/")
-    for address in (*posts, f"candidates/{candidate.number}/notes/", f"candidates/{candidate.number}/revive/"):
+    for address in (*posts, f"candidates/{candidate.number}/notes/", f"candidates/{candidate.number}/rework/"):
         assert client.post(f"/projects/demo/{address}", {"text": "x", "number": "1 2"}).status_code == 403
     assert client.post("/projects/demo/program/", {"seen": "0", "text": "mine"}).status_code == 422
     assert (Note.objects.count(), ProgramVersion.objects.count()) == (0, 0)

@@ -166,7 +166,7 @@ def test_turns_without_a_candidate_are_followed_by_growing_pauses(
     assert asked.turns.count() == whose_turn.OUT_AFTER + (not refused)
 
 
-def test_to_give_up_is_an_outcome_on_every_page(service: MessagesServer, project: Project) -> None:
+def test_nothing_to_propose_is_an_outcome_on_every_page(service: MessagesServer, project: Project) -> None:
     service.model = [call("give_up", reason="The schedule is settled.")]
     asked = asked_for(project)
     propose.propose(asked.pk, "worker")

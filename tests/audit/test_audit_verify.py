@@ -421,14 +421,14 @@ def a_vote_deleted(world: World) -> str:
     return f"vote {pk}"
 
 
-@tampering(Kind.VOTE_REVIVED)
-def a_withdrawn_vote_revived(world: World) -> str:
+@tampering(Kind.VOTE_RESTORED)
+def a_withdrawn_vote_restored(world: World) -> str:
     vote = Review.objects.filter(decision="reject").earliest("pk")
     Review.objects.filter(pk=vote.pk).update(voided_at=None)
     return f"vote {vote.pk} {of(2)}"
 
 
-@tampering(Kind.VOTE_REVIVED)
+@tampering(Kind.VOTE_RESTORED)
 def a_standing_vote_voided_by_hand(world: World) -> str:
     vote = Review.objects.filter(decision="approve").earliest("pk")
     Review.objects.filter(pk=vote.pk).update(voided_at=vote.created_at)

@@ -67,7 +67,7 @@ def test_notes_are_written_on_the_program_page_and_on_a_candidate_and_taken_back
     assert Note.objects.standing().get().text == "Leave the attention alone."
 
 
-def test_a_discarded_idea_is_revived_and_the_conversation_is_watched_as_it_goes_on(
+def test_a_discarded_idea_is_reworked_and_the_conversation_is_watched_as_it_goes_on(
     service: MessagesServer, sign_in: SignIn
 ) -> None:
     candidate = make_candidate(make_project(), stage=Stage.REJECTED, why="Too small a gain")

@@ -92,7 +92,7 @@ def test_exactly_the_windows_that_share_an_ngram_are_counted(start: int, length:
     grams = {piece[at : at + ngram] for piece in read for at in range(len(piece) - ngram + 1)}
     expected = sum(any(window[at : at + ngram] in grams for at in range(WINDOW - ngram + 1)) for window in windows)
 
-    assert gate_overlap(read, gate, WINDOW, ngram).found == expected
+    assert gate_overlap(read, gate, WINDOW, ngram).shared == expected
 
 
 def test_a_copy_across_two_pieces_of_a_long_text_is_found() -> None:
@@ -101,8 +101,8 @@ def test_a_copy_across_two_pieces_of_a_long_text_is_found() -> None:
     def read() -> Iterator[bytes]:
         yield text(2, PIECE - 50) + gate[:WINDOW] + text(3, 1000)
 
-    assert gate_overlap(read(), gate, WINDOW).found == 1
-    assert gate_overlap([text(2, PIECE + 5000)], gate, WINDOW).found == 0
+    assert gate_overlap(read(), gate, WINDOW).shared == 1
+    assert gate_overlap([text(2, PIECE + 5000)], gate, WINDOW).shared == 0
 
 
 def test_a_gate_that_is_not_made_of_windows_is_refused() -> None:

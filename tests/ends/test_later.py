@@ -194,12 +194,12 @@ def answered(service: MessagesServer, reply: Reply, **agents: object) -> str:
 
 
 @end(
-    "The model gives up",
+    "The model has nothing to propose",
     "its `give_up`, from a local Messages API",
     "nothing worth a run … Everything was tried.",
     again="by another turn",
 )
-def test_a_model_that_gives_up(world: World, service: MessagesServer) -> str:
+def test_a_model_that_has_nothing_to_propose(world: World, service: MessagesServer) -> str:
     return answered(service, call("give_up", reason="Everything was tried."))
 
 

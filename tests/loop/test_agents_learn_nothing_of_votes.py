@@ -80,7 +80,7 @@ def test_nothing_of_it_is_in_what_proposers_are_told(project: Project, monkeypat
         said[f"look at {number}"] = workspace.use("look", {"candidate": number})
     said["search"] = [workspace.use("history", {}), workspace.use("history", {"order": "worst"})]
     for candidate in Candidate.objects.filter(stage=Stage.REJECTED):
-        steer.revive(candidate, User.objects.get(username="sofia"), "It deserves a second look.")
+        steer.rework(candidate, User.objects.get(username="sofia"), "It deserves a second look.")
     asked = Candidate.objects.with_evidence().get(stage=Stage.CHANGES)
     review = asked.reviews.get()
     said["changes wanted"] = requested_changes.changes_wanted(asked, review)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from research_app.api import told
+from research_app.api import representations
 from research_app.evidence.health import RunFacts, check
 from research_app.loop.disclosure import OF_THE_SCORES, effect_told, finding_told, interval_told, score_told
 from research_app.loop.judge.diverged import mark
@@ -62,7 +62,7 @@ def test_the_evidence_that_the_api_tells_goes_through_it() -> None:
     numbers = candidate.evidence.numbers
     numbers["health"] = {"state": "invalid", "findings": [{"rule": "zero variance", "sentence": f"all scored {EXACT}"}]}
     candidate.evidence.numbers = numbers
-    assert "3.14" not in told.evidence(candidate, candidate.evidence).model_dump_json()
+    assert "3.14" not in representations.evidence(candidate, candidate.evidence).model_dump_json()
 
 
 def test_a_run_that_diverged_says_no_figure_of_a_text_that_it_did_not_print() -> None:

@@ -12,11 +12,11 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from research_app.api import told
+from research_app.api import representations
 from research_app.home import CODE
 from research_app.loop import runs as runs_of_the_loop
 from research_app.loop.reconcile import retry
-from research_app.loop.review.rerun import rerun
+from research_app.loop.review.retry import retry_candidate
 from research_app.loop.runs import cancel, cost_of, costs_of, requeue
 from research_app.loop.scale_up.price import account_of
 from research_app.loop.stacks.ablate import stop_ablation
@@ -111,11 +111,11 @@ def of_the_budget(candidate: Candidate, run: Run) -> float:
 
 
 def in_the_api(candidate: Candidate, run: Run) -> float:
-    return told.run(run, None).device_seconds
+    return representations.run(run, None).device_seconds
 
 
 def in_the_api_of_the_candidate(candidate: Candidate, run: Run) -> float:
-    return told.candidate(candidate).device_seconds
+    return representations.candidate(candidate).device_seconds
 
 
 PLACES = [
@@ -193,7 +193,7 @@ def test_trying_a_crashed_candidate_again_does_not_erase_what_it_spent(project: 
     fields = {"outcome": Outcome.crashed, "reason": "No.", "train_seconds": 600.0, "earlier_seconds": 60.0, "exit_code": 1}
     run = make_run(project.tip(), patch_set=crashed.patch_set, **fields)  # type: ignore[arg-type]
     Series.objects.bulk_create([Series.of(run.pk, "train_loss", [1], [2.0])])
-    rerun(crashed, "grace")
+    retry_candidate(crashed, "grace")
     run.refresh_from_db()
     assert (run.state, run.outcome, run.exit_code, run.train_seconds) == (State.QUEUED, "", None, None)
     assert run.device_seconds == pytest.approx(660)
@@ -246,7 +246,7 @@ def test_what_a_person_cancels_keeps_what_it_spent_even_where_a_worker_failed_on
     assert run.device_seconds == pytest.approx(WHOLE)
 
 
-def test_a_run_that_is_given_up_stops_spending_at_once(project: Project) -> None:
+def test_a_run_that_failed_stops_spending_at_once(project: Project) -> None:
     now = timezone.now()
     candidate, run = on_eight(
         project, state=State.RUNNING, train_seconds=None, started_at=now, lease_until=now, fence_token=3, seed=4
@@ -291,4 +291,4 @@ def test_only_one_module_changes_the_state_of_runs_that_are_there() -> None:
 
 def test_the_api_says_it_as_a_plain_number(project: Project) -> None:
     _, run = on_eight(project)
-    assert json.loads(told.run(run, None).model_dump_json())["device_seconds"] == WHOLE
+    assert json.loads(representations.run(run, None).model_dump_json())["device_seconds"] == WHOLE

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from research_app.api.told import evidence as told
+from research_app.api.representations import evidence as told
 from research_app.evidence.guards import Guard, check_guard, check_sources, failed_guards
 from research_app.loop.judge.arms import Arms
 from research_app.loop.judge.build_evidence import confirm, evidence_of_confirmation

@@ -33,7 +33,7 @@ def test_an_honest_change_shares_no_text_with_the_gate(project: Project) -> None
     run = Run.objects.filter(patch_set=submit(project, BETTER).patch_set).first()
     assert run is not None
     found = overlap_of(run, run.commit)
-    assert found is not None and found.found == 0
+    assert found is not None and found.shared == 0
     assert [finding for finding in findings_of(run, result()) if finding.detector == "gate text read"] == []
 
 

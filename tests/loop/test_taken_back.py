@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from research_app.api import told
+from research_app.api import representations
 from research_app.loop.judge.contradictions import landings_of
 from research_app.loop.propose import revert as revert_step
 from research_app.loop.propose.propose import tried
@@ -110,7 +110,7 @@ def test_agents_are_told_that_it_was_taken_back_and_not_by_whom(project: Project
     take_back(project.tip())
     [row] = tried(project, first)
     assert row.stage == "taken_back" and "grace" not in str(row)
-    assert told.candidate(fresh(first)).stage == "taken_back"
+    assert representations.candidate(fresh(first)).stage == "taken_back"
 
 
 def test_a_revert_that_is_taken_back_puts_the_change_back(project: Project, client: Client) -> None:
@@ -178,6 +178,6 @@ def set_branch(project: Project, to: str, expected: str) -> None:
 def test_it_may_be_worked_out_again(project: Project, client: Client) -> None:
     first = land_one(project)
     User.objects.filter(username="grace").update(is_superuser=False)
-    assert "/revive/" not in text(client, first.get_absolute_url())
+    assert "/rework/" not in text(client, first.get_absolute_url())
     take_back(project.tip())
-    assert "/revive/" in text(client, first.get_absolute_url())
+    assert "/rework/" in text(client, first.get_absolute_url())

@@ -110,9 +110,7 @@ def test_a_turn_whose_worker_died_is_taken_again_as_it_was_drawn(project: Projec
     assert turn.candidate == asked.candidates.get()
 
 
-def test_a_turn_that_fails_again_and_again_is_given_up_with_what_was_said(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_turn_that_fails_again_and_again_fails_with_what_was_said(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = asked_for(project, 1, "knobs")
     monkeypatch.setattr(propose, "context_of", lambda *_: 1 / 0)
     for _ in range(MAX_ATTEMPTS):

@@ -459,7 +459,7 @@ def test_candidates_that_say_the_same_are_one_entry_and_are_tried_again_by_one_c
     Candidate.objects.update(needs_attention="The repository is gone.")
     [trouble] = troubles([project])
     assert trouble.name == "2 candidates: C-1, C-2" and trouble.picks == [1, 2]
-    client.post("/projects/small/candidates/bulk/", {"action": "rerun", "pick": ["1", "2"], "back": "inbox"})
+    client.post("/projects/small/candidates/bulk/", {"action": "retry", "pick": ["1", "2"], "back": "inbox"})
     assert not Candidate.objects.exclude(needs_attention="").exists()
 
 

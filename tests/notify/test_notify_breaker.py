@@ -118,10 +118,10 @@ def test_a_mail_server_that_refuses_one_address_is_not_blamed(project: Project, 
     arrive(project)
     send_all()
     assert Destination.objects.get(server=True).paused_until is None
-    assert set(states()) == {Sending.GIVEN_UP}
+    assert set(states()) == {Sending.FAILED}
 
 
-def test_a_message_to_a_paused_address_gathers_what_comes_and_is_given_up_after_a_day(project: Project, hook: Webhook) -> None:
+def test_a_message_to_a_paused_address_gathers_what_comes_and_fails_after_a_day(project: Project, hook: Webhook) -> None:
     wish(webhook=Pace.AT_ONCE, webhook_url=hook.url)
     fail_often(project, hook)
     Destination.objects.update(paused_until=timezone.now() + timedelta(hours=1))
@@ -132,7 +132,7 @@ def test_a_message_to_a_paused_address_gathers_what_comes_and_is_given_up_after_
     Delivery.objects.filter(pk=waiting.pk).update(opened_at=timezone.now() - timedelta(hours=25))
     send_all()
     waiting.refresh_from_db()
-    assert waiting.state == Sending.GIVEN_UP and "waited for 24 hours" in waiting.last_error
+    assert waiting.state == Sending.FAILED and "waited for 24 hours" in waiting.last_error
 
 
 def test_a_new_address_begins_afresh(project: Project, hook: Webhook) -> None:

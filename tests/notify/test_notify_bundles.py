@@ -89,7 +89,7 @@ def test_two_hundred_and_seven_in_a_digest_are_one_mail_with_the_right_number(pr
     send_all()
     assert subjects(mail) == ["Signoff: 204 decisions wait for you"]
     assert "And 154 more" in body(mail)
-    assert states() == [Sending.SENT] and Delivery.objects.get().told == 204
+    assert states() == [Sending.SENT] and Delivery.objects.get().candidate_count == 204
     assert Notification.objects.filter(passed=True).count() == 3
 
 
@@ -155,7 +155,7 @@ def test_a_storm_of_a_thousand_sends_few_mails(project: Project, mail: Mailbox) 
         work("deliver")
     send_all()
     assert 1 <= len(mail.mails) <= 10, len(mail.mails)
-    assert sum(Delivery.objects.filter(state=Sending.SENT).values_list("told", flat=True)) == 1000
+    assert sum(Delivery.objects.filter(state=Sending.SENT).values_list("candidate_count", flat=True)) == 1000
     assert subjects(mail)[-1].startswith("Signoff: 1000 decisions wait for you")
 
 

@@ -148,7 +148,7 @@ def test_a_worker_is_told_again_of_what_it_did_not_begin_and_not_at_every_look(p
     assert Message.objects.filter(task="deliver").count() == 1
 
 
-def test_an_answer_that_says_no_is_tried_again_with_growing_pauses_and_then_given_up(project: Project, hook: Webhook) -> None:
+def test_an_answer_that_says_no_is_tried_again_with_growing_pauses_and_then_fails(project: Project, hook: Webhook) -> None:
     wish(webhook=Pace.AT_ONCE, webhook_url=hook.url)
     hook.answers = [503] * 10
     arrive(project)
@@ -164,7 +164,7 @@ def test_an_answer_that_says_no_is_tried_again_with_growing_pauses_and_then_give
         row.refresh_from_db()
     assert [0.74 <= pause / 2**n <= 1.26 for n, pause in enumerate(pauses)] == [True] * (MAX_ATTEMPTS - 1), pauses
     assert len(hook.posts) == MAX_ATTEMPTS
-    assert row.state == Sending.GIVEN_UP and "status 503" in row.last_error
+    assert row.state == Sending.FAILED and "status 503" in row.last_error
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 410, 413, 422])
@@ -174,7 +174,7 @@ def test_an_answer_that_will_not_change_is_final(project: Project, hook: Webhook
     arrive(project)
     send_all()
     send_all()
-    assert states() == [Sending.GIVEN_UP] and len(hook.posts) == 1
+    assert states() == [Sending.FAILED] and len(hook.posts) == 1
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 504])
@@ -245,7 +245,7 @@ def test_a_mail_server_that_refuses_for_good_is_asked_once(project: Project, mai
     arrive(project)
     for _ in range(3):
         send_all()
-    assert states() == [Sending.GIVEN_UP] and answer in Delivery.objects.get().last_error
+    assert states() == [Sending.FAILED] and answer in Delivery.objects.get().last_error
     assert mail.asked.count(verb if verb != "END" else "DATA") == 1
     assert Delivery.objects.get().attempts == 1
 
@@ -318,7 +318,7 @@ def test_who_switched_it_off_meanwhile_or_left_is_not_told(project: Project, hoo
     ChannelSettings.objects.filter(wishes__user__username="ada").update(pace=Pace.OFF)
     User.objects.filter(username="grace").update(is_active=False)
     send_all()
-    assert hook.posts == [] and sorted(states()) == [Sending.GIVEN_UP, Sending.PASSED]
+    assert hook.posts == [] and sorted(states()) == [Sending.FAILED, Sending.PASSED]
 
 
 def test_the_audit_log_tells_of_every_notification_who_was_told_and_how_it_ended(

@@ -168,7 +168,7 @@ def test_a_tree_of_a_few_objects_and_very_many_paths_is_refused(repository: Repo
     assert time.monotonic() - begun < 30
 
 
-def test_very_many_empty_folders_that_say_nothing_are_given_up(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_many_empty_folders_that_say_nothing_are_refused(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "LOOKING", GitBounds(seconds=2))
     built = Built(repository)
     inner = built.tree()

@@ -163,7 +163,7 @@ KNOWN: Mapping[str, Known] = {
     "candidate-thread": Known(T),
     "candidate-thread-reply": Known(T, POST),
     "add-candidate-note": Known(C, POST),
-    "revive": Known(C, POST, form_on=("candidate",)),
+    "rework": Known(C, POST, form_on=("candidate",)),
     "candidate-similar": Known(C),
     "candidate-curves": Known(C, also=CURVES),
     "approve": Known(C, POST, form_on=("candidate",)),

@@ -85,7 +85,7 @@ def make_world() -> Project:
 
 
 def every_shape(project: Project, stage: Stage, number: int) -> None:
-    """A candidate at a stage three times: with all there is, without a patch set, and given up by the machine."""
+    """A candidate at a stage three times: with all there is, without a patch set, and failed by the machine."""
     words: dict[str, Any] = {"hypothesis": f"It is {stage.label}", "why": f"Why it is {stage.label}.", "stage": stage}
     edits = [("train.py", "WIDTH = 96", f"WIDTH = {number + 100}"), ("train.py", "WARMUP = 0.05", f"WARMUP = 0.{number + 40}")]
     verdict = VERDICT_AT.get(stage, Verdict.SOLID)

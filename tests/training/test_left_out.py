@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from research_app.api import told
+from research_app.api import representations
 from research_app.loop.check import check
 from research_app.models import Run
 from research_app.project_file.project_file import ProjectFileError, read_project_file
@@ -167,7 +167,7 @@ for step in STEPS:
         shown = client.get(f"/projects/{project.slug}/{page}").content.decode()
         assert "Not kept: 20 values that are not finite" in shown, page
         assert f"values of series beyond the first {MOST_SERIES} of a run" in shown, page
-    assert "20 values that are not finite" in told.run(run, None).left_out
+    assert "20 values that are not finite" in representations.run(run, None).left_out
 
 
 # --- patterns

@@ -21,8 +21,8 @@ from tests.training_samples import Rig, small_corpus, values_of
 from training.event_files import EventFile
 from training.launch import COPY, Launch
 from training.left_out import LeftOut
+from training.reported_by_run import SAID
 from training.run_files import FILE_LIMIT, FileReadings, matcher
-from training.said import SAID
 from training.series import Damaged, Outputs, UnsafeOutput
 from training.spec import Outcome, Point, RunResult, SelfReported
 from training.wandb_files import WandbFile

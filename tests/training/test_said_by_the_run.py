@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from research_app.api import told
+from research_app.api import representations
 from research_app.loop.judge.arms import Arms
 from research_app.loop.judge.guard_check import guards_of
 from research_app.loop.judge.same_minutes import of_same_minutes
 from tests.factories import make_candidate, make_project, make_run, make_user
 from tests.training_samples import Rig, small_corpus, small_target
 from training.checkpoint import read_header
-from training.said import MEASURED_HERE, said_by_run
+from training.reported_by_run import MEASURED_HERE, said_by_run
 from training.spec import Outcome
 
 
@@ -93,7 +93,7 @@ def test_pages_guards_and_the_api_mark_what_only_the_run_knows() -> None:
     marked = [line for line in page.splitlines() if "said by the run" in line]
     assert "FLOPs per token <small>said by the run</small>" in page
     assert "parameters <small>" not in page and "control group" in page and marked
-    out = told.run(run, None)
+    out = representations.run(run, None)
     assert "flops_per_token" in out.said_by_the_run and "parameters" not in out.said_by_the_run
     reference = list(project.tip().runs.filter(patch_set=None))
     rows = {row.metric: row for row in guards_of(project, Arms(reference, [run]), of_same_minutes(reference, [run]))}

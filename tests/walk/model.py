@@ -8,7 +8,7 @@ from tests.messages_server import Reply, Say, call, edit, submit, text
 
 
 def model() -> Callable[[dict[str, Any]], Reply]:
-    """It reads, edits, checks and submits, with another rate each time; every third gives up, every fourth declines."""
+    """It reads, edits, checks and submits, with another rate each time; every third proposes nothing, every fourth declines."""
     begun, rates = itertools.count(), itertools.count(11)
 
     def answer(body: dict[str, Any]) -> Reply:

@@ -317,7 +317,7 @@ def a_baseline_whose_seeds_make_no_difference(desk: Desk) -> None:
 
 
 @story("talks")
-def an_agent_talks_proposes_gives_up_and_is_asked_again(desk: Desk) -> None:
+def an_agent_talks_proposes_declines_and_is_asked_again(desk: Desk) -> None:
     """Conversations with a model: the walk answers in its place."""
     desk.wait("a candidate of an agent", lambda: desk.now().of("talks"))
     first = desk.now().of("talks")[0].number

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from research_app.web.shared.asked import real, whole, wholes
+from research_app.web.shared.query_numbers import real, whole, wholes
 from tests.routes.spellings import PARAMETERS
 
 

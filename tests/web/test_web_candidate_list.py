@@ -213,7 +213,7 @@ def test_several_are_tried_again_at_once(client: Client, project: Project) -> No
             project, edits=[("train.py", "WIDTH = 96", f"WIDTH = {width}")], stage=Stage.CRASHED, effect=None
         )
         make_run(project.tip(), patch_set=candidate.patch_set, outcome=Outcome.crashed)
-    client.post(f"{LIST}bulk/", {"action": "rerun", "pick": ["1", "2"]})
+    client.post(f"{LIST}bulk/", {"action": "retry", "pick": ["1", "2"]})
     assert Run.objects.filter(state=State.QUEUED).count() == 2
 
 

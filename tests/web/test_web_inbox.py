@@ -163,7 +163,7 @@ def test_what_a_worker_failed_on_is_listed_and_tried_again() -> None:
         assert words in page
     client = Client()
     client.force_login(ada)
-    client.post("/projects/demo/candidates/bulk/", {"action": "rerun", "pick": "1", "back": "inbox"})
+    client.post("/projects/demo/candidates/bulk/", {"action": "retry", "pick": "1", "back": "inbox"})
     client.post("/projects/demo/try-again/")
     page = inbox(ada)
     assert "C-1: checking" not in page

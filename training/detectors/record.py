@@ -108,7 +108,7 @@ class Overlap:
     """How much of the gate shard occurs, word for word, in text that a run could read (see training/detectors/overlap.py)."""
 
     windows: int  # of the gate shard
-    found: int  # windows with at least one n-gram that was read
+    shared: int  # windows with at least one n-gram that was read
     ngram: int  # bytes
     example: str = ""  # one n-gram that was found, as text
 

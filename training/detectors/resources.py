@@ -27,7 +27,7 @@ from training.detectors.record import (
     RunRecord,
 )
 from training.own_budget import reference
-from training.said import on_accelerator
+from training.reported_by_run import on_accelerator
 from training.spec import GIB, Budget
 
 SIZES = ((GIB, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))

@@ -37,17 +37,17 @@ def told_and_measured(run: RunRecord, circumstances: Circumstances) -> Iterator[
 def gate_text_read(_: RunRecord, circumstances: Circumstances) -> Iterator[Finding]:
     """Text of the gate shard occurs in what the run could read, more of it than in what the baseline reads."""
     overlap, usual = circumstances.overlap, circumstances.baseline_overlap
-    if overlap is None or not overlap.found:
+    if overlap is None or not overlap.shared:
         return
-    share = overlap.found / overlap.windows
-    expected = usual.found / usual.windows if usual else USUAL_OVERLAP
+    share = overlap.shared / overlap.windows
+    expected = usual.shared / usual.windows if usual else USUAL_OVERLAP
     more = share - expected
     if more <= MORE_OVERLAP:
         return
     level: Level = "invalid" if more > COPIED else "warning"
-    beside = f"the baseline's has {usual.found}" if usual else f"up to {USUAL_OVERLAP:.0%} is usual for code"
+    beside = f"the baseline's has {usual.shared}" if usual else f"up to {USUAL_OVERLAP:.0%} is usual for code"
     sentence = (
-        f"{overlap.found} of {overlap.windows} gate windows ({share:.1%}) share {overlap.ngram} bytes or more with text that "
+        f"{overlap.shared} of {overlap.windows} gate windows ({share:.1%}) share {overlap.ngram} bytes or more with text that "
         f"the run could read; {beside}. For example {overlap.example!r}."
     )
     yield Finding("gate text read", level, sentence)

@@ -1,4 +1,4 @@
-"""The last step into the sandbox: gives up what the command must not have, then becomes the command.
+"""The last step into the sandbox: drops what the command must not have, then becomes the command.
 
     python -I -S enter.py ORDERS COMMAND…
 

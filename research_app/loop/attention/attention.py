@@ -31,18 +31,18 @@ def attempt(candidate: Candidate, lease: Lease, step: str) -> Iterator[None]:
             lease.fail(error)
             raise
         logger.exception("%s %s failed for good", step, candidate)
-        give_up(candidate, lease, step, in_words(error))
+        fail_step(candidate, lease, step, in_words(error))
 
 
-def gave_up(candidate: Candidate, lease: Lease, step: str) -> bool:
+def out_of_attempts(candidate: Candidate, lease: Lease, step: str) -> bool:
     """Whether so many attempts were lost with their workers that a person is asked; call it first thing after a claim."""
     if candidate.attempts <= MAX_ATTEMPTS:
         return False
-    give_up(candidate, lease, step, candidate.last_error or UNKNOWN)
+    fail_step(candidate, lease, step, candidate.last_error or UNKNOWN)
     return True
 
 
-def give_up(candidate: Candidate, lease: Lease, step: str, error: str) -> None:
+def fail_step(candidate: Candidate, lease: Lease, step: str, error: str) -> None:
     """A step has failed too often: the candidate waits for a person. Raises LeaseLost."""
     why = f"{step} failed {MAX_ATTEMPTS} times; the last time: {error}. The worker's log says more. "
     ask(candidate, why + "Mend that, then choose “Try again”.", Cause.STEP, lease)

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from agent.proposal import Edit, Proposal
-from research_app.loop.attention.attention import attempt, gave_up
+from research_app.loop.attention.attention import attempt, out_of_attempts
 from research_app.loop.check.duplicates import Fingerprint, fingerprint_of, tried_before
 from research_app.loop.check.examine import flags_of
 from research_app.loop.propose.propose import enter
@@ -45,7 +45,7 @@ def check(candidate_id: int, worker: str) -> None:
     if lease is None:
         return
     candidate = Candidate.objects.select_related("project", "base").get(pk=candidate_id)
-    if gave_up(candidate, lease, "Checking"):
+    if out_of_attempts(candidate, lease, "Checking"):
         return
     if candidate.stage == Stage.PROPOSED:
         lease.write(stage=Stage.CHECKING)

@@ -7,7 +7,7 @@ from research_app.evidence.envelope import Measured, Spent, TimeBudget, envelope
 from research_app.loop.judge.arms import Arms
 from research_app.loop.judge.same_minutes import SameMinutes
 from research_app.models import Candidate, PatchSet, Project, Run, Widening
-from training.said import said_by_run
+from training.reported_by_run import said_by_run
 
 
 def envelope_of(patch_set: PatchSet, arms: Arms, same: SameMinutes) -> list[Measured]:

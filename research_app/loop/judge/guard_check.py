@@ -10,7 +10,7 @@ from research_app.evidence.guards import Guard, GuardResult, SourceReport, check
 from research_app.loop.judge.arms import Arms
 from research_app.loop.judge.same_minutes import BENT, SameMinutes
 from research_app.models import Project, Run
-from training.said import SAID, said_by_run
+from training.reported_by_run import SAID, said_by_run
 
 GUARD_FACTS = {
     "peak_memory": ("peak_memory_bytes", True),  # of the leased devices, where the driver tells it

@@ -18,7 +18,7 @@ from django.db.models import Q
 
 from research_app.evidence.noise import Noise
 from research_app.evidence.policy import Decision, Policy, decide
-from research_app.loop.attention.attention import ask, attempt, gave_up
+from research_app.loop.attention.attention import ask, attempt, out_of_attempts
 from research_app.loop.attention.watchdog import Look
 from research_app.loop.judge.arms import Arms
 from research_app.loop.judge.build_evidence import confirm, evidence_of_confirmation, evidence_of_look, looks_of
@@ -73,7 +73,7 @@ def judge(patch_set_id: int, worker: str) -> None:
         return
     candidate.refresh_from_db()
     patch_set.candidate = candidate
-    if gave_up(candidate, lease, "Judging"):
+    if out_of_attempts(candidate, lease, "Judging"):
         return
     with attempt(candidate, lease, "Judging"):
         settle_baseline(patch_set.base, SCALE)

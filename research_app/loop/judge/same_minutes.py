@@ -11,7 +11,7 @@ from datetime import timedelta
 from statistics import median
 
 from research_app.models import Device, Run
-from training.said import on_accelerator
+from training.reported_by_run import on_accelerator
 
 MINUTES = 10
 BENT = ("tokens_per_second", "train_seconds")

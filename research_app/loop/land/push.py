@@ -65,7 +65,7 @@ def push(project_id: int, worker: str) -> None:
         Event.objects.record(EventKind.PUSHED, row.version, "signoff", project, commit=row.version.commit)
 
 
-def give_up_pushing() -> None:
+def kill_pushes() -> None:
     """End the git processes of this worker that talk to remotes: the worker wants to stop, and a remote may never answer."""
     for child in psutil.Process().children():
         with suppress(psutil.Error):

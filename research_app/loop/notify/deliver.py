@@ -33,11 +33,11 @@ from research_app.models import (
 from research_app.models.event_kinds import EventKind
 from research_app.models.lease import FREE
 
-ENDED = (Sending.SENT, Sending.UNKNOWN, Sending.GIVEN_UP)
+ENDED = (Sending.SENT, Sending.UNKNOWN, Sending.FAILED)
 KINDS = {
     Sending.SENT: EventKind.NOTIFIED,
     Sending.UNKNOWN: EventKind.NOTIFIED_PERHAPS,
-    Sending.GIVEN_UP: EventKind.NOTIFICATION_FAILED,
+    Sending.FAILED: EventKind.NOTIFICATION_FAILED,
 }
 """The kinds of events by which the audit log tells of a message's end."""
 
@@ -47,10 +47,10 @@ class Outcome:
     """The outcome of one attempt. `counts` is false where nothing was tried."""
 
     state: Sending
-    said: str = ""
+    reason: str = ""
     due_at: datetime | None = None
     subject: str = ""
-    told: Sequence[Candidate] = ()
+    candidates: Sequence[Candidate] = ()
     counts: bool = True
 
 
@@ -80,13 +80,13 @@ def attempt(row: Delivery) -> Outcome:
         if not candidates:
             return Outcome(Sending.PASSED)
         if row.channel not in CHANNELS or CHANNELS[row.channel].pace(wishes) == Pace.OFF:
-            return Outcome(Sending.GIVEN_UP, "Switched off meanwhile.", told=candidates)
+            return Outcome(Sending.FAILED, "Switched off meanwhile.", candidates=candidates)
         if at := allowed_at(wishes, row.channel):
             why = f"{wishes.hourly_limit} messages left within the hour, as many as you want."
             return Outcome(Sending.WAITING, why, at, counts=False)
     place = Place.of(wishes, row.channel)
     if place is None:
-        return Outcome(Sending.GIVEN_UP, "There is no address any more.", told=candidates)
+        return Outcome(Sending.FAILED, "There is no address any more.", candidates=candidates)
     closed = None if row.occasion == Occasion.TRIAL else place.closed_until()  # a person who asks for a trial wants it tried
     if closed:
         return postponed(row, closed, candidates)
@@ -108,7 +108,7 @@ def postponed(row: Delivery, closed: tuple[datetime, str], candidates: Sequence[
     """The place is paused: the message waits, and gathers what else comes; but not for ever."""
     until, why = closed
     if row.occasion == Occasion.AT_ONCE and timezone.now() - row.opened_at > TOO_OLD:
-        return Outcome(Sending.GIVEN_UP, f"It waited for {TOO_OLD.days * 24} hours. {why}", told=candidates)
+        return Outcome(Sending.FAILED, f"It waited for {TOO_OLD.days * 24} hours. {why}", candidates=candidates)
     return Outcome(Sending.WAITING, why, until, counts=False)
 
 
@@ -119,7 +119,7 @@ def send(row: Delivery, place: Place, notice: Notice, candidates: Sequence[Candi
     except MaybeDelivered as error:
         if not stopping.is_set():
             place.failed(str(error), unreachable=True)
-        outcome = Outcome(Sending.UNKNOWN, f"{error}. It may have arrived, so it is not sent again.", told=candidates)
+        outcome = Outcome(Sending.UNKNOWN, f"{error}. It may have arrived, so it is not sent again.", candidates=candidates)
     except NotDelivered as error:
         if stopping.is_set():  # we hung up, and nobody is to blame
             return Outcome(Sending.WAITING, "Its worker was asked to stop.", timezone.now(), counts=False)
@@ -129,25 +129,25 @@ def send(row: Delivery, place: Place, notice: Notice, candidates: Sequence[Candi
         outcome = failed(row, str(error), candidates, final=True)
     else:
         place.succeeded()
-        outcome = Outcome(Sending.SENT, told=candidates)
+        outcome = Outcome(Sending.SENT, candidates=candidates)
     return replace(outcome, subject=notice.subject)
 
 
 def failed(row: Delivery, error: str, candidates: Sequence[Candidate], *, final: bool = False, wanted: float = 0.0) -> Outcome:
-    """Give up where it is final or was tried often enough; otherwise try again, at the earliest after `wanted` seconds."""
+    """Fail where it is final or was tried often enough; otherwise try again, at the earliest after `wanted` seconds."""
     if final or row.attempts >= MAX_ATTEMPTS or row.occasion == Occasion.TRIAL:
-        return Outcome(Sending.GIVEN_UP, error, told=candidates)
-    return Outcome(Sending.WAITING, error, timezone.now() + retry_pause(row.attempts, wanted), told=candidates)
+        return Outcome(Sending.FAILED, error, candidates=candidates)
+    return Outcome(Sending.WAITING, error, timezone.now() + retry_pause(row.attempts, wanted), candidates=candidates)
 
 
 def conclude(row: Delivery, lease: Lease, outcome: Outcome) -> None:
     """Write its outcome, with an event for each candidate that it is about; nothing where the lease was lost."""
     now = timezone.now()
-    fields: dict[str, object] = {"state": outcome.state, "last_error": outcome.said[:500], **FREE}
+    fields: dict[str, object] = {"state": outcome.state, "last_error": outcome.reason[:500], **FREE}
     fields |= {"due_at": outcome.due_at} if outcome.due_at else {}
     fields |= {} if outcome.counts else {"attempts": F("attempts") - 1}
     if outcome.state in ENDED:
-        fields |= {"subject": outcome.subject[:200], "told": len(outcome.told)}
+        fields |= {"subject": outcome.subject[:200], "candidate_count": len(outcome.candidates)}
     if outcome.state in (Sending.SENT, Sending.UNKNOWN):
         fields["left_at"] = now
     with transaction.atomic():
@@ -168,6 +168,6 @@ def join_later(row: Delivery) -> None:
 
 def record(row: Delivery, outcome: Outcome) -> None:
     """An event for each notification: who was told, how, in which message. In a transaction."""
-    data = {"person": row.user.get_username(), "channel": row.channel, "message": row.pk, "candidates": len(outcome.told)}
-    data |= {"why": outcome.said} if outcome.said else {}
-    Event.objects.record_many(KINDS[outcome.state], outcome.told, "signoff", **data)
+    data = {"person": row.user.get_username(), "channel": row.channel, "message": row.pk, "candidates": len(outcome.candidates)}
+    data |= {"why": outcome.reason} if outcome.reason else {}
+    Event.objects.record_many(KINDS[outcome.state], outcome.candidates, "signoff", **data)

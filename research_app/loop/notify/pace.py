@@ -13,9 +13,9 @@ FIRST_WINDOW = timedelta(seconds=10)
 LONGEST_WINDOW = timedelta(minutes=10)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
 MAX_ATTEMPTS = 6
-"""Attempts at one message, over about a quarter of an hour, before it is given up."""
+"""Attempts at one message, over about a quarter of an hour, before it fails."""
 TOO_OLD = timedelta(days=1)
-"""How long a message may wait for an address that is paused before it is given up."""
+"""How long a message may wait for an address that is paused before it fails."""
 
 
 def leaves_at(wishes: NotificationSettings, channel: str) -> datetime:

@@ -38,4 +38,6 @@ def end_abandoned(row: Delivery) -> None:
     mine = Delivery.objects.filter(pk=row.pk, state=Sending.SENDING, fence_token=row.fence_token)
     if mine.update(fence_token=F("fence_token") + 1, lease_until=timezone.now() + LEASE):
         lost = "Its worker died while it was being sent. It may have arrived, so it is not sent again."
-        conclude(row, Lease(Delivery, row.pk, row.fence_token + 1), Outcome(Sending.UNKNOWN, lost, told=still_waiting(row)))
+        conclude(
+            row, Lease(Delivery, row.pk, row.fence_token + 1), Outcome(Sending.UNKNOWN, lost, candidates=still_waiting(row))
+        )

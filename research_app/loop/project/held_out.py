@@ -67,8 +67,8 @@ def _require_unknown(repository: Repository, gate: Path) -> None:
         return
     for path, text in repository.texts(repository.tip(), ["**"]).items():
         seen = gate_overlap([text.encode()], content, WINDOW + 1)
-        if seen.found > KNOWN * seen.windows:
-            share = f"{100 * seen.found / seen.windows:.0f}%"
+        if seen.shared > KNOWN * seen.windows:
+            share = f"{100 * seen.shared / seen.windows:.0f}%"
             raise CorpusError(
                 f"{share} of the held-out text stands in {path} of the repository, which runs read: hold out other text"
             )

@@ -1,4 +1,4 @@
-"""Steer: what a researcher's click gives to the agents: the program, notes, an idea to revive, changes to combine."""
+"""Steer: what a researcher's click gives to the agents: the program, notes, an idea to rework, changes to combine."""
 
 import hashlib
 from collections.abc import Sequence
@@ -112,13 +112,13 @@ def withdraw_note(note: Note, actor: User) -> None:
             Event.objects.record(EventKind.NOTE_WITHDRAWN, subject, actor.get_username(), note.project, note=note.pk)
 
 
-def revive(candidate: Candidate, actor: User, why: str = "") -> Conversation:
+def rework(candidate: Candidate, actor: User, why: str = "") -> Conversation:
     """Have the idea of an earlier candidate worked out again on today's baseline. Raises SteeringRefused."""
     task = (
-        f"Revive {candidate}: its idea is to be worked out again on today's code, so that it has its best chance. Keep the "
+        f"Rework {candidate}: its idea is to be worked out again on today's code, so that it has its best chance. Keep the "
         "idea, mend what stood in its way, and say in your hypothesis what you do differently. What is known of it:"
     )
-    return _begin(candidate.project, ConversationPurpose.REVIVE, [candidate], actor, task, why, candidate.category)
+    return _begin(candidate.project, ConversationPurpose.REWORK, [candidate], actor, task, why, candidate.category)
 
 
 def combine(project: Project, candidates: Sequence[Candidate], actor: User, why: str = "") -> Conversation:

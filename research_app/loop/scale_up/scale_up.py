@@ -21,7 +21,7 @@ from research_app.evidence.errors import EvidenceError
 from research_app.evidence.evidence_document import PredictedRecord, RungSavingRecord, SavingsRecord, TransferRecord
 from research_app.evidence.noise import Noise, prior_spread
 from research_app.evidence.transfer import Forecast, Prediction, RungSaving, judge_rung, predict, shrunken_saving
-from research_app.loop.attention.attention import ask, attempt, gave_up
+from research_app.loop.attention.attention import ask, attempt, out_of_attempts
 from research_app.loop.judge.arms import Arms
 from research_app.loop.judge.build_evidence import begin, frozen, savings
 from research_app.loop.judge.diverged import mark_diverged, settle_baseline
@@ -74,7 +74,7 @@ def scale_up(patch_set_id: int, worker: str) -> None:
         return
     step.candidate.refresh_from_db()
     step.patch_set.candidate = step.candidate
-    if not gave_up(step.candidate, lease, "Judging its rung"):
+    if not out_of_attempts(step.candidate, lease, "Judging its rung"):
         with attempt(step.candidate, lease, "Judging its rung"):
             conclude_rung(step, lease, mine, theirs)
 

@@ -32,7 +32,7 @@ class Draft:
     members: Sequence[Candidate]
     number: int
     change: Change
-    found: Fingerprint
+    fingerprint: Fingerprint
     flags: Sequence[KeptFinding]
 
 
@@ -134,7 +134,7 @@ def enter_stack(draft: Draft, actor: str, *, stage: Stage) -> Candidate:
         proposed={"patch": draft.change.diff},
     )
     stack.members.set(members)
-    patch_set = record_patch_set(stack, draft.version, draft.change, draft.found, draft.flags, number=1)
+    patch_set = record_patch_set(stack, draft.version, draft.change, draft.fingerprint, draft.flags, number=1)
     Candidate.objects.filter(pk=stack.pk).update(patch_set=patch_set)
     stack.patch_set = patch_set
     event_data = {"members": [str(member) for member in members], "stage": stage}

@@ -60,7 +60,7 @@ def train_from(pool: DevicePool) -> bool:
     run = Run.objects.select_related("project", "patch_set__candidate__project", "baseline", "cell", "device").get(pk=lease.pk)
     try:
         if run.attempts > MAX_ATTEMPTS:
-            give_up(run, lease)
+            fail_interrupted(run, lease)
         else:
             attempt(run, lease)
     except LeaseLost as lost:
@@ -288,7 +288,7 @@ def environment_for(project: Project, tree: Path) -> Path:
     return environment_of(tree, train.directory, Path(settings.HOME) / "environments", train.extras)
 
 
-def give_up(run: Run, lease: Lease) -> None:
+def fail_interrupted(run: Run, lease: Lease) -> None:
     """Too many attempts were lost: a person must look at the machine."""
     reason = run.last_error or "nothing is known of why"
     why = f"Training was interrupted {MAX_ATTEMPTS} times (seed {run.seed}); the last time: {reason.rstrip('.')}. "

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from research_app.access import may_operate
 from research_app.models import Project, Scope, Token
 from research_app.web.shared.access import researcher
-from research_app.web.shared.asked import whole
+from research_app.web.shared.query_numbers import whole
 
 DAYS = (7, 30, 90, 365)
 SHOWN = 100  # tokens of one person

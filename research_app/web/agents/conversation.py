@@ -135,11 +135,11 @@ def resume(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 @operator
 @require_POST
-def revive(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+def rework(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Have an agent work out an earlier idea again; what stands in the field of notes goes with it."""
     candidate = get_candidate(request, slug, number)
     try:
-        row = steer.revive(candidate, person(request), request.POST.get("text", ""))
+        row = steer.rework(candidate, person(request), request.POST.get("text", ""))
     except SteeringRefused as refused:
         refuse(request, str(refused))
         return redirect(candidate)
@@ -154,5 +154,5 @@ def of_candidate(request: HttpRequest, candidate: Candidate) -> dict[str, Any]:
         "talks": [*rows.filter(candidate=candidate), *rows.filter(about=candidate)],
         "notes": Note.objects.standing().filter(candidate=candidate).select_related("written_by"),
         "may_operate": may_operate(request.user),
-        "may_revive": candidate.stage in DISCARDED or candidate.undone,
+        "may_rework": candidate.stage in DISCARDED or candidate.undone,
     }

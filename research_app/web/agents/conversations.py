@@ -21,8 +21,8 @@ from research_app.models.event_kinds import EventKind
 from research_app.web.agents.steering import Steering
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
-from research_app.web.shared.asked import wholes
 from research_app.web.shared.drafts import refuse
+from research_app.web.shared.query_numbers import wholes
 
 PAGE_SIZE = 50
 FRAGMENTS = {

@@ -13,8 +13,8 @@ from research_app.models import Note, ProgramVersion, Project
 from research_app.repository import RepositoryError
 from research_app.web.agents.conversations import person
 from research_app.web.shared.access import get_candidate, get_project, operator, researcher
-from research_app.web.shared.asked import whole
 from research_app.web.shared.drafts import refuse
+from research_app.web.shared.query_numbers import whole
 from training.matching import steps_between
 
 AROUND = 3  # unchanged lines that are shown beside changed ones

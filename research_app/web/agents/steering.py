@@ -15,8 +15,8 @@ from research_app.loop.propose.near_misses import AT_MOST, effect_in_sigma, is_n
 from research_app.loop.propose.propose import outcomes_of
 from research_app.models import Candidate, Project, Turn, TurnState
 from research_app.web.shared.access import get_project, operator
-from research_app.web.shared.asked import wholes
 from research_app.web.shared.drafts import refuse
+from research_app.web.shared.query_numbers import wholes
 
 MODES = {
     "explore": "exploration: ideas that were not tried",

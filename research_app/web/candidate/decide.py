@@ -20,7 +20,7 @@ from research_app.repository import RepositoryError
 from research_app.web.candidate.candidate import FRAGMENTS, context_of
 from research_app.web.shared import live
 from research_app.web.shared.access import approver, get_candidate, get_project, operator, require_vote, reviewer
-from research_app.web.shared.asked import whole
+from research_app.web.shared.query_numbers import whole
 
 MAX_REASON = 4000  # characters
 REPLACED = (

@@ -12,7 +12,7 @@ from research_app.web.diff.diff import STEP, colour, context, rest_of_line, unfo
 from research_app.web.diff.lines import Gap, Hunk
 from research_app.web.diff.rows import MAX_UNFOLDED, rows
 from research_app.web.shared.access import get_candidate, researcher
-from research_app.web.shared.asked import whole
+from research_app.web.shared.query_numbers import whole
 
 GONE = "These lines are not there any more: reload the page to see what changed."
 

@@ -9,7 +9,7 @@ from research_app.evidence.averages import mean
 from research_app.loop.judge.same_minutes import BENT, of_same_minutes
 from research_app.models import PatchSet, Run
 from research_app.web.shared import figures
-from training.said import said_by_run
+from training.reported_by_run import said_by_run
 
 MAX_VALUE = 40  # characters of a constant's text
 FACTS = (  # key, words, how it is written
@@ -43,7 +43,7 @@ class Fact:
     change: str
     same: bool
     note: str = ""
-    said: bool = False  # by the runs themselves: nobody else knows it
+    self_reported: bool = False  # said by the runs themselves: nobody else knows it
 
 
 def facts_table(reference: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
@@ -63,7 +63,7 @@ def facts_table(reference: Sequence[Run], mine: Sequence[Run]) -> list[Fact]:
         relative = (after - before) / before if before else 0.0
         same = abs(relative) < 0.0005
         change = "same" if same else figures.percent(relative, signed=True)
-        table.append(Fact(words, written(before), written(after), change, same, said=self_reported))
+        table.append(Fact(words, written(before), written(after), change, same, self_reported=self_reported))
     return table
 
 

@@ -11,12 +11,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from research_app.loop.review import archive, review
-from research_app.loop.review.rerun import RerunRefused, give_up, rerun
+from research_app.loop.review.retry import RetryRefused, fail_candidate, retry_candidate
 from research_app.models import Candidate, StageMoved
 from research_app.web.candidates.candidates import PAGE_SIZE, bare_query
 from research_app.web.shared.access import get_project, operator
-from research_app.web.shared.asked import wholes
 from research_app.web.shared.drafts import refuse
+from research_app.web.shared.query_numbers import wholes
 from research_app.wording import counted
 
 Action: TypeAlias = Callable[[Candidate, User, str], None]
@@ -30,22 +30,22 @@ def _unarchive(candidate: Candidate, actor: User, _: str) -> None:
     archive.unarchive(candidate, actor.get_username())
 
 
-def _rerun(candidate: Candidate, actor: User, _: str) -> None:
-    rerun(candidate, actor.get_username())
+def _retry(candidate: Candidate, actor: User, _: str) -> None:
+    retry_candidate(candidate, actor.get_username())
 
 
-def _give_up(candidate: Candidate, actor: User, _: str) -> None:
-    give_up(candidate, actor.get_username())
+def _fail(candidate: Candidate, actor: User, _: str) -> None:
+    fail_candidate(candidate, actor.get_username())
 
 
 ACTIONS: Mapping[str, tuple[str, Action]] = {
     "archive": ("archived", _archive),
     "unarchive": ("taken out again", _unarchive),
-    "rerun": ("tried again", _rerun),
-    "give-up": ("given up", _give_up),
+    "retry": ("tried again", _retry),
+    "fail": ("ended as crashed", _fail),
     "reopen": ("brought back to the gate", review.reopen),
 }
-REFUSALS = (archive.ArchiveRefused, RerunRefused, review.ReviewRefused, StageMoved)
+REFUSALS = (archive.ArchiveRefused, RetryRefused, review.ReviewRefused, StageMoved)
 
 
 @operator

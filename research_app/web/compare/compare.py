@@ -85,7 +85,7 @@ class Chosen:
     """The rows behind an address, and what it named that this project does not have."""
 
     project: Project
-    asked: Asked
+    selection: Asked
     candidates: Sequence[Candidate]
     runs: Sequence[Run]
 
@@ -107,8 +107,8 @@ class Chosen:
     def missing(self) -> str:
         """What was asked for and is not there, in words; empty where all is."""
         numbers = {candidate.number for candidate in self.candidates}, {run.pk for run in self.runs}
-        words = [f"candidate C-{number}" for number in self.asked.candidates if number not in numbers[0]]
-        words += [f"run {pk}" for pk in self.asked.runs if pk not in numbers[1]]
+        words = [f"candidate C-{number}" for number in self.selection.candidates if number not in numbers[0]]
+        words += [f"run {pk}" for pk in self.selection.runs if pk not in numbers[1]]
         return f"{self.project.slug} has no {', no '.join(words)}." if words else ""
 
     @property

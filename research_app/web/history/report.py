@@ -147,7 +147,7 @@ class Report:
     total: Effect | None
     spent: Cost
     money: float
-    asked: float  # dollars paid to models
+    model_money: float  # dollars paid to models
     noise: Noise | None
     no_noise: str
     false_accepts: Any
@@ -178,7 +178,7 @@ class Report:
             total=total_of(project, noise),
             spent=spent,
             money=round(spent.money(prices_of(project)), 2),
-            asked=project.conversations.aggregate(cost=Sum("cost"))["cost"] or 0.0,
+            model_money=project.conversations.aggregate(cost=Sum("cost"))["cost"] or 0.0,
             noise=noise,
             no_noise="" if noise else why_no_noise(project),
             false_accepts=false_accepts(project),

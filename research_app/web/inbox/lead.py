@@ -46,7 +46,7 @@ class Lead:
     """One project: the curves of what trains, the next thing to expect, and what will be asked of whom."""
 
     goal: Goal | None
-    asked: str
+    request: str
     training: Sequence[Training] = field(default_factory=list)
 
 

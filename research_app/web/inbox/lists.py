@@ -17,7 +17,7 @@ from research_app.models.candidate import WAITING, CandidateQuerySet
 from research_app.models.snooze import put_off_by
 from research_app.web.candidates.candidates import for_list
 from research_app.web.candidates.columns import SAVED, SPENT
-from research_app.web.shared.asked import whole
+from research_app.web.shared.query_numbers import whole
 
 SHOWN = 50  # decisions on one page
 KEPT_ORDER = "inbox order"  # of the session

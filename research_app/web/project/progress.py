@@ -48,7 +48,7 @@ class Point:
     verdict: str | None
     duplicate_of: int | None = None  # number of the earlier try for which it was refused
     value: float | None = None
-    told: str = figures.NOTHING
+    score_text: str = figures.NOTHING
 
     @property
     def score(self) -> float | None:
@@ -65,7 +65,7 @@ class Point:
     def plain(self) -> dict[str, Any]:
         stage = f"duplicate of C-{self.duplicate_of}" if self.duplicate_of else Stage(self.stage).label
         about = f"{stage}" + (f", n = {self.n}" if self.n else "")
-        return {"x": self.number, "y": self.value, "words": self.title, "about": about, "told": self.told}
+        return {"x": self.number, "y": self.value, "words": self.title, "about": about, "told": self.score_text}
 
 
 class Placed(Protocol):
@@ -130,7 +130,7 @@ def points_of(project: Project) -> list[Point]:
 def by_score(project: Project, points: Sequence[Point]) -> Measured:
     """The metric itself; bands are mean ± standard deviation of each baseline's runs. Two queries."""
     metric = project.file.metric
-    valued = [replace(p, value=p.score, told=digits.score(p.score)) for p in points]
+    valued = [replace(p, value=p.score, score_text=digits.score(p.score)) for p in points]
     scores: dict[int, list[float]] = {}
     runs = project.runs.scored().of_baseline().filter(budget_share=1.0)
     for base, score in runs.values_list("baseline_id", "score"):
@@ -145,7 +145,7 @@ def by_time_saved(project: Project, points: Sequence[Point]) -> Measured:
     valued = []
     for point in points:
         saved = saved_by(point.score, fitted.get(point.base))
-        valued.append(replace(point, value=saved, told=f"{_percent(saved)} time saved"))
+        valued.append(replace(point, value=saved, score_text=f"{_percent(saved)} time saved"))
     note = "Of its own baseline's time, at equal loss; outside the budgets that the baseline was run at, extrapolated."
     if not fitted:
         note = "The baseline was not run at other budgets yet: they come with the first confirmation."
@@ -209,7 +209,7 @@ def by_time_to_target(project: Project, points: Sequence[Point]) -> Measured:
     valued = []
     for point in points:
         needed, sentence = of_candidate.get(point.number, (None, "")) if point.score is not None else (None, "")
-        valued.append(replace(point, value=needed, told=sentence or figures.NOTHING))
+        valued.append(replace(point, value=needed, score_text=sentence or figures.NOTHING))
     values = {base: (median[0], None, len(by_arm[base, None])) for (base, candidate), median in medians.items()
               if candidate is None and median[0] is not None}  # fmt: skip
     note = f"Until the validation loss is {digits.number(target, 4)}, with which baseline 0 ends: median over seeds."

@@ -195,7 +195,7 @@ class Trying:
 
     candidate: Candidate
     ended: int
-    asked: int
+    wanted: int
     mean: float | None
 
     @property

@@ -13,7 +13,7 @@ from research_app.web.candidate.candidate import chart_version
 from research_app.web.candidate.resources import FACTS
 from research_app.web.shared import figures, live
 from research_app.web.shared.access import get_run, researcher
-from training.said import said_by_run
+from training.reported_by_run import said_by_run
 
 FRAGMENTS = {
     "run-head": "run/_head.html",
@@ -58,11 +58,11 @@ def log(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact of a run in words; `said`: only the run itself knows it."""
+    """A fact of a run in words; `self_reported`: only the run itself knows it."""
 
     words: str
     value: str
-    said: bool
+    self_reported: bool
 
 
 def facts_of(run: Run) -> list[Fact]:

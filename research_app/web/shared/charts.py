@@ -17,9 +17,9 @@ from research_app.strict_json import StrictJsonResponse
 from research_app.web.candidate import findings
 from research_app.web.shared import curves, live
 from research_app.web.shared.access import get_candidate, get_run, researcher
-from research_app.web.shared.asked import real
 from research_app.web.shared.cells import Echo, harmless
 from research_app.web.shared.curves import Group, View
+from research_app.web.shared.query_numbers import real
 from research_app.web.shared.readings import readings
 from training.spec import Outcome
 

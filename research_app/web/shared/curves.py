@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.special import stdtrit
 
-from research_app.web.shared.asked import real
+from research_app.web.shared.query_numbers import real
 
 Array = NDArray[np.float64]
 Curve = tuple[Array, Array]  # x and y

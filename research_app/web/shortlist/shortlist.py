@@ -25,7 +25,7 @@ from research_app.loop.stacks.stack import NoStack, form_stack
 from research_app.models import Gate, Project, Run, ScaleUp, StageMoved, State
 from research_app.web.shared import live
 from research_app.web.shared.access import get_candidate, get_project, operator, require_vote, researcher, reviewer
-from research_app.web.shared.asked import real, whole, wholes
+from research_app.web.shared.query_numbers import real, whole, wholes
 from research_app.web.shared.text import visible
 from research_app.web.shortlist.best_within import best_within, price_of_ticked
 from research_app.web.shortlist.conflict_matrix import conflict_matrix

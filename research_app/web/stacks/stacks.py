@@ -41,9 +41,9 @@ from research_app.models import (
 from research_app.models.candidate import DISCARDED
 from research_app.web.shared import live
 from research_app.web.shared.access import get_candidate, get_project, operator, researcher
-from research_app.web.shared.asked import wholes
 from research_app.web.shared.drafts import refuse
 from research_app.web.shared.effects import Effect, Row, Scale, rows
+from research_app.web.shared.query_numbers import wholes
 
 LISTED = 100  # candidates on offer
 OPEN = tuple(stage for stage in Stage if stage not in (*DISCARDED, Stage.LANDED))
@@ -67,7 +67,7 @@ class Member:
     """One change of a stack: what it brings to the baseline, alone and beside the others, and what it was approved on."""
 
     candidate: Candidate
-    found: MemberEffect | None
+    effect_of_member: MemberEffect | None
     advice: str
     approved: Effect | None
     approved_where: str  # the baseline, and which of the others it had
@@ -77,21 +77,21 @@ class Member:
 
     @property
     def here(self) -> Effect | None:
-        if self.found is None or self.found.effect is None or self.found.interval is None:
+        if self.effect_of_member is None or self.effect_of_member.effect is None or self.effect_of_member.interval is None:
             return None
-        return Effect(Gain(self.found.effect, self.found.standard_error, *self.found.interval))
+        return Effect(Gain(self.effect_of_member.effect, self.effect_of_member.standard_error, *self.effect_of_member.interval))
 
     @property
     def alone(self) -> Effect | None:
-        return shown(self.found.alone) if self.found else None
+        return shown(self.effect_of_member.alone) if self.effect_of_member else None
 
     @property
     def beside(self) -> Effect | None:
-        return shown(self.found.beside) if self.found else None
+        return shown(self.effect_of_member.beside) if self.effect_of_member else None
 
     @property
     def average(self) -> Effect | None:
-        return shown(self.found.average) if self.found else None
+        return shown(self.effect_of_member.average) if self.effect_of_member else None
 
     @property
     def bar(self) -> SafeString | None:
@@ -100,7 +100,7 @@ class Member:
     @property
     def chip(self) -> tuple[str, str, str] | None:
         """Tone, sign and words of the advice."""
-        return CHIPS[self.found.advice] if self.found else None
+        return CHIPS[self.effect_of_member.advice] if self.effect_of_member else None
 
 
 @researcher

@@ -464,8 +464,8 @@ class ServedText:
         same, times = (size, length) == self.shape, 1
         if mixture != self.mixture:
             same, self.mixture = False, dict(mixture)
-            told = json.dumps(self.mixture).encode()
-            self._ask(b"mix ", len(told), 0, told)
+            mixture_bytes = json.dumps(self.mixture).encode()
+            self._ask(b"mix ", len(mixture_bytes), 0, mixture_bytes)
         if same and (times := self.at_once()) > 1:
             answer = self._ask(b"more", times, 0)
         else:
@@ -487,7 +487,7 @@ class ServedText:
 
     def go_back(self, state: dict[str, Any]) -> None:
         """Go on where a lost attempt was."""
-        self._ask(b"mix ", len(told := json.dumps(state["mixture"]).encode()), 0, told)
+        self._ask(b"mix ", len(mixture_bytes := json.dumps(state["mixture"]).encode()), 0, mixture_bytes)
         self._ask(b"back", state["step"], 0)
         self.shape, self.mixture = tuple(state["shape"]), state["mixture"]
         self.waiting = [np.array(batch, dtype=np.int64) for batch in state["waiting"]]
@@ -705,8 +705,8 @@ class SeriesLog:
                 point |= self._usage()
             self.file.write(json.dumps(point) + "\n")
             if "val_loss" in means:
-                shown = "  ".join(f"{name} {means[name]:.4f}" for name in ("train_loss", "val_loss") if name in means)
-                print(f"step {where['step']:5d}  {where['seconds']:6.1f} s  {shown}", flush=True)
+                losses = "  ".join(f"{name} {means[name]:.4f}" for name in ("train_loss", "val_loss") if name in means)
+                print(f"step {where['step']:5d}  {where['seconds']:6.1f} s  {losses}", flush=True)
         self.waiting.clear()
         self.file.flush()
 

@@ -86,6 +86,6 @@ def changes_wanted(candidate: Candidate, review: Review) -> str:
         *comments[:40],
         *(instruction(f"note of {PERSON} on this candidate", note, 2000) for note in notes),
         "Answer with a new version: edit further (your earlier edits still stand), check it, and `submit` it with what you "
-        "answer. If you think that the change should stay as it is or be given up, say why with `give_up`.",
+        "answer. If you think that the change should stay as it is or be dropped, say why with `give_up`.",
     ]
     return "\n\n".join(parts)

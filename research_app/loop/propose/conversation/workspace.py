@@ -29,8 +29,8 @@ from research_app.models import BaselineVersion, Candidate, Project
 from research_app.project_file.ladder import SMALLEST
 from research_app.repository import PatchError, RepositoryError, matches
 from research_app.repository.edits import apply_edits
+from training.reported_by_run import SAID, said_by_run
 from training.runner import run_training
-from training.said import SAID, said_by_run
 from training.sandbox import Level, NoSandbox
 from training.sandbox.scratch import remove
 from training.spec import GIB, KIB, Outcome, RunResult, RunSpec, Scored

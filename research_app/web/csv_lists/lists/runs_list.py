@@ -7,8 +7,8 @@ from django.http import HttpRequest
 from research_app.models import Project, Verdict
 from research_app.models.device_time import device_seconds
 from research_app.web.csv_lists.csv_list import CsvList
-from research_app.web.shared.asked import whole
 from research_app.web.shared.cells import Cell
+from research_app.web.shared.query_numbers import whole
 
 COLUMNS = (
     "run", "of", "baseline", "purpose", "scale", "budget share", "seed", "state", "outcome", "score", "self-reported",

@@ -37,7 +37,7 @@ def once(request: HttpRequest, key: str | None, prepare: Callable[[], Callable[[
     KeptAnswer.objects.filter(token=token, key=key, status=None, created_at__lt=now - ABANDONED).delete()
     try:
         with transaction.atomic():
-            kept = KeptAnswer.objects.create(token=token, key=key, asked=request_hash)
+            kept = KeptAnswer.objects.create(token=token, key=key, request_hash=request_hash)
     except IntegrityError:
         return _again(KeptAnswer.objects.filter(token=token, key=key).first(), request_hash)
     try:
@@ -54,7 +54,7 @@ def once(request: HttpRequest, key: str | None, prepare: Callable[[], Callable[[
 def _again(kept: KeptAnswer | None, request_hash: str) -> Answer:
     if kept is None:
         raise HttpError(409, "A request with this Idempotency-Key has just failed. Send it again.")
-    if kept.asked != request_hash:
+    if kept.request_hash != request_hash:
         raise HttpError(422, "This Idempotency-Key came with another request before. Use a new key for a new request.")
     if kept.status is None:
         raise HttpError(409, "The first request with this Idempotency-Key is still at work. Ask again in a moment.")

@@ -3,7 +3,7 @@
 import pytest
 
 from research_app.loop.review.archive import ArchiveRefused, archive, unarchive
-from research_app.loop.review.rerun import RerunRefused, give_up, rerun
+from research_app.loop.review.retry import RetryRefused, fail_candidate, retry_candidate
 from research_app.models import Candidate, Event, Message, Project, Run, Stage, State
 from research_app.models.candidate import DISCARDED
 from tests.factories import make_candidate, make_run
@@ -53,7 +53,7 @@ def test_a_candidate_that_moves_on_is_no_longer_archived(project: Project) -> No
 def test_a_crashed_run_is_trained_again_at_its_own_step(project: Project) -> None:
     candidate = make_candidate(project, edits=HUGE, stage=Stage.CRASHED, effect=None)
     run = make_run(project.tip(), patch_set=candidate.patch_set, outcome=Outcome.crashed, reason="Killed: out of memory.")
-    rerun(candidate, "ada")
+    retry_candidate(candidate, "ada")
     run.refresh_from_db()
     assert (run.state, run.outcome, run.reason, run.progress, run.finished_at) == (State.QUEUED, "", "", 0.0, None)
     assert fresh(candidate).stage == Stage.SCREENING
@@ -66,7 +66,7 @@ def test_what_needs_attention_gets_fresh_attempts(project: Project) -> None:
     candidate = make_candidate(project, stage=Stage.SCREENING, effect=None, needs_attention="The disk is full.")
     run = make_run(project.tip(), patch_set=candidate.patch_set, state=State.QUEUED)
     Run.objects.filter(pk=run.pk).update(state=State.STUCK, attempts=4)
-    rerun(candidate, "ada")
+    retry_candidate(candidate, "ada")
     run.refresh_from_db()
     assert (run.state, run.attempts) == (State.QUEUED, 0)
     assert fresh(candidate).needs_attention == ""
@@ -75,26 +75,26 @@ def test_what_needs_attention_gets_fresh_attempts(project: Project) -> None:
 @pytest.mark.parametrize("stage", [Stage.DROPPED, Stage.INCONCLUSIVE, Stage.READY, Stage.LANDED])
 def test_what_was_measured_is_never_measured_a_second_time(project: Project, stage: Stage) -> None:
     candidate = make_candidate(project, stage=stage)
-    with pytest.raises(RerunRefused, match="only what crashed or needs attention"):
-        rerun(candidate, "ada")
+    with pytest.raises(RetryRefused, match="only what crashed or needs attention"):
+        retry_candidate(candidate, "ada")
     assert not Run.objects.filter(state=State.QUEUED).exists()
 
 
-def test_what_a_worker_failed_on_can_be_given_up_by_a_person_too_and_tried_again_later(project: Project) -> None:
+def test_what_a_worker_failed_on_can_be_ended_by_a_person_too_and_tried_again_later(project: Project) -> None:
     candidate = make_candidate(project, stage=Stage.SCREENING, effect=None, needs_attention="No shard 17.")
     run = make_run(project.tip(), patch_set=candidate.patch_set, state=State.STUCK, train_seconds=60.0)
-    give_up(candidate, "grace")
+    fail_candidate(candidate, "grace")
     found = fresh(candidate)
-    assert (found.stage, found.needs_attention, found.why) == (Stage.CRASHED, "", "Given up by grace. No shard 17.")
+    assert (found.stage, found.needs_attention, found.why) == (Stage.CRASHED, "", "Ended by grace. No shard 17.")
     run.refresh_from_db()
     assert run.outcome == Outcome.cancelled and run.device_seconds == 60.0
-    rerun(found, "grace")
+    retry_candidate(found, "grace")
     assert fresh(candidate).stage == Stage.SCREENING
 
 
-def test_only_what_needs_attention_can_be_given_up(project: Project) -> None:
-    with pytest.raises(RerunRefused, match="needs no attention"):
-        give_up(make_candidate(project, stage=Stage.SCREENING, effect=None), "grace")
+def test_only_what_needs_attention_can_be_ended(project: Project) -> None:
+    with pytest.raises(RetryRefused, match="needs no attention"):
+        fail_candidate(make_candidate(project, stage=Stage.SCREENING, effect=None), "grace")
     landing = make_candidate(project, stage=Stage.LANDING, needs_attention="No room.", edits=HUGE)
-    with pytest.raises(RerunRefused, match="take it out of the queue"):
-        give_up(landing, "grace")
+    with pytest.raises(RetryRefused, match="take it out of the queue"):
+        fail_candidate(landing, "grace")

@@ -14,7 +14,7 @@ from research_app.loop.runs import NOTHING, costs_of
 from research_app.models import Candidate, Evidence, PatchSet, Project, Run
 from research_app.models.run import arrays_of
 from research_app.web.shared.curves import View, kept
-from training.said import said_by_run
+from training.reported_by_run import said_by_run
 
 MOST_POINTS = 1000
 
