@@ -17,7 +17,7 @@ import anthropic
 from agent.budget import Reservation, TokenBudget
 from agent.failure import ConversationFailed, Failure
 from agent.prices import Usage, thinks_adaptively
-from agent.proposal import Edit, Proposal
+from agent.proposal import Answered, Edit, Proposal
 from agent.quote import Redactor, one_line
 from agent.request import Answer, Call, ConversationDeadline, ask, count
 from agent.title import title_of
@@ -227,9 +227,12 @@ def proposal_of(submission: Submission, edits: Sequence[Edit]) -> Proposal:
         title=title_of(submission.title) if submission.title.strip() else "",
         hypothesis=one_line(submission.hypothesis, 4000),
         category=submission.category,
-        edits=tuple(edits),
+        edits=tuple(edits) or ((Edit("", "", ""),) if submission.kept else ()),  # the contract wants an edit
         expected_effect=submission.expected_effect,
-        details=details | ({"answer": submission.answer} if submission.answer else {}),
+        details=details,
+        answer=submission.answer,
+        answers=tuple(Answered(each["thread"], each["answer"], each["done"]) for each in submission.answers),
+        kept=submission.kept,
     )
 
 

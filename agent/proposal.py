@@ -44,11 +44,21 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """What an author says in one thread of a review, and whether the change does what was asked there."""
+
+    thread: int
+    text: str
+    done: bool
+
+
+@dataclass(frozen=True)
 class Proposal:
     """One change to the baseline, with what its author expects of it.
 
     `details` is kept with the candidate and comes back as `Tried.details`: the proposer's own memory of what it did.
-    `title` names the change in one short line; without one it is cut from the hypothesis.
+    `title` names the change in one short line; without one it is cut from the hypothesis. `answer` and `answers` are for
+    reviewers who asked for changes; `kept`: nothing is changed, and they say why.
 
     Raises ValueError when the category is unknown, nothing is edited or the title is too long.
     """
@@ -59,6 +69,9 @@ class Proposal:
     expected_effect: str
     details: Mapping[str, JSON] = field(default_factory=dict)
     title: str = ""
+    answer: str = ""
+    answers: tuple[Answered, ...] = ()
+    kept: bool = False
 
     def __post_init__(self) -> None:
         require_title(self.title)

@@ -22,6 +22,7 @@ from research_app.wording import counted
 LONGEST_RESULT = 16_000  # characters
 MOST_EDITS = 60
 MOST_SMOKES = 6
+KEPT = "It stays as it is."
 Category = Literal[
     "architecture", "optimiser", "schedule", "data", "initialisation", "regularisation", "systems", "simplification"
 ]
@@ -99,6 +100,8 @@ class Submission:
     expected_effect: str
     how_it_could_be_wrong: str
     answer: str  # to the reviewers, where they asked for changes
+    answers: Sequence[Mapping[str, Any]] = ()  # thread, answer, done
+    kept: bool = False  # no new change: what was submitted before should stay
 
 
 class GaveUp(Exception):
@@ -163,6 +166,14 @@ class SmokeTest(Input):
     """Train your change for a few seconds in the sandbox: whether it runs, what it changes in size, cost and speed, its log."""
 
 
+class ThreadAnswer(Input):
+    """What you say in one thread of a review."""
+
+    thread: Annotated[int, Field(ge=1)]
+    answer: Text
+    done: bool = Field(True, description="Whether your change does what was asked there; false leaves the thread open")
+
+
 class Submit(Input):
     """Submit your change. It ends the conversation until somebody asks for changes."""
 
@@ -178,6 +189,14 @@ class Submit(Input):
     )
     how_it_could_be_wrong: Text = Field(description="What would make the hypothesis false, and what one would see then")
     answer: str = Field("", max_length=4000, description="What you answer to reviewers, where they asked for changes")
+    answers: list[ThreadAnswer] = Field([], max_length=100, description="To each thread of the reviewers, by its number")
+
+
+class KeepAsIs(Input):
+    """Where researchers asked for changes: say why your change should stay as it is. It goes back to them unchanged."""
+
+    answer: Text
+    answers: list[ThreadAnswer] = Field([], max_length=100, description="To each thread of the reviewers, by its number")
 
 
 class GiveUp(Input):
@@ -196,6 +215,7 @@ TOOLS: Mapping[str, type[Input]] = {
     "check": Check,
     "smoke_test": SmokeTest,
     "submit": Submit,
+    "keep_as_is": KeepAsIs,
     "give_up": GiveUp,
 }
 
@@ -220,6 +240,7 @@ class Workbench:
     workspace: Workspace
     edits: list[Edit] = field(default_factory=list)
     smokes: int = 0
+    answering: bool = False  # researchers asked for changes
 
     def use(self, name: str, given: Mapping[str, Any]) -> Result | Submission:
         """Run one tool. Raises BadCall for what is no call of a tool, GaveUp when the model ends it."""
@@ -326,6 +347,12 @@ class Workbench:
         if problems := self.workspace.examine(self.edits).problems:
             raise Refused(_listed("It would be refused", problems))
         return Submission(**arguments.model_dump())
+
+    def _keep_as_is(self, arguments: KeepAsIs) -> Submission:
+        if not self.answering:
+            raise Refused("Nobody asked for changes yet: call `submit`, or `give_up`.")
+        answers = [each.model_dump() for each in arguments.answers]
+        return Submission("", KEPT, CATEGORIES[0], "", "", arguments.answer, answers, kept=True)
 
     def _give_up(self, arguments: GiveUp) -> str:
         raise GaveUp(arguments.reason)

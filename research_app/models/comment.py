@@ -97,8 +97,8 @@ class Thread(models.Model):
             Event.objects.seal([comment], EventKind.COMMENTED, self.candidate, comment.name, project, **event_data)
         return comment
 
-    def settle(self, resolved: bool, actor: User) -> bool:
-        """Resolve or open again; False, and no event, where somebody was faster."""
+    def settle(self, resolved: bool, actor: User | None, name: str = "") -> bool:
+        """Resolve or open again: a person, or the proposer called `name`. False, and no event, where somebody was faster."""
         now = timezone.now() if resolved else None
         with transaction.atomic():
             rows = Thread.objects.filter(pk=self.pk, resolved_at__isnull=resolved)
@@ -106,7 +106,8 @@ class Thread(models.Model):
                 return False
             kind = EventKind.THREAD_RESOLVED if resolved else EventKind.THREAD_OPENED_AGAIN
             event_data = {"on": str(self), "thread": self.pk}
-            Event.objects.record(kind, self.candidate, actor.get_username(), self.candidate.project, **event_data)
+            by = actor.get_username() if actor else name
+            Event.objects.record(kind, self.candidate, by, self.candidate.project, **event_data)
         self.resolved_at, self.resolved_by = now, actor if resolved else None
         return True
 

@@ -36,6 +36,9 @@ class PatchSet(models.Model):
     author = models.CharField(max_length=100, blank=True, help_text="Who made it; empty: the candidate's author")
     submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
     message = models.TextField(blank=True, help_text="What a revision changes, in its author's words: claimed, not measured")
+    description = models.JSONField(
+        default=dict, help_text="{title, hypothesis, category, expected_effect} as its author described it when it was made"
+    )
     touched = models.TextField(blank=True, help_text="Constants that it changes, one a line, a line end before and after each")
     rebased = models.BooleanField(default=False, help_text="Made by Signoff: the same diff on a newer baseline")
     created_at = models.DateTimeField(default=timezone.now)

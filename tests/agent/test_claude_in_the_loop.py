@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from agent.failure import Failure
 from agent.prices import price_of
+from research_app.audit.verify import verify
 from research_app.loop.propose import propose, steer
 from research_app.loop.propose.conversation import converse, requested_changes
 from research_app.loop.propose.propose import open_round
@@ -240,14 +241,29 @@ def test_a_request_for_changes_leads_to_patch_set_2_by_the_same_conversation(ser
     assert candidate.stage == Stage.READY, candidate.why
     assert candidate.patch_set is not None
     grace = approver()
-    Thread.objects.begin(candidate.patch_set, "train.py", 6, "Is 0.02 not a little much?", grace)
+    first = Thread.objects.begin(candidate.patch_set, "train.py", 6, "Is 0.02 not a little much?", grace)
+    second = Thread.objects.begin(candidate.patch_set, "train.py", 7, "And the width?", grace)
+    third = Thread.objects.begin(candidate.patch_set, "train.py", 8, "Why?", grace)
     candidate = Candidate.objects.with_evidence().get(pk=candidate.pk)
     request_changes(candidate, grace, Seen.of(candidate), "Try 0.019 as well as the comment says.")
     row = candidate.conversations.get()
     requested_changes.take_up_changes()
     requested_changes.take_up_changes()  # a second look tells nothing twice
     service.answered.clear()
-    service.model = [edit("LEARNING_RATE = 0.02", "LEARNING_RATE = 0.019"), submit(answer="0.019 is safer.")]
+    answers = [
+        {"thread": first.pk, "answer": "It was: 0.019 now.", "done": True},
+        {"thread": second.pk, "answer": "No: it is another idea.", "done": False},
+    ]
+    words = {
+        "title": "Rate 0.019",
+        "hypothesis": "A slightly larger rate helps",
+        "category": "schedule",
+        "expected_effect": "0.005",
+    }
+    service.model = [
+        edit("LEARNING_RATE = 0.02", "LEARNING_RATE = 0.019"),
+        submit(answer="0.019 is safer.", answers=answers, **words),
+    ]
     drain()
     candidate.refresh_from_db()
     row.refresh_from_db()
@@ -258,9 +274,49 @@ def test_a_request_for_changes_leads_to_patch_set_2_by_the_same_conversation(ser
     told = service.requests[-2]["messages"][-1]["content"][0]["text"]
     assert "> Try 0.019" in told and "> Is 0.02 not a little much?" in told
     assert len(service.requests[-2]["messages"]) > 4  # the same conversation, with all that was said
-    thread = Thread.objects.get()
-    assert [comment.name for comment in thread.comments.all()] == ["grace", "claude-opus-5-5"]
+    threads = {thread.pk: thread for thread in Thread.objects.all()}
+    said = {pk: [comment.text for comment in thread.comments.all()][1] for pk, thread in threads.items()}
+    assert said == {first.pk: "It was: 0.019 now.", second.pk: "No: it is another idea.", third.pk: "0.019 is safer."}
+    assert [threads[each.pk].resolved for each in (first, second, third)] == [True, False, False]
+    assert {comment.name for comment in threads[first.pk].comments.all()} == {"grace", "claude-opus-5-5"}
     assert candidate.reviews.get().voided_at is not None
+    assert {name: getattr(candidate, name) for name in words} == words, "the page, history and commit say what is there now"
+    assert [each.description["hypothesis"] for each in candidate.patch_sets.all()] == [
+        SUBMISSION["hypothesis"],
+        words["hypothesis"],
+    ]
+    assert Event.objects.get(kind="described anew").data["before"]["hypothesis"] == SUBMISSION["hypothesis"]
+    assert not verify().faults
+    client = Client()
+    client.force_login(grace)
+    page = client.get(candidate.get_absolute_url()).content.decode()
+    claimed = page.partition("In the words of")[2].partition("</details>")[0]
+    assert words["hypothesis"].strip() in claimed and SUBMISSION["hypothesis"] not in claimed
+    answers_with_no(service, Candidate.objects.with_evidence().get(pk=candidate.pk), second)
+
+
+def answers_with_no(service: MessagesServer, candidate: Candidate, thread: Thread) -> None:
+    """Asked again, the model keeps its change as it is, and says why."""
+    grace = approver()
+    request_changes(candidate, grace, Seen.of(candidate), "Make it 0.02 again.")
+    requested_changes.take_up_changes()
+    service.answered.clear()
+    said = [{"thread": thread.pk, "answer": "It belongs to another change.", "done": False}]
+    service.model = [call("keep_as_is", answer="0.02 diverged at the larger rung.", answers=said)]
+    drain()
+    candidate.refresh_from_db()
+    assert candidate.stage == Stage.READY and candidate.why.endswith("keeps it as it is: 0.02 diverged at the larger rung.")
+    assert candidate.patch_sets.count() == 2 and not candidate.reviews.standing().exists()
+    assert thread.comments.last().text == "It belongs to another change."  # type: ignore[union-attr]
+    assert candidate.conversations.get().state == ConversationState.SUBMITTED
+    assert not verify().faults
+
+
+def test_nothing_can_be_kept_as_it_is_before_somebody_asked_for_changes(service: MessagesServer) -> None:
+    service.model = [WAY[1], call("keep_as_is", answer="It is good."), submit()]
+    asked = round_of(make_project())
+    propose.propose(asked.pk, "worker")
+    assert "Nobody asked for changes" in str(service.requests[-1]["messages"][-1]) and asked.candidates.count() == 1
 
 
 def test_the_key_is_in_no_row_no_log_and_on_no_page(service: MessagesServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -199,6 +199,7 @@ def record_patch_set(
         author="" if rebased else proposal.author,
         submitted_by_id=None if rebased else submitter,
         message="" if rebased else proposal.message,
+        description={name: getattr(candidate, name) for name in ("title", "hypothesis", "category", "expected_effect")},
     )
     kept = {"patch_set": number, "diff": change.diff_hash, "base": change.base, "commit": change.commit, "tree": change.tree}
     by = "signoff" if rebased else patch_set.author or candidate.author

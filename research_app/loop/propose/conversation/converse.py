@@ -21,13 +21,12 @@ from agent.failure import ConversationFailed, Failure
 from agent.proposal import Context, Edit, Proposal
 from agent.tools import Workbench
 from research_app import environment
-from research_app.loop.check.check import CheckFailed
 from research_app.loop.propose import propose
+from research_app.loop.propose.conversation.answer import answer_changes
 from research_app.loop.propose.conversation.ends import NAME, QUEUE, end, follow, key, redactor
 from research_app.loop.propose.conversation.token_budget import ConversationBudget, midnight, nothing_left
 from research_app.loop.propose.conversation.transcript import Transcript, messages_so_far
 from research_app.loop.propose.conversation.workspace import ProjectWorkspace
-from research_app.loop.propose.revise import RevisionRefused, revise
 from research_app.loop.train.train import stopping
 from research_app.models import (
     Author,
@@ -48,7 +47,6 @@ from research_app.models import (
 )
 from research_app.models.event_kinds import EventKind
 from research_app.models.lease import MAX_ATTEMPTS
-from research_app.repository import RepositoryError
 
 logger = logging.getLogger(__name__)
 STALE = timedelta(seconds=15)
@@ -257,7 +255,11 @@ def hold(row: Conversation, lease: Lease) -> Proposal:
             ),
             system=row.system,
             messages=messages_so_far(row),
-            workbench=Workbench(ProjectWorkspace(project, row.base, row.candidate), [Edit(*edit) for edit in row.edits]),
+            workbench=Workbench(
+                ProjectWorkspace(project, row.base, row.candidate),
+                [Edit(*edit) for edit in row.edits],
+                answering=row.candidate is not None,
+            ),
             budget=budget,
             transcript=transcript,
             deadline=deadline,
@@ -301,7 +303,9 @@ class Stop:
 def submit(row: Conversation, lease: Lease, proposal: Proposal) -> None:
     """Make a candidate of a proposal, or the next patch set of the one it is about. Raises ConversationFailed."""
     if row.candidate is not None:
-        answer_changes(row, lease, proposal)
+        answer_changes(row, proposal)
+        with transaction.atomic():
+            close(lease, row.candidate)
         return
     with transaction.atomic():
         candidate = propose.enter(row.project, row.base, proposal, author=row.model, kind=Author.AGENT)
@@ -322,27 +326,6 @@ def close(lease: Lease, candidate: Candidate) -> None:
         attempts=0,
         last_error="",
     )
-
-
-def answer_changes(row: Conversation, lease: Lease, proposal: Proposal) -> None:
-    """Bring patch set 2 of a conversation's own candidate, and say in the open threads what was answered."""
-    assert row.candidate_id is not None  # it is one of a candidate
-    candidate = Candidate.objects.with_evidence().get(pk=row.candidate_id)
-    answer = str(proposal.details.get("answer", ""))
-    try:
-        revise(
-            candidate,
-            author=row.model,
-            edits=proposal.edits,
-            message=answer or proposal.hypothesis[:300],
-            details={**candidate.details, **proposal.details},
-        )
-    except (RevisionRefused, CheckFailed, RepositoryError) as problem:
-        raise ConversationFailed(Failure.OUT_OF_DATE, f"Its new patch set was not taken: {problem}") from None
-    with transaction.atomic():
-        for thread in candidate.threads.open():
-            thread.say(answer or "See the new patch set.", None, row.model)
-        close(lease, candidate)
 
 
 def wake(row: Conversation) -> None:

@@ -85,7 +85,8 @@ def changes_wanted(candidate: Candidate, review: Review) -> str:
         instruction("what they ask for", review.reason),
         *comments[:40],
         *(instruction(f"note of {PERSON} on this candidate", note, 2000) for note in notes),
-        "Answer with a new version: edit further (your earlier edits still stand), check it, and `submit` it with what you "
-        "answer. If you think that the change should stay as it is or be dropped, say why with `give_up`.",
+        "Answer with a new version: edit further (your earlier edits still stand), check it, and `submit` it. Describe the "
+        "change as it is then, and give each thread its own answer, by its number. If you think that the change should stay as "
+        "it is, say why with `keep_as_is`; if it should be dropped, with `give_up`.",
     ]
     return "\n\n".join(parts)
