@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('research_app', '0034_words_of_ablations'),
+        ('research_app', '0035_words_of_columns'),
     ]
 
     operations = [
