@@ -247,7 +247,7 @@ def reconciler() -> Finding:
 def workers() -> Finding:
     """Training workers that report, against the queues on which runs wait. Two queries."""
     online = list(Device.objects.online().order_by("name"))
-    waiting = set(Run.objects.filter(state=State.QUEUED).values_list("queue", flat=True).distinct())
+    waiting = set(Run.objects.queued().values_list("queue", flat=True).distinct())
     unserved = sorted(queue for queue in waiting if not any(device.serves(queue) for device in online))
     if unserved:
         fix = (

@@ -165,7 +165,7 @@ def wake_checks() -> None:
 def free_lost_runs() -> None:
     """Runs whose worker died: back to the queue. A claim counts the attempts and fails the run after the last."""
     now = timezone.now()
-    for run in Run.objects.filter(Q(lease_until__lt=now) | Q(lease_until=None), state=State.RUNNING):
+    for run in Run.objects.training().filter(Q(lease_until__lt=now) | Q(lease_until=None)):
         freed = Run.objects.filter(unclaimed(), pk=run.pk, state=State.RUNNING, fence_token=run.fence_token)
         why = last_known_of(run.leased_by)
         if take_from_worker(freed, last_error=why):
@@ -191,7 +191,7 @@ def complete_reference_runs() -> None:
 def wake_devices() -> None:
     """Queues with runs that wait although a device is idle."""
     old = timezone.now() - OVERDUE_AFTER
-    waiting = Run.objects.filter(state=State.QUEUED, created_at__lt=old).values_list("queue").annotate(Count("pk"))
+    waiting = Run.objects.queued().filter(created_at__lt=old).values_list("queue").annotate(Count("pk"))
     for queue, count in waiting:
         idle = Device.objects.online().serving(queue).exclude(pk__in=Device.objects.busy().values("pk")).count()
         for pk in Run.objects.queued_for(queue).values_list("pk", flat=True)[: min(idle, count)]:

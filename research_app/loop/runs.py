@@ -86,7 +86,7 @@ def request_run(
 
 def _move_up(runs: QuerySet[Run], priority: Priority) -> None:
     """Let queued runs be taken sooner: something nearer to a decision waits for them too."""
-    runs.filter(state=State.QUEUED, priority__gt=priority).update(priority=priority)
+    runs.filter(finished_at=None, state=State.QUEUED, priority__gt=priority).update(priority=priority)
 
 
 def ensure_reference_runs(baseline: BaselineVersion, size: int, priority: Priority | None = None) -> None:
@@ -122,7 +122,7 @@ def ensure_curve(baseline: BaselineVersion, priority: Priority = Priority.CONFIR
 
 def rank_curves() -> None:
     """Let the baseline's runs at other budgets go with candidates that need them, or may come to. At most three writes."""
-    curves = Run.objects.filter(purpose=Purpose.CURVE, state=State.QUEUED)
+    curves = Run.objects.queued().filter(purpose=Purpose.CURVE)
     for stage, priority in ((Stage.CONFIRMING, Priority.CONFIRM), (Stage.REPLICATING, Priority.LIKELY)):
         there = Candidate.objects.filter(stage=stage, needs_attention="", patch_set__isnull=False)
         needed = Q(baseline__in=there.values("patch_set__base"))

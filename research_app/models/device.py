@@ -33,7 +33,7 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         from research_app.models.run import Run
         from research_app.models.trial import Trial
 
-        running = Run.objects.filter(state="running")
+        running = Run.objects.training()
         further = Run.further_devices.through.objects.filter(run__in=running).values("device")
         tried = Trial.devices.through.objects.filter(trial__lease_until__gt=timezone.now()).values("device")
         leading = running.filter(device__isnull=False).values("device")

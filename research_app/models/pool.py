@@ -95,7 +95,7 @@ class DevicePool:
 
     def held(self) -> list[tuple[Run, frozenset[int]]]:
         """The runs that hold devices of this pool, with the keys of these. A worker that died holds none (two queries)."""
-        training = Run.objects.on_devices(self._rows).filter(state=State.RUNNING).select_related("project", "device")
+        training = Run.objects.on_devices(self._rows).training().select_related("project", "device")
         leases = []
         for run in training.prefetch_related("further_devices").distinct():
             pks = {device.pk for device in run.further_devices.all()} | ({run.device_id} if run.device_id else set())

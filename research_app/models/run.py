@@ -46,8 +46,20 @@ class State(models.TextChoices):
 class RunQuerySet(models.QuerySet["Run"]):
     def queued_for(self, *queues: str) -> Self:
         """Runs that wait for a device of these queues, most valuable first. Uses the index run_dispatch."""
-        waiting = self.filter(due(), state=State.QUEUED, queue__in=queues, project__archived_at=None)
+        waiting = self.queued().filter(due(), queue__in=queues, project__archived_at=None)
         return waiting.order_by("priority", "pk")
+
+    def unfinished(self) -> Self:
+        """Runs that wait, train or are stuck: few, by an index that has no others in it."""
+        return self.filter(finished_at__isnull=True)
+
+    def queued(self) -> Self:
+        """Runs that wait for a device."""
+        return self.unfinished().filter(state=State.QUEUED)
+
+    def training(self) -> Self:
+        """Runs that a device has now."""
+        return self.unfinished().filter(state=State.RUNNING)
 
     def on_devices(self, devices: Iterable[int]) -> Self:
         """Runs that have, or had, one of these devices."""
@@ -168,6 +180,8 @@ class Run(Leased):
             models.Index(
                 fields=["project", "-finished_at"], name="run_ended"
             ),  # what changed since, for figures kept in memory
+            # What waits and trains: the planner takes it where a query says finished_at IS NULL.
+            models.Index(fields=["state", "project"], condition=Q(finished_at__isnull=True), name="run_unfinished"),
             models.Index(fields=["finished_at"], condition=~Q(failed_step=""), name="run_failed_step"),  # the inbox
         ]
 

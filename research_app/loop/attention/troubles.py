@@ -127,7 +127,7 @@ def of_other_runs(projects: Mapping[int, Project], baselines: Mapping[int, Basel
 
 def of_queues(projects: Mapping[int, Project]) -> list[Trouble]:
     """Runs that wait for a kind of device that no worker serves, or whose workers refuse them (two queries)."""
-    waiting = Run.objects.filter(state=State.QUEUED, project__in=projects, created_at__lt=timezone.now() - UNSERVED)
+    waiting = Run.objects.queued().filter(project__in=projects, created_at__lt=timezone.now() - UNSERVED)
     rows = list(waiting.order_by().values_list("project_id", "queue").annotate(Count("pk")))
     online = list(Device.objects.online())
     troubles = []

@@ -4,7 +4,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from research_app.loop.propose.propose import resume
-from research_app.models import Event, Message, Project, State
+from research_app.models import Event, Message, Project
 from research_app.models.event_kinds import EventKind
 
 WAS_PAUSED = "paused before"  # in the data of the event
@@ -37,5 +37,5 @@ def bring_back(project: Project, actor: str) -> None:
         Event.objects.record(EventKind.PROJECT_BROUGHT_BACK, project, actor, project)
         if not (archived and archived.data.get(WAS_PAUSED)):
             resume(project, actor)
-        for pk, queue in project.runs.filter(state=State.QUEUED).order_by("pk").values_list("pk", "queue")[:MOST_WOKEN]:
+        for pk, queue in project.runs.queued().order_by("pk").values_list("pk", "queue")[:MOST_WOKEN]:
             Message.objects.enqueue("train", pk, queue)

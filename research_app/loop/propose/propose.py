@@ -40,7 +40,6 @@ from research_app.models import (
     Project,
     Round,
     Stage,
-    State,
     Turn,
     TurnState,
     Verdict,
@@ -262,7 +261,7 @@ def made_or_coming(round_: Round) -> int:
 def ahead(project: Project) -> int:
     """Candidates that wait for a device, or soon will (two queries)."""
     unchecked = project.candidates.filter(stage__in=[Stage.PROPOSED, Stage.CHECKING], needs_attention="").count()
-    return unchecked + project.runs.filter(state=State.QUEUED, patch_set__isnull=False).count()
+    return unchecked + project.runs.queued().filter(patch_set__isnull=False).count()
 
 
 def enter(

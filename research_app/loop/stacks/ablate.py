@@ -196,7 +196,7 @@ def stop_ablation(check: Ablation, actor: str) -> None:
         running = Ablation.objects.filter(pk=check.pk, state=AblationState.RUNNING)
         why = f"Stopped by {actor}."
         if take_from_worker(running, state=AblationState.STOPPED, reason=why, ended_at=timezone.now()):
-            cancel(Run.objects.filter(cell__check_of=check, state=State.QUEUED), why)
+            cancel(Run.objects.queued().filter(cell__check_of=check), why)
             Event.objects.record(EventKind.ABLATION_ENDED, check, actor, check.project, state=AblationState.STOPPED, why=why)
 
 

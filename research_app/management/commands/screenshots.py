@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from research_app import environment
 from research_app.home import home
 from research_app.management.base import SignoffCommand
-from research_app.models import Project, SignInLink, State
+from research_app.models import Project, SignInLink
 from research_app.web.shared.every_page import every_address
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Command(SignoffCommand):
         project = Project.objects.filter(slug=options["project"]).first()
         if user is None or project is None:
             raise CommandError("There is no such user or project; see --user and --project.")
-        if not options["idle"] and not project.runs.filter(state=State.RUNNING).exists():
+        if not options["idle"] and not project.runs.training().exists():
             raise CommandError(f"Nothing trains in {project.slug} now, so pages show less: wait for a run, or say --idle.")
         link = f"{options['url']}/sign-in/{SignInLink.make(user)}/"
         taken = take(options["url"], link, dict(every_address(project)), options["out"])

@@ -19,6 +19,7 @@ from research_app.repository import RepositoryError
 from research_app.web.baseline.window import window_of
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
+from research_app.web.shared.unchanged import still
 
 SHOWN = 200  # versions, newest first
 FRAGMENTS = {"window": "baseline/_window.html", "versions": "baseline/_versions.html"}
@@ -60,6 +61,7 @@ class Version:
 
 @researcher
 @require_safe
+@still()
 def baseline(request: HttpRequest, slug: str) -> HttpResponse:
     """The history of the baseline. A constant number of queries."""
     project = get_project(request, slug)

@@ -26,6 +26,7 @@ from research_app.web.diff import comparison
 from research_app.web.shared import live
 from research_app.web.shared.access import get_candidate, researcher
 from research_app.web.shared.effects import Scale, effect_of
+from research_app.web.shared.unchanged import still
 
 FRAGMENTS = {
     "head": "candidate/_head.html",
@@ -44,6 +45,7 @@ FRAGMENTS = {
 
 @researcher
 @require_safe
+@still(curves=True)
 def candidate(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The candidate's page; for a script that asks for another comparison, the diff alone."""
     candidate = get_candidate(request, slug, number)

@@ -25,6 +25,7 @@ from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.effects import rows
 from research_app.web.shared.fields import Day, Filters
+from research_app.web.shared.unchanged import still
 
 PAGE_SIZE = 50
 MOST_CONSTANTS = 200  # to choose from
@@ -117,6 +118,7 @@ class FilterForm(Filters):
 
 @researcher
 @require_safe
+@still()
 def candidates(request: HttpRequest, slug: str) -> HttpResponse:
     """The list. The number of queries does not depend on the number of rows, and no series is read."""
     project = get_project(request, slug)

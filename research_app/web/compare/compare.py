@@ -28,6 +28,7 @@ from research_app.web.shared import charts, live
 from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.charts import Arms
 from research_app.web.shared.effects import Effect, effect_of
+from research_app.web.shared.unchanged import still
 
 MOST = 50
 MOST_CONSTANTS = 100  # rows: what differs more is a table of numbers
@@ -160,6 +161,7 @@ def run_name(run: Run) -> str:
 
 @researcher
 @require_safe
+@still(curves=True)
 def compare(request: HttpRequest, slug: str) -> HttpResponse:
     """The page. Its number of queries does not depend on how many are compared."""
     project = get_project(request, slug)

@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from research_app.access import may_operate
-from research_app.models import Device, Run, State, Trial
+from research_app.models import Device, Run, Trial
 from research_app.web.shared import live
 from research_app.web.shared.access import researcher
 
@@ -14,7 +14,7 @@ from research_app.web.shared.access import researcher
 @require_safe
 def fleet(request: HttpRequest) -> HttpResponse:
     """Every device that was ever seen. Four queries."""
-    running = Run.objects.filter(state=State.RUNNING).select_related("project", "baseline", "patch_set__candidate")
+    running = Run.objects.training().select_related("project", "baseline", "patch_set__candidate")
     running = running.defer("patch_set__diff")
     devices = Device.objects.prefetch_related(
         Prefetch("runs", running, to_attr="leading"),

@@ -31,6 +31,7 @@ from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.effects import Effect, Row, Scale, effect_of, rows
 from research_app.web.shared.measured import difference, reference_scores
+from research_app.web.shared.unchanged import still
 
 IN_TABLE = ("effect", "n", "state", "spent", "proposed")  # of the columns of the candidate list
 VIEWS = {"table": "Table", "tree": "Tree", "landings": "Landings"}
@@ -39,6 +40,7 @@ EXPERIMENTS, VERSIONS, BRANCHES = 100, 20, 12  # on one page; BRANCHES of each v
 
 @researcher
 @require_safe
+@still()
 def history(request: HttpRequest, slug: str) -> HttpResponse:
     """One of the three views. A constant number of queries, however much was tried."""
     project = get_project(request, slug)

@@ -164,13 +164,13 @@ def work_of(projects: Sequence[Project]) -> dict[int, Work]:
     now, confirming = timezone.now(), confirmations()
     training: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
     names = ("project_id", "progress", "resumed_at", "started_at")
-    for pk, progress, begun, started in Run.objects.filter(state=State.RUNNING).values_list(*names):
+    for pk, progress, begun, started in Run.objects.training().values_list(*names):
         training[pk].append((progress, begun, (now - (started or now)).total_seconds()))
     idle = Q(stage__in=IDLE) | ~Q(needs_attention="")
     counts = Candidate.objects.order_by().values_list("project_id")
     totals = counts.annotate(tried=Count("pk"), going=Count("pk", filter=~idle), first=Min("created_at"))
     tried = {pk: (count, going, first) for pk, count, going, first in totals}
-    queued = Counter(dict(Run.objects.filter(state=State.QUEUED).order_by().values_list("project_id").annotate(Count("pk"))))
+    queued = Counter(dict(Run.objects.queued().order_by().values_list("project_id").annotate(Count("pk"))))
     ended = Run.objects.filter(finished_at__gt=now - LATELY, train_seconds__isnull=False, budget_share=1.0, scale=SMALLEST)
     took: dict[int, list[float]] = defaultdict(list)
     for pk, seconds in ended.order_by("-finished_at").values_list("project_id", "train_seconds")[:NEWEST]:

@@ -25,6 +25,7 @@ from research_app.web.inbox.lists import Listing, ListQuery, listing, projects_o
 from research_app.web.inbox.waiting import Waiting, waiting_for
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
+from research_app.web.shared.unchanged import still
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Card:
 
 @researcher
 @require_safe
+@still()
 def inbox(request: HttpRequest) -> HttpResponse:
     """“Your turn” across all projects: one list of decisions, and what else there is. A constant number of queries."""
     assert isinstance(request.user, User)  # the access check let nobody else through

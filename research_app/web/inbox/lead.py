@@ -135,9 +135,7 @@ def judged_of(projects: Sequence[Project]) -> Counter[int]:
 
 def training_now() -> dict[int, list[Training]]:
     """By project: the first runs that train now, the baseline's before others, with their curves. Three queries."""
-    running = Run.objects.filter(state=State.RUNNING, scale=SMALLEST).select_related(
-        "project", "baseline", "patch_set__candidate"
-    )
+    running = Run.objects.training().filter(scale=SMALLEST).select_related("project", "baseline", "patch_set__candidate")
     training: dict[int, list[Training]] = {}
     for each in with_curves(list(running.defer("patch_set__diff", "facts").order_by("priority", "pk")[:CURVES])):
         training.setdefault(each.run.project_id, []).append(each)

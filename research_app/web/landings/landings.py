@@ -20,6 +20,7 @@ from research_app.repository.mirror import shown_without_secrets
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
 from research_app.web.shared.effects import Effect, effect_of
+from research_app.web.shared.unchanged import still
 
 LEFT = 30  # entries that landed or came back, newest first
 
@@ -45,6 +46,7 @@ class Entry:
 
 @researcher
 @require_safe
+@still()
 def landings(request: HttpRequest, slug: str) -> HttpResponse:
     """The queue. A constant number of queries."""
     project = get_project(request, slug)

@@ -29,6 +29,7 @@ from research_app.web.shared.drafts import refuse
 from research_app.web.shared.effects import rows
 from research_app.web.shared.live_runs import Training, with_curves
 from research_app.web.shared.stats_cache import kept, version_of
+from research_app.web.shared.unchanged import still
 from training.spec import Outcome
 
 WINDOW = timedelta(hours=1)  # of throughput and device use
@@ -40,6 +41,7 @@ TRYING = 4  # candidates under way
 
 @researcher
 @require_safe
+@still(curves=True)
 def project(request: HttpRequest, slug: str) -> HttpResponse:
     """The project's page. The number of queries does not depend on how much it tried."""
     project = get_project(request, slug)
@@ -65,7 +67,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "places": places,
         "training": training,
         "idle": sum(place.idle for place in places),
-        "queued": project.runs.filter(state=State.QUEUED).count(),
+        "queued": project.runs.queued().count(),
         "pace": Pace.of(project),
         "calibration": Calibration.of(project),
         "rounds": project.rounds.filter(closed_at=None).annotate(made=Count("candidates")).order_by("pk"),
@@ -171,7 +173,7 @@ class Place:
 
 def places_of(project: Project) -> list[Place]:
     """A place for every device that takes this project's runs, where they are few, and every run that trains. Five queries."""
-    running = Run.objects.filter(state=State.RUNNING).select_related("project", "device", "baseline", "patch_set__candidate")
+    running = Run.objects.training().select_related("project", "device", "baseline", "patch_set__candidate")
     runs = list(running.defer("patch_set__diff", "facts").prefetch_related("further_devices").order_by("pk"))
     mine = [run for run in runs if run.project_id == project.pk]
     others = {run.device_id: run.project.slug for run in runs if run.project_id != project.pk}
@@ -229,7 +231,7 @@ class Pace:
         """Two queries."""
         now = timezone.now()
         since = now - WINDOW
-        recent_runs = project.runs.filter(Q(finished_at__gte=since) | Q(state=State.RUNNING), started_at__isnull=False)
+        recent_runs = project.runs.filter(Q(finished_at__gte=since) | Q(finished_at=None), started_at__isnull=False)
         runs = list(recent_runs.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id", "devices"))
         refusals = Device.objects.online().filter(kind=project.file.train.device).values_list("refusal", flat=True)
         refusing = sum(bool(refusal) for refusal in refusals)

@@ -13,6 +13,7 @@ from research_app.web.candidate.candidate import chart_version
 from research_app.web.candidate.resources import FACTS
 from research_app.web.shared import figures, live
 from research_app.web.shared.access import get_run, researcher
+from research_app.web.shared.unchanged import still
 from training.reported_by_run import said_by_run
 
 FRAGMENTS = {
@@ -25,6 +26,7 @@ FRAGMENTS = {
 
 @researcher
 @require_safe
+@still(curves=True)
 def run(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Facts, curves, outcome and log of one run."""
     run = get_run(request, slug, pk)

@@ -36,6 +36,7 @@ from research_app.web.scale_up.transfer_chart import Mark, gain_chart, share
 from research_app.web.shared import live
 from research_app.web.shared.access import get_candidate, operator, researcher
 from research_app.web.shared.effects import Effect, effect_of
+from research_app.web.shared.unchanged import still
 from research_app.web.shortlist.shortlist import gone_to, progress_of, refusal
 
 FRAGMENTS = {
@@ -158,6 +159,7 @@ def hours_of(runs: Sequence[Run]) -> float:
 
 @researcher
 @require_safe
+@still(curves=True)
 def scale_up(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The page of one candidate."""
     return live.page(request, "scale_up/scale_up.html", FRAGMENTS, context_of(request, get_candidate(request, slug, number)))

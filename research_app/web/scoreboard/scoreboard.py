@@ -18,6 +18,7 @@ from research_app.models.device_time import total_device_seconds
 from research_app.project_file.ladder import SMALLEST
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
+from research_app.web.shared.unchanged import still
 
 ONE_SIDED = 0.05
 EFFECT = ("evidence__effect", "evidence__standard_error")
@@ -132,6 +133,7 @@ class Score:
 
 @researcher
 @require_safe
+@still()
 def scoreboard(request: HttpRequest, slug: str) -> HttpResponse:
     """The page. A constant number of queries, however much was tried."""
     project = get_project(request, slug)

@@ -29,8 +29,13 @@ def page(request: HttpRequest, template: str, fragments: Mapping[str, str], cont
     else:
         response = HttpResponse(render_to_string(template, full, request))
     response.headers.setdefault("Cache-Control", "private, no-cache")
-    patch_vary_headers(response, ["HX-Request", "Cookie"])
+    vary(response)
     return response
+
+
+def vary(response: HttpResponse) -> None:
+    """Say what the answer depends on beside its address."""
+    patch_vary_headers(response, ["HX-Request", "Cookie"])
 
 
 def is_pulse(request: HttpRequest) -> bool:

@@ -27,6 +27,7 @@ from research_app.web.shared import live
 from research_app.web.shared.access import get_candidate, get_project, operator, require_vote, researcher, reviewer
 from research_app.web.shared.query_numbers import real, whole, wholes
 from research_app.web.shared.text import visible
+from research_app.web.shared.unchanged import still
 from research_app.web.shortlist.best_within import best_within, price_of_ticked
 from research_app.web.shortlist.conflict_matrix import conflict_matrix
 from research_app.web.shortlist.shortlisted import ORDERS, items_of, ordered
@@ -49,6 +50,7 @@ class ScaleUpProgress:
 
 @researcher
 @require_safe
+@still()
 def shortlist(request: HttpRequest, slug: str) -> HttpResponse:
     """The page."""
     return live.page(request, "shortlist/shortlist.html", FRAGMENTS, context_of(request, get_project(request, slug)))

@@ -44,6 +44,7 @@ from research_app.web.shared.access import get_candidate, get_project, operator,
 from research_app.web.shared.drafts import refuse
 from research_app.web.shared.effects import Effect, Row, Scale, rows
 from research_app.web.shared.query_numbers import wholes
+from research_app.web.shared.unchanged import still
 
 LISTED = 100  # candidates on offer
 OPEN = tuple(stage for stage in Stage if stage not in (*DISCARDED, Stage.LANDED))
@@ -105,6 +106,7 @@ class Member:
 
 @researcher
 @require_safe
+@still()
 def stacks(request: HttpRequest, slug: str) -> HttpResponse:
     """Earlier checks, and the choice of candidates for the next with its price. A constant number of queries."""
     project = get_project(request, slug)
@@ -161,6 +163,7 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 
 @researcher
 @require_safe
+@still(curves=True)
 def stack(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """One check: its design, how far it is, main effects, the bundle against the sum."""
     project = get_project(request, slug)
