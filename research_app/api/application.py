@@ -16,7 +16,7 @@ from research_app.api.reach import candidate_of, candidate_to_revise, project_of
 from research_app.door.problem import MEDIA_TYPE, Problem, problem
 from research_app.loop.check.check import vet
 from research_app.loop.disclosure import speaker
-from research_app.loop.propose.propose import enter, program_of, tried
+from research_app.loop.propose.propose import enter, program_of, tried_before
 from research_app.loop.propose.revise import revise
 from research_app.models import Author, Candidate, Comment, Run, RunLog, Thread
 from research_app.strict_json import strict
@@ -107,7 +107,7 @@ def get_history(
     limit: Annotated[int, Field(ge=1, le=MOST_ON_PAGE)] = PAGE,
 ) -> Any:
     """What was tried and its outcome, newest first, a page at a time."""
-    rows = [row for row in reversed(tried(project_of(token_of(request), slug))) if before is None or row.candidate < before]
+    rows = tried_before(project_of(token_of(request), slug), before, limit + 1)
     page = rows[:limit]
     more = page[-1].candidate if len(rows) > limit else None
     return schemas.HistoryOut(items=[schemas.TriedOut(**representations.attempt(row)) for row in page], before=more)

@@ -201,7 +201,11 @@ class Candidate(Leased):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "number"], name="candidate_number_once")]
-        indexes = [models.Index(fields=["project", "stage", "-number"], name="candidate_by_stage")]  # list and funnel
+        indexes = [
+            models.Index(fields=["project", "stage", "-number"], name="candidate_by_stage"),  # list and funnel
+            models.Index(fields=["stage"], name="candidate_of_stage"),  # whose turn it is, in any project
+            models.Index(fields=["project"], condition=models.Q(aa=True), name="candidate_aa"),  # the false accepts
+        ]
 
     def __str__(self) -> str:
         return f"C-{self.number}"

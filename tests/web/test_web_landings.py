@@ -150,7 +150,7 @@ def test_time_to_target_is_read_off_the_runs_of_each_version_and_not_off_a_sum(c
     version.runs.filter(budget_share=1.0).update(score=BASE_SCORE - 0.05 * math.log(1 / 0.7))
     project.baseline_versions.get(number=0).runs.filter(seed__in=[1, 2]).update(score=BASE_SCORE - 0.007)
     project.baseline_versions.get(number=0).runs.filter(seed__in=[3, 4]).update(score=BASE_SCORE + 0.007)
-    reach = times_to_target(project, [version])[version.pk].reach
+    reach = times_to_target(project, [version], project.noise())[version.pk].reach
     assert reach and reach.share == pytest.approx(0.7, abs=0.01)
     assert reach.interval[0] < 0.7 < reach.interval[1] and not reach.extrapolated
     assert f"{reach.share:.0%}" in text(client, BASELINE)

@@ -34,7 +34,7 @@ class Measured:
         return None if self.reach is None else 1 - self.reach.share
 
 
-def times_to_target(project: Project, versions: Sequence[BaselineVersion]) -> dict[int, Measured]:
+def times_to_target(project: Project, versions: Sequence[BaselineVersion], noise: Noise | None) -> dict[int, Measured]:
     """By version: the share of the budget at which it is where the first version ends, off its own runs. Two queries."""
     first = project.baseline_versions.filter(number=0)
     runs = project.runs.scored().of_baseline(SMALLEST)
@@ -46,7 +46,6 @@ def times_to_target(project: Project, versions: Sequence[BaselineVersion]) -> di
         points.setdefault(pk, []).append((share, float(score or 0.0)))
         if number == 0 and share == 1.0:
             target.append(float(score or 0.0))
-    noise = project.noise()
     took = mean_seconds(project, list(wanted))
     return {pk: measured(project, points.get(pk, []), target, noise, took.get(pk)) for pk in wanted}
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from agent.failure import ConversationFailed
@@ -44,7 +44,7 @@ from research_app.models import (
     TurnState,
     Verdict,
 )
-from research_app.models.candidate import IDLE
+from research_app.models.candidate import IDLE, LONG
 from research_app.models.event_kinds import EventKind
 from research_app.models.lease import MAX_ATTEMPTS, Lease, take_from_worker
 from research_app.plain_text import storable, without_refused
@@ -346,10 +346,22 @@ def program_of(project: Project, base: BaselineVersion) -> tuple[str, ProgramVer
 
 def tried(project: Project, only: Candidate | None = None) -> tuple[Tried, ...]:
     """The outcome of all candidates, or of one, as agents may know it: figures to half a sigma."""
-    rows = project.candidates.with_stage().select_related("evidence").order_by("number")
+    rows = project.candidates.order_by("number")
+    return as_told(project, rows.filter(pk=only.pk) if only else rows)
+
+
+def tried_before(project: Project, number: int | None, most: int) -> tuple[Tried, ...]:
+    """The newest of them, at most so many, of those with a lower number if one is given; newest first."""
+    rows = project.candidates.order_by("-number")
+    return as_told(project, rows if number is None else rows.filter(number__lt=number), most)
+
+
+def as_told(project: Project, candidates: QuerySet[Candidate], most: int | None = None) -> tuple[Tried, ...]:
+    """What agents may know of the first of these candidates of a project, in their order (two queries)."""
     noise = project.noise()
+    rows = candidates.select_related("duplicate_of", "evidence").defer("proposed", *(f"duplicate_of__{name}" for name in LONG))
     changes = []
-    for row in rows.filter(pk=only.pk) if only else rows:
+    for row in rows[:most]:
         low, high = interval_told(row, noise)
         changes.append(
             Tried(

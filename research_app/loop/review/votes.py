@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from research_app.access import Role, people_with, role_of
 from research_app.models import Candidate, Comment, Conversation, Decision, Event, Gate, Note, PatchSet, Project, Review, Stage
-from research_app.models.candidate import AWAITING_AUTHOR, CandidateQuerySet
+from research_app.models.candidate import AWAITING_AUTHOR, AWAITING_HUMAN, CandidateQuerySet
 from research_app.models.event import VOIDED
 from research_app.models.event_kinds import EventKind
 from research_app.project_file.project_file import GatePolicy, Gates
@@ -198,4 +198,5 @@ def turns_of(user: User) -> CandidateQuerySet:
             here = Q(project=project, stage=stage) & ~Q(pk__in=approved.values("candidate"))
             here &= Q() if policy.author_may_vote else ~authored
             wanted |= here & (Q() if policy.steering_may_vote else ~notices)
-    return Candidate.objects.filter(wanted, project__archived_at=None)
+    # The stages once more by themselves: so that only candidates at them are looked at, by their index.
+    return Candidate.objects.filter(wanted, stage__in=AWAITING_HUMAN, project__archived_at=None)

@@ -19,6 +19,7 @@ from research_app.repository import RepositoryError
 from research_app.web.baseline.window import window_of
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, operator, researcher
+from research_app.web.shared.stats_cache import noise_of
 from research_app.web.shared.unchanged import still
 
 SHOWN = 200  # versions, newest first
@@ -97,7 +98,7 @@ def versions(project: Project) -> list[Version]:
     made, trailers, targets, undone = (
         landings_by(newest),
         trailers_of(project),
-        times_to_target(project, newest),
+        times_to_target(project, newest, noise_of(project)),
         reverts_of(newest),
     )
     return [Version(v, made[v.pk], scores[v.pk], trailers.get(v.commit, ()), targets[v.pk], undone.get(v.pk)) for v in newest]

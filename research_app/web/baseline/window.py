@@ -16,6 +16,7 @@ from research_app.models import BaselineVersion, Landing, Project
 from research_app.web.baseline.chart import baseline_chart
 from research_app.web.shared.effects import Effect, effect_of
 from research_app.web.shared.measured import difference, reference_scores
+from research_app.web.shared.stats_cache import noise_of
 
 MOST = 60  # steps of one window, the newest; beyond that the page of history has them
 
@@ -121,7 +122,7 @@ def window_of(request: HttpRequest, project: Project, landings: dict[int, list[L
     lowest = versions[0].number if versions else None
     before = every.filter(number__lt=lowest).first() if lowest is not None else every.first()
     listed = [*([before] if before else []), *versions]
-    scores, noise = reference_scores(listed), project.noise()
+    scores, noise = reference_scores(listed), noise_of(project)
     steps = []
     for previous, version in pairwise(listed):
         measured = difference(scores[previous.pk], scores[version.pk], noise, project.sign)

@@ -31,6 +31,7 @@ from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.effects import Effect, Row, Scale, effect_of, rows
 from research_app.web.shared.measured import difference, reference_scores
+from research_app.web.shared.stats_cache import noise_of
 from research_app.web.shared.unchanged import still
 
 IN_TABLE = ("effect", "n", "state", "spent", "proposed")  # of the columns of the candidate list
@@ -147,7 +148,12 @@ def landings(request: HttpRequest, project: Project) -> dict[str, object]:
     versions = list(page.object_list)
     earliest = versions[-1].number if versions else 0
     compared = {v.number: v for v in (*versions, *project.baseline_versions.filter(number__in=[0, earliest - 1]))}
-    scores, noise, made, sign = reference_scores(compared.values()), project.noise(), _made(versions), project.sign
+    scores, noise, made, sign = (
+        reference_scores(compared.values()),
+        noise_of(project),
+        _made(versions),
+        project.sign,
+    )
 
     def against(number: int, version: BaselineVersion) -> Effect | None:
         other = compared.get(number)

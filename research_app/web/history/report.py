@@ -31,6 +31,7 @@ from research_app.web.project.progress import by_score, points_of
 from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.effects import Effect
 from research_app.web.shared.measured import difference, reference_scores
+from research_app.web.shared.stats_cache import noise_of
 
 MOST_LANDED, MOST_TRIED, MOST_SCALED, MOST_CHECKS = 200, 100, 60, 5
 MOST_ASKED = 12  # candidates in one open question
@@ -166,7 +167,7 @@ class Report:
         counts = dict(project.candidates.values_list("stage").annotate(Count("pk")).order_by())
         points = points_of(project)
         measured = by_score(project, points)
-        noise = project.noise()
+        noise = noise_of(project)
         landed, spent = landed_in(project), cost_of(project.runs.all())
         discarded = listed(project.candidates.filter(stage__in=DISCARDED))
         return cls(

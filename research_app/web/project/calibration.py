@@ -13,7 +13,7 @@ from research_app.loop.judge.noise_record import changed_much, last_recorded
 from research_app.models import Event, Project, Purpose, Stage, State, Verdict
 from research_app.models.candidate import IDLE
 from research_app.models.device_time import total_device_seconds
-from research_app.web.shared.stats_cache import kept, version_of
+from research_app.web.shared.stats_cache import noise_of
 
 LATELY = timedelta(days=1)  # of device time per step
 NAMED = 3  # groups that sigma leaves out
@@ -63,7 +63,7 @@ class Calibration:
     @classmethod
     def of(cls, project: Project) -> "Calibration":
         """Four queries; one more, which reads every score, when a run has ended since; three more while there is no sigma."""
-        policy, noise = project.file.policy, kept(project, version_of(project), Project.noise)
+        policy, noise = project.file.policy, noise_of(project)
         recorded, missing = last_recorded(project), "" if noise else why_no_noise(project)
         share, rate = policy.screening_share, policy.aa_rate
         return cls(device_time(project), share, noise, false_accepts(project), rate, recorded, missing)

@@ -94,7 +94,7 @@ def steps(counts: Mapping[str, int]) -> Sequence[Step]:
 
 def cost_of(project: Project) -> Cost:
     """What all runs took up to now: those that ended from memory, those that wait or train anew. Four queries."""
-    unfinished = project.runs.exclude(state=State.FINISHED)
+    unfinished = project.runs.unfinished()
     waiting = _by_kind(unfinished)
     # A run that ended and is made again leaves the first figure for the second.
     version = version_of(project), unfinished.aggregate(earlier=Sum("earlier_seconds"))["earlier"]

@@ -1,10 +1,12 @@
 """The progress chart: every experiment of a project by number, as score, as time saved, or as time to the target."""
 
 import math
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -23,7 +25,7 @@ from research_app.project_file.ladder import SMALLEST
 from research_app.strict_json import StrictJsonResponse
 from research_app.web.shared import curves, figures, live
 from research_app.web.shared.access import get_project, researcher
-from research_app.web.shared.stats_cache import kept, version_of
+from research_app.web.shared.stats_cache import noise_of, version_of
 
 MAX_PLAIN = 1000  # experiments of one kind that are drawn one by one; above, the best and the worst of each bucket
 MEASURES = {"score": "score", "saved": "time saved", "target": "time to target"}
@@ -48,7 +50,7 @@ class Point:
     verdict: str | None
     duplicate_of: int | None = None  # number of the earlier try for which it was refused
     value: float | None = None
-    score_text: str = figures.NOTHING
+    score_text: str = ""  # the value in words, where it is no score
 
     @property
     def score(self) -> float | None:
@@ -65,7 +67,13 @@ class Point:
     def plain(self) -> dict[str, Any]:
         stage = f"duplicate of C-{self.duplicate_of}" if self.duplicate_of else Stage(self.stage).label
         about = f"{stage}" + (f", n = {self.n}" if self.n else "")
-        return {"x": self.number, "y": self.value, "words": self.title, "about": about, "told": self.score_text}
+        return {
+            "x": self.number,
+            "y": self.value,
+            "words": self.title,
+            "about": about,
+            "told": self.score_text or digits.score(self.value),
+        }
 
 
 class Placed(Protocol):
@@ -130,7 +138,7 @@ def points_of(project: Project) -> list[Point]:
 def by_score(project: Project, points: Sequence[Point]) -> Measured:
     """The metric itself; bands are mean ± standard deviation of each baseline's runs. Two queries."""
     metric = project.file.metric
-    valued = [replace(p, value=p.score, score_text=digits.score(p.score)) for p in points]
+    valued = [replace(point, value=point.score) for point in points]
     scores: dict[int, list[float]] = {}
     runs = project.runs.scored().of_baseline().filter(budget_share=1.0)
     for base, score in runs.values_list("baseline_id", "score"):
@@ -167,7 +175,7 @@ def loss_curves(project: Project) -> dict[int, LossCurve]:
         shares, scores = losses.setdefault(base, ([], []))
         shares.append(share)
         scores.append(float(score or 0.0))
-    noise, fitted = kept(project, version_of(project), Project.noise), {}
+    noise, fitted = noise_of(project), {}
     for base, (shares, scores) in losses.items():
         if noise is None or len(set(shares)) < 3:
             continue
@@ -279,9 +287,17 @@ def bands(
 ) -> list[dict[str, Any]]:
     """(mean, std, n) of every baseline version, from the experiment at which it began. One query."""
     bands_ = []
+    created, highest = by_time(points)
     for version in project.baseline_versions.order_by("number"):
-        begin = max((p.number for p in points if p.created <= version.created_at), default=0) if version.number else 0
+        before = bisect_right(created, version.created_at)
+        begin = highest[before - 1] if version.number and before else 0
         if version.pk in values:
             mean, std, n = values[version.pk]
             bands_.append({"number": version.number, "from": begin, "mean": mean, "std": std, "n": n})
     return bands_
+
+
+def by_time(points: Sequence[Point]) -> tuple[list[datetime], list[int]]:
+    """When experiments were proposed, in order, and the highest number until then."""
+    ordered = sorted(points, key=lambda point: point.created)
+    return [point.created for point in ordered], list(accumulate((point.number for point in ordered), max))

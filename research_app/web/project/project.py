@@ -49,15 +49,12 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
     counts = dict(project.candidates.values_list("stage").annotate(Count("pk")).order_by())
     version, places = (version_of(project), *sorted(counts.items())), places_of(project)
     training = [place.training for place in places if place.training]
-    by_stage = project.candidates.aggregate(
-        attention=Count("pk", filter=~Q(needs_attention="")),
-        within_noise=Count("pk", filter=SMALL),
-        duplicates=Count("pk", filter=DUPLICATES),
-    )
+    by_stage = kept(project, version, ends_of)
     refused = {Stage.INVALID: counts.get(Stage.INVALID, 0) - by_stage["duplicates"]}
     context = {
         "measures": MEASURES,
         **by_stage,
+        "attention": project.candidates.exclude(needs_attention="").count(),
         "project": project,
         "baseline": ReferenceRuns.of(project),
         "way": [(stage, counts.get(stage, 0)) for stage in WAY if stage in ALWAYS or counts.get(stage)],
@@ -90,6 +87,11 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "progress-mark": "project/_mark.html",
     }
     return live.page(request, "project/project.html", fragments, context)
+
+
+def ends_of(project: Project) -> dict[str, int]:
+    """Of what ended: how many within the noise, and as the same change as an earlier one."""
+    return project.candidates.aggregate(within_noise=Count("pk", filter=SMALL), duplicates=Count("pk", filter=DUPLICATES))
 
 
 @operator

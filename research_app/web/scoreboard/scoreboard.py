@@ -1,11 +1,11 @@
 """/projects/<slug>/scoreboard/ : who proposed what, the outcome, and what it cost: new ideas, or known knobs turned?"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import hypot, sqrt
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
@@ -14,10 +14,12 @@ from research_app.evidence.difference import compare
 from research_app.evidence.digits import Gain
 from research_app.loop.runs import HOUR
 from research_app.models import Author, Candidate, Kind, Landing, LandingState, Project, Purpose, Stage, Verdict
+from research_app.models.candidate import CandidateQuerySet
 from research_app.models.device_time import total_device_seconds
 from research_app.project_file.ladder import SMALLEST
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
+from research_app.web.shared.stats_cache import noise_of
 from research_app.web.shared.unchanged import still
 
 ONE_SIDED = 0.05
@@ -26,19 +28,20 @@ DOLLARS = ("USD", "$")
 
 
 @dataclass(frozen=True)
-class Proposed:
-    """What the scoreboard knows of one candidate."""
+class Part:
+    """What a change that landed brought as part of its landing: all of it, or its share of what several brought together."""
 
-    number: int
-    author: str
-    kind: str
-    trained: bool
-    solid: bool
-    duplicate: bool
+    version: int
+    gain: float  # positive is better
+    error: float
+
+
+@dataclass(frozen=True)
+class OnTheBaseline:
+    """One change that landed and was not taken back."""
+
+    part: Part
     knobs: bool | None  # True where nothing but constants moved; None where it never became a patch set
-    gain: float  # positive is better; of what landed, 0 otherwise
-    error: float  # its standard error
-    landed: bool
     replicated: bool | None  # None until the baseline that it made has reference runs to compare
 
 
@@ -48,12 +51,15 @@ class Score:
 
     author: str
     kind: str
-    proposals: list[Proposed] = field(default_factory=list)
+    proposed: int = 0
+    trained: int = 0
+    solid: int = 0
+    duplicates: int = 0
+    knobs: int = 0  # changes that are nothing but constants moved
+    structural: int = 0  # changes that are more
+    changes: list[OnTheBaseline] = field(default_factory=list)
     hours: float = 0.0
     dollars: float = 0.0
-
-    def _count(self, flags: Iterable[bool | None]) -> int:
-        return sum(bool(flag) for flag in flags)
 
     @property
     def seconds(self) -> float:
@@ -61,33 +67,17 @@ class Score:
         return self.hours * HOUR
 
     @property
-    def proposed(self) -> int:
-        return len(self.proposals)
-
-    @property
-    def trained(self) -> int:
-        return self._count(p.trained for p in self.proposals)
-
-    @property
-    def solid(self) -> int:
-        return self._count(p.solid for p in self.proposals)
-
-    @property
     def landed(self) -> int:
-        return self._count(p.landed for p in self.proposals)
-
-    @property
-    def duplicates(self) -> int:
-        return self._count(p.duplicate for p in self.proposals)
+        return len(self.changes)
 
     @property
     def replicated(self) -> int:
-        return self._count(p.replicated for p in self.proposals)
+        return sum(change.replicated is True for change in self.changes)
 
     @property
     def replicable(self) -> int:
         """Landed changes whose new baseline was measured with runs that took no part in the decision."""
-        return self._count(p.replicated is not None for p in self.proposals)
+        return sum(change.replicated is not None for change in self.changes)
 
     @property
     def solid_rate(self) -> float | None:
@@ -111,15 +101,8 @@ class Score:
         """The gain for each unit of a cost, with the error that its parts leave."""
         if not cost or not self.landed:
             return None
-        return Gain(sum(p.gain for p in self.proposals) / cost, hypot(*(p.error for p in self.proposals)) / cost)
-
-    @property
-    def knobs(self) -> int:
-        return self._count(p.knobs for p in self.proposals)
-
-    @property
-    def structural(self) -> int:
-        return self._count(p.knobs is False for p in self.proposals)
+        parts = [change.part for change in self.changes]
+        return Gain(sum(part.gain for part in parts) / cost, hypot(*(part.error for part in parts)) / cost)
 
     @property
     def structural_share(self) -> float | None:
@@ -128,7 +111,7 @@ class Score:
 
     @property
     def structural_landed(self) -> int:
-        return self._count(p.landed and p.knobs is False for p in self.proposals)
+        return sum(change.knobs is False for change in self.changes)
 
 
 @researcher
@@ -143,10 +126,10 @@ def scoreboard(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def scores_of(project: Project) -> list[Score]:
-    """A line for each author, most landed first. Nine queries."""
-    scores: dict[str, Score] = {}
-    for proposed in proposals_of(project):
-        scores.setdefault(proposed.author, Score(proposed.author, proposed.kind)).proposals.append(proposed)
+    """A line for each author, most landed first. Nine queries, whatever the history."""
+    scores = counted(project)
+    for author, change in landed_changes(project):
+        scores[author].changes.append(change)
     for author, hours, dollars in device_time(project):
         if author in scores:
             scores[author].hours += hours
@@ -156,40 +139,51 @@ def scores_of(project: Project) -> list[Score]:
     return sorted(scores.values(), key=lambda score: (-score.landed, -score.solid, -score.proposed, score.author))
 
 
-@dataclass(frozen=True)
-class Part:
-    """What a change that landed brought as part of its landing: all of it, or its share of what several brought together."""
+def counted(project: Project) -> dict[str, Score]:
+    """How many changes each author proposed and what became of them, counted by the database. One query.
 
-    version: int
-    gain: float
-    error: float
-
-
-def proposals_of(project: Project) -> list[Proposed]:
-    """Every change that was proposed, without A/A candidates, stacks and reverts. Six queries."""
-    parts = parts_of(project)
-    held = replications(project)
-    rows = project.candidates.filter(aa=False, kind=Kind.CHANGE).order_by("number")
-    names = ("pk", "number", "author", "author_kind", "duplicate_of", "patch_set", "patch_set__moved", "evidence__verdict")
-    proposals = []
-    for pk, number, author, kind, duplicate, patch_set, moved, verdict in rows.values_list(*names):
-        part = parts.get(pk)
-        proposals.append(
-            Proposed(
-                number=number,
-                author=author,
-                kind=str(Author(kind).label),
-                trained=verdict is not None,
-                solid=verdict == Verdict.SOLID,
-                duplicate=duplicate is not None,
-                knobs=None if patch_set is None else bool(moved),
-                gain=part.gain if part else 0.0,
-                error=part.error if part else 0.0,
-                landed=part is not None,
-                replicated=held.get(part.version) if part else None,
-            )
+    Without A/A candidates, stacks and reverts. Of an author of several kinds, the kind of the first change is named.
+    """
+    solid, constants = Q(evidence__verdict=Verdict.SOLID), Q(patch_set__isnull=False) & ~Q(patch_set__moved={})
+    rows = (
+        changes_of(project)
+        .values("author", "author_kind")
+        .annotate(
+            first=Min("number"),
+            proposed=Count("pk"),
+            trained=Count("evidence"),
+            solid=Count("pk", filter=solid),
+            repeated=Count("duplicate_of"),
+            knobs=Count("pk", filter=constants),
+            changed=Count("patch_set"),
         )
-    return proposals
+    )
+    scores: dict[str, Score] = {}
+    for row in rows.order_by("first"):
+        score = scores.setdefault(row["author"], Score(row["author"], str(Author(row["author_kind"]).label)))
+        score.proposed += row["proposed"]
+        score.trained += row["trained"]
+        score.solid += row["solid"]
+        score.duplicates += row["repeated"]
+        score.knobs += row["knobs"]
+        score.structural += row["changed"] - row["knobs"]
+    return scores
+
+
+def changes_of(project: Project) -> CandidateQuerySet:
+    """Every change that was proposed, without A/A candidates, stacks and reverts."""
+    return project.candidates.filter(aa=False, kind=Kind.CHANGE).order_by()
+
+
+def landed_changes(project: Project) -> list[tuple[str, OnTheBaseline]]:
+    """Each change that is on the baseline, with its author. Six queries."""
+    parts, held = parts_of(project), replications(project)
+    rows = changes_of(project).filter(stage=Stage.LANDED).values_list("pk", "author", "patch_set", "patch_set__moved")
+    return [
+        (author, OnTheBaseline(part, None if patch_set is None else bool(moved), held.get(part.version)))
+        for pk, author, patch_set, moved in rows.order_by("number")
+        if (part := parts.get(pk))
+    ]
 
 
 def parts_of(project: Project) -> dict[int, Part]:
@@ -242,7 +236,7 @@ def replications(project: Project) -> Mapping[int, bool]:
 
     A version without two runs, or after one without two, is left out. A batch made one version: it holds for all of it.
     """
-    noise = project.noise()
+    noise = noise_of(project)
     references: dict[int, list[float]] = defaultdict(list)
     runs = project.runs.scored().of_baseline(SMALLEST).filter(purpose=Purpose.REFERENCE, budget_share=1.0)
     for number, score in runs.values_list("baseline__number", "score"):

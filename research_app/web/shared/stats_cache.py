@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Max
 
+from research_app.evidence.noise import Noise
 from research_app.models import Project
 
 T = TypeVar("T")
@@ -24,3 +25,8 @@ def kept(project: Project, version: Any, figure: Callable[[Project], T]) -> T:
         entry = _kept[key] = version, figure(project)
     value: T = entry[1]
     return value
+
+
+def noise_of(project: Project) -> Noise | None:
+    """Sigma for a page: it reads every score of the project's repeated runs, so not once for each page. One query otherwise."""
+    return kept(project, version_of(project), Project.noise)
