@@ -140,7 +140,7 @@ def scores_of(project: Project) -> list[Score]:
 
 
 def counted(project: Project) -> dict[str, Score]:
-    """How many changes each author proposed and what became of them, counted by the database. One query.
+    """How many changes each author proposed and their outcome, counted by the database. One query.
 
     Without A/A candidates, stacks and reverts. Of an author of several kinds, the kind of the first change is named.
     """
