@@ -26,7 +26,7 @@ def names_in(path: Path) -> Iterator[str]:
     ("what", "names", "where"),
     [
         ("JSON without NaN and Infinity", {"JsonResponse"}, ""),
-        ("whole numbers of an address or a form", {"isdigit", "isdecimal", "isnumeric"}, "asked.py git_over_http.py"),
+        ("whole numbers of an address or a form", {"isdigit", "isdecimal", "isnumeric"}, "query_numbers.py git_over_http.py"),
         ("means of numbers of any size", {"fmean", "stdev", "variance", "pstdev"}, ""),
     ],
 )
