@@ -13,6 +13,7 @@ from research_app.web.candidate import candidate, comments, decide, file, simila
 from research_app.web.candidates import bulk, candidates
 from research_app.web.compare import compare
 from research_app.web.csv_lists import csv_list
+from research_app.web.digest import digest
 from research_app.web.figure import figure
 from research_app.web.fleet import fleet
 from research_app.web.history import history, imported, report, revert
@@ -70,6 +71,8 @@ urlpatterns = [
     path(f"{PROJECT}pause/", project.pause, name="pause"),
     path(f"{PROJECT}resume/", project.resume, name="resume"),
     path(f"{PROJECT}progress.json", progress.progress, name="progress"),
+    path(f"{PROJECT}digest/", digest.digest, name="digest"),
+    path(f"{PROJECT}digest/<str:week>/", digest.digest, name="digest-week"),
     path(f"{PROJECT}report/", report.report, name="report"),
     path(f"{PROJECT}report.md", report.report_markdown, name="report-markdown"),
     path(f"{PROJECT}compare/", compare.compare, name="compare"),

@@ -33,6 +33,8 @@ WITHOUT = {  # pages whose lists are no tables of data, each with the reason
     "imported": "a file that was brought",
     "imported-result": "one row of a file",
     "report": "a page to read, which goes out as Markdown",
+    "digest": "a page to read, made of lists that have theirs",
+    "digest-week": "the same page",
     "program": "notes, which are text",
     "conversation": "one conversation",
     "settings": "a file",

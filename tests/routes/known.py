@@ -99,6 +99,8 @@ KNOWN: Mapping[str, Known] = {
     "pause": Known(P, POST),
     "resume": Known(P, POST),
     "progress": Known(P, also=("measure=saved", "measure=target")),
+    "digest": Known(P),
+    "digest-week": Known(P, fixed={"week": "2026-W48"}),
     "report": Known(P),
     "report-markdown": Known(P),
     "compare": Known(P, also=("c={c}&r={r}", "items=C-{c}, run {r}")),

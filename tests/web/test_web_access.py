@@ -94,6 +94,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "shortlist": ("get", "viewer"),
     "shortlist-price": ("get", "viewer"),
     "shortlist-conflicts": ("get", "viewer"),
+    "digest": ("get", "viewer"),
+    "digest-week": ("get", "viewer"),
     "compare-figure": ("get", "viewer"),
     "compare-figure-file": ("get", "viewer"),
     "baseline-figure": ("get", "viewer"),
@@ -183,7 +185,14 @@ def addresses() -> dict[str, str]:
     make_candidate(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")], stage=Stage.REJECTED)
     run = project.runs.first()
     assert run is not None
-    fill: dict[str, Any] = {"slug": "demo", "number": 1, "token": "abc", "channel": "webhook", "name": "figure.csv"}
+    fill: dict[str, Any] = {
+        "slug": "demo",
+        "number": 1,
+        "token": "abc",
+        "channel": "webhook",
+        "name": "figure.csv",
+        "week": "2026-W48",
+    }
 
     def arguments(name: str, pattern: URLPattern) -> dict[str, Any]:
         return {key: fill.get(key, run.pk if name.startswith("run") else 1) for key in pattern.pattern.converters}

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
+from django.utils import timezone
 
 from research_app.evidence.digits import CONVENTION
 from research_app.loop.notify.channel import CHANNELS
 from research_app.loop.notify.notice import Item, Notice
 from research_app.loop.review.votes import gate_of
+from research_app.loop.week import Span, week_of
 from research_app.models import Candidate, Delivery, Gate, NotificationSettings, Occasion, Stage, Verdict
 
 MAX_LISTED = 50
 """Candidates that one message lists; the rest is a number and the address of the inbox."""
+MAX_PROJECTS = 10  # whose week one message tells
+MONDAY = 0
 SALT = "research_app.notify.unsubscribe"
 
 
@@ -30,6 +34,8 @@ def notice_of(delivery: Delivery, candidates: Sequence[Candidate], total: int) -
     else:
         subject = f"Signoff: {count} decisions wait for you"
         subject = subject if total == count else f"Signoff: {total} decisions wait for you, {count} of them new"
+    if delivery.occasion == Occasion.DIGEST and timezone.localdate().weekday() == MONDAY:
+        items += weeks_of(candidates)
     left = count - len(listed)
     site, only = settings.SITE_URL.rstrip("/"), candidates[0] if count == 1 else None
     return Notice(
@@ -41,6 +47,21 @@ def notice_of(delivery: Delivery, candidates: Sequence[Candidate], total: int) -
         thread=f"signoff-{only.project.slug}-{only.number}" if only else "",
         unsubscribe=unsubscribe_address(delivery.user.notification_settings) if CHANNELS[delivery.channel].unsubscribes else "",
     )
+
+
+def weeks_of(candidates: Sequence[Candidate]) -> list[Item]:
+    """The week that is over, in a line for each project of these candidates, with the address of its digest."""
+    projects = {candidate.project_id: candidate.project for candidate in candidates}
+    last = Span.of(timezone.localdate()).before
+    site = settings.SITE_URL.rstrip("/")
+    return [
+        Item(
+            f"Week {last} of {project.slug}",
+            [week_of(project, last).sentence],
+            site + reverse("digest-week", args=[project.slug, last]),
+        )
+        for project in list(projects.values())[:MAX_PROJECTS]
+    ]
 
 
 def item_of(candidate: Candidate) -> Item:

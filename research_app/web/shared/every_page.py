@@ -52,7 +52,7 @@ KEYS: Mapping[str, Callable[[Project], QuerySet[Any]]] = {
     "new-project/": lambda project: Trial.objects.all(),
     "tokens/": lambda project: project.candidates.none(),  # of a person, and nothing but to be revoked
 }
-WORDS = {"token": "none", "channel": "email", "path": "nothing"}
+WORDS = {"week": "2026-W48", "token": "none", "channel": "email", "path": "nothing"}
 NAMES = {"docs/": "tutorial/first-hour.md", "figure/": "caption.txt", "<slug:slug>/csv/": "candidates", "csv/": "audit"}
 
 

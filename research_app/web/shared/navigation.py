@@ -39,6 +39,7 @@ MORE_OF_PROJECT = (
     Place("Program", "program"),
     Place("Agents", "conversations", within=("conversation",)),
     Place("Scoreboard", "scoreboard"),
+    Place("Week", "digest", within=("digest-week",)),
     Place("Settings", "project-settings"),
 )
 EVERYWHERE = (Place("Fleet", "fleet", "f"), Place("Audit", "audit", "a"))
