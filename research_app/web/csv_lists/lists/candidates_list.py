@@ -12,13 +12,17 @@ from research_app.web.csv_lists.lists._of_candidates import COLUMNS, cells
 from research_app.web.shared.cells import Cell
 from research_app.web.shared.effects import effect_of
 
+MOST_NAMED = 20  # constants of one candidate
+
 
 def rows(request: HttpRequest, project: Project) -> Iterator[Sequence[Cell]]:
     """Three queries."""
     form = FilterForm(request.GET, *facets(project, request.GET.get("constant", "")), project.file.metric.name)
     listed = ordered(filtered(Candidate.objects.filter(project=project), form), form.chosen("sort") or DEFAULT_ORDER)
     for candidate in for_list(listed).select_related("base").iterator(chunk_size=500):
-        constants = " ".join(candidate.patch_set.touched.split()) if candidate.patch_set else ""
+        names = candidate.patch_set.touched.split() if candidate.patch_set else []
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        constants = " ".join(names[:MOST_NAMED]) + more
         mine = cells(candidate, effect_of(candidate.evidence))
         yield (*mine, candidate.base.number, candidate.kind, constants, candidate.created_at, candidate.hypothesis)
 
