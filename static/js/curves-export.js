@@ -3,7 +3,7 @@ import { download, plain, token } from "./plot.js";
 
 const SIZE = { width: 1200, height: 720 };
 const SHARPNESS = 2; // pixels of a PNG for each of these
-const fileName = (panel, kind) => `${location.pathname.split("/").filter(Boolean).slice(1).join("-")}-${panel.series}.${kind}`;
+const fileName = (panel, kind) => `${location.pathname.split("/").filter(Boolean).slice(1).join("-")}-${panel.series}${panel.difference ? "-difference" : ""}.${kind}`;
 
 // One picture for each panel. Everything that is needed to read it stands in it: n, the band, what was done to the curves.
 export const exportPicture = async (panels, kind, groups, note) => {
@@ -45,7 +45,7 @@ const painted = async (svg) => {
 export const exportCsv = (panels, desk) => {
   for (const panel of panels) {
     const link = document.createElement("a");
-    link.href = `${desk.address(panel.series)}&format=csv`;
+    link.href = `${desk.address(panel)}&format=csv`;
     link.download = fileName(panel, "csv");
     link.click();
   }

@@ -30,8 +30,12 @@ export const valueAt = (trace, x) => {
 };
 
 export class Panel {
-  constructor(series, desk) {
+  static id(series, difference) { return `${series} ${difference ? "difference" : "values"}`; }
+
+  constructor(series, difference, desk) {
     this.series = series;
+    this.difference = difference;
+    this.id = Panel.id(series, difference);
     this.desk = desk;
     this.source = new Source();
     this.data = null;
@@ -63,7 +67,7 @@ export class Panel {
     this.seen = true;
     this.place.setAttribute("aria-busy", "true");
     try {
-      const fresh = await this.source.get(this.desk.address(this.series), again && this.data !== null);
+      const fresh = await this.source.get(this.desk.address(this), again && this.data !== null);
       if (ticket !== this.asked) return; // something newer was asked for
       if (fresh) {
         this.data = fresh;
@@ -89,9 +93,10 @@ export class Panel {
 
   async draw() {
     if (!this.data) return;
-    this.title.textContent = this.desk.single ? "" : this.data.title;
+    this.title.textContent = this.desk.single ? "" : `${this.data.title}${this.difference ? `, difference to ${this.desk.reference}` : ""}`;
     if (!this.data.traces.length) {
-      this.empty(this.data.offered.length ? `No run logged ${this.data.title.toLowerCase()}.` : "No curve was logged yet.");
+      const none = this.difference ? `No run and no baseline logged ${this.data.title.toLowerCase()} at the same place.` : `No run logged ${this.data.title.toLowerCase()}.`;
+      this.empty(this.data.offered.length ? none : "No curve was logged yet.");
       return;
     }
     if (this.place.classList.contains("chart-empty")) {
@@ -123,7 +128,7 @@ export class Panel {
   }
 
   get logY() {
-    return this.desk.logY(this.series);
+    return this.desk.logY(this);
   }
 
   line_of(trace, style, look, mark) {
@@ -174,7 +179,7 @@ export class Panel {
     const range = this.range();
     const marks = this.marks();
     const window = desk.window && (logX ? desk.window.map((x) => Math.log10(Math.max(x, 1e-12))) : desk.window);
-    const difference = desk.difference ? `${data.unit ? `${data.unit}, ` : ""}difference to the baseline` : data.unit;
+    const unit = this.difference ? `${data.unit ? `${data.unit}, ` : ""}difference` : data.unit;
     const position = (x) => (logX ? Math.log10(Math.max(x, 1e-12)) : x);
     return layout({
       hovermode: this.shown.length > MANY ? "closest" : "x unified",
@@ -187,7 +192,7 @@ export class Panel {
         x: position(from), xref: "x", y: 1 - i * 0.08, yref: "paper", xanchor: "left", yanchor: "top", showarrow: false, text: plain(words), font: { size: 10, color: token(LEVELS[level]) },
       })),
       xaxis: { title: { text: data.axis_title, standoff: 6 }, type: logX ? "log" : "linear", ...(window ? { range: window } : { autorange: true, rangemode: logX ? "normal" : "tozero" }) },
-      yaxis: { exponentformat: exponents(this.shown.flatMap((trace) => trace.y)), title: { text: difference, standoff: 8 }, type: this.logY ? "log" : "linear", ...(range ? { range } : { autorange: true }), zeroline: desk.difference, zerolinecolor: token("--line-strong") },
+      yaxis: { exponentformat: exponents(this.shown.flatMap((trace) => trace.y)), title: { text: unit, standoff: 8 }, type: this.logY ? "log" : "linear", ...(range ? { range } : { autorange: true }), zeroline: this.difference, zerolinecolor: token("--line-strong") },
     });
   }
 

@@ -8,10 +8,12 @@ import { Address, stayCurrent } from "./plot.js";
 const find = (id) => document.getElementById(`curves${id && `-${id}`}`);
 const [host, tabs, axis, legend, words, note, say, controls, table] = ["", "series", "axis", "legend", "text", "note", "say", "controls", "table"].map(find);
 const MAIN = [["val_loss", "Validation loss"], ["train_loss", "Train loss"], ["grad_norm", "Gradient norm"], ["tokens_per_second", "Tokens/s"], ["memory_mb", "Memory"]];
+const HOW = { interval: "mean, 95% interval", std: "mean ± std", se: "mean ± standard error", all: "every run" };
 const ROWS = 12; // of the table that says what the picture shows
 
-const address = new Address({ series: "val_loss", x: "step", band: "std", smooth: "0", log: "", clip: "on", view: "", from: "", to: "", low: "", high: "", hide: "", scale: "", at: "", ref: "" });
+const address = new Address({ series: "val_loss", x: "step", band: "interval", smooth: "0", log: "", clip: "on", show: host.dataset.show, from: "", to: "", low: "", high: "", hide: "", scale: "", at: "", ref: "" });
 const view = address.read();
+if (new URLSearchParams(location.search).get("view") === "difference") view.show = "difference"; // as older links say it
 let panels = [];
 let groups = [];
 let offered = MAIN.map(([name, title]) => ({ name, title })); // until the data says what there is
@@ -26,18 +28,19 @@ const desk = {
   get hidden() { return new Set(list(view.hide)); },
   get single() { return panels.length === 1; },
   get clips() { return view.clip !== "off"; },
-  get difference() { return view.view === "difference"; },
+  reference: "the baseline", // what differences are to
   get logX() { return view.log.includes("x"); },
   get window() {
     const ends = [number(view.from), number(view.to)];
     return ends.includes(null) || ends[0] >= ends[1] ? null : ends;
   },
-  logY: (series) => !desk.difference && (view.log === "" ? series === "grad_norm" : view.log.includes("y")),
+  logY: ({ series, difference }) => !difference && (view.log === "" ? series === "grad_norm" : view.log.includes("y")),
 
-  address(series) {
-    const { x, band, smooth, log, view: seen, from, to, scale } = view;
-    const [at, ref] = series === panels[0]?.series ? [view.at, view.at && view.ref] : ["", ""]; // read off the first panel alone
-    const asked = Object.entries({ series, x, band, smooth, log, view: seen, from, to, scale, at, ref }).filter(([, value]) => value !== "" && value !== "0");
+  address(panel) {
+    const { x, band, smooth, log, from, to, scale, ref } = view;
+    const at = panel === panels[0] ? view.at : ""; // read off the first panel alone
+    const seen = panel.difference ? "difference" : "";
+    const asked = Object.entries({ series: panel.series, x, band, smooth, log, view: seen, from, to, scale, at, ref }).filter(([, value]) => value !== "" && value !== "0");
     return `${host.dataset.source}${host.dataset.source.includes("?") ? "&" : "?"}${new URLSearchParams(asked)}`;
   },
 
@@ -96,7 +99,7 @@ const reload = (again = false) => {
 const label = ({ key, name, title, n }) => {
   const trace = panels[0]?.data?.traces.find((each) => each.key === key);
   const drawn = trace ? trace.n : n;
-  const how = { std: "mean ± std", se: "mean ± standard error", interval: "mean, 95% interval", all: "every run" }[view.band] ?? "mean ± std";
+  const how = HOW[view.band] ?? HOW.interval;
   return `${name}${title ? ` ${title}` : ""} · ${drawn === 1 ? "n = 1, one line" : `n = ${drawn}${drawn ? `, ${how}` : ""}`}`;
 };
 
@@ -138,7 +141,7 @@ const button = (text, focus, pressed) => {
 
 const offer = (data) => {
   if (data.offered.length) offered = data.offered;
-  if (data.offered.length && desk.single && view.series !== "all" && !offered.some(({ name }) => name === view.series)) choose(offered[0].name, false);
+  if (data.offered.length && list(view.series).length === 1 && view.series !== "all" && !offered.some(({ name }) => name === view.series)) choose(offered[0].name, false);
   tabulate();
   const scales = controls.querySelector("[data-view=scale]");
   renew(scales, data.scales, (scale) => new Option(`scale ${scale}`, scale));
@@ -177,10 +180,10 @@ const describe = () => {
   if (table.closest("details").open) fill();
 };
 
-const told = ({ data, shown }) => {
+const told = ({ data, shown, difference }) => {
   const said = shown.map((trace) => `${label(trace)}: ${trace.y.length} points, from ${figure(trace.y[0])} to ${figure(trace.y.at(-1))}${trace.low ? ` within ${figure(trace.low.at(-1))} to ${figure(trace.high.at(-1))}` : ""}`);
   const marks = data.marks.map((mark) => ` Marked from ${figure(mark.from)} to ${figure(mark.to)}: ${mark.words}.`).join("");
-  return `${data.title}${desk.difference ? ", difference to the baseline," : ""} over ${data.axis_title}. ${said.join(". ") || "No curve was logged yet"}.${marks}`;
+  return `${data.title}${difference ? `, difference to ${desk.reference},` : ""} over ${data.axis_title}. ${said.join(". ") || "No curve was logged yet"}.${marks}`;
 };
 
 // One line under the curves: what was left out of the picture, and how to get it back.
@@ -188,20 +191,20 @@ const annotate = () => {
   const first = panels.find((panel) => panel.data)?.data;
   const parts = [];
   if (desk.window || panels.some((panel) => panel.own)) parts.push("Zoomed; a double click or 0 shows all.");
-  else if (first?.outside && desk.clips && !desk.logY(first.series)) parts.push(`${first.outside.toLocaleString("en")} point${first.outside === 1 ? " lies" : "s lie"} outside the view.`);
+  else if (first?.outside && desk.clips && !desk.logY(panels[0])) parts.push(`${first.outside.toLocaleString("en")} point${first.outside === 1 ? " lies" : "s lie"} outside the view.`);
   if (view.smooth !== "0") parts.push(`Smoothed (${view.smooth}), as logged in the shadow. Verdicts never read smoothed curves.`);
-  if (desk.difference) parts.push("Less the mean of its baseline at the same place.");
+  if (panels.some((panel) => panel.difference)) parts.push(`Difference: less the mean of ${desk.reference} at the same place.`);
   note.textContent = parts.join(" ") || " ";
 };
 
 // What the picture shows as a table: values at a dozen places.
 const fill = () => {
-  const made = panels.filter((panel) => panel.data?.traces.length).map(({ data, shown }) => {
+  const made = panels.filter((panel) => panel.data?.traces.length).map(({ data, shown, difference }) => {
     const longest = shown.reduce((best, trace) => (trace.x.length > best.x.length ? trace : best), shown[0]);
     const count = Math.min(ROWS, longest.x.length);
     const places = Array.from({ length: count }, (_, i) => longest.x[Math.round((i * (longest.x.length - 1)) / Math.max(1, count - 1))]);
     const grid = document.createElement("table");
-    grid.createCaption().textContent = `${data.title}${data.unit ? `, ${data.unit}` : ""}`;
+    grid.createCaption().textContent = `${data.title}${data.unit ? `, ${data.unit}` : ""}${difference ? `, difference to ${desk.reference}` : ""}`;
     const head = grid.createTHead().insertRow();
     for (const text of [data.axis_title, ...shown.map((trace) => (trace.seed === undefined ? `${trace.name}, n = ${trace.n}` : `${trace.name} seed ${trace.seed}`))]) {
       const cell = document.createElement("th");
@@ -237,11 +240,13 @@ const watcher = new IntersectionObserver((entries) => {
 const arrange = () => {
   const names = offered.map(({ name }) => name);
   const wanted = view.series === "all" ? names : list(view.series);
-  const kept = new Map(panels.map((panel) => [panel.series, panel]));
-  panels = wanted.map((name) => kept.get(name) ?? new Panel(name, desk));
-  for (const [name, panel] of kept) if (!wanted.includes(name)) watcher.unobserve(panel.place);
+  const kept = new Map(panels.map((panel) => [panel.id, panel]));
+  const sides = { values: [false], difference: [true] }[view.show] ?? [false, true];
+  panels = wanted.flatMap((name) => sides.map((side) => kept.get(Panel.id(name, side)) ?? new Panel(name, side, desk)));
+  for (const panel of kept.values()) if (!panels.includes(panel)) watcher.unobserve(panel.place);
   host.replaceChildren(...panels.map((panel) => panel.place));
-  host.classList.toggle("several", panels.length > 1);
+  host.classList.toggle("several", wanted.length > 1);
+  host.classList.toggle("both", sides.length > 1 && wanted.length === 1);
   if (desk.single && number(view.low) !== null && number(view.high) !== null) panels[0].own = [number(view.low), number(view.high)];
   panels.forEach((panel) => { if (!panel.seen) watcher.observe(panel.place); });
 };
@@ -261,7 +266,7 @@ const show = () => {
   for (const control of controls.querySelectorAll("[data-view]")) {
     const { view: name, on } = control.dataset;
     if (control.type !== "checkbox") control.value = view[name] || control.value;
-    else if (name === "log") control.checked = on === "x" ? desk.logX : desk.logY(list(view.series)[0]);
+    else if (name === "log") control.checked = on === "x" ? desk.logX : desk.logY({ series: list(view.series)[0], difference: false });
     else control.checked = view[name] === on;
   }
 };
@@ -274,6 +279,7 @@ const changed = (name, value, needed) => {
   [view.low, view.high] = ["", ""];
   address.write(view);
   show();
+  if (name === "show") arrange();
   if (needed) reload();
   else redraw();
 };

@@ -20,13 +20,27 @@ const point = (cell) => {
   return row;
 };
 
+// A thread of a file whose lines have not been fetched yet: the decision bar's link to it knows the file.
+const goToThread = async () => {
+  const link = document.querySelector(`a[data-thread-of][href$="${CSS.escape(location.hash)}"]`);
+  const section = link && sectionOf(link.dataset.threadOf);
+  if (section) {
+    fold(section, false);
+    await loaded(section);
+    if (!document.querySelector(location.hash) && link.dataset.line) await loaded(section, link.dataset.line);
+  }
+  (document.querySelector(location.hash) ?? section)?.scrollIntoView({ block: "center" });
+};
+
 const goToLink = async () => {
+  if (/^#thread-\d+$/.test(location.hash)) return goToThread();
   const place = linked();
-  if (!place) return;
+  if (!place) return undefined;
   fold(place.section, false);
   await loaded(place.section);
   if (!cellOf(place.section, place.side, place.line)) await loaded(place.section, place.line);
   point(cellOf(place.section, place.side, place.line))?.scrollIntoView({ block: "center" });
+  return undefined;
 };
 
 const fold = (section, folded) => {
@@ -102,8 +116,8 @@ document.body.addEventListener("htmx:afterSettle", (event) => {
 
 // A flag in a file whose lines have not been fetched yet.
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href^='#']");
-  if (link && link.hash === location.hash) goToLink();
+  const link = event.target.closest("a[href^='#'], a[data-thread-of]");
+  if (link && link.hash === location.hash && link.pathname === location.pathname) goToLink();
 });
 addEventListener("hashchange", goToLink);
 if (desk()) {

@@ -39,10 +39,10 @@ const lead = () => {
   const way = place && !place.closest("#preview") && !place.dataset.way && read();
   if (!way) return;
   const { candidates, at } = way;
-  const where = document.createElement("span");
+  const where = document.createElement("a");
   where.className = "where";
-  where.textContent = `${at + 1} of ${candidates.length}`;
-  where.title = way.words;
+  where.href = way.list;
+  where.textContent = `from: ${way.words} ${at + 1} of ${candidates.length}`;
   const parts = [where];
   if (at > 0) parts.push(anchor(candidates[at - 1], "k", numbered(candidates[at - 1]), "prev"));
   if (at + 1 < candidates.length) parts.push(anchor(candidates[at + 1], "j", numbered(candidates[at + 1]), "next"));

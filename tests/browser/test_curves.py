@@ -14,7 +14,7 @@ from tests.browser.conftest import NARROW, SignIn
 from tests.factories import make_candidate, make_device, make_landing, make_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CANDIDATE = "/projects/demo/candidates/1/"
+CANDIDATE = "/projects/demo/candidates/1/?show=values"
 COMPARE = "/projects/demo/compare/"
 DEEPER = [("train.py", "LAYERS = 3", "LAYERS = 4")]
 END = "(plot) => plot._fullLayout?.xaxis.range[1]"
@@ -47,7 +47,8 @@ def points(page: Page) -> list[dict[str, Any]]:
 
 
 def options(page: Page) -> None:
-    page.get_by_role("button", name="Options").click()
+    if page.locator("#curves-controls").is_hidden():
+        page.get_by_role("button", name="Options").click()
 
 
 def test_a_link_restores_the_whole_view(sign_in: SignIn, project: Project) -> None:
@@ -55,9 +56,9 @@ def test_a_link_restores_the_whole_view(sign_in: SignIn, project: Project) -> No
     page = sign_in()
     drawn(page, CANDIDATE)
     options(page)
-    page.get_by_label("Seeds").select_option("interval")
+    page.get_by_label("Seeds").select_option("std")
     page.get_by_label("Smoothing").select_option("0.9")
-    page.get_by_label("difference to baseline").check()
+    page.locator("[data-view=show]").select_option("both")
     page.get_by_label("clip outliers").uncheck()
     page.locator("#curves-axis").select_option("tokens")
     page.get_by_role("button", name="Train loss").click()
@@ -69,12 +70,12 @@ def test_a_link_restores_the_whole_view(sign_in: SignIn, project: Project) -> No
     drawn(again, page.url)
     expect(again.locator("#curves-text")).to_have_text(told)
     expect(again.get_by_label("Smoothing")).to_have_value("0.9")
-    expect(again.get_by_label("difference to baseline")).to_be_checked()
+    expect(again.locator("[data-view=show]")).to_have_value("both")
     expect(again.get_by_label("clip outliers")).not_to_be_checked()
     expect(again.locator("#curves-axis")).to_have_value("tokens")
     again.get_by_role("button", name="Reset").click()
     expect(again).to_have_url(re.compile("/candidates/1/$"))
-    expect(again.locator("#curves-text")).to_contain_text("Validation loss over step")
+    expect(again.locator("#curves-text")).to_contain_text("Validation loss, difference to the baseline, over step")
 
 
 def test_zooming_asks_the_server_for_the_points_of_the_window(sign_in: SignIn, project: Project) -> None:
@@ -161,7 +162,7 @@ def test_curves_are_exported_as_pictures_and_as_points(sign_in: SignIn, project:
         found[kind] = Path(waiting.value.path()).read_bytes()
     assert found["PNG"][:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", found["PNG"][16:24]) == (2400, 1440)
-    assert b"<svg" in found["SVG"] and "n = 4, mean ± std".encode() in found["SVG"]
+    assert b"<svg" in found["SVG"] and b"n = 4, mean, 95% interval" in found["SVG"]
     assert found["CSV"].decode().splitlines()[0] == "group,role,run,seed,step,val_loss"
     assert len(found["CSV"].decode().splitlines()) == 1 + 25 * 6
 
@@ -187,7 +188,7 @@ def test_a_live_update_moves_nothing_and_keeps_the_zoom(sign_in: SignIn, project
     series = {"val_loss": [[0.0, 100.0, 200.0], [3.0, 2.5, 2.4]]}
     run = make_run(project.tip(), patch_set=candidate.patch_set, state=State.RUNNING, progress=0.4, series=series)
     page = sign_in()
-    drawn(page, f"{CANDIDATE}?from=50&to=250")
+    drawn(page, f"{CANDIDATE}&from=50&to=250")
     expect(page.locator("#curves-text")).to_contain_text("C-1 · n = 1, one line: 3 points")
     page.evaluate(SHIFTS)
     SeriesChunk.objects.create(run=run, sequence=1, points={"val_loss": [[240.0], [2.2]]})

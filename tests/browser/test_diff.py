@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from research_app.models import Candidate, Project, Thread, Verdict, ViewedFile
-from tests.browser.conftest import NARROW, WIDE, SignIn
+from tests.browser.conftest import NARROW, SignIn
 from tests.factories import FILES, make_candidate, make_evidence, make_patch_set, make_project, make_run, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,20 +45,6 @@ def line(page: Page, path: str, number: int) -> str:
     """Text of a line of the new side."""
     rows = page.locator(f'[data-path="{path}"] tr').filter(has=page.locator("td.n.a", has_text=re.compile(f"^{number}$")))
     return rows.locator("td.code").last.inner_text()
-
-
-def test_the_desk_shows_diff_and_evidence_beside_each_other_and_the_evidence_stays_while_the_diff_is_read(
-    sign_in: SignIn, candidate: Candidate
-) -> None:
-    page = open_desk(sign_in, viewport=WIDE)
-    bar = page.locator("#decide footer").bounding_box()
-    diff, verdict = page.locator(".diff-file").first.bounding_box(), page.locator(".verdict-card").bounding_box()
-    assert bar and diff and verdict
-    assert diff["x"] + diff["width"] <= verdict["x"]
-    assert diff["y"] < bar["y"] and verdict["y"] + verdict["height"] <= bar["y"]
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    expect(page.locator(".verdict-card")).to_be_in_viewport()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_m_puts_the_sides_beside_each_other_and_back_and_the_address_says_so(sign_in: SignIn, candidate: Candidate) -> None:
@@ -290,6 +276,8 @@ def test_on_a_phone_the_diff_fits_and_reads_from_top_to_bottom(sign_in: SignIn, 
 def test_similar_candidates_come_after_the_page(sign_in: SignIn, candidate: Candidate, project: Project) -> None:
     make_candidate(project, edits=[("train.py", "WARMUP = 0.05", "WARMUP = 0.09")], effect=-0.02)
     page = open_desk(sign_in)
+    expect(page.locator("#similar-count")).to_have_text("1")
+    page.locator("#similar-title").click()
     expect(page.locator(".similar")).to_contain_text("WARMUP 0.05 → 0.09")
     page.locator(".similar a", has_text="C-2").click()
     page.wait_for_url("**/candidates/2/")

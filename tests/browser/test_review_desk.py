@@ -89,8 +89,8 @@ def test_the_theme_is_chosen_with_a_button_and_remembered(sign_in: SignIn, proje
 
 def test_curves_are_drawn_with_band_and_tabs_and_described_in_words(sign_in: SignIn, project: Project) -> None:
     page = sign_in()
-    page.goto(DESK)
-    expect(page.locator("#curves-legend li")).to_have_text(["baseline 0 · n = 4, mean ± std", "C-1 · n = 1, one line"])
+    page.goto(f"{DESK}?show=values")
+    expect(page.locator("#curves-legend li")).to_have_text(["baseline 0 · n = 4, mean, 95% interval", "C-1 · n = 1, one line"])
     expect(page.locator("#curves .scatterlayer .trace")).to_have_count(4)
     expect(page.locator("#curves-text")).to_contain_text("Validation loss over step")
     page.locator("#curves").hover()
@@ -283,6 +283,7 @@ def test_a_log_is_fetched_when_it_is_opened(sign_in: SignIn, project: Project) -
     page = sign_in()
     page.goto(DESK)
     expect(page.locator("pre.log")).to_have_count(0)
+    page.get_by_role("tab", name="Runs").click()
     page.locator("#runs summary").first.click()
     expect(page.locator("pre.log")).to_contain_text("val_loss 5.5452")
 
@@ -299,6 +300,7 @@ def test_script_in_everything_untrusted_stays_text(sign_in: SignIn) -> None:
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
     page.goto(DESK)
+    page.get_by_role("tab", name="Runs").click()
     page.locator("#runs summary").first.click()
     expect(page.locator("pre.log")).to_have_text(payload)
     expect(page.locator("h1")).to_contain_text(payload)

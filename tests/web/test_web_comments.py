@@ -173,7 +173,7 @@ def test_an_earlier_patch_set_does_not_show_what_was_said_later(client: Client, 
     revised(candidate, [("train.py", "WARMUP = 0.05", "WARMUP = 0.02"), ("train.py", "LAYERS = 3", "LAYERS = 4")])
     thread = begin(client, ps=2)
     assert "Why so short?" in page(client)
-    assert "Why so short?" not in page(client, "?ps=1").split("</aside>")[0].split('class="evidence"')[0]
+    assert "Why so short?" not in page(client, "?ps=1").split('id="diff"')[1].split("data-tabbed")[0]
     assert client.get(f"{DESK}threads/{thread.pk}/?ps=1").status_code == 204
 
 

@@ -65,7 +65,7 @@ def test_the_view_of_last_time_is_remembered_and_an_address_that_names_one_wins(
 def test_two_patch_sets_are_compared_with_each_other(client: Client, project: Project) -> None:
     second(make_candidate(project))
     page = get(client, "?against=1")
-    diff = page[page.index('id="diff"') : page.index("</aside>")]
+    diff = page[page.index('id="diff"') : page.index("data-tabbed")]
     assert "LAYERS" in diff
     assert '<tr class="added' in diff
     assert not re.search(r'<tr class="(added|removed)[^>]*>(?:(?!</tr>).)*WARMUP', diff)  # the same in both

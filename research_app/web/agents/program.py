@@ -125,7 +125,7 @@ def add_note(request: HttpRequest, slug: str, number: int | None = None) -> Http
         messages.success(request, "Note saved. Every new conversation receives it.")
     except SteeringRefused as refused:
         refuse(request, str(refused))
-    return redirect(candidate) if candidate else redirect("program", slug)
+    return redirect(f"{candidate.get_absolute_url()}#agents") if candidate else redirect("program", slug)
 
 
 @operator
@@ -135,4 +135,6 @@ def withdraw_note(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     note = get_object_or_404(Note.objects.select_related("candidate__project"), project=get_project(request, slug), pk=pk)
     steer.withdraw_note(note, person(request))
     messages.info(request, "Note withdrawn.")
-    return redirect(note.candidate) if note.candidate and request.POST.get("back") == "candidate" else redirect("program", slug)
+    if note.candidate and request.POST.get("back") == "candidate":
+        return redirect(f"{note.candidate.get_absolute_url()}#agents")
+    return redirect("program", slug)

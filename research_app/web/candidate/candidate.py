@@ -31,10 +31,9 @@ from research_app.web.shared.unchanged import still
 FRAGMENTS = {
     "head": "candidate/_head.html",
     "verdict": "candidate/_verdict.html",
-    "guards": "candidate/_guards.html",
+    "checks": "candidate/_checks.html",
     "scores": "candidate/_scores.html",
     "resources": "candidate/_resources.html",
-    "findings": "candidate/_findings.html",
     "runs": "candidate/_runs.html",
     "events": "candidate/_events.html",
     "curves-mark": "candidate/_mark.html",

@@ -10,7 +10,7 @@ from research_app.loop.propose.revise import REVISABLE, next_number
 from research_app.loop.review.review import Seen, blocking, withdrawable
 from research_app.loop.review.votes import Tally, gate_of, may_not_vote, tally
 from research_app.loop.review.widen import suggested, widenable
-from research_app.models import Candidate, Decision, Gate, Kind, Landing, Stage
+from research_app.models import Candidate, Decision, Gate, Kind, Landing, Stage, Thread
 from research_app.models.candidate import AWAITING_AUTHOR, REOPENABLE
 from research_app.models.landing import ACTIVE
 
@@ -63,6 +63,7 @@ def decision_context(request: HttpRequest, candidate: Candidate, landing: Landin
         "reasons": REASONS,
         "reason_needed": candidate.reason_needed,
         "standing": standing(votes) if votes else "",
+        "unresolved": list(Thread.objects.open().filter(candidate=candidate).order_by("pk")),
     }
 
 

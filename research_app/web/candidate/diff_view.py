@@ -22,6 +22,7 @@ from research_app.web.diff.words import Work
 
 # What comes with the page itself; other files come by one request each. Colouring takes about 2 s per MB, once.
 INLINE_LINES, INLINE_CHARACTERS = 1500, 150_000
+SMALL_LINES, SMALL_FILES = 24, 3  # changed lines and files that stand below the verdict in the first screen
 
 
 class ShownDiff:
@@ -180,6 +181,11 @@ class ShownDiff:
     @property
     def removed(self) -> int:
         return sum(file.removed for file in self.listed)
+
+    @cached_property
+    def large(self) -> bool:
+        """Whether the diff wants a column of its own, beside the evidence."""
+        return self.too_large or len(self.listed) > SMALL_FILES or self.added + self.removed > SMALL_LINES
 
     @property
     def viewed(self) -> int:

@@ -51,6 +51,7 @@ def similar(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     candidate = get_candidate(request, slug, number)
     candidates = alike(candidate)
     context = {"project": candidate.project, "candidate": candidate, "found": candidates[:SHOWN], "more": candidates[SHOWN:]}
+    context["similar_count"] = len(candidates)
     context["constants"] = candidate.patch_set.touched.split() if candidate.patch_set else []
     response = render(request, "candidate/_similar.html", context)
     response.headers["Cache-Control"] = "private, no-cache"

@@ -52,6 +52,25 @@ STATUS = {
 
 
 @dataclass(frozen=True)
+class Kept:
+    """How many of some checks hold, with the tone of the worst."""
+
+    held: int
+    count: int
+    tone: str
+
+    @classmethod
+    def over(cls, held: Sequence[bool], tones: Sequence[str]) -> "Kept":
+        """`held` and `tones` of each check."""
+        worst = next((tone for tone in ("bad", "warn") if tone in tones), "good" if all(held) else "mute")
+        return cls(sum(held), len(held), worst)
+
+    @property
+    def sign(self) -> str:
+        return {"good": "✓", "mute": "–"}.get(self.tone, "!")
+
+
+@dataclass(frozen=True)
 class Check:
     """One check of health: whether it passed, None where it was not made."""
 
@@ -68,16 +87,15 @@ class Health:
     checks: Sequence[Check]
 
     @property
-    def made(self) -> int:
-        return sum(check.passed is not None for check in self.checks)
-
-    @property
     def not_made(self) -> int:
-        return len(self.checks) - self.made
+        return sum(check.passed is None for check in self.checks)
 
     @property
-    def passed(self) -> int:
-        return sum(check.passed is True for check in self.checks)
+    def kept(self) -> Kept:
+        """Of the checks that were made."""
+        passed = [check.passed for check in self.checks if check.passed is not None]
+        tone = "bad" if self.state == "invalid" else "warn"
+        return Kept.over(passed, ["good" if each else tone for each in passed])
 
     @classmethod
     def of(cls, evidence: Evidence, runs: Sequence[Run]) -> "Health | None":
@@ -173,8 +191,14 @@ class Card:
     sources_sentence: str
 
     @property
-    def quarantined(self) -> bool:
-        return self.health is not None and self.health.state == "quarantined"
+    def guards_kept(self) -> Kept:
+        """Guards within their margin."""
+        return Kept.over([row.status == "within" for row in self.guards], [row.tone for row in self.guards])
+
+    @property
+    def sources_kept(self) -> Kept:
+        """Sources of text that the change does no harm to, as far as is settled."""
+        return Kept.over([row.tone in ("good", "mute") for row in self.sources], [row.tone for row in self.sources])
 
 
 def card_of(evidence: Evidence, earlier: Evidence | None, project: Project, mine: Sequence[Run]) -> Card:
