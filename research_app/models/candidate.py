@@ -98,6 +98,7 @@ class StageMoved(LeaseLost):
     """The candidate is no longer at the stage that the caller saw."""
 
 
+COLOURS = 10  # hues of curves, which follow from the number
 LONG = ("hypothesis", "proposed", "details", "why")  # fields that lists of other things need not read
 
 
@@ -217,6 +218,11 @@ class Candidate(Leased):
 
     def get_absolute_url(self) -> str:
         return f"/projects/{self.project.slug}/candidates/{self.number}/"
+
+    @property
+    def colour(self) -> str:
+        """`c0` to `c9`: what its curves and the dot beside its name have on every page (static/css/tokens.css)."""
+        return f"c{self.number % COLOURS}"
 
     @property
     def beyond_title(self) -> str:

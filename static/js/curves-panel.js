@@ -1,21 +1,24 @@
 // One panel of curves: what one series looks like. Which panels there are, and what they show, curves.js decides.
 import { exponents, number } from "./figures.js";
+import { Tip } from "./curves-tip.js";
 import { Source, layout, options, plain, soft, token } from "./plot.js";
 
-const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];
-const COLOURS = 10; // --c0 to --c9; then the next dash
+const DASHES = ["solid", "dot", "dashdot", "longdashdot"]; // of groups here that have the same colour
+const BASELINES = ["dash", "longdash"];
 const MANY = 12; // traces; above, a hover names the nearest one only
 const LEVELS = { invalid: "--bad", warning: "--warn", info: "--ink-3" };
 
-// A group looks the same in every panel: baselines grey, a single candidate in the colour of candidates.
+// A candidate has its own colour on every page, which follows from its number; baselines are grey and dashed.
 export const looks = (groups) => {
   const found = new Map();
-  const several = groups.filter((group) => group.role !== "baseline").length > 1;
-  const counts = { baseline: 0, candidate: 0 };
-  for (const { key, role } of groups) {
-    const at = counts[role]++;
-    const name = role === "baseline" ? "--base-curve" : several ? `--c${at % COLOURS}` : "--cand-curve";
-    found.set(key, { name, dash: DASHES[Math.floor(role === "baseline" ? at : several ? at / COLOURS : 0) % DASHES.length] });
+  const counts = new Map();
+  for (const { key, role, colour } of groups) {
+    const name = colour ? `--${colour}` : "--base-curve";
+    const dashes = role === "baseline" ? BASELINES : DASHES;
+    const kind = `${name} ${role}`;
+    const at = counts.get(kind) ?? 0;
+    counts.set(kind, at + 1);
+    found.set(key, { name, dash: dashes[at % dashes.length] });
   }
   return found;
 };
@@ -25,6 +28,7 @@ export const valueAt = (trace, x) => {
   const at = trace.x.findIndex((each) => each >= x);
   if (at < 0 || (at === 0 && trace.x[0] > x)) return null;
   if (trace.x[at] === x || at === 0) return trace.y[at];
+  if (trace.y[at] === null || trace.y[at - 1] === null) return null; // a gap
   const share = (x - trace.x[at - 1]) / (trace.x[at] - trace.x[at - 1]);
   return trace.y[at - 1] + share * (trace.y[at] - trace.y[at - 1]);
 };
@@ -57,7 +61,8 @@ export class Panel {
     this.line = document.createElement("i");
     this.line.className = "crosshair";
     this.line.hidden = true;
-    this.place.append(this.title, this.plot, this.line);
+    this.tip = new Tip(this);
+    this.place.append(this.title, this.plot, this.line, this.tip.place);
     this.place.addEventListener("keydown", (event) => this.key(event));
     this.place.addEventListener("blur", () => desk.point(null, null));
   }
@@ -82,7 +87,7 @@ export class Panel {
   }
 
   get shown() {
-    return this.data.traces.filter((trace) => trace.role === "baseline" || !this.desk.hidden.has(trace.key));
+    return this.data.traces.filter((trace) => !this.desk.hidden.has(trace.key));
   }
 
   empty(words) {
@@ -138,7 +143,7 @@ export class Panel {
     return {
       x: trace.x, y: trace.y, type: "scatter", mode: trace.x.length > 1 ? "lines" : "markers", name,
       line: { color: colour, width, dash: look.dash }, marker: { color: colour }, opacity: mark,
-      customdata: trace.y.map((y) => number(y)), hovertemplate: `%{customdata}<extra>${plain(name)}</extra>`,
+      connectgaps: false, hoverinfo: "none", // the tip says all of them, sorted
     };
   }
 
@@ -157,6 +162,11 @@ export class Panel {
       over.push(this.line_of(trace, { many }, look, trace.seed !== undefined ? 0.75 : 1));
     }
     return [...under, ...over];
+  }
+
+  // Where a run logged no number: a cross at the lower edge, and what it was.
+  gaps() {
+    return this.data.gaps.filter(({ key }) => !this.desk.hidden.has(key));
   }
 
   // What detectors saw, as upright bands in the colour of its level; the words stand at the top of the first few.
@@ -181,18 +191,22 @@ export class Panel {
     const window = desk.window && (logX ? desk.window.map((x) => Math.log10(Math.max(x, 1e-12))) : desk.window);
     const unit = this.difference ? `${data.unit ? `${data.unit}, ` : ""}difference` : data.unit;
     const position = (x) => (logX ? Math.log10(Math.max(x, 1e-12)) : x);
+    const stacked = this.desk.stacked; // panels below each other have their x at the same places
     return layout({
-      hovermode: this.shown.length > MANY ? "closest" : "x unified",
+      hovermode: "x",
+      ...(stacked ? { margin: { l: 72, r: 14, t: 10, b: 8 } } : {}),
       uirevision: false,
       shapes: marks.map(({ from, to, level }) => ({
         type: from === to ? "line" : "rect", layer: "below", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1,
         fillcolor: soft(token(LEVELS[level]), 0.14), line: { color: token(LEVELS[level]), width: from === to ? 1.2 : 0 },
       })),
-      annotations: marks.slice(0, 3).map(({ from, level, words }, i) => ({
+      annotations: [...this.gaps().map(({ from, words }) => ({
+        x: position(from), xref: "x", y: 0, yref: "paper", yanchor: "bottom", showarrow: false, text: "×", hovertext: plain(words), captureevents: true, font: { size: 14, color: token("--bad") },
+      })), ...marks.slice(0, 3).map(({ from, level, words }, i) => ({
         x: position(from), xref: "x", y: 1 - i * 0.08, yref: "paper", xanchor: "left", yanchor: "top", showarrow: false, text: plain(words), font: { size: 10, color: token(LEVELS[level]) },
-      })),
+      }))],
       xaxis: { title: { text: data.axis_title, standoff: 6 }, type: logX ? "log" : "linear", ...(window ? { range: window } : { autorange: true, rangemode: logX ? "normal" : "tozero" }) },
-      yaxis: { exponentformat: exponents(this.shown.flatMap((trace) => trace.y)), title: { text: unit, standoff: 8 }, type: this.logY ? "log" : "linear", ...(range ? { range } : { autorange: true }), zeroline: this.difference, zerolinecolor: token("--line-strong") },
+      yaxis: { ...(stacked ? { automargin: false } : {}), exponentformat: exponents(this.shown.flatMap((trace) => trace.y)), title: { text: unit, standoff: 8 }, type: this.logY ? "log" : "linear", ...(range ? { range } : { autorange: true }), zeroline: this.difference, zerolinecolor: token("--line-strong") },
     });
   }
 
@@ -201,13 +215,14 @@ export class Panel {
     const axis = this.plot._fullLayout?.xaxis;
     if (x === null || !axis || !this.data?.traces.length) {
       this.line.hidden = true;
-      if (this.plot.data && tell) Plotly.Fx.unhover(this.plot);
+      this.tip.hide();
       return;
     }
     const left = axis._offset + axis.d2p(x);
     this.line.hidden = !(left >= axis._offset && left <= axis._offset + axis._length);
     this.line.style.left = `${left + this.plot.offsetLeft}px`;
-    if (tell && !this.line.hidden && this.shown.length <= MANY) Plotly.Fx.hover(this.plot, { xval: x }, ["xy"]);
+    if (this.line.hidden || (tell && this.shown.length > MANY)) this.tip.hide();
+    else this.tip.show(x, left + this.plot.offsetLeft);
   }
 
   said(x) {
@@ -220,6 +235,7 @@ export class Panel {
 
   key(event) {
     if (!this.data?.traces.length || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!this.shown.length) return;
     const longest = this.shown.reduce((best, trace) => (trace.x.length > best.x.length ? trace : best));
     const xs = longest.x;
     const now = this.desk.at === null ? -1 : xs.findIndex((x) => x >= this.desk.at);

@@ -55,17 +55,16 @@ export class Readings {
   hide() {
     this.scroll.hidden = true;
     this.clear.hidden = true;
-    this.ref.closest("label").hidden = true;
   }
 
   show(data) {
     this.host.querySelector("[data-axis]").textContent = data.axis_title.toLowerCase();
-    if (!data.readings) return this.hide();
-    this.clear.hidden = this.scroll.hidden = false;
     this.ref.closest("label").hidden = data.groups.length < 2;
     const options = data.groups.map(({ key, name }) => new Option(name, key));
     if (document.activeElement !== this.ref) this.ref.replaceChildren(...options);
     this.ref.value = data.reference;
+    if (!data.readings) return this.hide();
+    this.clear.hidden = this.scroll.hidden = false;
     this.fill(data);
     return undefined;
   }

@@ -1,6 +1,7 @@
 // The curves of a candidate, a run or a comparison: which series, over what, how. The view stands in the address.
 import { Panel, looks, valueAt } from "./curves-panel.js";
 import { exportCsv, exportPicture } from "./curves-export.js";
+import { Overview } from "./curves-overview.js";
 import { Readings } from "./curves-readings.js";
 import { number as figure } from "./figures.js";
 import { Address, stayCurrent } from "./plot.js";
@@ -26,9 +27,11 @@ const desk = {
   looks: new Map(),
   at: null,
   get hidden() { return new Set(list(view.hide)); },
+  get stacked() { return host.classList.contains("both"); },
   get single() { return panels.length === 1; },
   get clips() { return view.clip !== "off"; },
-  reference: "the baseline", // what differences are to
+  swatch: (key) => swatch_of(key),
+  get reference() { return groups.find(({ key }) => key === view.ref)?.name ?? "the baseline"; }, // what differences are to
   get logX() { return view.log.includes("x"); },
   get window() {
     const ends = [number(view.from), number(view.to)];
@@ -50,6 +53,7 @@ const desk = {
     if (panel === panels[0]) {
       offer(panel.data);
       readings.show(panel.data);
+      survey();
     }
     describe();
   },
@@ -80,10 +84,18 @@ const desk = {
 };
 
 const place = (at, ref) => {
+  const other = ref !== view.ref;
   [view.at, view.ref] = [at, ref];
   address.write(view);
   readings.write(view);
   panels[0]?.load();
+  if (other) for (const panel of panels.slice(1)) if (panel.seen && panel.difference) panel.load();
+};
+const strip = find("overview");
+const overview = strip && new Overview(strip, (window) => desk.zoom(panels[0], window, null));
+const survey = () => {
+  const whole = desk.address(panels[0]).replace(/&(from|to)=[^&]*/g, "");
+  overview?.show(panels[0].data, desk.window, desk.logX, whole, (key) => desk.looks.get(key) ?? { name: "--base-curve" });
 };
 const readings = new Readings(find("readings"), place, swatch_of);
 
@@ -162,17 +174,14 @@ const tabulate = () => {
 };
 
 const describe = () => {
-  renew(legend, groups.map((group) => [group.key, group.role, label(group), desk.hidden.has(group.key)]), ([key, role, text, hidden]) => {
+  renew(legend, groups.map((group) => [group.key, label(group), desk.hidden.has(group.key)]), ([key, text, hidden]) => {
     const item = document.createElement("li");
-    const mark = swatch(desk.looks.get(key));
-    if (role === "baseline") item.append(mark, text);
-    else {
-      const toggle = button("", key, !hidden);
-      toggle.className = "plain";
-      toggle.dataset.group = key;
-      toggle.append(mark, text);
-      item.append(toggle);
-    }
+    const toggle = button("", key, !hidden);
+    toggle.className = "plain";
+    toggle.dataset.group = key;
+    toggle.title = "Only this one; again: all; with Shift: this one off or on";
+    toggle.append(swatch(desk.looks.get(key)), text);
+    item.append(toggle);
     return item;
   });
   words.textContent = panels.filter((panel) => panel.data).map(told).join(" ");
@@ -183,7 +192,8 @@ const describe = () => {
 const told = ({ data, shown, difference }) => {
   const said = shown.map((trace) => `${label(trace)}: ${trace.y.length} points, from ${figure(trace.y[0])} to ${figure(trace.y.at(-1))}${trace.low ? ` within ${figure(trace.low.at(-1))} to ${figure(trace.high.at(-1))}` : ""}`);
   const marks = data.marks.map((mark) => ` Marked from ${figure(mark.from)} to ${figure(mark.to)}: ${mark.words}.`).join("");
-  return `${data.title}${difference ? `, difference to ${desk.reference},` : ""} over ${data.axis_title}. ${said.join(". ") || "No curve was logged yet"}.${marks}`;
+  const holes = data.gaps.map((gap) => ` ${gap.words}${gap.from === gap.to ? `, ${figure(gap.from)}` : ` from ${figure(gap.from)} to ${figure(gap.to)}`}.`).join("");
+  return `${data.title}${difference ? `, difference to ${desk.reference},` : ""} over ${data.axis_title}. ${said.join(". ") || "No curve was logged yet"}.${marks}${holes}`;
 };
 
 // One line under the curves: what was left out of the picture, and how to get it back.
@@ -192,6 +202,8 @@ const annotate = () => {
   const parts = [];
   if (desk.window || panels.some((panel) => panel.own)) parts.push("Zoomed; a double click or 0 shows all.");
   else if (first?.outside && desk.clips && !desk.logY(panels[0])) parts.push(`${first.outside.toLocaleString("en")} point${first.outside === 1 ? " lies" : "s lie"} outside the view.`);
+  const holes = first ? new Set(first.gaps.map(({ key }) => key)).size : 0;
+  if (holes) parts.push(`× marks where no number was logged (${first.gaps[0].words}${first.gaps.length > 1 ? ", …" : ""}); the line is broken there.`);
   if (view.smooth !== "0") parts.push(`Smoothed (${view.smooth}), as logged in the shadow. Verdicts never read smoothed curves.`);
   if (panels.some((panel) => panel.difference)) parts.push(`Difference: less the mean of ${desk.reference} at the same place.`);
   note.textContent = parts.join(" ") || " ";
@@ -295,8 +307,12 @@ tabs.addEventListener("click", (event) => {
 legend.addEventListener("click", (event) => {
   const key = event.target.closest("[data-group]")?.dataset.group;
   if (!key) return;
-  const hidden = desk.hidden;
-  if (!hidden.delete(key)) hidden.add(key);
+  const others = groups.map((group) => group.key).filter((each) => each !== key);
+  let hidden = desk.hidden;
+  if (event.shiftKey) {
+    if (!hidden.delete(key)) hidden.add(key);
+  } else if (!hidden.has(key) && others.length && others.every((each) => hidden.has(each))) hidden = new Set();
+  else hidden = new Set(others);
   view.hide = [...hidden].join(",");
   address.write(view);
   redraw();
@@ -328,6 +344,15 @@ controls.addEventListener("click", async ({ target }) => {
 find("more").addEventListener("click", ({ target }) => {
   controls.hidden = !controls.hidden;
   target.setAttribute("aria-expanded", String(!controls.hidden));
+});
+find("full").addEventListener("click", async () => {
+  const figure = host.closest("figure");
+  if (document.fullscreenElement) await document.exitFullscreen();
+  else if (figure.requestFullscreen) await figure.requestFullscreen();
+});
+document.addEventListener("fullscreenchange", () => {
+  find("full").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement)));
+  dispatchEvent(new Event("resize")); // Plotly measures its place again
 });
 table.closest("details").addEventListener("toggle", ({ target }) => { if (target.open) fill(); });
 

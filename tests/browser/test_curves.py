@@ -122,7 +122,7 @@ def test_several_panels_share_one_crosshair_and_one_window(sign_in: SignIn, proj
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     for at in (0, 1):
         expect(panels.nth(at).locator(".crosshair")).to_be_visible()
-    expect(panels.nth(1).locator(".hoverlayer")).to_contain_text("baseline 0")
+    expect(panels.nth(1).locator(".curve-tip")).to_contain_text("baseline 0")
     first, second = page.evaluate(f"Array.from(document.querySelectorAll('#curves .panel'), {CROSSHAIR}).slice(0, 2)")
     assert first == pytest.approx(second, abs=3)  # steps
     panels.nth(0).press("+")
@@ -208,14 +208,16 @@ def test_a_comparison_of_candidates_and_runs_is_told_apart_hidden_and_linked(sig
     expect(page.get_by_role("link", name="the largest gains")).to_be_visible()
     page.get_by_label("Candidates and runs").fill(f"C-1, C-2, run {Run.objects.get(patch_set=other.patch_set).pk}")
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator("#curves .panel[data-drawn]")).to_be_visible()
+    expect(page.locator("#curves .panel[data-drawn]")).to_have_count(2)
     legend = page.locator("#curves-legend li")
     expect(legend).to_have_count(4)
-    colours = page.evaluate("document.querySelector('#curves .plot').data.filter((t) => t.name).map((t) => t.line.color)")
-    assert len(set(colours)) == 4
+    looks = page.evaluate(
+        "document.querySelector('#curves .plot').data.filter(t => t.name).map(t => t.line.color + t.line.dash)"
+    )
+    assert len(set(looks)) == 4
     expect(page.locator("#constants")).to_contain_text("LAYERS")
     expect(page.locator("#scores")).to_contain_text("<img src=x onerror=alert(1)> shorter warm-up")
-    page.locator("#curves-legend button", has_text="C-1").click()
+    page.locator("#curves-legend button", has_text="C-1").click(modifiers=["Shift"])
     expect(page.locator("#curves-legend button", has_text="C-1")).to_have_attribute("aria-pressed", "false")
     assert {trace["name"] for trace in points(page)} == {"baseline 0", "C-2", "C-2 seed 1"}
     again = sign_in("grace")

@@ -40,7 +40,7 @@ def test_the_scores_are_those_that_the_evidence_froze(client: Client, project: P
     candidate = make_candidate(project, effect=0.012, runs=1)
     make_run(project.tip(), patch_set=candidate.patch_set, seed=77, score=9.9999)
     page = text(client)
-    row = page[page.index('swatch candidate"></i>C-1') :]
+    row = page[page.index('swatch candidate hue-c1"></i>C-1') :]
     assert "<td>1</td>" in row[:200]
     assert "9.9999" not in row[: row.index("</table>")]
 

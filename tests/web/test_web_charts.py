@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from research_app.models import Project, Run, Series, SeriesChunk, Stage, State
 from tests.factories import make_candidate, make_run
+from training.spec import Outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -136,3 +138,24 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_runs(client: Cli
         make_run(project.tip(), seed=seed)
         make_run(project.tip(), patch_set=candidate.patch_set, seed=seed)
     assert cost() == few <= 10
+
+
+def test_where_a_run_logged_no_number_its_line_is_broken_and_the_place_named(client: Client, project: Project) -> None:
+    candidate = make_candidate(project, effect=None)
+    run = make_run(project.tip(), patch_set=candidate.patch_set, series={})
+    Series.of(run.pk, "val_loss", [0.0, 16.0, 32.0, 48.0, 64.0], [3.0, 2.8, math.nan, math.inf, 2.4]).save()
+    lost = make_run(
+        project.tip(),
+        patch_set=candidate.patch_set,
+        seed=2,
+        outcome=Outcome.not_finite,
+        series={"val_loss": [[0, 16], [3.0, 2.9]]},
+    )
+    for band in ("interval", "all"):
+        shown = client.get(f"/projects/demo/candidates/1/curves.json?series=val_loss&band={band}").json()
+        trace = next(each for each in shown["traces"] if each["role"] == "candidate")
+        assert (trace["x"], trace["y"]) == ([0.0, 16.0, 32.0, 64.0], [3.0, 2.8, None, 2.4])
+    assert [(gap["from"], gap["to"], gap["words"]) for gap in shown["gaps"]] == [
+        (32.0, 48.0, f"C-1 seed {run.seed}: NaN"),
+        (16.0, 16.0, f"C-1 seed {lost.seed}: NaN or infinite after this point"),
+    ]

@@ -129,6 +129,25 @@ def test_text_reaches_the_contrast_of_wcag_aa_on_every_ground(theme: str) -> Non
     assert {pair: ratio for pair, ratio in low.items() if ratio < 4.5} == {}
 
 
+# Curves, dots and the borders of what can be used; what only decorates (--line, --grid, --band) says nothing by itself.
+DRAWN = (*(f"c{hue}" for hue in range(10)), "base-curve", "cand-curve", "tried", "line-strong", "accent", "good", "bad", "warn")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_is_drawn_stands_out_from_every_ground_at_3_to_1(theme: str) -> None:
+    colours = tokens(theme)
+    ratios = {
+        (name, ground): contrast(colours[name], colours[ground]) for name, ground in product(DRAWN, ("surface", "bg", "sunken"))
+    }
+    assert {f"{name} on {ground}": round(ratio, 2) for (name, ground), ratio in ratios.items() if ratio < 3} == {}
+
+
+def test_no_control_has_a_border_that_only_decorates() -> None:
+    rules = re.findall(r"([^{}]+)\{([^{}]*)\}", "".join(path.read_text() for path in (CODE / "static/css").glob("*.css")))
+    pale = [at.strip() for at, rule in rules if re.search(r"border(-color)?: [^;]*var\(--line\)", rule)]
+    assert [at for at in pale if re.search(r"\b(input|select|textarea|button)\b(?!.*(>|\+|::))", at)] == []
+
+
 def test_both_ways_to_the_dark_theme_have_the_same_colours() -> None:
     assert tokens("dark") == tokens("system")
     assert set(tokens("dark")) == set(tokens("light"))

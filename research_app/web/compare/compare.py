@@ -141,9 +141,10 @@ class Chosen:
         for candidate in self.candidates:
             theirs = [run for run in at_scale if run.patch_set_id and run.patch_set_id == candidate.patch_set_id]
             key, base = f"c{candidate.number}", f"b{base_of(candidate).number}"
-            arms.append(charts.Arm(key, str(candidate), "candidate", theirs, base, candidate.title))
+            arms.append(charts.Arm(key, str(candidate), "candidate", theirs, base, candidate.title, candidate.colour))
         arms += [
-            charts.Arm(f"r{run.pk}", run_name(run), "candidate", [run], f"b{run.baseline.number}") for run in self.runs
+            charts.Arm(f"r{run.pk}", run_name(run), "candidate", [run], f"b{run.baseline.number}", colour=colour_of(run))
+            for run in self.runs
         ]  # of whatever scale: a run was asked for by name
         return Arms(arms, scale, scales)
 
@@ -151,6 +152,11 @@ class Chosen:
 def base_of(candidate: Candidate) -> BaselineVersion:
     """The version that its runs are compared with."""
     return candidate.patch_set.base if candidate.patch_set else candidate.base
+
+
+def colour_of(run: Run) -> str:
+    """That of its candidate; a baseline's run has that of baselines."""
+    return run.patch_set.candidate.colour if run.patch_set else ""
 
 
 def run_name(run: Run) -> str:
@@ -184,6 +190,7 @@ def compare(request: HttpRequest, slug: str) -> HttpResponse:
         "curves_source": f"{address}curves.json?{selection.query}",
         "constants_source": f"{address}constants/?{selection.query}",
         "scale": arms.scale,
+        "overview": True,  # a strip below the curves with the window that is looked at
         "scores": scores_of(chosen, arms),
         "chart_version": live.version(" ".join(f"{r.pk}:{r.state}:{r.progress:.3f}" for arm in arms.arms for r in arm.runs)),
     }
@@ -215,7 +222,7 @@ def compare_constants(request: HttpRequest, slug: str) -> HttpResponse:
         chosen = Chosen.of(project, Asked.of(request))
     except BadSelection as problem:
         return render(request, "compare/_constants.html", {"trouble": str(problem)}, status=400)
-    return render(request, "compare/_constants.html", differing(chosen))
+    return render(request, "compare/_constants.html", {"project": project, **differing(chosen)})
 
 
 @dataclass(frozen=True)
@@ -259,6 +266,7 @@ class Row:
     candidate: Candidate | None
     effect: Effect | None
     facts: Sequence[str]
+    colour: str = ""
 
     @property
     def n(self) -> int:
@@ -294,7 +302,9 @@ def scores_of(chosen: Chosen, arms: Arms) -> dict[str, Any]:
         beside = of_same_minutes(arms.arms[0].runs, arm.runs, kinds)
         facts = [told_fact(arm.runs, beside, key, written) for key, _, written in columns]
         words = of.title if of else ""
-        rows.append(Row(arm.key, arm.name, arm.role, address, words, scores, hidden, sign, candidate, effect, facts))
+        rows.append(
+            Row(arm.key, arm.name, arm.role, address, words, scores, hidden, sign, candidate, effect, facts, arm.colour)
+        )
     return {"rows": rows, "columns": [words for _, words, _ in columns]}
 
 
@@ -311,14 +321,28 @@ def differs(arms: Arms, key: str) -> bool:
     return bool(means) and max(means) - min(means) > 0.005 * max(abs(min(means)), abs(max(means)))
 
 
+@dataclass(frozen=True)
+class Side:
+    """What has constants of its own: a baseline, a candidate with its effect, or a run."""
+
+    name: str
+    commit: str
+    colour: str = ""
+    effect: Effect | None = None
+
+
 def differing(chosen: Chosen) -> Mapping[str, Any]:
     """Per constant that differs its value in every group; read from the code itself, not from what was said about it."""
-    sides = [(f"baseline {base.number}", base.commit) for base in chosen.bases]
-    sides += [(str(candidate), candidate.patch_set.commit) for candidate in chosen.candidates if candidate.patch_set]
-    sides += [(run_name(run), run.commit) for run in chosen.runs]
+    sides = [Side(f"baseline {base.number}", base.commit) for base in chosen.bases]
+    sides += [
+        Side(str(candidate), candidate.patch_set.commit, candidate.colour, effect_of(candidate.evidence))
+        for candidate in chosen.candidates
+        if candidate.patch_set
+    ]
+    sides += [Side(run_name(run), run.commit, colour_of(run)) for run in chosen.runs]
     patterns = chosen.project.file.edit.editable
     try:
-        constants_of_sides = [constants_at(chosen.project, commit, patterns) for _, commit in sides]
+        constants_of_sides = [constants_at(chosen.project, side.commit, patterns) for side in sides]
     except RepositoryError as problem:
         return {"trouble": f"The code cannot be read: {problem}"}
     labels = list(dict.fromkeys(name for constants in constants_of_sides for name in constants))
@@ -327,10 +351,10 @@ def differing(chosen: Chosen) -> Mapping[str, Any]:
         for name in labels
         if len({constants.get(name) for constants in constants_of_sides}) > 1
     ]
-    groups, listed = [name for name, _ in sides], table[:MOST_CONSTANTS]
+    listed = table[:MOST_CONSTANTS]
     short = _short([name for name, _ in listed])
     constants = [(short[name], name, values) for name, values in listed]
-    return {"groups": groups, "constants": constants, "more": len(table) - len(listed)}
+    return {"sides": sides, "constants": constants, "more": len(table) - len(listed)}
 
 
 def _short(names: Sequence[str]) -> dict[str, str]:

@@ -19,11 +19,13 @@ from research_app.web.shared import curves, live
 from research_app.web.shared.access import get_candidate, get_run, researcher
 from research_app.web.shared.cells import Echo, harmless
 from research_app.web.shared.curves import Group, View
+from research_app.web.shared.gaps import Gap
 from research_app.web.shared.query_numbers import real
 from research_app.web.shared.readings import readings
 from training.spec import Outcome
 
 SERIES = "val_loss"  # shown where none is asked for
+GAPS = 20  # of a run that are marked
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Arm:
     runs: Sequence[Run]
     base: str = ""
     title: str = ""  # what stands beside its name in a legend
+    colour: str = ""  # of its candidate, the same on every page; empty: that of baselines
 
     def shown(self, view: View) -> Sequence[Run]:
         """Every run where each is drawn; for a mean those that completed, because it ends where its shortest run does."""
@@ -82,7 +85,8 @@ def arms_of(candidate: Candidate, wanted: str = "") -> Arms:
         each for each in (wanted, candidate.evidence.scale if candidate.evidence else None, scales[0]) if each in scales
     )
     reference = Arm("base", f"baseline {base.number}", "baseline", [r for r in runs if not r.patch_set_id and r.scale == scale])
-    arm = Arm("candidate", str(candidate), "candidate", [run for run in mine if run.scale == scale], reference.key)
+    at_scale = [run for run in mine if run.scale == scale]
+    arm = Arm("candidate", str(candidate), "candidate", at_scale, reference.key, colour=candidate.colour)
     return Arms([reference, arm], scale, scales)
 
 
@@ -93,7 +97,8 @@ def run_curves(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     run = get_run(request, slug, pk)
     runs = started(Run.objects.filter(of_bases([run.baseline]), scale=run.scale).exclude(pk=run.pk))
     reference = Arm("base", f"baseline {run.baseline.number}", "baseline", runs)
-    arm = Arm("run", run.name, "candidate", [run], reference.key)
+    colour = run.patch_set.candidate.colour if run.patch_set else ""
+    arm = Arm("run", run.name, "candidate", [run], reference.key, colour=colour)
     return answer(request, Arms([reference, arm], run.scale, [run.scale]), f"{slug}-run-{pk}")
 
 
@@ -137,12 +142,13 @@ def answer(request: HttpRequest, arms: Arms, name: str) -> HttpResponse:
         "scales": arms.scales,
         "offered": [{"name": each, "title": curves.title_of(each)[0]} for each in offered],
         "groups": [
-            {"key": g.key, "name": g.name, "title": arm.title, "role": g.role, "n": len(g.runs)}
+            {"key": g.key, "name": g.name, "title": arm.title, "role": g.role, "n": len(g.runs), "colour": arm.colour}
             for g, arm in zip(groups, arms.arms, strict=True)
         ],
         "traces": drawn.traces,
         "clip": drawn.clip,
         "outside": drawn.outside,
+        "gaps": gaps(arms, logged, series, view.axis),
         "marks": marks(arms, logged, series, view.axis),
         "reference": reference,
         "readings": None if place is None else [asdict(each) for each in readings(groups, series, view, place, reference)],
@@ -181,6 +187,22 @@ def marks(arms_: Arms, logged: Mapping[int, curves.Logged], name: str, axis: str
         for arm, mark in marked
         if axis == "step" or axis in logged[mark.run]
     ]  # fmt: skip
+
+
+def gaps(arms: Arms, logged: Mapping[int, curves.Logged], name: str, axis: str) -> list[dict[str, Any]]:
+    """Where runs logged no number, the first GAPS of each: their lines are broken there, and a mark says what it was."""
+    return [
+        {"from": gap.start, "to": gap.end, "words": f"{arm.name} seed {run.seed}: {gap.words}", "key": arm.key}
+        for arm in arms.arms
+        for run in arm.runs
+        for gap in (*curves.gaps_of(logged[run.pk], name, axis)[:GAPS], *end_of(run, logged[run.pk], name, axis))
+    ]
+
+
+def end_of(run: Run, logged: curves.Logged, name: str, axis: str) -> list[Gap]:
+    """Where the curve of a run that became NaN or infinite ends: what came after its last point is not kept."""
+    curve = curves.on_axis(logged, name, axis) if run.outcome == Outcome.not_finite else None
+    return [] if curve is None else [Gap(float(curve[0][-1]), float(curve[0][-1]), "NaN or infinite after this point")]
 
 
 def as_csv(arms: Arms, series: str, view: View, name: str) -> HttpResponse:

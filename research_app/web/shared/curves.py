@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.special import stdtrit
 
+from research_app.web.shared.gaps import Gap, broken, gaps_in
 from research_app.web.shared.query_numbers import real
 
 Array = NDArray[np.float64]
@@ -62,6 +63,7 @@ class View:
     difference: bool = False
     start: float | None = None
     end: float | None = None
+    reference: str = ""  # key of the group that differences are to; empty: each group's own base
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "View":
@@ -77,11 +79,22 @@ class View:
             difference=query.get("view") == "difference",
             start=start if zoomed else None,
             end=end if zoomed else None,
+            reference=query.get("ref", ""),
         )
 
 
 def on_axis(logged: Logged, name: str, axis: str) -> Curve | None:
     """One run's curve over step, tokens, FLOPs or seconds, in order of x; None where the run did not log it."""
+    curve = along(logged, name, axis)
+    if curve is None:
+        return None
+    keep = np.isfinite(curve[1])
+    x, y = curve[0][keep], curve[1][keep]
+    return (x, y) if len(x) else None
+
+
+def along(logged: Logged, name: str, axis: str) -> Curve | None:
+    """The same with values that are no numbers, as they were logged."""
     if name not in logged:
         return None
     x, y = logged[name]
@@ -90,9 +103,14 @@ def on_axis(logged: Logged, name: str, axis: str) -> Curve | None:
             return None
         at, what = _ordered(*logged[axis])
         x = np.interp(x, at, what)
-    keep = np.isfinite(x) & np.isfinite(y)
-    x, y = _ordered(x[keep], y[keep])
-    return (x, y) if len(x) else None
+    there = np.isfinite(x)
+    return _ordered(x[there], y[there])
+
+
+def gaps_of(logged: Logged, name: str, axis: str) -> list[Gap]:
+    """Where one run's curve has no finite number."""
+    curve = along(logged, name, axis)
+    return gaps_in(*curve) if curve is not None else []
 
 
 def _ordered(x: Array, y: Array) -> Curve:
@@ -237,6 +255,7 @@ class Line:
     y: Array
     half: Array | None = None
     raw: Array | None = None
+    gaps: Sequence[Gap] = ()
 
     def told(self, view: View, limit: int) -> dict[str, Any]:
         """Plain numbers, thinned."""
@@ -245,9 +264,10 @@ class Line:
         point = {**self.about, "x": rounded(self.x[at], 8), "y": rounded(self.y[at])}
         if self.half is not None:
             point |= {"low": rounded(columns[1][at]), "high": rounded(columns[2][at])}
+        point = broken(point, self.gaps)
         if self.raw is not None:
             at = kept(self.x, [self.raw], view, limit)
-            point["raw"] = {"x": rounded(self.x[at], 8), "y": rounded(self.raw[at])}
+            point["raw"] = broken({"x": rounded(self.x[at], 8), "y": rounded(self.raw[at])}, self.gaps)
         return point
 
 
@@ -259,6 +279,7 @@ class Seeds:
     seeds: Sequence[int]
     plain: Sequence[Curve]
     smooth: Sequence[Curve]
+    gaps: Sequence[Sequence[Gap]] = ()  # of each of them
 
     @classmethod
     def of(cls, group: Group, name: str, view: View) -> "Seeds":
@@ -267,7 +288,8 @@ class Seeds:
         curves = [(seed, on_axis(run, name, view.axis)) for seed, run in zip(seeds, group.runs, strict=True)]
         plain = [curve for _, curve in curves if curve is not None]
         smooth = [(x, smoothed(y, view.smoothing)) for x, y in plain]
-        return cls(group, [seed for seed, curve in curves if curve is not None], plain, smooth)
+        there = [(seed, run) for (seed, curve), run in zip(curves, group.runs, strict=True) if curve is not None]
+        return cls(group, [seed for seed, _ in there], plain, smooth, [gaps_of(run, name, view.axis) for _, run in there])
 
     @cached_property
     def raw(self) -> Summary:
@@ -276,6 +298,11 @@ class Seeds:
     @cached_property
     def summary(self) -> Summary:
         return Summary.of(self.smooth)
+
+    @property
+    def holes(self) -> list[Gap]:
+        """Those of all runs: a mean over runs of which one has no number is none."""
+        return sorted((gap for gaps in self.gaps for gap in gaps), key=lambda gap: gap.start)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -287,7 +314,7 @@ def lines_of(groups: Sequence[Group], name: str, view: View) -> list[Line]:
     arms = {group.key: arm for group in groups if (arm := Seeds.of(group, name, view)).plain}
     lines: list[Line] = []
     for arm in arms.values():
-        base = arms.get(arm.group.base) if arm.group.base else arm
+        base = arms.get(view.reference) or (arms.get(arm.group.base) if arm.group.base else arm)
         if not view.difference:
             lines += _plain_lines(arm, view)
         elif base is not None:
@@ -299,9 +326,11 @@ def _plain_lines(arm: Seeds, view: View) -> list[Line]:
     shadows = bool(view.smoothing)
     if view.band != "all":
         mean = arm.summary
-        return [Line(arm.about, mean.x, mean.mean, mean.half(view.band), arm.raw.mean if shadows else None)]
-    pairs = zip(arm.seeds, arm.plain, arm.smooth, strict=True)
-    return [Line({**arm.about, "seed": seed}, x, y, None, raw if shadows else None) for seed, (_, raw), (x, y) in pairs]
+        return [Line(arm.about, mean.x, mean.mean, mean.half(view.band), arm.raw.mean if shadows else None, arm.holes)]
+    each = zip(arm.seeds, arm.plain, arm.smooth, arm.gaps, strict=True)
+    return [
+        Line({**arm.about, "seed": seed}, x, y, None, raw if shadows else None, gaps) for seed, (_, raw), (x, y), gaps in each
+    ]
 
 
 def _differences(arm: Seeds, base: Seeds, view: View) -> list[Line]:
@@ -309,17 +338,18 @@ def _differences(arm: Seeds, base: Seeds, view: View) -> list[Line]:
     shadows = bool(view.smoothing)
     if view.band == "all":
         lines = []
-        for seed, (_, raw), (x, y) in zip(arm.seeds, arm.plain, arm.smooth, strict=True):
+        for seed, (_, raw), (x, y), gaps in zip(arm.seeds, arm.plain, arm.smooth, arm.gaps, strict=True):
             mean = base.summary.at(x)[0]
             there = np.isfinite(mean)
             shadow = (raw - base.raw.at(x)[0])[there] if shadows else None
-            lines.append(Line({**arm.about, "seed": seed}, x[there], (y - mean)[there], None, shadow))
+            lines.append(Line({**arm.about, "seed": seed}, x[there], (y - mean)[there], None, shadow, gaps))
         return lines
     if arm is base:
         mine = arm.summary
         return [Line(arm.about, mine.x, np.zeros(len(mine.x)), mine.std if view.band == "std" else None)]
     x, y, half = less(arm.summary, base.summary, view.band)
-    return [Line(arm.about, x, y, half, less(arm.raw, base.raw, view.band)[1] if shadows else None)]
+    shadow = less(arm.raw, base.raw, view.band)[1] if shadows else None
+    return [Line(arm.about, x, y, half, shadow, [*arm.holes, *base.holes])]
 
 
 @dataclass(frozen=True)
