@@ -16,11 +16,12 @@ from agent.diff import lines_of
 from agent.proposal import CATEGORIES, Context, Tried
 from agent.quote import cut, instruction, one_line, quoted, seen
 from agent.tools import table
-from research_app.evidence.digits import gain, spread
+from research_app.evidence.digits import gain
 from research_app.wording import counted
 
 LONGEST = 24_000  # characters of a briefing
 SOLID = ("ready", "shortlisted", "scaling_up", "changes", "landing", "landed")
+UNDER_WAY = ("proposed", "checking", "screening", "replicating", "confirming")
 UNDONE = ("inconclusive", "no_transfer", "conflict", "rejected", "dropped", "taken_back")
 
 RULES = """\
@@ -55,6 +56,9 @@ class Facts:
     editable: Sequence[str]
     protected: Sequence[str]
     notes: Sequence[str] = ()  # of researchers, to agents of this project
+    baseline: Sequence[str] = ()  # what a run of the baseline is, in lines
+    judged: Sequence[str] = ()  # how a change is judged, in sentences
+    anyway: Sequence[str] = ()  # what is tried without a model
 
 
 def system(facts: Facts, program: str) -> list[dict[str, str]]:
@@ -66,7 +70,7 @@ Budget: {facts.budget}
 Files that you may change: {", ".join(facts.editable)}
 Protected files: {", ".join(facts.protected) or "none"}
 
-The researchers' program:
+{_judged(facts.judged)}The researchers' program:
 
 {seen(program).strip() or "(there is none)"}"""
     return [{"type": "text", "text": RULES}, {"type": "text", "text": project}]
@@ -74,12 +78,21 @@ The researchers' program:
 
 def briefing(context: Context, facts: Facts, task: str = "") -> str:
     """The first message: what is wanted, what is known, what the others do."""
-    parts = [task or wish(context), standing_notes(facts.notes), what_others_do(context.others)]
-    parts += [what_was_tried(context.history, context.sigma)]
+    parts = [task or wish(context), standing_notes(facts.notes), "\n".join(facts.baseline), what_others_do(context.others)]
+    parts += [what_is_tried_anyway(facts.anyway), what_was_tried(context.history)]
     listed = sorted(context.files.items())[:60]
     files = "\n".join(f"- {one_line(path)}, {counted(len(lines_of(text)), 'line')}" for path, text in listed)
     parts.append(f"Files that you may change, as they are now:\n{files}")
     return cut("\n\n".join(filter(None, parts)), LONGEST)
+
+
+def _judged(sentences: Sequence[str]) -> str:
+    return "How a change is judged\n" + "\n".join(f"- {each}" for each in sentences) + "\n\n" if sentences else ""
+
+
+def what_is_tried_anyway(lines: Sequence[str]) -> str:
+    """What needs no model: a conversation is worth more than that."""
+    return "Tried anyway, without you: look for something else.\n" + "\n".join(f"- {line}" for line in lines) if lines else ""
 
 
 MODES = {
@@ -114,23 +127,45 @@ def what_others_do(others: Sequence[str]) -> str:
     )
 
 
-def what_was_tried(history: Sequence[Tried], sigma: float | None) -> str:
-    """The history in tables of bounded length."""
+def what_was_tried(history: Sequence[Tried]) -> str:
+    """The history in tables of bounded length. Each candidate stands in one of them, the first that it fits."""
     if not history:
         return "Nothing was tried in this project yet."
-    known = f"{counted(len(history), 'change was', 'changes were')} tried so far. Gains are rounded; positive is better."
-    if sigma:
-        known += f" The standard deviation of the score over seeds, sigma, is {spread(sigma)}."
-    known += " A gain whose 95% interval includes 0 is within the noise."
-    tables = [
-        ("what worked, by category", by_category(history)),
-        ("solid changes, best first", table(best(history)[:8])),
-        ("near misses: perhaps real, not solid", table(near_misses(history)[:8])),
-        ("contradictions", "\n".join(contradictions(history)[:8])),
-        ("rejected by a researcher, newest first", table([row for row in history[::-1] if row.stage == "rejected"][:6])),
-        ("newest", table(history[::-1][:10])),
+    intro = (
+        f"{counted(len(history), 'change was', 'changes were')} tried so far. Gains are rounded to half of sigma; positive is "
+        "better, and one whose 95% interval includes 0 is within the noise. `look` shows all of one candidate."
+    )
+    newest = history[::-1]
+    groups = [
+        ("landed: part of the code that you see, newest first", [row for row in newest if row.stage == "landed"], 10),
+        ("solid, on their way to the baseline, best first", best(history), 8),
+        ("better so far and still being judged, best first", better_so_far(history), 8),
+        ("near misses: better, and within the noise", near_misses(history), 8),
+        ("rejected by a researcher, newest first", [row for row in newest if row.stage == "rejected"], 6),
+        ("looked better and did not hold", did_not_hold(history), 8),
+        ("no better, newest first", [row for row in newest if row.stage == "dropped"], 10),
+        ("everything else that has ended, newest first", [row for row in newest if row.stage not in UNDER_WAY], 8),
     ]
-    return "\n\n".join([known, *(quoted(name, text, 6_000) for name, text in tables if text)])
+    parts, listed = [intro, quoted("what worked, by category", by_category(history), 6_000)], set[int]()
+    for name, rows, most in groups:
+        rows = [row for row in rows if row.candidate not in listed][:most]
+        listed |= {row.candidate for row in rows}
+        if rows:
+            parts.append(quoted(name, table(rows), 6_000))
+    if lines := contradictions(history):
+        parts.append(quoted("contradictions", "\n".join(lines[:8]), 6_000))
+    return "\n\n".join(parts)
+
+
+def better_so_far(history: Sequence[Tried]) -> list[Tried]:
+    """Measured, better, and not decided: neither a near miss nor solid yet. Best first."""
+    rows = (row for row in history if row.stage in UNDER_WAY and _effect(row) > 0)
+    return sorted(rows, key=_effect, reverse=True)
+
+
+def did_not_hold(history: Sequence[Tried]) -> list[Tried]:
+    """Surely better when it was measured, and undone by what came later. Best first."""
+    return sorted((row for row in history if row.stage in UNDONE and _direction(row) > 0), key=_effect, reverse=True)
 
 
 def by_category(history: Sequence[Tried]) -> str:
@@ -154,23 +189,19 @@ def by_category(history: Sequence[Tried]) -> str:
 
 def best(history: Sequence[Tried]) -> list[Tried]:
     """Solid changes, best first."""
-    return sorted((row for row in history if row.stage in SOLID and row.effect is not None), key=_effect, reverse=True)
+    solid = (row for row in history if row.stage in SOLID and row.stage != "landed" and row.effect is not None)
+    return sorted(solid, key=_effect, reverse=True)
 
 
 def near_misses(history: Sequence[Tried]) -> list[Tried]:
-    """Measured, better than the baseline by half a standard error or more, and yet not solid. Best first."""
-    rows = (row for row in history if row.stage not in SOLID and _effect(row) > 0 and _effect(row) >= 0.5 * _error(row))
-    return sorted(rows, key=_effect, reverse=True)
+    """Settled as not solid, though better than the baseline by half a standard error or more. Best first."""
+    settled = (row for row in history if row.stage in ("dropped", "inconclusive") and _direction(row) <= 0)
+    return sorted((row for row in settled if _effect(row) > 0 and _effect(row) >= 0.5 * _error(row)), key=_effect, reverse=True)
 
 
 def contradictions(history: Sequence[Tried]) -> list[str]:
-    """Where the history disagrees with itself: looked good and did not hold; same constant, same way, opposite effects."""
-    undone = (row for row in history if row.stage in UNDONE and row.effect is not None and _direction(row) > 0)
-    sentences = [
-        f"C-{row.candidate} measured {gain(row.effect)} and is {row.stage.replace('_', ' ')}: "
-        f"{one_line(row.why or row.hypothesis, 160)}"
-        for row in undone
-    ]
+    """Where the history disagrees with itself: the same constant moved the same way, with opposite effects."""
+    lines = []
     moves: dict[tuple[str, bool], list[Tried]] = defaultdict(list)
     for row in history:
         for name, up in _moves(row.details):
@@ -179,12 +210,12 @@ def contradictions(history: Sequence[Tried]) -> list[str]:
     for (name, up), rows in sorted(moves.items(), key=lambda item: item[0]):
         for one, other in combinations(rows, 2):
             if _direction(one) != _direction(other):
-                sentences.append(
+                lines.append(
                     f"{'raising' if up else 'lowering'} {one_line(name, 80)}: C-{one.candidate} measured {gain(one.effect)}, "
                     f"C-{other.candidate} {gain(other.effect)}"
                 )
                 break
-    return sentences
+    return lines
 
 
 def _moves(details: Mapping[str, object]) -> list[tuple[str, bool]]:

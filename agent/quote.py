@@ -32,7 +32,9 @@ UNSEEN = re.compile(
 def quoted(source: str, text: str, limit: int = 12_000) -> str:
     """`text` as a quotation from `source`, at most `limit` characters of it: head and tail, and how much is left out."""
     lines = cut(seen(text), limit).split("\n")
-    return f"[{len(lines)} quoted lines: {one_line(source)}]\n" + "\n".join(MARK + line for line in lines)
+    return f"[{len(lines)} quoted line{'s'[: len(lines) != 1]}: {one_line(source)}]\n" + "\n".join(
+        MARK + line for line in lines
+    )
 
 
 def instruction(source: str, text: str, limit: int = 4_000) -> str:

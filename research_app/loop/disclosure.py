@@ -61,8 +61,26 @@ TOLD_WHY = (Stage.REJECTED, Stage.CHANGES, Stage.CRASHED, Stage.INVALID, Stage.C
 
 
 def why_told(candidate: Candidate) -> str:
-    """Why a candidate is at its stage, where no figure is in it: of what was dropped, that it changes nothing that runs."""
-    return candidate.why if candidate.stage in TOLD_WHY or is_no_op(candidate) else ""
+    """Why a candidate is at its stage, without a figure: a person's words, what broke, or a sentence for its stage.
+
+    A gain in quarantine is named as that, with what puts it there.
+    """
+    why = (
+        candidate.why if candidate.stage in TOLD_WHY or is_no_op(candidate) else WITHOUT_FIGURES.get(Stage(candidate.stage), "")
+    )
+    health = candidate.evidence.document.health if candidate.evidence and candidate.evidence.quarantined else None
+    if health is None:
+        return why
+    rules = sorted({finding.rule for finding in health.findings})
+    return " ".join(filter(None, (why, f"In quarantine until a researcher has looked ({', '.join(rules)}): no verdict.")))
+
+
+WITHOUT_FIGURES = {
+    Stage.DROPPED: "Too little better for another run.",
+    Stage.INCONCLUSIVE: "After the most runs that one gets, neither surely better nor surely not.",
+    Stage.NO_TRANSFER: "Its gain did not hold at a larger rung.",
+}
+"""What agents are told of a stage whose reason holds finer figures than they may know."""
 
 
 def is_no_op(candidate: Candidate) -> bool:

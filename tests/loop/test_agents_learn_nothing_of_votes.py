@@ -14,7 +14,8 @@ from agent.briefing import briefing
 from agent.tools import Workbench
 from research_app.api.application import api
 from research_app.loop.propose import propose, steer
-from research_app.loop.propose.conversation import converse, requested_changes
+from research_app.loop.propose.conversation import requested_changes
+from research_app.loop.propose.conversation.facts import facts_of
 from research_app.loop.propose.conversation.workspace import ProjectWorkspace, record_of
 from research_app.loop.propose.revert import revert
 from research_app.loop.review.review import Seen, approve, reject, request_changes
@@ -73,7 +74,7 @@ def test_nothing_of_it_is_in_what_proposers_are_told(project: Project, monkeypat
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
     context = propose.context_of(project, project.tip())
     said: dict[str, Any] = {"history": context.history, "others": context.others, "files": context.files}
-    said["briefing"] = briefing(context, converse.facts_of(project))
+    said["briefing"] = briefing(context, facts_of(project, project.tip()))
     said |= {f"record of {each}": record_of(each) for each in Candidate.objects.with_evidence()}
     workspace = Workbench(ProjectWorkspace(project, project.tip()))
     for number in range(1, project.last_number + 1):
@@ -86,7 +87,7 @@ def test_nothing_of_it_is_in_what_proposers_are_told(project: Project, monkeypat
     said["changes wanted"] = requested_changes.changes_wanted(asked, review)
     said |= {f"conversation {row.pk}": row.messages.values_list("content", flat=True) for row in Conversation.objects.all()}
     assert [each for name, text in said.items() for each in found_in(name, text)] == []
-    assert ASKED in said["changes wanted"] and "comment of a researcher at train.py:40" in said["changes wanted"]
+    assert ASKED in said["changes wanted"] and "at train.py:40" in said["changes wanted"]
     assert TURNED_DOWN in str(said), "the reasons are for the agents"
 
 

@@ -114,11 +114,7 @@ def withdraw_note(note: Note, actor: User) -> None:
 
 def rework(candidate: Candidate, actor: User, why: str = "") -> Conversation:
     """Have the idea of an earlier candidate worked out again on today's baseline. Raises SteeringRefused."""
-    task = (
-        f"Rework {candidate}: its idea is to be worked out again on today's code, so that it has its best chance. Keep the "
-        "idea, mend what stood in its way, and say in your hypothesis what you do differently. What is known of it:"
-    )
-    return _begin(candidate.project, ConversationPurpose.REWORK, [candidate], actor, task, why, candidate.category)
+    return _begin(candidate.project, ConversationPurpose.REWORK, [candidate], actor, why, candidate.category)
 
 
 def combine(project: Project, candidates: Sequence[Candidate], actor: User, why: str = "") -> Conversation:
@@ -127,11 +123,7 @@ def combine(project: Project, candidates: Sequence[Candidate], actor: User, why:
         raise SteeringRefused(f"Choose 2 to {MOST_COMBINED} candidates to combine.")
     if any(each.project_id != project.pk for each in candidates):
         raise SteeringRefused("Only candidates of one project can be combined.")
-    task = (
-        f"Combine {', '.join(map(str, candidates))} into one change on today's code: keep what helps of each, leave out what "
-        "the others make needless, and see to it that they do not work against each other. What is known of them:"
-    )
-    return _begin(project, ConversationPurpose.COMBINE, candidates, actor, task, why, "")
+    return _begin(project, ConversationPurpose.COMBINE, candidates, actor, why, "")
 
 
 def _begin(
@@ -139,7 +131,6 @@ def _begin(
     purpose: ConversationPurpose,
     about: Sequence[Candidate],
     actor: User,
-    task: str,
     why: str,
     category: str,
 ) -> Conversation:
@@ -148,20 +139,14 @@ def _begin(
         raise SteeringRefused(reason)
     if any(each.stage == Stage.LANDED and not each.undone for each in about):
         raise SteeringRefused("What has landed is part of the baseline already.")
-    parts = [task]
-    for candidate in about:
-        record, notes = record_of(candidate), Note.objects.standing().filter(candidate=candidate)
-        parts += [quoted(f"{name} of {candidate}", text, 4000) for name, text in record.items() if text]
-        parts += [instruction(f"note of {PERSON} on {candidate}", note.text, 2000) for note in notes]
-    if why.strip():
-        parts.append(instruction(f"what {PERSON} says to you", why.strip(), LONGEST_NOTE))
+    task = task_of(purpose, about, why)
     with transaction.atomic():
         row = converse.begin(
             project,
             propose.context_of(project, project.tip(), about=about),
             purpose=purpose,
             about=about,
-            task="\n\n".join(parts),
+            task=task,
             category=category,
             asked_by=actor,
         )
@@ -170,6 +155,31 @@ def _begin(
             Event.objects.record(EventKind.HANDED_TO_AN_AGENT, candidate, actor.get_username(), project, **event_data)
         converse.wake(row)
     return row
+
+
+def task_of(purpose: ConversationPurpose, about: Sequence[Candidate], why: str = "") -> str:
+    """What a conversation about some candidates is asked to do: the task, all that is known of them, a researcher's words."""
+    parts = [_task(purpose, about)]
+    for candidate in about:
+        record, notes = record_of(candidate), Note.objects.standing().filter(candidate=candidate)
+        parts += [quoted(f"{name} of {candidate}", text, 4000) for name, text in record.items() if text]
+        parts += [instruction(f"note of {PERSON} on {candidate}", note.text, 2000) for note in notes]
+    if why.strip():
+        parts.append(instruction(f"what {PERSON} says to you", why.strip(), LONGEST_NOTE))
+    return "\n\n".join(parts)
+
+
+def _task(purpose: ConversationPurpose, about: Sequence[Candidate]) -> str:
+    if purpose == ConversationPurpose.COMBINE:
+        return (
+            f"Combine {', '.join(map(str, about))} into one change on today's code: keep what helps of each, leave out what "
+            "the others make needless, and see to it that they do not work against each other. What is known of them:"
+        )
+    [candidate] = about
+    return (
+        f"Rework {candidate}: its idea is to be worked out again on today's code, so that it has its best chance. Keep the "
+        "idea, mend what stood in its way, and say in your hypothesis what you do differently. What is known of it:"
+    )
 
 
 def _require_operator(actor: User) -> None:

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from agent.briefing import Facts, briefing, system
+from agent.briefing import briefing, system
 from agent.failure import ConversationFailed, Failure
 from agent.proposal import Context, Edit, Proposal
 from agent.tools import Workbench
@@ -24,6 +24,7 @@ from research_app import environment
 from research_app.loop.propose import propose
 from research_app.loop.propose.conversation.answer import answer_changes
 from research_app.loop.propose.conversation.ends import NAME, QUEUE, end, follow, key, redactor
+from research_app.loop.propose.conversation.facts import facts_of
 from research_app.loop.propose.conversation.token_budget import ConversationBudget, midnight, nothing_left
 from research_app.loop.propose.conversation.transcript import Transcript, messages_so_far
 from research_app.loop.propose.conversation.workspace import ProjectWorkspace
@@ -39,7 +40,6 @@ from research_app.models import (
     Lease,
     LeaseLost,
     Message,
-    Note,
     Project,
     Round,
     Turn,
@@ -153,7 +153,7 @@ def begin(
 ) -> Conversation:
     """Open a conversation: its system prompt and its first message are fixed here. Nothing is sent yet."""
     base = turn.base if turn else project.tip()
-    facts, model = facts_of(project), project.file.agents.uses_model
+    facts, model = facts_of(project, base), project.file.agents.uses_model
     clean = redactor()
     first = clean(briefing(context, facts, task))
     with transaction.atomic():
@@ -177,21 +177,6 @@ def begin(
             EventKind.CONVERSATION_BEGUN, row, asked_by.get_username() if asked_by else NAME, project, **event_data
         )
     return row
-
-
-def facts_of(project: Project) -> Facts:
-    """What every conversation is told of its project."""
-    file = project.file
-    notes = Note.objects.standing().filter(project=project, candidate=None)
-    return Facts(
-        project=project.slug,
-        metric=f"{file.metric.name}, {file.metric.direction} is better"
-        + (", printed by the code itself" if project.self_reported else ", measured from outside"),
-        budget=f"{file.budget.words.replace('_', ' ')} a run",
-        editable=file.edit.editable,
-        protected=file.edit.protected,
-        notes=[note.text for note in notes],
-    )
 
 
 def converse(conversation_id: int, worker: str) -> None:

@@ -185,7 +185,7 @@ def record_of(candidate: Candidate) -> dict[str, str]:
         for comment in thread.comments.all()
     ]
     return {
-        "words of its author": f"{candidate.hypothesis}\nExpected: {candidate.expected_effect}",
+        "words of its author": f"{candidate.hypothesis}\nExpected: {candidate.expected_effect or 'not said'}",
         "state": f"{candidate.get_stage_display()}: {row.why}\nverdict: {verdict}; gain {row.gain}",
         "reasons": "\n".join(reasons_for(candidate)),
         "comments": "\n".join(comments),
