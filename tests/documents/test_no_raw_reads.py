@@ -24,14 +24,14 @@ TYPED = {  # column: its typed property
 }
 # What else has an attribute of such a name, by what it is called wherever it stands.
 OTHERS = {
-    "numbers": {"device"},
+    "numbers": {"device", "best"},
     "facts": {"summary", "result", "self", "like", "output"},
     "score_by_source": {"result"},
-    "files": {"change", "repository", "sources", "comparison", "self"} | {"by_noun[noun]"},
+    "files": {"change", "repository", "sources", "comparison", "self", "figure"} | {"by_noun[noun]"},
     "flags": {"line", "draft"},
     "result": {"self"},
     "rungs": {"file", "self", "each"},
-    "proposed": {"score"},
+    "proposed": {"score", "s", "self"},
 }
 RECORDS = {("histories", "facts")}  # rooms where `run` is a record of its own
 ROWS = re.compile(r"\b(?:evidence|run|patch_set|candidate|check|step|newest|s)\.(\w+)")
