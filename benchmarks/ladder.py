@@ -155,8 +155,8 @@ def rows_of(candidate: Candidate) -> list[dict[str, Any]]:
 
     rows = []
     for evidence in Evidence.objects.filter(patch_set__candidate=candidate).order_by("pk"):
-        told = evidence.numbers.get("savings") or {}
-        transfer = evidence.numbers.get("transfer") or {}
+        told = evidence.numbers.get("savings") or {}  # type: ignore[attr-defined]
+        transfer = evidence.numbers.get("transfer") or {}  # type: ignore[attr-defined]
         if evidence.scale == "S" and "confirmation" not in evidence.numbers:
             continue  # an earlier look
         passed = {True: "passes", False: "does not pass", None: evidence.verdict}[transfer.get("passed")]

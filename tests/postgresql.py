@@ -81,7 +81,7 @@ def run(command: list[Path | str], user: pwd.struct_passwd | None) -> None:
     as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
     environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
     with tempfile.TemporaryFile() as output:  # not a pipe: the server keeps it open
-        done = subprocess.run(command, stdout=output, stderr=output, env=environment, cwd="/", **as_user)  # type: ignore[call-overload]
+        done = subprocess.run(command, stdout=output, stderr=output, env=environment, cwd="/", **as_user)
         output.seek(0)
         if done.returncode:
             raise NoServer(f"{Path(command[0]).name} failed: {output.read().decode(errors='replace').strip()[-500:]}")

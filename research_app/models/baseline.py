@@ -14,7 +14,9 @@ class BaselineVersion(models.Model):
     commit = models.CharField(max_length=40)
     tree = models.CharField(max_length=40)
     moved_outside = models.BooleanField(default=False, help_text="The branch was moved by hand, not by a landing")
-    dropped = models.JSONField(default=list, help_text="Candidates whose landing is no longer part of it, where it was moved")
+    dropped: "models.JSONField[list[str], list[str]]" = models.JSONField(
+        default=list, help_text="Candidates whose landing is no longer part of it, where it was moved"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     SEALED = ("project_id", "number", "commit", "tree", "moved_outside", "dropped", "created_at")

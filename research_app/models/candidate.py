@@ -12,8 +12,9 @@ from django.utils import timezone
 from agent.proposal import CATEGORIES
 from agent.title import MOST, title_of
 from research_app.models.baseline import BaselineVersion
+from research_app.models.documents.candidate_origin import CandidateOrigin, origin_read
 from research_app.models.documents.proposed_change import ProposedChange
-from research_app.models.documents.typed_column import document_in
+from research_app.models.documents.typed_column import TypedColumn, document_in
 from research_app.models.event import Event
 from research_app.models.event_kinds import EventKind
 from research_app.models.lease import FREE, Lease, Leased, LeaseLost
@@ -22,6 +23,7 @@ from research_app.models.project import Project, Round
 from research_app.project_file.ladder import SMALLEST
 
 if TYPE_CHECKING:
+    from agent.proposal import JSON
     from research_app.models.patch_set import PatchSet
 
 
@@ -149,8 +151,13 @@ class Candidate(Leased):
     author = models.CharField(max_length=100, help_text="Name of the proposer or person")
     submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
     base = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="candidates")
-    proposed = models.JSONField(default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}')
-    details = models.JSONField(default=dict, help_text="What the proposer wants to be told again, for example constants")
+    proposed: "models.JSONField[object, object]" = models.JSONField(
+        default=dict, help_text='What came in: {"edits": [[path, old, new], …]} or {"patch": text}'
+    )
+    details: "models.JSONField[dict[str, JSON], dict[str, JSON]]" = models.JSONField(
+        default=dict, help_text="What the proposer wants to be told again, for example constants"
+    )
+    origin: TypedColumn[CandidateOrigin] = TypedColumn("details", origin_read, CandidateOrigin.written)
 
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.CHANGE)
     members = models.ManyToManyField("self", symmetrical=False, related_name="stacks", blank=True)  # of a stack

@@ -66,12 +66,16 @@ class Conversation(Leased):
     category = models.CharField(max_length=20, blank=True, choices=[(name, name) for name in CATEGORIES])
     mode = models.CharField(max_length=10, blank=True, choices=[(name, name) for name in MODES])
     model = models.CharField(max_length=100)
-    system = models.JSONField(default=list, help_text="The system prompt as it was sent: later turns need the same")
+    system: "models.JSONField[list[dict[str, object]], list[dict[str, object]]]" = models.JSONField(
+        default=list, help_text="The system prompt as it was sent: later turns need the same"
+    )
 
     state = models.CharField(max_length=10, choices=ConversationState.choices, default=ConversationState.OPEN)
     failure = models.CharField(max_length=20, blank=True, choices=[(f.value, f.words) for f in Failure])
     reason = models.TextField(blank=True, help_text="Why it stopped or failed, with what to do")
-    edits = models.JSONField(default=list, help_text="The change so far: [[path, old, new], …]")
+    edits: "models.JSONField[list[list[str]], list[list[str]]]" = models.JSONField(
+        default=list, help_text="The change so far: [[path, old, new], …]"
+    )
     answers_vote = models.PositiveBigIntegerField(default=0, help_text="The request for changes that it answered last")
     wants_stop = models.BooleanField(default=False, help_text="A person asked it to stop")
     setbacks = models.PositiveSmallIntegerField(default=0, help_text="Stops by passing trouble since the last answer")
@@ -139,7 +143,9 @@ class ConversationMessage(models.Model):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
     number = models.PositiveIntegerField()
     role = models.CharField(max_length=10, choices=[("user", "Signoff"), ("assistant", "model")])
-    content = models.JSONField(help_text="Blocks of the Messages API")
+    content: "models.JSONField[list[dict[str, object]], list[dict[str, object]]]" = models.JSONField(
+        help_text="Blocks of the Messages API"
+    )
     sent = models.BooleanField(default=True, help_text="False for an answer that broke off: it is shown and not sent again")
     problem = models.TextField(blank=True, help_text="What was wrong with this answer")
     stop_reason = models.CharField(max_length=40, blank=True)

@@ -96,7 +96,9 @@ class Destination(models.Model):
     label = models.CharField(max_length=300, help_text="As people may see it, without what makes it secret")
     server = models.BooleanField(default=False, help_text="The server behind addresses, not one address")
     failures = models.PositiveIntegerField(default=0, help_text="In a row; of a server, by how many addresses")
-    blamed = models.JSONField(default=list, help_text="Of a server: keys of the addresses that could not reach it")
+    blamed: "models.JSONField[list[str], list[str]]" = models.JSONField(
+        default=list, help_text="Of a server: keys of the addresses that could not reach it"
+    )
     paused_until = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=500, blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)

@@ -108,7 +108,7 @@ class Event(models.Model):
     actor = models.CharField(max_length=200)
     subject_type = models.CharField(max_length=60)
     subject_id = models.BigIntegerField()
-    data = models.JSONField(default=dict)
+    data: "models.JSONField[dict[str, object], dict[str, object]]" = models.JSONField(default=dict)
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64)
 

@@ -64,9 +64,13 @@ class Evidence(models.Model):
     candidate_mean = models.FloatField(null=True, blank=True)
     baseline_n = models.PositiveSmallIntegerField(default=0)
     candidate_n = models.PositiveSmallIntegerField(default=0)
-    numbers = models.JSONField(default=dict, help_text="Everything else: runs with scores, data and code hashes, health")
+    numbers: "models.JSONField[object, object]" = models.JSONField(
+        default=dict, help_text="Everything else: runs with scores, data and code hashes, health"
+    )
     # For lists, which do not read the numbers; taken from them when it is saved.
-    failed_guards = models.JSONField(default=list, help_text="What it makes worse than the margins allow, a sentence each")
+    failed_guards: "models.JSONField[list[str], list[str]]" = models.JSONField(
+        default=list, help_text="What it makes worse than the margins allow, a sentence each"
+    )
     quarantined = models.BooleanField(
         default=False, help_text="A question about its health that only a person can clear: approving it needs a reason"
     )
@@ -102,7 +106,8 @@ class Evidence(models.Model):
 
     def take_over(self, known: "Evidence") -> None:
         """Hold what other evidence of the same two trees holds, byte for byte, and its hash. Unsaved."""
-        self.numbers = known.numbers | {"taken_from": known.content_hash}
+        kept = known.numbers if isinstance(known.numbers, dict) else {}
+        self.numbers = kept | {"taken_from": known.content_hash}
         self.content_hash = self.compute_hash()
 
     @property

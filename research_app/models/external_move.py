@@ -8,6 +8,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from research_app.models.baseline import BaselineVersion
+from research_app.models.documents.foreign_commit import ForeignCommit
+from research_app.models.documents.typed_column import rows_in
 from research_app.models.project import Project
 
 
@@ -31,12 +33,15 @@ class ExternalMove(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="external_moves")
     before = models.ForeignKey(BaselineVersion, on_delete=models.PROTECT, related_name="moved_from")
     commit = models.CharField(max_length=40, help_text="Where the branch was found")
-    commits = models.JSONField(
+    commits: "models.JSONField[object, object]" = models.JSONField(
         default=list, help_text="[{commit, subject, author, at, claims}]: new there, newest first, bounded"
     )
+    new_commits = rows_in("commits", ForeignCommit)
     added = models.PositiveIntegerField(default=0, help_text="How many commits are new")
     left = models.PositiveIntegerField(default=0, help_text="How many commits of the version before are not part of it")
-    dropped = models.JSONField(default=list, help_text="Candidates whose landing is no longer part of it")
+    dropped: "models.JSONField[list[str], list[str]]" = models.JSONField(
+        default=list, help_text="Candidates whose landing is no longer part of it"
+    )
     seen_at = models.DateTimeField(default=timezone.now)
     state = models.CharField(max_length=10, choices=MoveState.choices, default=MoveState.WAITING)
     version = models.ForeignKey(BaselineVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="external_moves")
@@ -60,9 +65,9 @@ class ExternalMove(models.Model):
     @property
     def more(self) -> int:
         """New commits that are not kept."""
-        return self.added - len(self.commits)
+        return self.added - len(self.new_commits)
 
     @property
     def forged(self) -> list[str]:
         """Candidates that its commits say they are landings of, although no landing of Signoff's made them."""
-        return sorted({name for commit in self.commits for name in commit["claims"]})
+        return sorted({name for commit in self.new_commits for name in commit.claims})

@@ -78,7 +78,9 @@ class ImportedResult(models.Model):
     outcome = models.CharField(max_length=10, choices=ReportedOutcome.choices)
     reported = models.FloatField(null=True, blank=True, help_text="The reported score; empty where there is none")
     description = models.TextField(blank=True)
-    extra = models.JSONField(default=dict, help_text="Every other column of the row, as text")
+    extra: "models.JSONField[dict[str, str], dict[str, str]]" = models.JSONField(
+        default=dict, help_text="Every other column of the row, as text"
+    )
     commit = models.CharField(max_length=64, blank=True, help_text="As the table has it")
     full_commit = models.CharField(max_length=40, blank=True, help_text="The commit that was found for it")
     author = models.CharField(max_length=200, blank=True, help_text="As the commit says: anybody can write anything there")
@@ -88,7 +90,9 @@ class ImportedResult(models.Model):
     added = models.PositiveIntegerField(default=0)
     removed = models.PositiveIntegerField(default=0)
     why_no_diff = models.CharField(max_length=300, blank=True)
-    contradictions = models.JSONField(default=list, help_text="Where its words and its code disagree, a sentence each")
+    contradictions: "models.JSONField[list[str], list[str]]" = models.JSONField(
+        default=list, help_text="Where its words and its code disagree, a sentence each"
+    )
     candidate = models.ForeignKey(
         Candidate, null=True, blank=True, on_delete=models.PROTECT, related_name="imported_results",
         help_text="The ordinary candidate with which it is judged again",

@@ -11,7 +11,8 @@ from research_app.models.baseline import BaselineVersion
 from research_app.models.candidate import Candidate
 from research_app.models.documents.changed_file import ChangedFile
 from research_app.models.documents.finding import KeptFinding
-from research_app.models.documents.typed_column import rows_in
+from research_app.models.documents.moved_constants import Moves, moves_read
+from research_app.models.documents.typed_column import TypedColumn, rows_in
 
 if TYPE_CHECKING:
     from research_app.models.evidence import Evidence
@@ -30,19 +31,24 @@ class PatchSet(models.Model):
     diff_hash = models.CharField(max_length=64)
     syntax_hash = models.CharField(max_length=64, help_text="Hash of the normalised syntax tree: finds duplicates")
     resolved_hash = models.CharField(max_length=64, blank=True, help_text="The same with names and constants resolved")
-    moved = models.JSONField(default=dict, help_text="{constant: [from, to]} where nothing else differs; empty: structural")
-    files = models.JSONField(default=list, help_text="[{path, kind, added, removed}]")
-    flags = models.JSONField(default=list, help_text="Risky edits: [{detector, level, sentence, path, line}]")
+    moved: "models.JSONField[object, object]" = models.JSONField(
+        default=dict, help_text="{constant: [from, to]} where nothing else differs; empty: structural"
+    )
+    files: "models.JSONField[object, object]" = models.JSONField(default=list, help_text="[{path, kind, added, removed}]")
+    flags: "models.JSONField[object, object]" = models.JSONField(
+        default=list, help_text="Risky edits: [{detector, level, sentence, path, line}]"
+    )
     author = models.CharField(max_length=100, blank=True, help_text="Who made it; empty: the candidate's author")
     submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
     message = models.TextField(blank=True, help_text="What a revision changes, in its author's words: claimed, not measured")
-    description = models.JSONField(
+    description: "models.JSONField[dict[str, str], dict[str, str]]" = models.JSONField(
         default=dict, help_text="{title, hypothesis, category, expected_effect} as its author described it when it was made"
     )
     touched = models.TextField(blank=True, help_text="Constants that it changes, one a line, a line end before and after each")
     rebased = models.BooleanField(default=False, help_text="Made by Signoff: the same diff on a newer baseline")
     created_at = models.DateTimeField(default=timezone.now)
 
+    moves: TypedColumn[Moves] = TypedColumn("moved", moves_read, dict)
     changed_files = rows_in("files", ChangedFile)
     risky_edits = rows_in("flags", KeptFinding)
 

@@ -17,7 +17,9 @@ class Preferences(models.Model):
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="preferences"
     )
-    columns = models.JSONField(default=list, help_text="Of the candidate list, in order; empty: those that it comes with")
+    columns: "models.JSONField[list[str], list[str]]" = models.JSONField(
+        default=list, help_text="Of the candidate list, in order; empty: those that it comes with"
+    )
     keys_off = models.BooleanField(default=False, help_text="Single keys do nothing (WCAG 2.1.4)")
     first_steps_away = models.BooleanField(default=False, help_text="The first steps are no longer shown in the inbox")
 

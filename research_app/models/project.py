@@ -35,14 +35,18 @@ class Project(models.Model):
 
     slug = models.CharField(max_length=49, unique=True, validators=[SLUG])
     source = models.CharField(max_length=500, blank=True, help_text="Path or URL it was copied from; empty: default target")
-    config = models.JSONField(help_text="The validated project file, see research_app/project_file/project_file.py")
+    config: "models.JSONField[object, object]" = models.JSONField(
+        help_text="The validated project file, see research_app/project_file/project_file.py"
+    )
     data_hash = models.CharField(
         max_length=64, blank=True, help_text="Content hash of the corpus; empty: the code brings its own data"
     )
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
     policy_version = models.PositiveIntegerField(default=1)
-    former_gates = models.JSONField(default=dict, blank=True, help_text="Gate policies of earlier versions, by their version")
+    former_gates: "models.JSONField[dict[str, object], dict[str, object]]" = models.JSONField(
+        default=dict, blank=True, help_text="Gate policies of earlier versions, by their version"
+    )
     last_number = models.PositiveIntegerField(default=0, help_text="Number of the newest candidate")
     archived_at = models.DateTimeField(null=True, blank=True, help_text="When it was put away: nothing in it begins any more")
     deleted_at = models.DateTimeField(null=True, blank=True, help_text="When it was deleted, with all that hung on it")
@@ -148,7 +152,9 @@ class Round(models.Model):
     """A number of experiments asked for in one go; without a number it goes on until it is closed."""
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="rounds")
-    proposers = models.JSONField(default=list, help_text="Names of proposers, taken in turn")
+    proposers: "models.JSONField[list[str], list[str]]" = models.JSONField(
+        default=list, help_text="Names of proposers, taken in turn"
+    )
     wanted = models.PositiveIntegerField(null=True, blank=True)
     opened_at = models.DateTimeField(default=timezone.now)
     opened_by = models.CharField(max_length=200)

@@ -129,10 +129,12 @@ class Run(Leased):
     reason = models.TextField(blank=True)
     failed_step = models.CharField(max_length=60, blank=True, help_text="The step of Signoff's own that failed on it, if any")
     score = models.FloatField(null=True, blank=True)
-    score_by_source = models.JSONField(default=dict)
+    score_by_source: "models.JSONField[object, object]" = models.JSONField(default=dict)
     hidden_score = models.FloatField(null=True, blank=True, help_text="On the hidden shard; confirming runs alone")
     self_reported = models.BooleanField(default=False)
-    facts = models.JSONField(default=dict, help_text="Measured: parameters, steps, tokens, FLOPs, peak memory …")
+    facts: "models.JSONField[object, object]" = models.JSONField(
+        default=dict, help_text="Measured: parameters, steps, tokens, FLOPs, peak memory …"
+    )
     device = models.ForeignKey(Device, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
     further_devices = models.ManyToManyField(
         Device, blank=True, related_name="shared_runs", help_text="The others, where it has several"
@@ -272,7 +274,7 @@ class SeriesChunk(models.Model):
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series_chunks")
     sequence = models.PositiveIntegerField()
-    points = models.JSONField(help_text="{series: [[steps], [values]]}")
+    points: "models.JSONField[object, object]" = models.JSONField(help_text="{series: [[steps], [values]]}")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "sequence"], name="series_chunk_once")]

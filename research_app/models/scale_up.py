@@ -41,7 +41,9 @@ class ScaleUp(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="scale_ups")
     candidate = models.ForeignKey(Candidate, on_delete=models.PROTECT, related_name="scale_ups")
     patch_set = models.ForeignKey(PatchSet, on_delete=models.PROTECT, related_name="scale_ups")
-    rungs = models.JSONField(help_text="[{rung, seeds, runs, hours, at_most, money}], in order: what was approved")
+    rungs: "models.JSONField[object, object]" = models.JSONField(
+        help_text="[{rung, seeds, runs, hours, at_most, money}], in order: what was approved"
+    )
     rung = models.CharField(max_length=10, help_text="The rung that it is on, or ended on")
     state = models.CharField(max_length=10, choices=ScaleUpState.choices, default=ScaleUpState.RUNNING)
     reason = models.TextField(blank=True, help_text="Why it is in this state, in a sentence")

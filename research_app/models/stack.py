@@ -30,7 +30,9 @@ class Ablation(Leased):
     state = models.CharField(max_length=10, choices=AblationState.choices, default=AblationState.RUNNING)
     reason = models.TextField(blank=True, help_text="Why it is in this state, in a sentence")
     rounds = models.PositiveSmallIntegerField(default=0, help_text="How many rounds of runs were asked for")
-    result = models.JSONField(default=dict, help_text="evidence.ablation.Report, and counts of runs")
+    result: "models.JSONField[object, object]" = models.JSONField(
+        default=dict, help_text="evidence.ablation.Report, and counts of runs"
+    )
     report = TypedColumn("result", ablation.read, ablation.written)
     asked_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=timezone.now)
@@ -56,7 +58,9 @@ class DesignPoint(models.Model):
 
     check_of = models.ForeignKey(Ablation, on_delete=models.CASCADE, related_name="cells")
     row = models.PositiveSmallIntegerField()
-    on = models.JSONField(default=list, help_text="Numbers of the candidates that are switched on")
+    on: "models.JSONField[list[int], list[int]]" = models.JSONField(
+        default=list, help_text="Numbers of the candidates that are switched on"
+    )
     commit = models.CharField(max_length=40)
     fresh = models.BooleanField(
         default=False, help_text="Its runs decide what is advised, and had no part in choosing what is looked at again"

@@ -34,7 +34,7 @@ class Token(models.Model):
     name = models.CharField(max_length=60, help_text="The agent's name: candidates that it submits carry it")
     token_hash = models.CharField(max_length=64, unique=True)
     begins = models.CharField(max_length=20, help_text="Its first characters, to know it by")
-    scopes = models.JSONField(default=list)
+    scopes: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
     every_project = models.BooleanField(default=True, help_text="It reaches later projects too")
     projects = models.ManyToManyField(Project, blank=True, help_text="What it reaches where that is not every project")
     created_at = models.DateTimeField(default=timezone.now)
@@ -113,7 +113,7 @@ class KeptAnswer(models.Model):
     key = models.CharField(max_length=200)
     request_hash = models.CharField(max_length=64, help_text="Hash of method, path and body")
     status = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Empty while the first request is at work")
-    answer = models.JSONField(null=True, blank=True)
+    answer: "models.JSONField[dict[str, object] | None, dict[str, object] | None]" = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -48,7 +48,9 @@ class Trial(Leased):
     state = models.CharField(max_length=10, choices=TrialState.choices, default=TrialState.LOOKING)
     reason = models.TextField(blank=True, help_text="Why the last step did not go well")
     log = models.TextField(blank=True)
-    report = models.JSONField(default=dict, help_text="What trying it came to; empty before")
+    report: "models.JSONField[object, object]" = models.JSONField(
+        default=dict, help_text="What trying it came to; empty before"
+    )
     tried_file = models.TextField(blank=True, help_text="The file that the report is about")
     wants_stop = models.BooleanField(default=False, help_text="A person asked to stop trying it")
     asked_by = models.ForeignKey(

@@ -82,7 +82,7 @@ def test_exploiting_turns_the_dial_of_the_best_idea_so_far() -> None:
     def with_idea(number: int, name: str, effect: float) -> Tried:
         idea = BY_NAME[name]
         edits = edits_between("train.py", FILES["train.py"], idea.applied(FILES["train.py"], idea.dials[0]))
-        details = PlaybookProposer().propose(context()).details | {"idea": name, "dial": idea.dials[0]}  # type: ignore[operator]
+        details = PlaybookProposer().propose(context()).details | {"idea": name, "dial": idea.dials[0]}
         return tried(number, Proposal(idea.claim, idea.category, edits, "", details), effect)
 
     history = [with_idea(1, "z-loss", 0.01), with_idea(2, "Muon", 0.03), with_idea(3, "label smoothing", -0.2)]

@@ -118,7 +118,7 @@ def test_a_transcript_shows_every_block_and_no_payload_becomes_markup(project: P
         {"type": "text", "text": payload},
         {"type": "tool_use", "id": "t1", "name": "edit_file", "input": {"path": payload, "old": "a\nb", "new": payload}},
     ]
-    ConversationMessage.objects.create(
+    ConversationMessage.objects.create(  # type: ignore[misc]
         conversation=row, number=2, role="assistant", content=blocks, output_tokens=5, stop_reason="max_tokens"
     )
     answer = [{"type": "tool_result", "tool_use_id": "t1", "content": payload, "is_error": True}]

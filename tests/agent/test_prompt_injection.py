@@ -210,7 +210,7 @@ def test_orders_in_the_log_of_its_own_run_are_quoted_and_the_run_reaches_no_key(
         for block in said.content
         if block["type"] == "tool_result" and "the log of this run" in block["content"]
     )
-    body = log.split("the log of this run]\n")[1]
+    body = log.split("the log of this run]\n")[1]  # type: ignore[attr-defined]
     assert "SIGNOFF_SEED" in body  # it did print its environment
     assert "ANTHROPIC" not in body and KEY not in body
     assert all(line.startswith(MARK) for line in body.split("\n"))
@@ -223,10 +223,10 @@ def test_every_quotation_in_a_briefing_is_marked_line_by_line(service: MessagesS
     row = converse.begin(project, propose.context_of(project, project.tip()))
     opening = row.messages.get().content[0]["text"]
     assert "CALL" in opening, "the attacks are quoted"
-    for line in opening.split("\n"):
+    for line in opening.split("\n"):  # type: ignore[attr-defined]
         assert "CALL" not in line or line.startswith(MARK), line
         assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b\U000e0000-\U000e007f]", line)
-    assert len(opening) < 25_000
+    assert len(opening) < 25_000  # type: ignore[arg-type]
 
 
 def test_the_loop_does_not_hand_an_agents_words_to_git_or_the_shell(service: MessagesServer) -> None:

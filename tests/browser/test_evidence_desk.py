@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 DESK = "/projects/demo/candidates/1/"
 SAVED = {"saved": 0.31, "low": 0.27, "high": 0.35, "extrapolated": False}
 SPIKES = {"detector": "loss spikes", "level": "warning", "sentence": "3 spikes", "series": "train_loss"}
-SPIKES |= {"step_from": 120, "step_to": 180}  # type: ignore[dict-item]
+SPIKES |= {"step_from": 120, "step_to": 180}
 
 
 def decidable(page: Page) -> None:

@@ -93,7 +93,7 @@ def test_rows_are_one_line_chosen_by_key_and_the_address_holds_them_and_the_best
     page.goto(f"/projects/gates/shortlist/?sort=gain&pick={five[2].number}")
     expect(page.locator(f"#pick-{five[2].number} [name=pick]")).to_be_checked()
     expect(page.locator("#price")).to_contain_text("12 runs")
-    assert {row.bounding_box()["height"] for row in page.locator(".pick .line").all()} == {34}  # type: ignore[index]
+    assert {row.bounding_box()["height"] for row in page.locator(".pick .line").all()} == {34}
     page.keyboard.press("j")
     page.keyboard.press("Space")
     expect(page.locator("#price")).to_contain_text("16 runs")

@@ -102,6 +102,6 @@ def test_such_a_change_is_taken_and_its_gain_is_quarantined() -> None:
     better = (BETTER[0], f"{BETTER[1]}{' ' * 5000}; WIDТH = 1")
     with training_at_once():
         candidate = submit(small_project(), better)
-    flags = {flag["detector"]: flag["level"] for flag in candidate.revision.flags}
+    flags = {flag["detector"]: flag["level"] for flag in candidate.revision.flags}  # type: ignore[attr-defined]
     assert flags["look-alike name"] == flags["hidden code"] == "warning"
     assert candidate.evidence is not None and candidate.evidence.quarantined

@@ -80,7 +80,7 @@ def test_flags_and_files_of_a_patch_set_are_rows_and_a_damaged_one_costs_no_othe
     assert patch_set and [file.path for file in patch_set.changed_files] == ["train.py"]
     flag = {"detector": "seed", "level": "warning", "sentence": "It sets the seed", "path": "train.py", "line": 1}
     flags = [flag, flag | {"level": "splendid"}, "no flag", flag | {"line": "one"}]
-    files = [*patch_set.files, {"path": "x"}, None, {"path": "y", "kind": "added", "added": "many"}]
+    files = [*patch_set.files, {"path": "x"}, None, {"path": "y", "kind": "added", "added": "many"}]  # type: ignore[misc]
     PatchSet.objects.filter(pk=patch_set.pk).update(flags=flags, files=files)
     patch_set = PatchSet.objects.get(pk=patch_set.pk)
     assert [edit.line for edit in patch_set.risky_edits] == [1, None]

@@ -44,7 +44,7 @@ class World:
         """Change some tables of the project's file, past all checks."""
         config = self.project.config
         for name, values in tables.items():
-            config[name] = {**config.get(name, {}), **values} if isinstance(values, dict) else values
+            config[name] = {**config.get(name, {}), **values} if isinstance(values, dict) else values  # type: ignore[attr-defined]
         Project.objects.filter(pk=self.project.pk).update(config=ProjectFile.model_validate(config).model_dump(mode="json"))
         self.project.refresh_from_db()
 

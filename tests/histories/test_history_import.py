@@ -224,7 +224,7 @@ def test_the_import_is_in_the_audit_log_and_verified(no_earlier_repositories: No
     folder, results = make_history(tmp_path / "theirs")
     bring("--results", str(results), "--repo", str(folder), "--branch", "exp")
     event = Event.objects.get(kind="history imported")
-    assert event.data["keep"] == 2 and event.data["branch"] == "exp" and len(event.data["file_digest"]) == 64
+    assert event.data["keep"] == 2 and event.data["branch"] == "exp" and len(event.data["file_digest"]) == 64  # type: ignore[arg-type]
     assert not [fault for fault in verify().faults if "imported" in fault.where]
     ImportedResult.objects.filter(number=2).update(reported=0.5)
     assert [fault.where for fault in verify().faults if "imported" in fault.where] == [

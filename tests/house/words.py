@@ -133,7 +133,7 @@ EXCEPTIONS: list[tuple[str, str, str, str]] = [  # (the word or "" for all, the 
     ("rerun|reruns", "docs/how-to/histories.md", "“rerun”", "what others write into their tables"),
     ("rerun|reruns", "tests/evidence/test_evidence_reported.py", "rerun", "what others write into their tables"),
     ("said", "research_app/evidence/evidence_document.py", "said", "a key of stored documents"),
-    ("stack ?checks?", "research_app/", "stack_check", "a key of a removal's details, which are stored"),
+    ("stack ?checks?", "", "stack_check", "a key of a removal's details, which are stored"),
     ("stack ?checks?", "", "stackcheck", "what events call the model, stored and hashed"),
     ("stack ?cells?", "research_app/models/run.py", "stack_cell", "the name of a constraint"),
     ("banks?|banked", "research_app/models/purpose.py", '"bank"', "the stored value of a column"),

@@ -275,7 +275,7 @@ def on_a_full_disk(command: tuple[str, ...], **options: object) -> "subprocess.P
     if writes:
         script = 'cat >/dev/null; echo "error: unable to write file: No space left on device" >&2; exit 128'
         command = ("sh", "-c", script)
-    return popen(command, **options)  # type: ignore[call-overload]
+    return popen(command, **options)
 
 
 def test_a_stale_lock_holds_the_queue_with_the_remedy_and_the_landing_follows_it(project: Project) -> None:

@@ -79,7 +79,7 @@ def test_an_implausible_gain_is_quarantined_and_approving_it_needs_a_reason(proj
 def test_an_edit_near_the_seed_is_flagged_on_its_line(project: Project) -> None:
     candidate = fresh(submit(project, ('SEED = int(os.environ["SIGNOFF_SEED"])', "SEED = 7")))
     assert candidate.patch_set is not None
-    [flag] = [flag for flag in candidate.patch_set.flags if flag["level"] == "warning"]
+    [flag] = [flag for flag in candidate.patch_set.flags if flag["level"] == "warning"]  # type: ignore[attr-defined]
     assert flag["path"] == "train.py" and TRAIN.splitlines()[flag["line"] - 1].startswith("SEED = ")
 
 

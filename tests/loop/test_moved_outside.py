@@ -98,7 +98,7 @@ def test_a_branch_that_moves_on_is_another_move_and_the_first_cannot_be_taken_ov
     notice_moved_branches()
     second = waiting(project)
     first.refresh_from_db()
-    assert (first.state, second.added, len(second.commits)) == (MoveState.GONE, 2, 2)
+    assert (first.state, second.added, len(second.commits)) == (MoveState.GONE, 2, 2)  # type: ignore[arg-type]
     with pytest.raises(AdoptionRefused):
         adopt(first, approver(), "Fine.")
     assert project.tip().number == 0

@@ -114,8 +114,8 @@ def test_a_group_that_scatters_otherwise_is_recorded_and_said_on_both_pages(clie
     make_evidence(wild.revision, [1.2, 2.9, 4.4])
     record(project)
     [event] = Event.objects.filter(kind="noise changed")
-    [group] = event.data["left_out"]
-    assert group["group"] == str(wild) and group["times"] > 50
+    [group] = event.data["left_out"]  # type: ignore[misc]
+    assert group["group"] == str(wild) and group["times"] > 50  # type: ignore[has-type]
     record(project)
     assert Event.objects.filter(kind="noise changed").count() == 1, "once"
     client.force_login(make_user())
@@ -145,7 +145,7 @@ def test_a_large_change_of_sigma_is_recorded_and_said(client: Client) -> None:
     [event] = Event.objects.filter(kind="noise changed")
     assert event.data["sigma"] > 1.25 * event.data["before"]
     client.force_login(make_user())
-    assert f"It was {spread(event.data['before'])} until" in client.get(project.get_absolute_url()).content.decode()
+    assert f"It was {spread(event.data['before'])} until" in client.get(project.get_absolute_url()).content.decode()  # type: ignore[arg-type]
 
 
 def record(project: Project) -> None:

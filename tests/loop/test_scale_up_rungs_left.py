@@ -131,7 +131,7 @@ def test_runs_that_a_stopped_scale_up_finished_are_not_paid_for_again(project: P
     stop(step, grace, "Later")
     approve(candidate, make_user("iris"))
     told = Event.objects.about(candidate).filter(kind="scale-up approved").latest("sequence").data
-    assert [rung["runs"] for rung in told["rungs"]] == [1], "three of four seeds are there"
+    assert [rung["runs"] for rung in told["rungs"]] == [1], "three of four seeds are there"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("fields", [{"seeds": 6}, {"seeds": 2}])

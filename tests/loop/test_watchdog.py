@@ -183,7 +183,7 @@ def test_what_waited_for_a_baseline_goes_on_by_itself_once_it_can_be_measured(tm
     project = project_of(tmp_path, SAME)
     candidate = enter(project, BETTER, text=SAME)
     for run in project.runs.of_baseline():
-        Run.objects.filter(pk=run.pk).update(score=run.score + 0.001 * run.seed)  # type: ignore[operator]
+        Run.objects.filter(pk=run.pk).update(score=run.score + 0.001 * run.seed)
     watchdog.watch()
     drain()
     candidate.refresh_from_db()

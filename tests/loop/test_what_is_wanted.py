@@ -51,7 +51,7 @@ def test_those_that_are_to_be_combined_are_not_told_as_taken_by_others(monkeypat
     assert len(propose.context_of(project, project.tip()).others) == 3
     row = steer.combine(project, [one, two], ada, "Mind the warm-up.\n| and the end")
     opening = row.messages.get().content[0]["text"]
-    taken = [line for line in opening.splitlines() if "is being measured" in line]
+    taken = [line for line in opening.splitlines() if "is being measured" in line]  # type: ignore[attr-defined]
     assert len(taken) == 1 and str(other) in taken[0]
     assert "> Mind the warm-up.\n> | and the end" in opening, "a person's words are to be followed, line by line"
 

@@ -92,7 +92,7 @@ def test_a_home_that_another_person_owns_is_named(tmp_path: Path, command: str) 
     environment = {**Installation(home).environment, "PYTHONDONTWRITEBYTECODE": "1"}
     arguments = [sys.executable, str(CODE / "manage.py"), *command.split()]
     try:
-        ended = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, **nobody)  # type: ignore[call-overload]
+        ended = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, **nobody)
     except PermissionError:
         pytest.skip("nobody may not read this Python or this code")
     if "can't open file" in ended.stderr or "No module named" in ended.stderr:

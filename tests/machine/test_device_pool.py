@@ -223,7 +223,7 @@ def test_the_row_of_a_device_is_written_once_and_then_only_seen(
     project: Project, django_assert_max_num_queries: object
 ) -> None:
     pool_of()
-    with django_assert_max_num_queries(2):  # type: ignore[operator]
+    with django_assert_max_num_queries(2):
         pool_of()
 
 

@@ -77,7 +77,7 @@ def test_a_sign_in_link_from_another_shell_names_the_port_that_runs(signoff: Ins
         made = signoff.command("person", "link", "admin", PORT=port)
         assert f"Sign in once, within 12 hours: {signoff.url}/sign-in/" in made.stdout, made.stderr
         assert "does not run" not in made.stderr
-    assert signoff.get(re.search(r"http://[^/]+(/sign-in/\S+)", made.stdout)[1])[0] == 200  # type: ignore[index]
+    assert signoff.get(re.search(r"http://[^/]+(/sign-in/\S+)", made.stdout)[1])[0] == 200
     named = signoff.command("person", "link", "admin", PORT="", SITE_URL="https://signoff.example.org/")
     assert "https://signoff.example.org/sign-in/" in named.stdout
 

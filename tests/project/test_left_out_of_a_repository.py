@@ -71,7 +71,7 @@ def test_it_is_said_and_kept_at_creation(tmp_path: Path) -> None:
     source = brought(tmp_path / "source")
     project = create_project("left", source=str(source), file=FILE)
     told = Event.objects.get(kind="project created", project=project).data
-    assert len(told["left_out"]) == 4 and "symbolic link" in told["left_out"][0]
+    assert len(told["left_out"]) == 4 and "symbolic link" in told["left_out"][0]  # type: ignore[arg-type]
     config = tmp_path / "p.toml"
     config.write_text('[edit]\neditable = ["train.py"]\nprotected = []\n[data]\ncorpus = "none"\n')
     errors = io.StringIO()

@@ -64,7 +64,7 @@ def world(name: str) -> Callable[[Change], Change]:
 def _facts(project: Project) -> None:
     odd: list[Any] = [10**400, -(10**400), "many", None, [1, 2], {"a": 1}, True, "1e999", 2**63]
     for run in project.runs.all():
-        write(run, facts={key: odd[(run.pk + i) % len(odd)] for i, key in enumerate(run.facts)})
+        write(run, facts={key: odd[(run.pk + i) % len(odd)] for i, key in enumerate(run.facts)})  # type: ignore[arg-type, var-annotated]
 
 
 @world("counts are as large as a column holds")
@@ -73,7 +73,7 @@ def _counts(project: Project) -> None:
     Conversation.objects.update(requests=2**31 - 1, input_tokens=10**15, output_tokens=10**15, cache_read_tokens=10**15)
     Run.objects.filter(project=project, patch_set__isnull=False).update(devices=32767, attempts=32767)
     for patch_set in PatchSet.objects.all():
-        write(patch_set, files=[{**file, "added": 10**30, "removed": 10**30} for file in patch_set.files])
+        write(patch_set, files=[{**file, "added": 10**30, "removed": 10**30} for file in patch_set.files])  # type: ignore[attr-defined]
 
 
 # Text

@@ -38,7 +38,7 @@ def every_number(project: Project, value: float, other: float | None = None) -> 
     theirs = value if other is None else other
     for run in project.runs.all():
         number = value if run.patch_set_id else theirs
-        facts = {key: finite(number) if isinstance(each, int | float) else each for key, each in run.facts.items()}
+        facts = {key: finite(number) if isinstance(each, int | float) else each for key, each in run.facts.items()}  # type: ignore[attr-defined]
         sources = dict.fromkeys(run.score_by_source, finite(number))
         write(run, score=number, hidden_score=number, facts=facts, score_by_source=sources)
     for evidence in Evidence.objects.filter(patch_set__candidate__project=project):

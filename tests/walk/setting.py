@@ -52,4 +52,4 @@ def set_up(signoff: Installation, roles: Sequence[str], projects: Sequence[Proje
     if done.returncode:
         raise RuntimeError(f"the installation could not be set up: {done.stderr[-2000:]}")
     links = json.loads(done.stdout.splitlines()[-1])
-    return {role: re.search(r"http\S+/sign-in/\S+", said)[0] for role, said in links.items()}  # type: ignore[index]
+    return {role: re.search(r"http\S+/sign-in/\S+", said)[0] for role, said in links.items()}

@@ -49,7 +49,7 @@ def tried_before(base: BaselineVersion, fingerprint: Fingerprint, but: Candidate
         return row.candidate, f"It comes to the same code, written differently, as {said_of(row.candidate)}"
     if fingerprint.moved:
         return _same_move(
-            fingerprint.moved, (row for row in earlier.exclude(moved={}) if row.moved.keys() == fingerprint.moved.keys())
+            fingerprint.moved, (row for row in earlier.exclude(moved={}) if row.moves.keys() == fingerprint.moved.keys())
         )
     return None
 
@@ -62,7 +62,7 @@ def said_of(candidate: Candidate) -> str:
 def _same_move(moved: Moved, earlier: Iterable[PatchSet]) -> tuple[Candidate, str] | None:
     """An earlier try that moved the same constants to values that cannot be told from these."""
     for row in earlier:
-        pairs = {name: (row.moved[name], to) for name, (_, to) in moved.items()}
+        pairs = {name: (row.moves[name], to) for name, (_, to) in moved.items()}
         evidence = row.candidate.evidence
         if all(within_noise((start, end), to, evidence, len(moved)) for (start, end), to in pairs.values()):
             steps = ", ".join(f"{name.partition(':')[2]} {to!r} beside {end!r}" for name, ((_, end), to) in pairs.items())

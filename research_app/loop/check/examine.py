@@ -126,8 +126,8 @@ def claims_of(candidate: Candidate, baseline: Run, run: Run, same: SameMinutes) 
     """Where the hypothesis and the measured facts disagree; in speed only where runs of the same minutes tell."""
     constants = {
         name.rpartition(":")[2]: (old, new)
-        for name, new in candidate.details.get("knobs", {}).items()
-        if (old := candidate.details.get("was", {}).get(name)) is not None
+        for name, new in candidate.origin.knobs.items()
+        if (old := candidate.origin.was.get(name)) is not None
     }
     before, after = (
         {name: value for name, value in _plain(arm.summary.facts).items() if name not in BENT} | typical_speed(beside)

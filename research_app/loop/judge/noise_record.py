@@ -5,6 +5,7 @@ from dataclasses import asdict
 from research_app.evidence.noise import Noise
 from research_app.evidence.pooling import NAMED
 from research_app.models import Event, Project
+from research_app.models.documents.noise_event import NoiseEvent
 from research_app.models.event_kinds import EventKind
 from research_app.project_file.ladder import SMALLEST
 
@@ -20,11 +21,11 @@ def record_noise(project: Project, scale: str = SMALLEST) -> None:
     if before is None:
         record(EventKind.NOISE_MEASURED, project, scale, noise)
         return
-    known = before.data["sigma"]
-    names = {group["group"] for group in before.data["left_out"]}
+    known = NoiseEvent.read(before.data)
+    names = {group.group for group in known.left_out}
     more = any(group.group not in names for group in noise.left_out[:NAMED])
-    if more or changed_much(known, noise.sigma):
-        record(EventKind.NOISE_CHANGED, project, scale, noise, before=known)
+    if known.sigma is not None and (more or changed_much(known.sigma, noise.sigma)):
+        record(EventKind.NOISE_CHANGED, project, scale, noise, before=known.sigma)
 
 
 def changed_much(before: float, sigma: float) -> bool:

@@ -24,6 +24,8 @@ from research_app.models import (
     MoveState,
     Project,
 )
+from research_app.models.documents.foreign_commit import ForeignCommit
+from research_app.models.documents.typed_column import rows_written
 from research_app.models.event_kinds import EventKind
 from research_app.repository import RepositoryError, StaleTipError
 from research_app.repository.inspection import commits_between
@@ -85,20 +87,20 @@ def describe(project: Project, tip: str) -> ExternalMove:
     repository, newest = project.repository, project.tip()
     new = commits_between(repository, newest.commit, tip)[::-1]
     kept = [
-        {
-            "commit": entry.commit,
-            "subject": entry.subject[:200],
-            "author": entry.author[:100],
-            "at": entry.time.isoformat(),
-            "claims": entry.values(CANDIDATE)[:20],
-        }
+        ForeignCommit(
+            commit=entry.commit,
+            subject=entry.subject[:200],
+            author=entry.author[:100],
+            at=entry.time.isoformat(),
+            claims=tuple(entry.values(CANDIDATE)[:20]),
+        )
         for entry in new[:SHOWN]
     ]
     return ExternalMove(
         project=project,
         before=newest,
         commit=tip,
-        commits=kept,
+        commits=rows_written(kept),
         added=len(new),
         left=len(commits_between(repository, tip, newest.commit)),
         dropped=[str(landing.candidate) for landing in landings_missing_from(project, tip)],

@@ -56,7 +56,7 @@ def removed_by(candidate: Candidate) -> list[Candidate]:
     """What a removal takes out: one candidate of the version that brought it."""
     assert candidate.reverts is not None  # note_landed lets no other through
     brought = brought_by(candidate.reverts)
-    number = candidate.details.get("removes")
+    number = candidate.origin.removes
     return [row for row in brought if row.number == number] if number else brought if len(brought) == 1 else []
 
 

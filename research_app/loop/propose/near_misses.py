@@ -8,6 +8,7 @@ from agent.title import title_of
 from research_app.evidence.digits import in_sigma
 from research_app.models import BaselineVersion, Candidate, Kind, Project, Stage
 from research_app.models.candidate import CandidateQuerySet
+from research_app.models.documents.candidate_origin import origin_read
 from research_app.repository import ConflictError, PatchError
 
 AUTHOR = "combine"
@@ -41,7 +42,7 @@ def next_combination(project: Project, base: BaselineVersion) -> list[Candidate]
 def is_near(candidate: Candidate) -> bool:
     """Whether it missed nearly, and is no combination itself."""
     evidence = candidate.evidence
-    if evidence is None or evidence.effect is None or not evidence.standard_error or "combines" in candidate.details:
+    if evidence is None or evidence.effect is None or not evidence.standard_error or candidate.origin.combines:
         return False
     return evidence.effect >= NEAR * evidence.standard_error
 
@@ -57,7 +58,7 @@ def effect_in_sigma(candidate: Candidate) -> float:
 def joined_before(project: Project) -> list[list[int]]:
     """Numbers of the candidates of every earlier combination (one query)."""
     rows = project.candidates.filter(details__has_key="combines").values_list("details", flat=True)
-    return [list(details["combines"]) for details in rows]
+    return [list(origin_read(details).combines) for details in rows]
 
 
 def joined(project: Project, base: BaselineVersion, candidates: Sequence[Candidate]) -> tuple[Proposal, str]:

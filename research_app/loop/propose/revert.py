@@ -124,7 +124,7 @@ def propose_inverse(
             raise RevertRefused(f"{earlier} proposes just that already; it is {earlier.get_stage_display()}.")
         if "stack_check" in details and (other := open_removal(project, details["stack_check"])):
             raise RevertRefused(
-                f"{other} proposes to remove C-{other.details['removes']} already, and both were measured with the other in "
+                f"{other} proposes to remove C-{other.origin.removes} already, and both were measured with the other in "
                 "place: taking both out was not. Check again once that has landed."
             )
         return enter(

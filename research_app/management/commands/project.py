@@ -166,9 +166,9 @@ class Command(SignoffCommand):
             self.stdout.write(f"The branch of {project.slug} is where Signoff left it: baseline {project.tip().number}.")
             return
         self.stdout.write(f"{move.commit}  ({move.added} new commits, {move.left} of baseline {move.before.number} left out)")
-        for commit in move.commits:
-            claims = f"  says that it lands {', '.join(commit['claims'])}" if commit["claims"] else ""
-            self.stdout.write(f"  {commit['commit'][:12]}  {commit['author']}: {commit['subject']}{claims}")
+        for commit in move.new_commits:
+            claims = f"  says that it lands {', '.join(commit.claims)}" if commit.claims else ""
+            self.stdout.write(f"  {commit.commit[:12]}  {commit.author}: {commit.subject}{claims}")
         self.stdout.write(f"Nothing lands until: manage.py project adopt {project.slug} {move.commit[:12]} --reason …")
 
     def adopt(self, options: dict[str, Any]) -> None:

@@ -45,9 +45,9 @@ class Command(SignoffCommand):
             return
         tools = [f"{tool['name']}: {tool['description']}\n  {json.dumps(tool['input_schema'])}" for tool in definitions()]
         for title, text in (
-            ("SYSTEM", "\n\n".join(block["text"] for block in system)),
+            ("SYSTEM", "\n\n".join(str(block["text"]) for block in system)),
             ("TOOLS", "\n".join(tools)),
-            ("FIRST MESSAGE", "\n\n".join(block["text"] for block in first)),
+            ("FIRST MESSAGE", "\n\n".join(str(block["text"]) for block in first)),
         ):
             self.stdout.write(f"===== {title} =====\n{text}\n")
 

@@ -13,6 +13,7 @@ from research_app.loop.judge.noise_record import changed_much, last_recorded
 from research_app.models import Event, Project, Purpose, Stage, State, Verdict
 from research_app.models.candidate import IDLE
 from research_app.models.device_time import total_device_seconds
+from research_app.models.documents.noise_event import NoiseEvent
 from research_app.web.shared.stats_cache import noise_of
 
 LATELY = timedelta(days=1)  # of device time per step
@@ -57,8 +58,8 @@ class Calibration:
     @property
     def before(self) -> float | None:
         """What sigma was before it changed by much the last time; None where it never did."""
-        known = self.recorded.data.get("before") if self.recorded else None
-        return known if self.recorded and known and changed_much(known, self.recorded.data["sigma"]) else None
+        noise = NoiseEvent.read(self.recorded.data if self.recorded else None)
+        return noise.before if noise.before and noise.sigma and changed_much(noise.before, noise.sigma) else None
 
     @classmethod
     def of(cls, project: Project) -> "Calibration":

@@ -16,6 +16,7 @@ from research_app.loop.runs import HOUR
 from research_app.models import Author, Candidate, Kind, Landing, LandingState, Project, Purpose, Stage, Verdict
 from research_app.models.candidate import CandidateQuerySet
 from research_app.models.device_time import total_device_seconds
+from research_app.models.documents.moved_constants import moves_read
 from research_app.project_file.ladder import SMALLEST
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
@@ -180,7 +181,7 @@ def landed_changes(project: Project) -> list[tuple[str, OnTheBaseline]]:
     parts, held = parts_of(project), replications(project)
     rows = changes_of(project).filter(stage=Stage.LANDED).values_list("pk", "author", "patch_set", "patch_set__moved")
     return [
-        (author, OnTheBaseline(part, None if patch_set is None else bool(moved), held.get(part.version)))
+        (author, OnTheBaseline(part, None if patch_set is None else bool(moves_read(moved)), held.get(part.version)))
         for pk, author, patch_set, moved in rows.order_by("number")
         if (part := parts.get(pk))
     ]

@@ -240,7 +240,8 @@ def members_of(check: Ablation, report: Report | None) -> list[Member]:
 def removals_of(check: Ablation) -> dict[int, Candidate]:
     """The newest removal that this check led to of each change, by the number of the change (one query)."""
     rows = Candidate.objects.filter(project=check.project, kind=Kind.REMOVAL, details__stack_check=check.pk)
-    return {int(row.details["removes"]): row for row in rows.select_related("project").order_by("pk")}
+    newest = rows.select_related("project").order_by("pk")
+    return {row.origin.removes: row for row in newest if row.origin.removes is not None}
 
 
 def measured_on(candidate: Candidate, members: Sequence[Candidate], landed: Mapping[int, int]) -> str:
