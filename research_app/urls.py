@@ -9,7 +9,7 @@ from research_app.web.account import notifications, preferences, sign_in, tokens
 from research_app.web.agents import conversation, conversations, program, steering
 from research_app.web.audit import audit
 from research_app.web.baseline import baseline, moved
-from research_app.web.candidate import candidate, comments, decide, file, similar
+from research_app.web.candidate import candidate, card, comments, decide, file, similar
 from research_app.web.candidates import bulk, candidates
 from research_app.web.compare import compare
 from research_app.web.csv_lists import csv_list
@@ -135,6 +135,7 @@ urlpatterns = [
     path(f"{CANDIDATE}rework/", conversation.rework, name="rework"),
     path(f"{CANDIDATE}similar/", similar.similar, name="candidate-similar"),
     path(f"{CANDIDATE}curves.json", charts.candidate_curves, name="candidate-curves"),
+    path(f"{CANDIDATE}card/", card.card, name="candidate-card"),
     path(f"{CANDIDATE}figure/", figure.candidate_figure, name="candidate-figure"),
     path(f"{CANDIDATE}figure/<str:name>", figure.candidate_figure, name="candidate-figure-file"),
     path(f"{CANDIDATE}approve/", decide.approve, name="approve"),

@@ -122,6 +122,8 @@ class Week:
     span: Span
     landed: Sequence[LandedChange]
     together: Gain | None  # the newest version of the week against the one before the week
+    together_n: int  # runs of the former
+    before_n: int  # and of the latter
     approvals: Sequence[Approval]
     scale_ups: Mapping[str, int]  # that ended, by outcome
     proposed: int
@@ -153,6 +155,7 @@ def week_of(project: Project, span: Span) -> Week:
     counts = dict(events.values_list("kind").annotate(n=Count("pk")).order_by())
     runs = project.runs.filter(finished_at__gte=span.begin, finished_at__lt=span.end)
     hours, money = cost_of_runs(project, span)
+    together, later_n, earlier_n = together_in(project, span)
     talks = project.conversations.filter(created_at__gte=span.begin, created_at__lt=span.end)
     waiting = project.candidates.waiting_for_review().select_related("project").order_by("stage_since", "pk")
     ended = ScaleUp.objects.filter(project=project, ended_at__gte=span.begin, ended_at__lt=span.end)
@@ -161,7 +164,9 @@ def week_of(project: Project, span: Span) -> Week:
         project=project,
         span=span,
         landed=landed_in(project, events),
-        together=together_in(project, span),
+        together=together,
+        together_n=later_n,
+        before_n=earlier_n,
         approvals=approvals_in(project, events),
         scale_ups=dict(ended.values_list("state").annotate(n=Count("pk")).order_by("state")),
         proposed=counts.get(EventKind.CANDIDATE_PROPOSED, 0),
@@ -243,15 +248,16 @@ def steps_of(project: Project, numbers: set[int]) -> dict[int, Gain]:
     return {number: gain for number, gain in gains.items() if gain}
 
 
-def together_in(project: Project, span: Span) -> Gain | None:
-    """The newest version of the week against the newest before it; None where one of them is not measured, or none came."""
+def together_in(project: Project, span: Span) -> tuple[Gain | None, int, int]:
+    """The newest version of the week against the newest before it, and the runs of both; None where one is not measured."""
     versions = project.baseline_versions.order_by("-number")
     newest = versions.filter(created_at__gte=span.begin, created_at__lt=span.end).exclude(number=0).first()
     before = versions.filter(created_at__lt=span.begin).first() or versions.last()  # which is number 0
     if newest is None or before is None or before.pk == newest.pk:
-        return None
+        return None, 0, 0
     scores = scores_of_versions(project, {before.number, newest.number})
-    return gain_between(project, project.noise(), scores.get(before.number, []), scores.get(newest.number, []))
+    earlier, later = scores.get(before.number, []), scores.get(newest.number, [])
+    return gain_between(project, project.noise(), earlier, later), len(later), len(earlier)
 
 
 def scores_of_versions(project: Project, numbers: set[int]) -> dict[int, list[float]]:

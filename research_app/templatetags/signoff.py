@@ -19,8 +19,9 @@ from research_app.version import VERSION
 from research_app.web.candidates.columns import Column
 from research_app.web.csv_lists.csv_list import LISTS
 from research_app.web.shared import figures
-from research_app.web.shared.effects import Row
+from research_app.web.shared.effects import Effect, Row
 from research_app.web.shared.live import fragment
+from research_app.web.shared.quotes import Quote
 from research_app.web.shared.text import beginning, markdown, spelled, visible
 from training.spec import Outcome
 
@@ -258,3 +259,9 @@ def csv_link(context: Context, name: str) -> SafeString:
     )
     filters = query(context, page="", before="")
     return format_html('<a class="csv" href="{}{}" download title="{} as CSV">CSV</a>', address, filters, listed.words)
+
+
+@register.inclusion_tag("parts/quote.html")
+def quote(name: object, effect: Effect, unit: str, address: str) -> dict[str, Quote]:
+    """Buttons that copy a number with its interval and n, for whoever writes about it elsewhere."""
+    return {"quote": Quote(str(name), effect, unit, address)}

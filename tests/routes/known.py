@@ -145,6 +145,7 @@ KNOWN: Mapping[str, Known] = {
     "conversation": Known(About.CONVERSATION),
     "stop-conversation": Known(About.CONVERSATION, POST),
     "resume-conversation": Known(About.CONVERSATION, POST),
+    "candidate-card": Known(C),
     "candidate-figure": Known(C),
     "candidate-figure-file": Known(C, fixed={"name": "caption.txt"}),
     "shortlist": Known(P, also=("sort=gain&within=20&pick={s}", "sort=conflicts&within=-1&pick=9")),

@@ -95,6 +95,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "shortlist-price": ("get", "viewer"),
     "shortlist-conflicts": ("get", "viewer"),
     "digest": ("get", "viewer"),
+    "candidate-card": ("get", "viewer"),
     "digest-week": ("get", "viewer"),
     "compare-figure": ("get", "viewer"),
     "compare-figure-file": ("get", "viewer"),
