@@ -32,6 +32,7 @@ class Say:
     error: str = ""  # an error event of this type after the beginning
     details: Mapping[str, Any] | None = None
     surplus: int = 0  # tokens of the prompt that are billed beyond the count
+    slow: float = 0.0  # seconds between two events
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ class MessagesServer:
         sent = events if reply.cut is None else events[: reply.cut]
         self.billed.append(bill)
         for event in sent:
+            time.sleep(reply.slow)
             if reply.garbage and event["type"] == "content_block_stop":
                 http.wfile.write(b"event: content_block_stop\ndata: {not json\n\n")
                 continue
