@@ -5,8 +5,9 @@ streamable HTTP it is served at /mcp by the web server; over stdio by `manage.py
 """
 
 import asyncio
+import hashlib
+import json
 import time
-import uuid
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -101,7 +102,7 @@ def _add_candidates(server: MCPServer, connect: Connect) -> None:
         """Submit a change: exact replacements, or a unified diff against the baseline's tip."""
         body = {"hypothesis": hypothesis, "category": category, "edits": edits or [], "patch": patch}
         body |= {"expected_effect": expected_effect, "title": title}
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        headers = {"Idempotency-Key": key_of(project, body)}  # what is submitted again is the candidate that it was
         return dict(await ask(connect, context, "POST", f"/projects/{project}/candidates", json=body, headers=headers))
 
     @server.tool()
@@ -143,6 +144,11 @@ def _add_candidates(server: MCPServer, connect: Connect) -> None:
         ("runs", "All its runs, with rounded scores."),
     ):
         server.add_tool(_reader(connect, name), name=f"get_{name}", description=words)
+
+
+def key_of(project: str, body: dict[str, Any]) -> str:
+    """A key that the same submission always has, so that a call whose answer was lost makes no second candidate."""
+    return hashlib.sha256(json.dumps([project, body], sort_keys=True).encode()).hexdigest()
 
 
 def _reader(connect: Connect, what: str) -> Callable[..., Any]:

@@ -12,12 +12,12 @@ from django.utils import timezone
 from research_app.loop.propose import propose, whose_turn
 from research_app.loop.propose.conversation import converse
 from research_app.models import Candidate, Conversation, ConversationState, Round, Stage, Turn, TurnState
+from tests.agent.random_conversations import ANSWER_TOKENS, Script, scripts, summary
 from tests.factories import make_project
 from tests.messages_server import KEY, MessagesServer
-from tests.random_conversations import ANSWER_TOKENS, Script, scripts, summary
 
 pytestmark = pytest.mark.django_db
-COUNT, SEED = int(os.environ.get("CONVERSATIONS", "8")), int(os.environ.get("CONVERSATIONS_SEED", "7"))
+COUNT, SEED = int(os.environ.get("CONVERSATIONS", "6")), int(os.environ.get("CONVERSATIONS_SEED", "7"))
 
 
 def test_conversations_at_random_end_rightly_cost_what_they_cost_and_leave_the_round_open(

@@ -152,6 +152,19 @@ def test_a_token_that_only_reads_submits_nothing_over_mcp(site: str, project: Pr
     assert not Candidate.objects.exists()
 
 
+def test_the_same_change_submitted_again_over_mcp_is_the_same_candidate(site: str, token: str) -> None:
+    async def submitted() -> list[Any]:
+        async with Client(over_http(site, token)()) as client:
+            edit = {"path": "train.py", "old": BETTER[0], "new": BETTER[1]}
+            same = {"project": "small", "hypothesis": "x", "category": "data", "edits": [edit]}
+            other = same | {"edits": [edit | {"new": f"{BETTER[1]}  # another"}]}
+            return [await client.call_tool("submit_candidate", each) for each in (same, same, other)]
+
+    first, again, other = (result.structured_content for result in in_a_loop(submitted()))
+    assert first == again and Candidate.objects.filter(number=first["number"]).count() == 1
+    assert Candidate.objects.count() <= 2 and other != first
+
+
 def test_pages_are_served_beside_the_mcp_server(site: str) -> None:
     assert call(f"{site}/healthz")[0] in (200, 503)
     assert call(f"{site}/api/v1/nothing")[0] == 404

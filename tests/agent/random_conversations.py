@@ -1,7 +1,7 @@
 """Conversations at random against the local Messages API: outages, slow streams, garbled calls, refusals, cut-offs.
 
 Each is drawn from its seed with the end that it must come to and what it must cost, so that both are known without the product.
-`python -m tests.random_conversations 200 --seed 1` holds as many as one likes; the suite holds a few.
+`python -m tests.agent.random_conversations 200 --seed 1` holds as many as one likes; the suite holds a few.
 """
 
 from __future__ import annotations
