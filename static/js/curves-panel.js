@@ -52,7 +52,7 @@ export class Panel {
     this.place.tabIndex = 0;
     this.place.setAttribute("role", "application");
     this.place.setAttribute("aria-roledescription", "chart");
-    this.place.setAttribute("aria-label", "Curve. Left and right read values, Enter lists them with their intervals, plus and minus zoom, 0 shows all.");
+    this.name(series.replaceAll("_", " "));
     this.place.setAttribute("aria-describedby", "curves-text");
     this.plot = document.createElement("div");
     this.plot.className = "plot";
@@ -65,6 +65,12 @@ export class Panel {
     this.place.append(this.title, this.plot, this.line, this.tip.place);
     this.place.addEventListener("keydown", (event) => this.key(event));
     this.place.addEventListener("blur", () => desk.point(null, null));
+  }
+
+  // What it is called: the series that it shows, and what the keys do there.
+  name(title) {
+    const of = this.difference ? `${title}, difference to ${this.desk.reference}` : title;
+    this.place.setAttribute("aria-label", `${of}. Left and right read values, Enter lists them with their intervals, plus and minus zoom, 0 shows all.`);
   }
 
   async load(again = false) {
@@ -98,6 +104,7 @@ export class Panel {
 
   async draw() {
     if (!this.data) return;
+    this.name(this.data.title);
     this.title.textContent = this.desk.single ? "" : `${this.data.title}${this.difference ? `, difference to ${this.desk.reference}` : ""}`;
     if (!this.data.traces.length) {
       const none = this.difference ? `No run and no baseline logged ${this.data.title.toLowerCase()} at the same place.` : `No run logged ${this.data.title.toLowerCase()}.`;

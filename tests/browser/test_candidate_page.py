@@ -92,3 +92,22 @@ def test_without_a_script_everything_is_there_and_the_links_lead_to_it(sign_in: 
         expect(page.locator(place)).to_be_visible()
     page.locator(".tab", has_text="Events").click()
     expect(page.locator("#events")).to_be_in_viewport()
+
+
+def test_the_account_stays_in_the_window_at_every_width_and_a_chart_is_called_by_its_series(
+    sign_in: SignIn, project: Project
+) -> None:
+    small(project)
+    page = sign_in()
+    page.goto(DESK)
+    for width in (1440, 1246, 1100, 1024, 800, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        for place in ("[popovertarget=account]", "[data-theme-toggle]", "[data-help]"):
+            box = page.locator(place).bounding_box()
+            assert box and 0 <= box["x"] and box["x"] + box["width"] <= width, (place, width)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+    page.set_viewport_size(WIDE)
+    chart = page.get_by_role("application")
+    expect(chart).to_have_attribute("aria-label", re.compile("^Validation loss, difference to the baseline. "))
+    page.get_by_role("button", name="Train loss").click()
+    expect(chart).to_have_attribute("aria-label", re.compile("^Train loss, difference to the baseline. "))
