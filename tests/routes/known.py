@@ -175,6 +175,8 @@ KNOWN: Mapping[str, Known] = {
     "undo": Known(C, POST, form_on=("candidate",)),
     "reopen": Known(C, POST, form_on=("candidate",)),
     "widen": Known(C, POST, form_on=("candidate",)),
+    "stop-candidate": Known(C, POST, form_on=("candidate",)),
+    "retry-candidate": Known(C, POST, form_on=("candidate",)),
     "scale-up": Known(C),
     "stop-scale-up": Known(C, POST, form_on=("scale-up",)),
     "scale-up-further": Known(C, POST, form_on=("scale-up",)),

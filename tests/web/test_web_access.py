@@ -130,6 +130,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "undo": ("post", "reviewer"),
     "reopen": ("post", "operator"),
     "widen": ("post", "approver"),
+    "stop-candidate": ("post", "operator"),
+    "retry-candidate": ("post", "operator"),
     "revise": ("post", "operator"),
     "run": ("get", "viewer"),
     "run-log": ("get", "viewer"),

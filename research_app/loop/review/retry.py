@@ -5,6 +5,7 @@ What was measured is never repeated: a second try at a drop would be a second dr
 """
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from research_app.loop import reconcile, runs
 from research_app.models import Candidate, Purpose, Run, Stage, State
@@ -44,6 +45,32 @@ def fail_candidate(candidate: Candidate, actor: str) -> None:
         now.move(Stage.CRASHED, f"Ended by {actor}. {now.needs_attention}", actor=actor)
 
 
+def stop_candidate(candidate: Candidate, actor: str, reason: str) -> None:
+    """A person ends what devices do on a candidate: its runs stop within seconds, and what they took stays on its account.
+
+    `retry_candidate` brings it back to the step where it was. Raises RetryRefused, and StageMoved where somebody was faster.
+    """
+    now = Candidate.objects.select_related("project", "patch_set").get(pk=candidate.pk)
+    if not reason.strip():
+        raise RetryRefused("Say why it is stopped, for those who ask later.")
+    if not stoppable(now):
+        raise RetryRefused(
+            f"{now} is {now.get_stage_display()}, and none of its runs waits or trains: there is nothing to stop."
+        )
+    with transaction.atomic():
+        runs.cancel(_under_way(now), f"Stopped by {actor}: {reason.strip()}")
+        now.move(Stage.CRASHED, f"Stopped by {actor}: {reason.strip()}", actor=actor)
+
+
+def stoppable(candidate: Candidate) -> bool:
+    """Whether runs of this candidate wait or train below the gates. At most one query."""
+    return candidate.stage in STEP_OF.values() and not candidate.needs_attention and _under_way(candidate).exists()
+
+
+def _under_way(candidate: Candidate) -> QuerySet[Run]:
+    return Run.objects.filter(patch_set=candidate.patch_set_id, patch_set__isnull=False).exclude(state=State.FINISHED)
+
+
 def _train_again(candidate: Candidate, actor: str) -> None:
     """Queue the crashed runs again, at the step that they belong to, in one transaction."""
     crashed = Run.objects.filter(unclaimed(), patch_set=candidate.patch_set, state=State.FINISHED, purpose__in=STEP_OF)
@@ -55,5 +82,7 @@ def _train_again(candidate: Candidate, actor: str) -> None:
         runs.retry(crashed_runs, actor)
         step = STEP_OF[Purpose(crashed_runs[-1].purpose)]
         candidate.move(
-            step, f"{actor} had {len(crashed_runs)} crashed run{'s'[: len(crashed_runs) > 1]} tried again.", actor=actor
+            step,
+            f"{actor} had {len(crashed_runs)} run{'s'[: len(crashed_runs) > 1]} that did not end well tried again.",
+            actor=actor,
         )

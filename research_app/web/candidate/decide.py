@@ -12,7 +12,7 @@ from agent.diff import parse_diff
 from research_app.loop.check.check import CheckFailed
 from research_app.loop.propose import revise as revise_step
 from research_app.loop.propose.revise import RevisionRefused
-from research_app.loop.review import review
+from research_app.loop.review import retry, review
 from research_app.loop.review import widen as widen_step
 from research_app.loop.review.review import ReviewRefused, Seen, StalePage
 from research_app.models import Candidate, Gate, StageMoved
@@ -69,6 +69,32 @@ def undo(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 def reopen(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Bring a discarded candidate back to the gate."""
     return _decide(request, slug, number, review.reopen)
+
+
+@operator
+@require_POST
+def stop(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """End what devices do on the candidate, with a reason."""
+    return _decide(request, slug, number, _or_refused(retry.stop_candidate))
+
+
+@operator
+@require_POST
+def retry_stopped(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Train what was stopped, or crashed, again from the step where it was."""
+    return _decide(request, slug, number, _or_refused(lambda candidate, actor, _: retry.retry_candidate(candidate, actor)))
+
+
+def _or_refused(act: Callable[[Candidate, str, str], None]) -> Callable[[Candidate, User, str], None]:
+    """The act with its refusal as the decision bar tells it."""
+
+    def acted(candidate: Candidate, user: User, reason: str) -> None:
+        try:
+            act(candidate, user.get_username(), reason)
+        except retry.RetryRefused as problem:
+            raise ReviewRefused(str(problem)) from problem
+
+    return acted
 
 
 @approver

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 
 from research_app.access import may_operate, may_review, may_vote, may_widen
 from research_app.loop.propose.revise import REVISABLE, next_number
+from research_app.loop.review.retry import stoppable
 from research_app.loop.review.review import Seen, blocking, withdrawable
 from research_app.loop.review.votes import Tally, gate_of, may_not_vote, tally
 from research_app.loop.review.widen import suggested, widenable
@@ -55,6 +56,8 @@ def decision_context(request: HttpRequest, candidate: Candidate, landing: Landin
         "beyond_envelope": beyond,
         "may_widen": beyond and may_widen(user),
         "suggested_times": suggested(candidate) if beyond else None,
+        "may_stop": may_operate(user) and stoppable(candidate),
+        "may_retry": candidate.stage == Stage.CRASHED and candidate.patch_set_id is not None and may_operate(user),
         "may_reopen": reopenable and mine is None and may_operate(user) and not closed_by,
         "may_revise": candidate.stage in REVISABLE and candidate.kind == Kind.CHANGE and may_operate(user),
         "next_patch_set": next_number(candidate) if candidate.stage in AWAITING_AUTHOR else None,
