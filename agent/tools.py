@@ -163,7 +163,8 @@ class Check(Input):
 
 
 class SmokeTest(Input):
-    """Train your change for a few seconds in the sandbox: whether it runs, what it changes in size, cost and speed, its log."""
+    """Train your change for a few seconds in the sandbox, beside the same short run of the baseline: whether it runs, what it
+    changes in size, cost and speed, its log. It tells no score, and too little was trained to judge a schedule by its loss."""
 
 
 class ThreadAnswer(Input):

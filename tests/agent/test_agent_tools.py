@@ -1,10 +1,14 @@
 """The tools of a conversation on a real project: what they return, what they refuse, and how it is quoted."""
 
+import os
+import re
+
 import pytest
 
 from agent.proposal import CATEGORIES
 from agent.quote import MARK, Redactor, quoted
 from agent.tools import BadCall, GaveUp, Result, Submission, Workbench, definitions
+from research_app.loop.propose.conversation import workspace as workspace_module
 from research_app.loop.propose.conversation.workspace import ProjectWorkspace
 from research_app.models import Project, Stage
 from tests.factories import make_candidate, make_patch_set, make_project
@@ -185,11 +189,19 @@ def test_a_smoke_test_really_trains_the_change_in_the_sandbox_and_tells_no_score
     ran = used(workbench, "smoke_test").text
     assert ran.startswith("completed:"), ran
     assert f"{MARK}step=20 train_loss=" in ran
+    assert re.search(r"seconds of this short run: [\d.]+ → [\d.]+", ran), "beside the same run of the baseline"
     used(workbench, "undo")
     used(workbench, "edit_file", path="train.py", old=CRASHING[0], new=CRASHING[1])
     assert "ZeroDivisionError" in used(workbench, "smoke_test").text
     assert list((project.folder.parent.parent / "runs").glob("smoke-*")) == []
     assert project.runs.filter(patch_set__isnull=False).count() == 0
+
+
+def test_a_short_run_may_take_longer_on_a_machine_that_does_other_work_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for load, longer, words in ((0.1, 1.0, "The machine was free"), (2.5, 2.5, "load 2.5"), (40.0, 4.0, "load 4.0")):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load * (os.cpu_count() or 1), 0.0, 0.0))
+        assert workspace_module.crowding() == pytest.approx(longer)
+        assert words in workspace_module.how_busy()
 
 
 def test_a_conversation_has_only_so_many_smoke_tests(workbench: Workbench) -> None:

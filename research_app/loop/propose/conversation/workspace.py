@@ -4,11 +4,11 @@ Everything here is bounded by the proposal: it reads this project's tree and thi
 git objects of drafts, and it trains in the same sandbox as every run. Effects are rounded as for all agents.
 """
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from django.conf import settings
@@ -37,11 +37,12 @@ from training.spec import GIB, KIB, Outcome, RunResult, RunSpec, Scored
 
 SMOKE_SHARE = 0.04  # of the budget of a run
 SMOKE_SEED = 1
+BUSIEST = 4.0  # times as long may a smoke test take on a machine that does other work
 LOG_SHOWN = 8_000  # characters
 FACTS = {
     "parameters": "parameters",
     "flops_per_token": "FLOPs per token",
-    "peak_memory_bytes": "peak memory, bytes",
+    "peak_memory_bytes": "peak memory of this short run, bytes",
     "tokens_per_second": "tokens per second (a rough figure: the machine does other work)",
 }
 
@@ -118,6 +119,21 @@ class ProjectWorkspace:
                 "This machine has no GPU, so nothing of this project can be trained here. Check your change by reading."
             )
         texts = self.edited(edits)
+        return self._told(self._baseline(), self._trained(texts))
+
+    def _baseline(self) -> RunResult:
+        """The same short run of the unchanged tree, once in this process: what a change is compared with."""
+        key = (self.project.pk, self.base.commit)
+        if result := _short_runs.get(key):
+            return result
+        result = self._trained({})
+        if result.outcome == Outcome.completed:
+            _short_runs.clear()  # of one baseline at a time
+            _short_runs[key] = result
+        return result
+
+    def _trained(self, texts: Mapping[str, str]) -> RunResult:
+        """A short run of the tree with some files replaced. Raises Refused where this machine cannot."""
         folder = Path(settings.HOME) / "runs"
         folder.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix="smoke-", dir=folder))
@@ -126,13 +142,12 @@ class ProjectWorkspace:
             self.project.repository.export(self.base.commit, place / "tree")
             write_over(place / "tree", texts)
             (place / "scratch").mkdir()
-            with idle_device(file.train.device) as device:
-                result = run_training(self._spec(place, device), lambda points: None, lambda: None)
+            with idle_device(self.project.file.train.device) as device:
+                return run_training(self._spec(place, device), lambda points: None, lambda: None)
         except (NoSandbox, OSError, RepositoryError, ValueError) as problem:
             raise Refused(f"This machine cannot train it now: {problem}") from None
         finally:
             remove(place)
-        return self._told(result)
 
     def _spec(self, place: Path, device: str) -> RunSpec:
         project, file = self.project, self.project.file
@@ -145,7 +160,7 @@ class ProjectWorkspace:
             seed=SMOKE_SEED,
             device=device,
             budget=file.run_budget(SMOKE_SHARE),
-            wall_limit=min(file.agents.smoke_seconds, file.wall_seconds),
+            wall_limit=min(file.agents.smoke_seconds * crowding(), file.wall_seconds),
             data=visible,
             # Scored on text that the run may read anyway: it tries the way to a score, and tells nothing about the gate.
             scoring=file.scoring(visible / "watch.bin"),
@@ -158,21 +173,34 @@ class ProjectWorkspace:
             scratch_limit=round(file.limits.files_gb * GIB),
         )
 
-    def _told(self, result: RunResult) -> Smoked:
-        reference = list(self.base.runs.completed().of_baseline().filter(budget_share=1.0)[:8])
-        facts = []
+    def _told(self, before: RunResult, result: RunResult) -> Smoked:
+        facts = [("seconds of this short run", _number(before.train_seconds), _number(result.train_seconds))]
         for key, words in FACTS.items():
-            values = [value for run in reference if (value := run.summary.number(key)) is not None]
-            before = _number(fmean(values)) if values else "unknown"
             if key in result.facts:
-                source = f" ({SAID})" if said_by_run(result.facts, key) else ""
-                facts.append((words + source, before, _number(result.facts[key])))
+                mark = f" ({SAID})" if said_by_run(result.facts, key) else ""
+                at_first = _number(before.facts[key]) if key in before.facts else "unknown"
+                facts.append((words + mark, at_first, _number(result.facts[key])))
         outcome, reason = str(result.outcome), result.reason
         if result.outcome == Outcome.timed_out:
-            outcome, reason = "ran to its time limit", "It was stopped there without having failed."
+            outcome, reason = "not finished", f"It was stopped without having failed. {how_busy()}"
         elif result.outcome == Outcome.completed and isinstance(self.project.file.scoring(Path()), Scored):
             reason = "It trained, and its model could be loaded and asked."
         return Smoked(outcome, reason, facts, result.log[-LOG_SHOWN:])
+
+
+_short_runs: dict[tuple[int, str], RunResult] = {}
+
+
+def crowding() -> float:
+    """How much longer a short run may take because this machine does other work: its load for each core, from 1 to 4."""
+    return min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), BUSIEST)
+
+
+def how_busy() -> str:
+    """Why a short run may not have come to its end, as far as the machine's load says."""
+    if crowding() < 1.5:
+        return "The machine was free: it is much slower than the baseline, or waits for something."
+    return f"The machine is busy (load {crowding():.1f} for each core), so this says nothing of its speed."
 
 
 def record_of(candidate: Candidate) -> dict[str, str]:
