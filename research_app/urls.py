@@ -12,6 +12,7 @@ from research_app.web.baseline import baseline, moved
 from research_app.web.candidate import candidate, card, comments, decide, file, similar
 from research_app.web.candidates import bulk, candidates
 from research_app.web.compare import compare
+from research_app.web.constant import constant
 from research_app.web.csv_lists import csv_list
 from research_app.web.digest import digest
 from research_app.web.figure import figure
@@ -71,6 +72,7 @@ urlpatterns = [
     path(f"{PROJECT}pause/", project.pause, name="pause"),
     path(f"{PROJECT}resume/", project.resume, name="resume"),
     path(f"{PROJECT}progress.json", progress.progress, name="progress"),
+    path(f"{PROJECT}constants/<str:name>/", constant.constant, name="constant"),
     path(f"{PROJECT}digest/", digest.digest, name="digest"),
     path(f"{PROJECT}digest/<str:week>/", digest.digest, name="digest-week"),
     path(f"{PROJECT}report/", report.report, name="report"),

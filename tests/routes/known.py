@@ -99,6 +99,7 @@ KNOWN: Mapping[str, Known] = {
     "pause": Known(P, POST),
     "resume": Known(P, POST),
     "progress": Known(P, also=("measure=saved", "measure=target")),
+    "constant": Known(P, fixed={"name": "WARMUP"}),
     "digest": Known(P),
     "digest-week": Known(P, fixed={"week": "2026-W48"}),
     "report": Known(P),

@@ -95,6 +95,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "shortlist-price": ("get", "viewer"),
     "shortlist-conflicts": ("get", "viewer"),
     "digest": ("get", "viewer"),
+    "constant": ("get", "viewer"),
     "candidate-card": ("get", "viewer"),
     "digest-week": ("get", "viewer"),
     "compare-figure": ("get", "viewer"),
@@ -167,6 +168,7 @@ WITHOUT_OBJECT = {
     "candidate-viewed",
     "docs",
     "project-csv",
+    "constant",
     "csv-of-all",
 }
 """Addresses of things that these tests do not make: who may is answered with 404."""

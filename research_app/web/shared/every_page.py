@@ -53,7 +53,13 @@ KEYS: Mapping[str, Callable[[Project], QuerySet[Any]]] = {
     "tokens/": lambda project: project.candidates.none(),  # of a person, and nothing but to be revoked
 }
 WORDS = {"week": "2026-W48", "token": "none", "channel": "email", "path": "nothing"}
-NAMES = {"docs/": "tutorial/first-hour.md", "figure/": "caption.txt", "<slug:slug>/csv/": "candidates", "csv/": "audit"}
+NAMES = {
+    "docs/": "tutorial/first-hour.md",
+    "figure/": "caption.txt",
+    "constants/": "WARMUP",
+    "<slug:slug>/csv/": "candidates",
+    "csv/": "audit",
+}
 
 
 def sample(project: Project, name: str, route: str) -> Any:
