@@ -23,16 +23,21 @@ LAST_LINES = 12
 
 def add_door_verbs(verbs: Any) -> None:
     """Declare both verbs."""
-    look: ArgumentParser = verbs.add_parser("inspect", help="write a project file that says what was seen of a repository")
-    look.add_argument("repo", metavar="PATH_OR_URL")
-    look.add_argument("--branch", default="", help="default: the branch that the repository shows first")
-    look.add_argument("--out", type=Path, metavar="FILE.toml", help="write it there instead of printing it")
+    look: ArgumentParser = verbs.add_parser("inspect", help="inspect a repository and draft a project file for it")
+    look.add_argument("repo", metavar="PATH_OR_URL", help="the repository")
+    look.add_argument("--branch", default="", help="branch to inspect (default: the repository's default branch)")
+    look.add_argument("--out", type=Path, metavar="FILE.toml", help="write the draft to this file instead of printing it")
     look.add_argument(
-        "--words", default="", metavar='"WORD …"', help='what the command is to end with: --words="--max_iters=100 --n_layer=2"'
+        "--words",
+        default="",
+        metavar='"WORD …"',
+        help='options to append to the training command: --words="--max_iters=100 --n_layer=2"',
     )
-    trial: ArgumentParser = verbs.add_parser("try", help="run two seeds and a repeat in the sandbox and report the outcome")
-    trial.add_argument("config", type=Path, metavar="FILE.toml")
-    trial.add_argument("--repo", required=True, metavar="PATH_OR_URL")
+    trial: ArgumentParser = verbs.add_parser(
+        "try", help="try a project file: two seeds and one repeat in the sandbox, then a report"
+    )
+    trial.add_argument("config", type=Path, metavar="FILE.toml", help="the project file")
+    trial.add_argument("--repo", required=True, metavar="PATH_OR_URL", help="the repository")
 
 
 def inspect_repository(options: dict[str, Any], stdout: OutputWrapper) -> None:

@@ -20,27 +20,43 @@ from research_app.web.history.report import Report, html_of, markdown_of
 
 def add_history_verbs(verbs: Any) -> None:
     """The parsers of the verbs."""
-    bring = verbs.add_parser("import", help="take in what another loop reported, to be looked at beside the project's own")
-    bring.add_argument("name")
-    bring.add_argument("--results", type=Path, required=True, metavar="FILE.tsv", help="its results table")
-    bring.add_argument("--repo", default="", metavar="PATH_OR_URL", help="the repository beside it; default: results alone")
-    bring.add_argument("--branch", default="", help="the branch that the loop worked on; default: the project's own")
-    bring.add_argument("--as", dest="called", default="", metavar="NAME", help="what to call it; default: branch or file")
-    bring.add_argument("--score", default="", metavar="COLUMN", help="the column with the score; default: the metric's key")
-    bring.add_argument("--direction", choices=("lower", "higher"), default="", help="which is better; default: as the project")
-    again = verbs.add_parser("rejudge", help="judge an imported change with runs of this project")
-    again.add_argument("name")
-    again.add_argument("history", help="what the history is called")
-    again.add_argument("row", type=int, help="its row, as its page numbers them")
-    again.add_argument("--category", choices=CATEGORIES, default="architecture")
-    out = verbs.add_parser("export", help="write candidates, runs and their curves for other tools")
-    out.add_argument("name")
+    bring = verbs.add_parser("import", help="import the results of another loop, to compare with the project's own")
+    bring.add_argument("name", help="name of the project")
+    bring.add_argument("--results", type=Path, required=True, metavar="FILE.tsv", help="its table of results")
+    bring.add_argument(
+        "--repo",
+        default="",
+        metavar="PATH_OR_URL",
+        help="the repository that the results are about (default: import the results without code)",
+    )
+    bring.add_argument("--branch", default="", help="the branch that the loop worked on (default: the project's branch)")
+    bring.add_argument(
+        "--as", dest="called", default="", metavar="NAME", help="a name for this history (default: its branch or file)"
+    )
+    bring.add_argument(
+        "--score", default="", metavar="COLUMN", help="the column that holds the score (default: the metric's key)"
+    )
+    bring.add_argument(
+        "--direction",
+        choices=("lower", "higher"),
+        default="",
+        help="whether lower or higher is better (default: as in the project)",
+    )
+    again = verbs.add_parser("rejudge", help="re-evaluate an imported change with runs of this project")
+    again.add_argument("name", help="name of the project")
+    again.add_argument("history", help="name of the imported history")
+    again.add_argument("row", type=int, help="number of the row, as on the history's page")
+    again.add_argument("--category", choices=CATEGORIES, default="architecture", help="category of the candidate")
+    out = verbs.add_parser("export", help="export candidates, runs and curves for other tools")
+    out.add_argument("name", help="name of the project")
     words = "; ".join(f"{each.name}: {each.words}" for each in FORMATS.values()).replace("%", "%%")
     out.add_argument("--format", dest="kind", choices=tuple(FORMATS), required=True, help=words)
-    out.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a folder that is empty, or not there yet")
-    story = verbs.add_parser("report", help="write what was found as one file to send: HTML or Markdown")
-    story.add_argument("name")
-    story.add_argument("--out", type=Path, required=True, metavar="FILE", help="its ending says which: .html or .md")
+    out.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="an empty or new folder")
+    story = verbs.add_parser("report", help="write a report of the results as one HTML or Markdown file")
+    story.add_argument("name", help="name of the project")
+    story.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="file to write; its ending, .html or .md, selects the format"
+    )
 
 
 def write_report(project: Project, options: dict[str, Any]) -> str:

@@ -53,7 +53,7 @@ def test_a_version_is_saved_shown_in_the_audit_and_is_what_agents_get(project: P
 def test_without_its_repository_the_page_says_so_and_a_version_can_be_written(project: Project, ada: Client) -> None:
     shutil.rmtree(project.folder)
     page = ada.get("/projects/demo/program/")
-    assert page.status_code == 200 and "The program that the repository brought cannot be read" in page.content.decode()
+    assert page.status_code == 200 and "The program in the repository cannot be read" in page.content.decode()
     assert ada.post("/projects/demo/program/", {"seen": "0", "text": "# Schedules only"}).status_code == 302
     assert ProgramVersion.objects.get().text == "# Schedules only\n"
 

@@ -289,12 +289,12 @@ def test_notices_of_the_browser_come_for_new_turns_only(sign_in: SignIn, project
         Told.permission = "granted"; Told.requestPermission = async () => "granted"; window.Notification = Told;"""
     )
     page.goto("/settings/notifications/")
-    page.get_by_label("Show a notice when it is my turn").check()
+    page.get_by_label("Show a browser notification when it is my turn").check()
     until(page, "localStorage.getItem('turns seen') !== null")
     assert page.evaluate("window.told") == []  # what waited before is no news
     make_candidate(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")], verdict=Verdict.SOLID)
     until(page, "window.told.length > 0")
     page.wait_for_timeout(500)
     assert [title for title, _ in page.evaluate("window.told")] == ["C-2 of demo awaits landing approval"]
-    page.get_by_label("Show a notice when it is my turn").uncheck()
+    page.get_by_label("Show a browser notification when it is my turn").uncheck()
     assert page.evaluate("localStorage.getItem('turns wanted')") is None

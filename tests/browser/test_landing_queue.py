@@ -38,7 +38,7 @@ def test_a_person_watches_the_queue_move_and_reverts_what_landed(sign_in: SignIn
     expect(rows.first).to_contain_text("Judged again on baseline 1")
     expect(rows.first).to_contain_text("0 of 2 runs")
     drain(limit=500)
-    expect(page.locator("#queue")).to_contain_text("Nothing waits to land")
+    expect(page.locator("#queue")).to_contain_text("Nothing is waiting to land")
     page.goto("/projects/demo/baseline/")
     expect(page.locator("#v2")).to_contain_text("C-2")
     page.locator("#v1").get_by_role("button", name="Propose to revert baseline 1").click()
@@ -61,7 +61,7 @@ def test_trouble_is_said_on_the_queue_as_long_as_it_lasts(sign_in: SignIn, proje
     expect(page.locator("#queue .warn")).to_contain_text("baseline.lock")
     lock.unlink()
     land.land(project.pk, "worker")
-    expect(page.locator("#queue")).to_contain_text("Nothing waits to land")
+    expect(page.locator("#queue")).to_contain_text("Nothing is waiting to land")
 
 
 def test_an_ablation_begins_with_its_price_and_ends_with_what_to_remove(sign_in: SignIn, project: Project) -> None:
@@ -73,11 +73,11 @@ def test_an_ablation_begins_with_its_price_and_ends_with_what_to_remove(sign_in:
     page.goto("/projects/demo/stacks/")
     for box in page.locator("input[type=checkbox]").all():
         box.check()
-    expect(page.get_by_role("button", name="Run the check")).to_have_count(0)
+    expect(page.get_by_role("button", name="Run the ablation")).to_have_count(0)
     page.get_by_role("button", name="Show the price").click()
     expect(page.locator(".price")).to_contain_text("22 runs")
     expect(page.locator(".price")).to_contain_text("then at most 64 more for what stays open")
-    page.get_by_role("button", name="Run the check").click()
+    page.get_by_role("button", name="Run the ablation").click()
     expect(page.locator("#check")).to_contain_text("running")
     drain(limit=500)
     expect(page.locator("#check")).to_contain_text("can be taken out: it brings")

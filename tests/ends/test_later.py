@@ -252,7 +252,7 @@ def test_a_conversation_that_is_stopped(world: World, service: MessagesServer) -
     "The address of a person's messages keeps failing",
     "a real local webhook that answers 404",
     "paused … It failed … times in a row",
-    again="by itself after a pause, or at once by “Try it now”",
+    again="by itself after a pause, or at once by “Try now”",
 )
 def test_an_address_that_is_paused(world: World, hook: Webhook) -> str:
     grace = User.objects.get(username="grace")

@@ -101,7 +101,7 @@ def test_words_of_agents_stay_words(project: Project) -> None:
 def test_an_empty_project_has_a_report_too() -> None:
     project = make_project(reference_runs=0)
     said = text_of(html_of(Report.of(project)))
-    assert "Nothing landed yet." in said and "Nothing was dropped." in said and "not measured" in said
+    assert "Nothing has landed yet." in said and "Nothing was dropped." in said and "not measured" in said
     assert '<svg viewBox="0 0 860' not in html_of(Report.of(project))
     assert markdown_of(Report.of(project)).startswith("# demo\n")
 

@@ -20,3 +20,7 @@ def test_verbs_of_commands_stand_in_it_with_their_options() -> None:
     page = PAGES["commands.md"]()
     assert "### project create" in page and "`--config " in page and "## docs" in page
     assert "--settings" not in page and "--traceback" not in page
+
+
+def test_every_argument_says_what_it_means() -> None:
+    assert [line for line in PAGES["commands.md"]().splitlines() if line.endswith("| – |") or "| required |" in line] == []

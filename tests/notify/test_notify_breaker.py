@@ -156,7 +156,11 @@ def test_the_page_says_that_an_address_is_paused_why_and_until_when_and_a_trial_
     client.post("/settings/notifications/try/webhook/")
     work()
     page = client.get("/settings/notifications/").content.decode()
-    assert "works" in page and "> paused<" not in page and "Nothing waits for you: this is a trial." in str(hook.posts[-1])
+    assert (
+        "works" in page
+        and "> paused<" not in page
+        and "This is a test message: nothing is waiting for you." in str(hook.posts[-1])
+    )
 
 
 def finding() -> health.Finding:

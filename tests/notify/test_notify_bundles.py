@@ -52,7 +52,7 @@ def test_what_happens_within_a_window_is_one_message(project: Project, mail: Mai
     deliver(Delivery.objects.get().pk, "worker")
     assert mail.mails == [], "it waits for what else comes"
     send_all()
-    assert subjects(mail) == ["Signoff: 5 decisions wait for you"]
+    assert subjects(mail) == ["Signoff: 5 decisions are waiting for you"]
     assert len(re.findall(r"/projects/demo/candidates/\d+/", body(mail))) == 5
 
 
@@ -68,7 +68,7 @@ def test_two_hundred_at_once_are_one_mail_with_the_number_and_a_list_that_ends(p
     wish(email=Pace.AT_ONCE)
     arrive_many(project, 200)
     send_all()
-    assert subjects(mail) == ["Signoff: 200 decisions wait for you"]
+    assert subjects(mail) == ["Signoff: 200 decisions are waiting for you"]
     assert len(re.findall(r"/projects/demo/candidates/\d+/", body(mail))) == MAX_LISTED
     assert "And 150 more: http://127.0.0.1:8000/" in body(mail)
     assert Event.objects.filter(kind="notified").count() == 200
@@ -87,7 +87,7 @@ def test_two_hundred_and_seven_in_a_digest_are_one_mail_with_the_right_number(pr
     assert Message.objects.filter(task="deliver").count() == 1
     work()
     send_all()
-    assert subjects(mail) == ["Signoff: 204 decisions wait for you"]
+    assert subjects(mail) == ["Signoff: 204 decisions are waiting for you"]
     assert "And 154 more" in body(mail)
     assert states() == [Sending.SENT] and Delivery.objects.get().candidate_count == 204
     assert Notification.objects.filter(passed=True).count() == 3
@@ -100,7 +100,10 @@ def test_a_digest_says_how_many_wait_and_how_many_of_them_are_new(project: Proje
     for number in ("2e-3", "4e-3"):
         arrive(project, edits=[("train.py", "LEARNING_RATE = 3e-3", f"LEARNING_RATE = {number}")])
     send_all()
-    assert subjects(mail) == ["Signoff: 4 decisions wait for you", "Signoff: 6 decisions wait for you, 2 of them new"]
+    assert subjects(mail) == [
+        "Signoff: 4 decisions are waiting for you",
+        "Signoff: 6 decisions are waiting for you, 2 of them new",
+    ]
 
 
 def test_a_digest_leaves_at_its_hour(project: Project) -> None:
@@ -136,7 +139,7 @@ def test_a_person_gets_no_more_messages_an_hour_than_they_want(project: Project,
     assert waiting.notifications.count() == 3 and waiting.attempts == 0 and "as many as you want" in waiting.last_error
     Delivery.objects.filter(state=Sending.SENT).update(left_at=timezone.now() - timedelta(minutes=61))
     send_all()
-    assert subjects(mail)[-1] == "Signoff: 5 decisions wait for you, 3 of them new"
+    assert subjects(mail)[-1] == "Signoff: 5 decisions are waiting for you, 3 of them new"
 
 
 def test_a_storm_of_a_thousand_sends_few_mails(project: Project, mail: Mailbox) -> None:
@@ -156,7 +159,7 @@ def test_a_storm_of_a_thousand_sends_few_mails(project: Project, mail: Mailbox) 
     send_all()
     assert 1 <= len(mail.mails) <= 10, len(mail.mails)
     assert sum(Delivery.objects.filter(state=Sending.SENT).values_list("candidate_count", flat=True)) == 1000
-    assert subjects(mail)[-1].startswith("Signoff: 1000 decisions wait for you")
+    assert subjects(mail)[-1].startswith("Signoff: 1000 decisions are waiting for you")
 
 
 def test_what_comes_while_a_message_is_being_sent_joins_it_when_that_fails(
@@ -181,7 +184,7 @@ def test_what_comes_while_a_message_is_being_sent_joins_it_when_that_fails(
     assert states() == [Sending.WAITING] and Notification.objects.filter(delivery=Delivery.objects.get()).count() == 2
     monkeypatch.undo()
     send_all()
-    assert hook.posts[-1]["text"].startswith("*Signoff: 2 decisions wait for you*")
+    assert hook.posts[-1]["text"].startswith("*Signoff: 2 decisions are waiting for you*")
 
 
 def test_each_person_and_channel_has_a_message_of_its_own(project: Project, mail: Mailbox, hook: Webhook) -> None:

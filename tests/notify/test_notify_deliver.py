@@ -306,7 +306,7 @@ def test_an_author_is_told_that_changes_are_asked_for(project: Project, hook: We
     shown = Candidate.objects.with_evidence().get()
     request_changes(shown, make_user("grace"), Seen.of(shown), "Try 3%")
     send_all()
-    assert "C-1 of demo should be changed" in hook.posts[0]["text"] and "Asked for: Try 3%" in hook.posts[0]["text"]
+    assert "C-1 of demo needs changes" in hook.posts[0]["text"] and "Requested changes: Try 3%" in hook.posts[0]["text"]
     assert list(turns_of(oscar)) == [candidate]
 
 

@@ -97,13 +97,13 @@ def test_a_trial_message_leaves_at_once_and_the_page_says_the_outcome(hook: Webh
     assert "Say first which webhook should be called" in page
     client.post(SETTINGS, FORM | {"webhook": "at_once", "webhook_address": hook.url})
     page = client.post(f"{SETTINGS}try/webhook/", follow=True).content.decode()
-    assert "A trial message is on its way by webhook" in page and hook.posts == [], "the web server calls nobody"
+    assert "A test message is on its way by webhook" in page and hook.posts == [], "the web server calls nobody"
     [message] = Message.objects.all()
     assert (message.task, message.queue) == ("deliver", "notify")
     work()
-    assert "this is a trial" in hook.posts[0]["text"]
+    assert "This is a test message" in hook.posts[0]["text"]
     page = client.get(SETTINGS).content.decode()
-    assert "A trial message of Signoff" in page and ">sent" in page and "works" in page
+    assert "Signoff: test message" in page and ">sent" in page and "works" in page
 
 
 def test_what_a_person_was_sent_can_be_opened_and_only_by_them(project: Project, hook: Webhook) -> None:
@@ -115,7 +115,7 @@ def test_what_a_person_was_sent_can_be_opened_and_only_by_them(project: Project,
     send_all()
     row = Delivery.objects.get()
     page = client.get(f"{SETTINGS}sent/{row.pk}/").content.decode()
-    assert "Signoff: 2 decisions wait for you" in page and page.count("left out: it was not your turn any more") == 1
+    assert "Signoff: 2 decisions are waiting for you" in page and page.count("omitted: no longer waiting for you") == 1
     assert signed_in("grace").get(f"{SETTINGS}sent/{row.pk}/").status_code == 404
 
 
@@ -174,7 +174,7 @@ def test_a_mail_program_can_unsubscribe_with_one_click(project: Project, mail: M
     assert page.status_code == 200 and "Stop all e-mails of Signoff to ada@example.org?" in page.content.decode()
     assert NotificationSettings.objects.get().by("email").pace == Pace.AT_ONCE, "a scanner that follows links changes nothing"
     done = client.post(path, "List-Unsubscribe=One-Click", content_type="application/x-www-form-urlencoded")
-    assert done.status_code == 200 and "No more e-mails go to ada@example.org" in done.content.decode()
+    assert done.status_code == 200 and "You will receive no more e-mails at ada@example.org" in done.content.decode()
     assert NotificationSettings.objects.get().by("email").pace == Pace.OFF
     assert Event.objects.get(kind="unsubscribed").actor == "ada"
     arrive(project, edits=[("train.py", "LAYERS = 3", "LAYERS = 4")])

@@ -62,7 +62,7 @@ def test_a_repository_becomes_a_project_by_three_clicks(client: Client, source: 
     trial.refresh_from_db()
     assert (trial.state, trial.slug, trial.branch) == (TrialState.DRAFT, "nanogpt", "")
     page = text_of(client, trial)
-    assert "# train.py line" in page and 'value="python train.py"' in page and "Create it untried" in page
+    assert "# train.py line" in page and 'value="python train.py"' in page and "Create without a trial" in page
 
     assert send(client, trial, "try") == 302 and trial.state == TrialState.WAITING
     assert Message.objects.get().queue == "train.cpu", "a device tries it, not the web process"

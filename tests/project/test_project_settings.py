@@ -116,7 +116,7 @@ def test_a_project_that_is_archived_leaves_the_inbox_and_nothing_begins_in_it(cl
     with pytest.raises(CheckFailed, match="small is archived"):
         check.submit(project, patch(BETTER), "Faster", category="optimiser", author="ada")
     page = client.post(reverse("resume", args=["small"]), follow=True).content.decode()
-    assert "small is archived: bring it back first" in page and "Bring it back" in page
+    assert "small is archived: bring it back first" in page and "Restore" in page
     assert "archived already" in client.post(address("archive-project"), follow=True).content.decode(), "a double click"
     assert client.post(address("archive-project"), {"act": "back"}).status_code == 302
     drain()
@@ -203,7 +203,7 @@ def test_only_operators_change_anything(project: Project, name: str) -> None:
     client.force_login(make_user("eve", role="viewer"))
     assert client.post(address(name), {"name": "small", "file": "", "seen": ""}).status_code == 403
     page = client.get(address()).content.decode()
-    assert "readonly" in page and "Delete for good" not in page and Project.objects.exists()
+    assert "readonly" in page and "Delete permanently" not in page and Project.objects.exists()
 
 
 def test_commands_archive_and_bring_back() -> None:

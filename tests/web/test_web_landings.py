@@ -64,7 +64,7 @@ def test_each_entry_says_what_it_waits_for(client: Client, project: Project) -> 
 
 
 def test_an_empty_queue_and_what_left_it_say_why(client: Client, project: Project) -> None:
-    assert "Nothing waits to land" in text(client, QUEUE)
+    assert "Nothing is waiting to land" in text(client, QUEUE)
     landing = make_landing(make_candidate(project), LandingState.RETURNED, "It conflicts with baseline 1 in train.py.")
     Landing.objects.filter(pk=landing.pk).update(ended_at=timezone.now())
     shown = text(client, QUEUE)
@@ -159,9 +159,9 @@ def test_time_to_target_is_read_off_the_runs_of_each_version_and_not_off_a_sum(c
 def test_the_price_stands_before_an_ablation_begins(client: Client, project: Project) -> None:
     make_many(project, 3, effect=0.02)
     shown = text(client, STACKS)
-    assert "Show the price" in shown and "Run the check" not in shown
+    assert "Show the price" in shown and "Run the ablation" not in shown
     shown = text(client, f"{STACKS}?c=1&c=2&c=3")
-    assert "<b>39 runs</b>, 10 min of device time</span>" in shown and "Run the check" in shown
+    assert "<b>39 runs</b>, 10 min of device time</span>" in shown and "Run the ablation" in shown
     assert "Choose 2 to 24" in text(client, f"{STACKS}?c=1")
     response = client.post(f"{STACKS}start/", {"c": ["1", "2", "3"], "design": "plain"})
     check = Ablation.objects.get()

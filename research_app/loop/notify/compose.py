@@ -27,13 +27,13 @@ def notice_of(delivery: Delivery, candidates: Sequence[Candidate], total: int) -
     listed, count = candidates[:MAX_LISTED], len(candidates)
     items = [item_of(candidate) for candidate in listed]
     if delivery.occasion == Occasion.TRIAL:
-        items = [Item("Nothing waits for you: this is a trial.", [], settings.SITE_URL)]
-        subject = "A trial message of Signoff"
+        items = [Item("This is a test message: nothing is waiting for you.", [], settings.SITE_URL)]
+        subject = "Signoff: test message"
     elif count == 1:
-        subject = items[0].title + (f"; {total} decisions wait for you in all" if total > 1 else "")
+        subject = items[0].title + (f"; {total} decisions are waiting for you in total" if total > 1 else "")
     else:
-        subject = f"Signoff: {count} decisions wait for you"
-        subject = subject if total == count else f"Signoff: {total} decisions wait for you, {count} of them new"
+        subject = f"Signoff: {count} decisions are waiting for you"
+        subject = subject if total == count else f"Signoff: {total} decisions are waiting for you, {count} of them new"
     if delivery.occasion == Occasion.DIGEST and timezone.localdate().weekday() == MONDAY:
         items += weeks_of(candidates)
     left = count - len(listed)
@@ -43,7 +43,7 @@ def notice_of(delivery: Delivery, candidates: Sequence[Candidate], total: int) -
         items=items,
         more=f"And {left} more: {site}/" if left else "",
         reference=f"signoff-{delivery.pk}-{int(delivery.opened_at.timestamp())}",
-        foot=f"Change what you are told: {site}/settings/notifications/",
+        foot=f"Notification settings: {site}/settings/notifications/",
         thread=f"signoff-{only.project.slug}-{only.number}" if only else "",
         unsubscribe=unsubscribe_address(delivery.user.notification_settings) if CHANNELS[delivery.channel].unsubscribes else "",
     )
@@ -66,12 +66,12 @@ def weeks_of(candidates: Sequence[Candidate]) -> list[Item]:
 
 def item_of(candidate: Candidate) -> Item:
     """What a person is told: where it waits, the title, the evidence in a line, the address. No secret is in it."""
-    where = "conflicts with the baseline" if candidate.stage == Stage.CONFLICT else "should be changed"
+    where = "conflicts with the baseline" if candidate.stage == Stage.CONFLICT else "needs changes"
     if gate := gate_of(candidate):
         where = "awaits scale-up approval" if gate == Gate.SHORTLIST else "awaits landing approval"
     lines = [candidate.title, evidence_line(candidate)]
     if candidate.stage == Stage.CHANGES:
-        lines.append(f"Asked for: {' '.join(candidate.why.split())[:300]}")
+        lines.append(f"Requested changes: {' '.join(candidate.why.split())[:300]}")
     elif candidate.stage == Stage.CONFLICT:
         lines.append(" ".join(candidate.why.split())[:300])
     url = settings.SITE_URL.rstrip("/") + candidate.get_absolute_url()

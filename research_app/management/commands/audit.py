@@ -17,19 +17,19 @@ SHOWN = 10  # faults
 
 
 class Command(SignoffCommand):
-    help = "Prove that the audit log, and all that it tells of, is what it was; see docs/explanation/audit.md."
+    help = "Verify the audit log and everything it refers to; see docs/explanation/audit.md."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        check = verbs.add_parser("verify", help="recompute everything and name the first row that is not what it was")
+        check = verbs.add_parser("verify", help="recompute every hash and report what was altered")
         check.add_argument(
-            "--checkpoints", action="append", default=[], metavar="PLACE", help="another file or address of them"
+            "--checkpoints", action="append", default=[], metavar="PLACE", help="another file or address of checkpoints"
         )
-        check.add_argument("--no-git", action="store_true", help="leave diffs and baselines out: faster")
-        check.add_argument("--all", action="store_true", help=f"name more than the first {SHOWN} faults")
-        verbs.add_parser("head", help="hash of the newest event")
+        check.add_argument("--no-git", action="store_true", help="skip diffs and baselines (faster)")
+        check.add_argument("--all", action="store_true", help=f"list all faults, not only the first {SHOWN}")
+        verbs.add_parser("head", help="print the hash of the newest event")
         verbs.add_parser("checkpoint", help="export a signed checkpoint now")
-        verbs.add_parser("key", help="the public key that checkpoints are signed with")
+        verbs.add_parser("key", help="print the public key that signs checkpoints")
 
     def handle(self, *args: Any, **options: Any) -> None:
         getattr(self, options["verb"])(options)

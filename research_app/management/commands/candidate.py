@@ -26,40 +26,44 @@ from research_app.repository import RepositoryError, patch_text
 
 
 class Command(SignoffCommand):
-    help = "Submit a change by hand, or show everything known of a candidate."
+    help = "Submit, revise, inspect and retry candidates."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        submitting = verbs.add_parser("submit", help="enter a patch as a candidate and print its number")
-        submitting.add_argument("--project", required=True)
-        submitting.add_argument("--patch", required=True, metavar="FILE", help="a unified diff; - reads standard input")
-        submitting.add_argument("--title", default="", help="the change in one short line; else it is cut from the hypothesis")
+        submitting = verbs.add_parser("submit", help="submit a patch as a candidate and print its number")
+        submitting.add_argument("--project", required=True, help="name of the project")
+        submitting.add_argument("--patch", required=True, metavar="FILE", help="a unified diff, or - for standard input")
+        submitting.add_argument(
+            "--title", default="", help="the change in one short line (default: the beginning of the hypothesis)"
+        )
         submitting.add_argument("--hypothesis", required=True, help="what the change should do, and why")
-        submitting.add_argument("--category", choices=CATEGORIES, default="architecture")
-        submitting.add_argument("--author", default=getpass.getuser())
+        submitting.add_argument("--category", choices=CATEGORIES, default="architecture", help="what kind of change it is")
+        submitting.add_argument("--author", default=getpass.getuser(), help="default: your login name")
         revising = verbs.add_parser("revise", help="answer a request for changes with another patch set")
-        revising.add_argument("project")
-        revising.add_argument("number", type=int)
+        revising.add_argument("project", help="name of the project")
+        revising.add_argument("number", type=int, help="number of the candidate")
         revising.add_argument(
-            "--patch", required=True, metavar="FILE", help="the whole change against the baseline; - reads standard input"
+            "--patch", required=True, metavar="FILE", help="the whole change against the baseline, or - for standard input"
         )
         revising.add_argument("--message", default="", help="what changed since the last patch set")
-        revising.add_argument("--author", default=getpass.getuser())
-        widening = verbs.add_parser("widen", help="let one candidate use more than the envelope allows, and judge it again")
-        widening.add_argument("project")
-        widening.add_argument("number", type=int)
-        widening.add_argument("--times", type=float, required=True, help="times what the baseline uses, such as 1.8")
-        widening.add_argument("--reason", required=True)
-        widening.add_argument("--by", required=True, metavar="USER", help="a person with the role approver")
+        revising.add_argument("--author", default=getpass.getuser(), help="default: your login name")
+        widening = verbs.add_parser("widen", help="let one candidate exceed the resource envelope, and re-evaluate it")
+        widening.add_argument("project", help="name of the project")
+        widening.add_argument("number", type=int, help="number of the candidate")
+        widening.add_argument(
+            "--times", type=float, required=True, help="limit as a multiple of the baseline's use, for example 1.8"
+        )
+        widening.add_argument("--reason", required=True, help="recorded in the audit log")
+        widening.add_argument("--by", required=True, metavar="USER", help="user with the role approver")
         for verb, words in (
-            ("show", "everything known of a candidate"),
-            ("retry", "try again after a machine's trouble"),
+            ("show", "print everything known about a candidate"),
+            ("retry", "retry what failed or crashed"),
         ):
             one = verbs.add_parser(verb, help=words)
-            one.add_argument("project")
-            one.add_argument("number", type=int)
+            one.add_argument("project", help="name of the project")
+            one.add_argument("number", type=int, help="number of the candidate")
             if verb == "show":
-                one.add_argument("--json", action="store_true")
+                one.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         getattr(self, options["verb"])(options)

@@ -10,12 +10,14 @@ from research_app.docs_site import SITE, BadDocuments, build, is_fresh
 
 
 class Command(BaseCommand):
-    help = "Build the documentation into a site with a search; the product serves it at /docs/, and any web server can"
+    help = "Build the documentation as a searchable site; Signoff serves it at /docs/, and any web server can"
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--out", type=Path, default=SITE, metavar="FOLDER", help="where to (default: docs/_build/html)")
-        parser.add_argument("--if-changed", action="store_true", help="only if a source changed since it was built")
+        parser.add_argument(
+            "--out", type=Path, default=SITE, metavar="FOLDER", help="output folder (default: docs/_build/html)"
+        )
+        parser.add_argument("--if-changed", action="store_true", help="only if a source changed since the last build")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Build it and say where it is. Raises CommandError with what is wrong in which document."""

@@ -12,11 +12,11 @@ from research_app.health import Finding, examine
 
 
 class Command(BaseCommand):
-    help = "Say what is there, what is wrong, and the fix for each; exit status 1 if something is wrong"
+    help = "Check the installation and print what is wrong and how to fix it; exit status 1 if anything is wrong"
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="for machines")
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the findings. Exits with 1 if one of them is wrong."""

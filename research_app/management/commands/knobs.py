@@ -17,11 +17,13 @@ SHOWN = 6  # values of a knob in a line
 
 
 class Command(SignoffCommand):
-    help = "Say which values of a project's code the proposer knobs may turn, and which it leaves alone and why."
+    help = (
+        "List the values in a project's code that the proposer `knobs` may change, and those it leaves alone, with the reason."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--project", required=True)
-        parser.add_argument("--json", action="store_true", help="one object on standard output")
+        parser.add_argument("--project", required=True, help="name of the project")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = find_project(options["project"])

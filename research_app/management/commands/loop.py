@@ -35,14 +35,14 @@ TELL_EVERY = 10.0  # seconds, where the progress line cannot be rewritten
 
 
 class Command(SignoffCommand):
-    help = "Propose, check, train and judge a number of candidates, with the running workers or with workers of its own."
+    help = "Propose, check, train and judge a number of candidates, on running workers or on workers that it starts."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--project", required=True)
-        parser.add_argument("--experiments", type=int, required=True, metavar="N")
+        parser.add_argument("--project", required=True, help="name of the project")
+        parser.add_argument("--experiments", type=int, required=True, metavar="N", help="how many candidates")
         words = f"names, comma-separated; they take turns. There are {', '.join(PROPOSERS)}"
         parser.add_argument("--proposer", default=",".join(default_proposers(paid=False)), help=words)
-        parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+        parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = find_project(options["project"])

@@ -12,11 +12,11 @@ from research_app.api.mcp_server import make_server
 
 
 class Command(BaseCommand):
-    help = "Serve the API's verbs to an MCP client over standard input and output. Needs SIGNOFF_TOKEN."
+    help = "Serve the API to an MCP client over standard input and output. Requires SIGNOFF_TOKEN."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", default=settings.SITE_URL, help="address of the Signoff to work with")
+        parser.add_argument("--url", default=settings.SITE_URL, help="address of the Signoff server")
 
     def handle(self, *args: Any, **options: Any) -> None:
         token = environment.read().SIGNOFF_TOKEN.get_secret_value()

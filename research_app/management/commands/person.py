@@ -22,24 +22,24 @@ ACTOR = "command line"
 
 
 class Command(SignoffCommand):
-    help = "Make accounts, and say who may do what. Nobody votes from here: votes are given in the browser."
+    help = "Manage accounts and roles. Votes are cast in the browser only."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        create = verbs.add_parser("create", help="a new account, with a link that signs in once")
-        create.add_argument("name")
-        create.add_argument("--email", default="")
-        create.add_argument("--role", choices=ROLES, default=Role.VIEWER)
-        role = verbs.add_parser("role", help="what a person may do at most")
-        role.add_argument("name")
-        role.add_argument("role", choices=ROLES)
-        verbs.add_parser("list", help="everybody with their role")
+        create = verbs.add_parser("create", help="create an account and print a one-time sign-in link")
+        create.add_argument("name", help="name of the account")
+        create.add_argument("--email", default="", help="for notifications")
+        create.add_argument("--role", choices=ROLES, default=Role.VIEWER, help="default: viewer")
+        role = verbs.add_parser("role", help="set the role of an account")
+        role.add_argument("name", help="name of the account")
+        role.add_argument("role", choices=ROLES, help="the most that the account may do")
+        verbs.add_parser("list", help="list all accounts with their roles")
         for verb, words in (
-            ("link", "a new link that signs in once"),
-            ("off", "this account may no longer sign in, and its votes no longer count"),
-            ("on", "it may again"),
+            ("link", "print a new one-time sign-in link"),
+            ("off", "deactivate an account: it cannot sign in, and its votes no longer count"),
+            ("on", "reactivate an account"),
         ):
-            verbs.add_parser(verb, help=words).add_argument("name")
+            verbs.add_parser(verb, help=words).add_argument("name", help="name of the account")
 
     def handle(self, *args: Any, **options: Any) -> None:
         getattr(self, options["verb"])(options)

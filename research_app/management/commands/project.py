@@ -37,14 +37,14 @@ def find_project(slug: str) -> Project:
 
 
 class Command(SignoffCommand):
-    help = "Create and look after projects."
+    help = "Create and manage projects."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        create = verbs.add_parser("create", help="a bare repository with the baseline branch, and its first runs")
-        create.add_argument("name")
+        create = verbs.add_parser("create", help="create a project: its repository, its baseline branch and its first runs")
+        create.add_argument("name", help="name of the project")
         create.add_argument(
-            "--repo", default="", metavar="PATH_OR_URL", help="copy this repository; default: the default target"
+            "--repo", default="", metavar="PATH_OR_URL", help="repository to copy (default: the built-in target)"
         )
         create.add_argument("--config", type=Path, metavar="FILE.toml", help="the project file")
         create.add_argument(
@@ -54,29 +54,32 @@ class Command(SignoffCommand):
         )
         add_door_verbs(verbs)
         configure_ = verbs.add_parser(
-            "configure", help="change what may be edited, the policy or the margins; all of it while nothing is scored"
+            "configure",
+            help="change the project file: allowed paths, policy and margins at any time, the rest until the first score",
         )
-        configure_.add_argument("name")
-        configure_.add_argument("--config", type=Path, metavar="FILE.toml", required=True)
-        delete = verbs.add_parser("delete", help="remove a project in which nothing was measured or decided yet")
-        delete.add_argument("name")
-        verbs.add_parser("list", help="all projects and how they stand")
+        configure_.add_argument("name", help="name of the project")
+        configure_.add_argument("--config", type=Path, metavar="FILE.toml", required=True, help="the new project file")
+        delete = verbs.add_parser("delete", help="delete a project in which nothing has been measured or decided")
+        delete.add_argument("name", help="name of the project")
+        verbs.add_parser("list", help="list all projects and their state")
         for verb, words in (
-            ("pause", "propose nothing more"),
-            ("resume", "propose again"),
-            ("retry", "try stuck baseline runs again"),
-            ("archive", "put it away: nothing in it begins any more"),
-            ("bring-back", "let an archived project go on"),
+            ("pause", "stop proposing"),
+            ("resume", "resume proposing"),
+            ("retry", "retry baseline runs that need attention"),
+            ("archive", "archive a project: nothing new starts in it"),
+            ("bring-back", "restore an archived project"),
         ):
-            verbs.add_parser(verb, help=words).add_argument("name")
-        verbs.add_parser("moved", help="what was put on its branch outside Signoff").add_argument("name")
-        take = verbs.add_parser("adopt", help="take over, as the baseline, what was put on its branch outside Signoff")
-        take.add_argument("name")
-        take.add_argument("commit", help="the tip, as `moved` prints it: so that nothing else is taken over")
-        take.add_argument("--reason", required=True, help="why it may be the baseline although it was not judged here")
+            verbs.add_parser(verb, help=words).add_argument("name", help="name of the project")
+        verbs.add_parser("moved", help="show commits that were pushed to the baseline branch outside Signoff").add_argument(
+            "name", help="name of the project"
+        )
+        take = verbs.add_parser("adopt", help="accept commits pushed outside Signoff as the new baseline")
+        take.add_argument("name", help="name of the project")
+        take.add_argument("commit", help="the tip as printed by `moved`; refused if the branch has moved since")
+        take.add_argument("--reason", required=True, help="why it may become the baseline without having been judged")
         add_history_verbs(verbs)
         stop = verbs.add_parser("stop-rounds", help="close the open rounds of a project")
-        stop.add_argument("name")
+        stop.add_argument("name", help="name of the project")
 
     def handle(self, *args: Any, **options: Any) -> None:
         verb = options["verb"].replace("-", "_")

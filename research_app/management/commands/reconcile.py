@@ -7,7 +7,7 @@ from research_app.management.base import SignoffCommand
 
 
 class Command(SignoffCommand):
-    help = "Find and mend what stopped, every few seconds, until Ctrl-C or SIGTERM"
+    help = "Restart whatever should be running and is not, every few seconds, until Ctrl-C or SIGTERM"
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until it is told to end."""

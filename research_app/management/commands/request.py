@@ -16,16 +16,14 @@ from research_app.models import Candidate, ConversationPurpose, Decision, Projec
 
 
 class Command(SignoffCommand):
-    help = "Print what a model is told at the beginning of a conversation: system prompt, tools and first message."
+    help = "Print the first request of a conversation: system prompt, tools and first message."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--project", required=True)
-        parser.add_argument("--combine", type=int, nargs="+", metavar="N", help="as when these candidates are to be combined")
-        parser.add_argument("--rework", type=int, metavar="N", help="as when this candidate's idea is to be worked out again")
-        parser.add_argument(
-            "--changes", type=int, metavar="N", help="only what is added when changes of this one are requested"
-        )
-        parser.add_argument("--json", action="store_true", help="the request as the service gets it, but for its length")
+        parser.add_argument("--project", required=True, help="name of the project")
+        parser.add_argument("--combine", type=int, nargs="+", metavar="N", help="the request for combining these candidates")
+        parser.add_argument("--rework", type=int, metavar="N", help="the request for reworking this candidate's idea")
+        parser.add_argument("--changes", type=int, metavar="N", help="only the message that asks for changes to this candidate")
+        parser.add_argument("--json", action="store_true", help="print the request as JSON, as the service receives it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = find_project(options["project"])

@@ -27,11 +27,11 @@ class Command(SignoffCommand):
     help = "Take a picture of every page of the running server, while it trains."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", default=settings.SITE_URL, help="where the server answers")
-        parser.add_argument("--out", type=Path, default=home() / "screenshots")
-        parser.add_argument("--idle", action="store_true", help="even where nothing trains: pages then show less")
-        parser.add_argument("--user", default="admin", help="who is signed in")
-        parser.add_argument("--project", default="demo")
+        parser.add_argument("--url", default=settings.SITE_URL, help="address of the server")
+        parser.add_argument("--out", type=Path, default=home() / "screenshots", help="output folder")
+        parser.add_argument("--idle", action="store_true", help="proceed even if nothing is training (pages then show less)")
+        parser.add_argument("--user", default="admin", help="user to sign in as")
+        parser.add_argument("--project", default="demo", help="name of the project")
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["user"]).first()

@@ -29,12 +29,12 @@ PAGES_WITHIN = 30.0  # seconds
 
 
 class Command(BaseCommand):
-    help = "Set everything up and keep it running: broker, web server, workers, reconciler"
+    help = "Set up and run everything: broker, web server, workers, reconciler"
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", metavar="N", help="port of the web server, like PORT in the environment")
-        parser.add_argument("--listen", metavar="ADDRESS", help="address to listen on, like SIGNOFF_LISTEN in the environment")
+        parser.add_argument("--port", metavar="N", help="port of the web server (environment: PORT)")
+        parser.add_argument("--listen", metavar="ADDRESS", help="address to listen on (environment: SIGNOFF_LISTEN)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until Ctrl-C or SIGTERM. Raises CommandError with what to do where it cannot start."""

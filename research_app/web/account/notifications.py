@@ -183,7 +183,7 @@ def places_of(wishes: NotificationSettings) -> list[Shown]:
 @researcher
 @require_POST
 def try_notification(request: HttpRequest, channel: str) -> HttpResponse:
-    """Ask for a trial message, also where the address is paused: it goes out at once, and the page says its outcome."""
+    """Ask for a test message, also where the address is paused: it goes out at once, and the page says its outcome."""
     if channel not in CHANNELS:
         raise Http404(f"There is no channel {channel}.")
     wishes, wanted = wishes_of(request), CHANNELS[channel]
@@ -193,7 +193,7 @@ def try_notification(request: HttpRequest, channel: str) -> HttpResponse:
     with transaction.atomic():
         delivery = waiting_delivery(wishes, channel, Occasion.TRIAL)
         Message.objects.enqueue("deliver", delivery.pk, QUEUE)
-    messages.info(request, f"A trial message is on its way by {wanted.label}. Its outcome stands below.")
+    messages.info(request, f"A test message is on its way by {wanted.label}. See the outcome below.")
     return redirect("notifications")
 
 
