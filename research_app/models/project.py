@@ -12,8 +12,9 @@ from django.utils import timezone
 from research_app.evidence.errors import EvidenceError
 from research_app.evidence.noise import Noise
 from research_app.evidence.pooling import Repeats, pool_guarded
+from research_app.project_file.gates_section import GatePolicy, Gates
 from research_app.project_file.ladder import SMALLEST
-from research_app.project_file.project_file import GatePolicy, Gates, ProjectFile
+from research_app.project_file.project_file import ProjectFile
 from research_app.project_file.section import STORED
 from research_app.repository import Repository
 

@@ -7,7 +7,8 @@ from research_app.loop.project.projects import ProjectRefused, configure
 from research_app.loop.review.review import ReviewRefused, Seen, StalePage, approve, reopen, request_changes, withdraw
 from research_app.loop.review.votes import tally, turns_of, unsatisfiable
 from research_app.models import Candidate, Event, Gate, Landing, Note, Project, Stage, Thread, Verdict
-from research_app.project_file.project_file import Gates, ProjectFile, ProjectFileError, read_project_file
+from research_app.project_file.gates_section import Gates
+from research_app.project_file.project_file import ProjectFile, ProjectFileError, read_project_file
 from tests.factories import make_candidate, make_project, make_user
 
 pytestmark = pytest.mark.django_db

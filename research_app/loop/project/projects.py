@@ -16,8 +16,9 @@ from research_app.machine.fleet import UnknownDevice, gpus, local_devices
 from research_app.models import BaselineVersion, Event, Priority, Project
 from research_app.models.event_kinds import EventKind
 from research_app.models.project import SLUG
+from research_app.project_file.gates_section import Gates
 from research_app.project_file.ladder import SMALLEST
-from research_app.project_file.project_file import Gates, ProjectFile
+from research_app.project_file.project_file import ProjectFile
 from research_app.repository import Repository, left_out
 from training.corpus import build_corpus
 

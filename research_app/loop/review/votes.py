@@ -16,7 +16,7 @@ from research_app.models import Candidate, Comment, Conversation, Decision, Even
 from research_app.models.candidate import AWAITING_AUTHOR, AWAITING_HUMAN, CandidateQuerySet
 from research_app.models.event import VOIDED
 from research_app.models.event_kinds import EventKind
-from research_app.project_file.project_file import GatePolicy, Gates
+from research_app.project_file.gates_section import GatePolicy, Gates
 
 GATE_OF = {Stage.SHORTLISTED: Gate.SHORTLIST, Stage.READY: Gate.BASELINE}
 STAGE_OF = {gate: stage for stage, gate in GATE_OF.items()}

@@ -13,8 +13,9 @@ from research_app.loop.scale_up.price import pace_of, price_of, prices_of
 from research_app.loop.scale_up.scale_up import passed_rungs, rungs_left
 from research_app.loop.stacks.stack import open_stacks_of
 from research_app.models import BaselineVersion, Candidate, Decision, Gate, Project, Review, Stage
+from research_app.project_file.gates_section import GatePolicy
 from research_app.project_file.ladder import Rung
-from research_app.project_file.project_file import GatePolicy, ProjectFile
+from research_app.project_file.project_file import ProjectFile
 from research_app.web.shared import figures
 from research_app.web.shared.effects import Row, rows
 from research_app.wording import counted
