@@ -20,19 +20,8 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from research_app.evidence.ablation import (
-    PAIR_RUNS,
-    Advice,
-    Known,
-    Point,
-    Report,
-    Stack,
-    follow_up,
-    noise_of,
-    points_of,
-    report,
-    unsettled,
-)
+from research_app.evidence.ablation import Advice, Known, Report, follow_up, noise_of, report, unsettled
+from research_app.evidence.ablation_design import PAIR_RUNS, Point, Stack, points_of
 from research_app.evidence.noise import Noise, pool
 from research_app.evidence.stacking import design, main_effects
 

@@ -12,23 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.stack_advice import World, check, known_noise, simulate
-from research_app.evidence.ablation import (
+from research_app.evidence.ablation import Advice, Known, Report, advise, follow_up, noise_of, read, report
+from research_app.evidence.ablation_design import (
     EVERY_PAIR,
     FRESH_RUNS,
     MOST_SUSPECTS,
-    Advice,
     FollowUp,
-    Known,
     Point,
-    Report,
     Stack,
-    advise,
-    follow_up,
     most_further_runs,
-    noise_of,
     points_of,
-    read,
-    report,
 )
 from research_app.evidence.ablation_words import advice_of, in_words, summary
 from research_app.evidence.noise import Noise

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.db import transaction
 
-from research_app.evidence.ablation import FRESH_RUNS
+from research_app.evidence.ablation_design import FRESH_RUNS
 from research_app.loop.judge import contradictions
 from research_app.loop.land.on_baseline import landings_on_baseline
 from research_app.loop.propose.revert import RevertRefused, propose_removal, revert

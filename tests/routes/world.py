@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from agent.failure import Failure
-from research_app.evidence.ablation import Known, Point, Stack, noise_of, points_of, report
+from research_app.evidence.ablation import Known, noise_of, report
+from research_app.evidence.ablation_design import Point, Stack, points_of
 from research_app.loop.notify.channel import CHANNELS
 from research_app.models import (
     Ablation,

@@ -13,7 +13,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from research_app.evidence import ablation
-from research_app.evidence.ablation import FollowUp, Known, Point, Report, Stack, written
+from research_app.evidence.ablation import Known, Report, written
+from research_app.evidence.ablation_design import PAIR_RUNS, FollowUp, Point, Stack, most_further_runs, points_of
 from research_app.evidence.ablation_words import summary
 from research_app.evidence.errors import EvidenceError
 from research_app.loop.attention.attention import UNKNOWN
@@ -42,12 +43,12 @@ class AblationRefused(ValueError):
 def ablation_price(project: Project, candidates: Sequence[Candidate], folded: bool) -> Price:
     """What the first round would cost. Raises AblationRefused. At most four queries."""
     refuse_unfit(project, candidates)
-    return _price(project, sum(ablation.points_of(stack_now(candidates), folded).values()))
+    return _price(project, sum(points_of(stack_now(candidates), folded).values()))
 
 
 def further_price(project: Project, candidates: Sequence[Candidate]) -> Price:
     """The most that further rounds may cost. At most four queries."""
-    return _price(project, ablation.most_further_runs(stack_now(candidates)))
+    return _price(project, most_further_runs(stack_now(candidates)))
 
 
 def _price(project: Project, runs: int) -> Price:
@@ -113,7 +114,7 @@ def take_step(check: Ablation, lease: Lease, members: Sequence[Candidate]) -> No
     """Begin, wait, follow up or conclude. Raises ConflictError, whose part counts in `members`, and EvidenceError."""
     stack = stack_of(check, members)
     if not check.cells.exists():
-        begin_round(check, lease, members, 1, ablation.points_of(stack, check.folded), {})
+        begin_round(check, lease, members, 1, points_of(stack, check.folded), {})
         return
     runs = list(Run.objects.filter(cell__check_of=check).select_related("cell").order_by("seed"))
     if any(run.state not in (State.FINISHED, State.STUCK) for run in runs):
@@ -129,7 +130,7 @@ def take_step(check: Ablation, lease: Lease, members: Sequence[Candidate]) -> No
     elif check.rounds == 2:
         more = ablation.unsettled(stack, fresh, noise, known, lower)
     if more:
-        pairs = dict.fromkeys(more.pairs, ablation.PAIR_RUNS)
+        pairs = dict.fromkeys(more.pairs, PAIR_RUNS)
         begin_round(check, lease, members, max(check.rounds, 1) + 1, pairs, more.fresh(stack))
     else:
         conclude(check, lease, runs, ablation.report(stack, scores, fresh, noise, known, lower, check.folded))

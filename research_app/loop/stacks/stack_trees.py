@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from research_app.evidence.ablation import Point, Stack
+from research_app.evidence.ablation_design import Point, Stack
 from research_app.loop.land.on_baseline import landings_on_baseline
 from research_app.loop.runs import request_run
 from research_app.models import Ablation, Candidate, DesignPoint, Purpose, Run

@@ -12,7 +12,8 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from research_app.access import may_operate
-from research_app.evidence.ablation import EVERY_PAIR, Advice, MemberEffect, Report
+from research_app.evidence.ablation import Advice, MemberEffect, Report
+from research_app.evidence.ablation_design import EVERY_PAIR
 from research_app.evidence.ablation_words import advice_of, in_words
 from research_app.evidence.digits import Gain
 from research_app.evidence.stacking import Effect as AblationEffect
