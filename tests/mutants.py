@@ -22,7 +22,7 @@ from cosmic_ray.work_item import TestOutcome, WorkItem, WorkResult
 ROOT = Path(__file__).parent.parent
 FOLDERS = {
     "research_app/evidence": ["tests/evidence", "tests/documents", "tests/loop/test_runs_that_diverged.py"],
-    "research_app/repository": ["tests/repository"],
+    "research_app/repository": ["tests/repository", "tests/histories/test_history_import.py"],
     "research_app/loop/land": [
         "tests/loop/test_loop_landing.py", "tests/loop/test_moved_outside.py", "tests/loop/test_landing_remote.py",
         "tests/loop/test_revert.py", "tests/loop/test_landing_queue.py", "tests/web/test_web_landings.py",

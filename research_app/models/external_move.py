@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from research_app.models.baseline import BaselineVersion
-from research_app.models.documents.foreign_commit import ForeignCommit
+from research_app.models.documents.outside_commit import OutsideCommit
 from research_app.models.documents.typed_column import rows_in
 from research_app.models.project import Project
 
@@ -36,7 +36,7 @@ class ExternalMove(models.Model):
     commits: "models.JSONField[object, object]" = models.JSONField(
         default=list, help_text="[{commit, subject, author, at, claims}]: new there, newest first, bounded"
     )
-    new_commits = rows_in("commits", ForeignCommit)
+    new_commits = rows_in("commits", OutsideCommit)
     added = models.PositiveIntegerField(default=0, help_text="How many commits are new")
     left = models.PositiveIntegerField(default=0, help_text="How many commits of the version before are not part of it")
     dropped: "models.JSONField[list[str], list[str]]" = models.JSONField(

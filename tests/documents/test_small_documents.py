@@ -7,9 +7,9 @@ import pytest
 
 from research_app.documents import rows_read
 from research_app.models.documents.candidate_origin import origin_read
-from research_app.models.documents.foreign_commit import ForeignCommit
 from research_app.models.documents.moved_constants import moves_read
 from research_app.models.documents.noise_event import NoiseEvent
+from research_app.models.documents.outside_commit import OutsideCommit
 from research_app.models.documents.typed_column import rows_written
 from tests.documents.test_evidence_document import ODD, changed, ways_of
 
@@ -18,7 +18,7 @@ COMMITS = [
     {"commit": "b" * 40, "subject": "", "author": "", "at": "", "claims": []},
 ]
 STORED: dict[str, tuple[Callable[[object], object], object]] = {
-    "commits": (lambda stored: rows_read(ForeignCommit, stored), COMMITS),
+    "commits": (lambda stored: rows_read(OutsideCommit, stored), COMMITS),
     "details": (
         origin_read,
         {"knobs": {"a.py:LR": 0.1}, "was": {"a.py:LR": 0.2}, "removes": 3, "stack_check": 1, "combines": [1, 2]},
@@ -32,7 +32,7 @@ STORED: dict[str, tuple[Callable[[object], object], object]] = {
 
 
 def test_rows_of_before_are_read_as_they_were_written() -> None:
-    commits = rows_read(ForeignCommit, COMMITS)
+    commits = rows_read(OutsideCommit, COMMITS)
     assert [each.claims for each in commits] == [("C-3",), ()] and json.loads(json.dumps(rows_written(commits))) == COMMITS
     origin = origin_read(STORED["details"][1])
     assert (origin.knobs, origin.was, origin.removes, origin.combines) == ({"a.py:LR": 0.1}, {"a.py:LR": 0.2}, 3, (1, 2))

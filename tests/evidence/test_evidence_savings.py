@@ -144,6 +144,7 @@ def test_the_faster_arm_has_the_small_p_value() -> None:
     assert faster_to_target(slow, limits, fast, limits) < 0.01
     assert faster_to_target(fast, limits, slow, limits) > 0.99
     assert faster_to_target([None], [10.0], [None], [10.0]) == 1.0
+    assert faster_to_target([10.0], [10.0], [None], [10.0]) < 1.0, "reached with the last step"
 
 
 def test_impossible_times_are_named() -> None:

@@ -171,7 +171,7 @@ def test_a_mail_program_can_unsubscribe_with_one_click(project: Project, mail: M
     assert path in message.get_content().replace("\n", "")  # type: ignore[attr-defined]
     client = Client(enforce_csrf_checks=True)
     page = client.get(path)
-    assert page.status_code == 200 and "Stop all e-mails of Signoff to ada@example.org?" in page.content.decode()
+    assert page.status_code == 200 and "Stop all e-mails from Signoff to ada@example.org?" in page.content.decode()
     assert NotificationSettings.objects.get().by("email").pace == Pace.AT_ONCE, "a scanner that follows links changes nothing"
     done = client.post(path, "List-Unsubscribe=One-Click", content_type="application/x-www-form-urlencoded")
     assert done.status_code == 200 and "You will receive no more e-mails at ada@example.org" in done.content.decode()

@@ -24,7 +24,7 @@ from research_app.models import (
     MoveState,
     Project,
 )
-from research_app.models.documents.foreign_commit import ForeignCommit
+from research_app.models.documents.outside_commit import OutsideCommit
 from research_app.models.documents.typed_column import rows_written
 from research_app.models.event_kinds import EventKind
 from research_app.repository import RepositoryError, StaleTipError
@@ -87,7 +87,7 @@ def describe(project: Project, tip: str) -> ExternalMove:
     repository, newest = project.repository, project.tip()
     new = commits_between(repository, newest.commit, tip)[::-1]
     kept = [
-        ForeignCommit(
+        OutsideCommit(
             commit=entry.commit,
             subject=entry.subject[:200],
             author=entry.author[:100],

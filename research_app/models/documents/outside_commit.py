@@ -3,7 +3,7 @@
 from research_app.documents import Part, Text
 
 
-class ForeignCommit(Part):
+class OutsideCommit(Part):
     """One commit. `claims` are the candidates that its trailers say it lands: untrusted, like its subject and author."""
 
     commit: Text
