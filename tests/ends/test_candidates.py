@@ -333,7 +333,7 @@ def test_a_landing_on_a_baseline_that_crashes(world: World, tmp_path: Path) -> s
     "an exception in what they are told (injected)",
     "The proposers failed: It failed 3 times; the last time: ValueError: the flux is off",
     inbox="proposing The proposers failed: It failed 3 times; the last time: ValueError: the flux is off",
-    again="3 times a turn, three turns; then by another round",
+    again="3 times a turn; after three turns less and less often",
 )
 def test_proposers_that_keep_failing(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(propose, "context_of", lambda *_: (_ for _ in ()).throw(ValueError("the flux is off")))

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Count, Exists, F, Max, OuterRef, Q
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from agent.failure import FOR_A_PERSON, PASSING, Failure
@@ -26,12 +27,15 @@ from research_app.models import (
     Run,
     Stage,
     State,
+    Turn,
     TurnState,
 )
 from research_app.models.candidate import Cause
 
 MOST = 400  # candidates that are looked at, oldest first
 LATELY = timedelta(days=1)  # how long what ended is still said
+FAILED_IN_A_ROW = 3  # turns of an open round after which people are told
+AGAIN = "They are asked again, less and less often."
 LONG_TROUBLE = 6  # stops of a conversation by passing trouble, after which people are told: about a quarter of an hour
 UNSERVED = timedelta(minutes=1)
 """How long a run waits for a worker before its absence is trouble: one that starts reports within seconds."""
@@ -199,16 +203,25 @@ def of_failed_steps(projects: Mapping[int, Project]) -> list[Trouble]:
 
 
 def of_proposers(projects: Mapping[int, Project]) -> list[Trouble]:
-    """Rounds that were closed in the last day because their last proposer failed (one query)."""
-    closed = (
-        Round.objects.filter(closed_at__gt=timezone.now() - LATELY, project__in=projects)
-        .annotate(newest=Max("turns__pk"), failed=Max("turns__pk", filter=Q(turns__state=TurnState.FAILED)))
-        .filter(newest=F("failed"))
-    )
-    newest = {each.project_id: each for each in closed.order_by("pk")}
+    """Rounds that were closed in the last day because their last proposer failed, and open ones whose last turns all failed
+    (one query)."""
+    turns = Turn.objects.filter(round=OuterRef("pk")).order_by("-pk")
+    fruitful = turns.exclude(state__in=(TurnState.FAILED, TurnState.WORKING, TurnState.WAITING)).values("pk")[:1]
+    since = Q(turns__pk__gt=Coalesce(Subquery(fruitful), 0))
+    rounds = Round.objects.filter(Q(closed_at=None) | Q(closed_at__gt=timezone.now() - LATELY), project__in=projects)
+    failing = rounds.annotate(
+        newest=Max("turns__pk"),
+        failed=Max("turns__pk", filter=Q(turns__state=TurnState.FAILED)),
+        in_a_row=Count("turns__pk", filter=Q(turns__state=TurnState.FAILED) & since),
+        last_words=Subquery(turns.filter(state=TurnState.FAILED).values("note")[:1]),
+    ).filter(Q(closed_at__isnull=False, newest=F("failed")) | Q(closed_at=None, in_a_row__gte=FAILED_IN_A_ROW))
+    rows = failing.order_by("pk").values_list("project_id", "closed_at", "note", "last_words")
+    newest = {pk: (note, "") if closed else (last, AGAIN) for pk, closed, note, last in rows}
     return [
-        Trouble(projects[pk], "proposing", f"{projects[pk].get_absolute_url()}agents/", f"The proposers failed: {each.note}")
-        for pk, each in newest.items()
+        Trouble(
+            projects[pk], "proposing", f"{projects[pk].get_absolute_url()}agents/", f"The proposers failed: {why}", hint=hint
+        )
+        for pk, (why, hint) in newest.items()
     ]
 
 
