@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
@@ -265,3 +266,14 @@ def test_script_in_names_queries_and_reasons_stays_text(client: Client, project:
     page = text(client, f"q={PAYLOAD}&columns=author,constants,{PAYLOAD}&stage={PAYLOAD}&base={PAYLOAD}")
     assert "<img" not in page
     assert "&lt;img" in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"), [("LAYERS = 4", [1]), ("width = 96", [2]), ("LAYERS", [1]), ("train.py", [2, 1]), ("4 (x", [])]
+)
+def test_a_search_finds_what_a_diff_changes_and_not_what_stands_around_it(
+    client: Client, project: Project, asked: str, found: list[int]
+) -> None:
+    make_candidate(project, edits=LAYERS, hypothesis="Deeper")
+    make_candidate(project, edits=WIDTH, hypothesis="Wider")
+    assert numbers(text(client, f"q={quote(asked)}&sort=newest")) == found

@@ -195,11 +195,16 @@ def filtered(queryset: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet
             queryset = queryset.filter(**{name: value})
     queryset = narrowed(queryset, form)
     if text := form.chosen("q"):
-        words = Q(title__icontains=text) | Q(hypothesis__icontains=text) | Q(patch_set__diff__icontains=text)
+        words = Q(title__icontains=text) | Q(hypothesis__icontains=text) | changes_with(text)
         if number := re.fullmatch(r"[cC]-?(\d{1,9})|(\d{1,9})", text):
             words |= Q(number=int(number[1] or number[2]))
         queryset = queryset.filter(words)
     return queryset
+
+
+def changes_with(text: str) -> Q:
+    """Candidates of which a changed line, or the name of a changed file, has the text: the context of a diff has every word."""
+    return Q(patch_set__diff__icontains=text) & Q(patch_set__diff__iregex=rf"\n[+-][^\n]*{re.escape(text)}")
 
 
 def narrowed(queryset: CandidateQuerySet, form: FilterForm) -> CandidateQuerySet:
