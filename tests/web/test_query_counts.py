@@ -37,7 +37,14 @@ from training.spec import Outcome
 pytestmark = [pytest.mark.django_db, pytest.mark.one_in(2)]
 FEW, MANY = 10, 10_000
 MOST = 60  # queries of any page
-ABOUT_ONE = {"candidate", "candidate-side-by-side", "scale-up", "run", "stack"}  # pages of one thing, no lists
+ABOUT_ONE = {
+    "candidate",
+    "candidate-side-by-side",
+    "candidate-figure",
+    "scale-up",
+    "run",
+    "stack",
+}  # pages of one thing, no lists
 FILTERED = "q=warm&constant=WARMUP&effect=unclear&gain=-1&since=2020-01-01&archived=too&sort=saved"
 STAGES = (Stage.DROPPED, Stage.READY, Stage.INVALID, Stage.LANDED, Stage.INCONCLUSIVE, Stage.SHORTLISTED, Stage.CRASHED)
 
