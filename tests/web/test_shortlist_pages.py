@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from research_app.access import Role, set_role
 from research_app.loop.review.review import Seen
-from research_app.models import Candidate, Project, Run, ScaleUp, Stage, State
-from tests.factories import make_project, make_run
+from research_app.models import Candidate, LandingState, Project, Run, ScaleUp, Stage, State, Verdict
+from tests.factories import make_candidate, make_landing, make_project, make_run
 from tests.ladder_project import CONFIG, finish, fresh
 from tests.loop.test_shortlist import listed
 
@@ -243,3 +243,13 @@ def test_costs_come_from_real_runs_and_are_missing_where_there_are_none(project:
     make_run(project.tip(), seed=1, scale="M", train_seconds=3600.0)
     shown = page(client, "/projects/gates/shortlist/")
     assert "measured on 1 run at M" in shown and "1.00 h" in shown and "2.00 EUR" in shown
+
+
+def test_it_says_how_many_of_the_gains_that_landed_replicated(project: Project) -> None:
+    client = signed_in()
+    assert "replicated" not in page(client, "/projects/gates/shortlist/")
+    for constant, gain in (("LAYERS = 3", 0.2), ("WIDTH = 96", 0.0)):
+        edits = [("train.py", constant, constant.replace("3", "4").replace("96", "97"))]
+        landed = make_candidate(project, edits=edits, effect=gain, stage=Stage.LANDED, verdict=Verdict.SOLID)
+        make_landing(landed, LandingState.LANDED)
+    assert "1 of 2 gains that landed so far replicated" in page(client, "/projects/gates/shortlist/")

@@ -23,6 +23,7 @@ from research_app.loop.scale_up.scale_up import forecasts_of
 from research_app.loop.scale_up.shortlist import Pick, Plan, Quote, approve_scale_ups, quote, skip_scale_up, trained_seeds
 from research_app.loop.stacks.stack import NoStack, form_stack
 from research_app.models import Gate, Project, Run, ScaleUp, StageMoved, State
+from research_app.web.scoreboard.scoreboard import replications
 from research_app.web.shared import live
 from research_app.web.shared.access import get_candidate, get_project, operator, require_vote, researcher, reviewer
 from research_app.web.shared.query_numbers import real, whole, wholes
@@ -62,6 +63,7 @@ def context_of(request: HttpRequest, project: Project, **more: Any) -> dict[str,
     paces = {rung.name: pace_of(project, rung) for rung in rungs}
     account, priced = account_of(project), any(rung.price for rung in rungs)
     order = order if (order := request.GET.get("sort", "")) in ORDERS else next(iter(ORDERS))
+    held = replications(project)
     items = ordered(items_of(request, project, rungs, paces), order, priced=priced)
     within = real(request.GET.get("within"))
     selection = price_of_ticked(project, items, wholes(request.GET.getlist("pick")))
@@ -79,6 +81,8 @@ def context_of(request: HttpRequest, project: Project, **more: Any) -> dict[str,
         "scale_ups": scale_ups_of(project),
         "may_approve": may_vote(request.user, project, Gate.SHORTLIST),
         "may_operate": may_operate(request.user),
+        "replicable": len(held),
+        "replicated": sum(held.values()),
         "coverage": coverage_of(forecasts_of(project)),
         **more,
     }
