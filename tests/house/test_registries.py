@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from django.db.models import F
 
 from research_app.histories.export import FORMATS
 from research_app.loop.propose.registered import PROPOSERS, default_proposers
+from research_app.web.candidates.columns import Column, Order
 from tests.installation import Installation
 from training.budget_kind import BUDGETS
 from training.metric_source import SOURCES, printing, writing
@@ -102,3 +104,10 @@ def test_a_broken_module_stops_the_start_with_its_file(monkeypatch: pytest.Monke
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     sentence = "research_app/histories/formats/tsv_format.py cannot be imported: ImportError: no such package"
     assert ended.stderr.strip() == sentence
+
+
+def test_a_column_may_have_one_order_or_two() -> None:
+    one = Column("x", "X", orders=(Order("x", "by x", F("pk").asc()),))
+    two = Column("x", "X", orders=(*one.orders, Order("x-z", "by x, from Z", F("pk").desc())))
+    assert [one.next_order(now) for now in ("", "x")] == ["x", "x"]
+    assert [two.next_order(now) for now in ("", "x", "x-z")] == ["x", "x-z", "x"]

@@ -75,8 +75,8 @@ class Column:
         return [order.key for order in self.orders]
 
     def next_order(self, now: str) -> str:
-        """What the next click sorts by."""
-        return self.order_keys[1 if now == self.order_keys[0] else 0]
+        """What the next click sorts by: the second order after the first, where there is one."""
+        return self.order_keys[-1 if now == self.order_keys[0] else 0]
 
 
 COLUMNS = Registry("column", "research_app.web.candidates.list_columns", "COLUMN", Column)
