@@ -1,6 +1,7 @@
 """The scoreboard: per author what was proposed, solid, landed and held up, what it cost, how much was structure."""
 
 import math
+import re
 from datetime import timedelta
 
 import pytest
@@ -24,7 +25,7 @@ from research_app.models import (
     Verdict,
 )
 from research_app.web.scoreboard.scoreboard import Score, scores_of
-from tests.factories import SIGMA, make_candidate, make_landing, make_many
+from tests.factories import SIGMA, make_candidate, make_landing, make_many, make_run
 
 pytestmark = pytest.mark.django_db
 LAYERS = (("train.py", "LAYERS = 3", "LAYERS = 4"),)
@@ -182,3 +183,17 @@ def test_a_member_that_was_taken_back_has_no_part(project: Project) -> None:
     in_one(project, 0.03, first, second, batch=False)
     Candidate.objects.filter(pk=second.pk).update(undone_by=project.tip())
     assert score_of(project, "knobs").landed == 0 and score_of(project, "knobs").gain is None
+
+
+def test_what_was_approved_stands_beside_what_the_baseline_measured(client: Client, project: Project) -> None:
+    first = landed(project, "playbook", 0.1)
+    newest = BaselineVersion.objects.latest("number")
+    before = project.baseline_versions.earliest("number").runs.of_baseline().values_list("score", flat=True)
+    newest.runs.all().delete()
+    for seed, score in enumerate(before, 1):
+        make_run(newest, seed=seed, score=(score or 0) - 0.03)
+    page = " ".join(client.get(ADDRESS).content.decode().split())
+    assert first.evidence and first.evidence.gain
+    shown = re.search(r"approved on <b>([^<]+)</b>, measured <b class=.good.>\+([\d.]+)</b>", page)
+    assert shown and shown[1] == first.evidence.gain.text
+    assert float(shown[2]) == pytest.approx(0.03, abs=0.002)  # of its own runs, not the sum

@@ -30,7 +30,7 @@ from research_app.web.project.calibration import false_accepts, why_no_noise
 from research_app.web.project.progress import by_score, points_of
 from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.effects import Effect
-from research_app.web.shared.measured import difference, reference_scores
+from research_app.web.shared.measured import measured_in_all
 from research_app.web.shared.stats_cache import noise_of
 
 MOST_LANDED, MOST_TRIED, MOST_SCALED, MOST_CHECKS = 200, 100, 60, 5
@@ -176,7 +176,7 @@ class Report:
             chart=progress_chart(measured.points, measured.bands, measured.lower_is_better, measured.title),
             tried=sum(counts.values()),
             stages=[(stage.label, counts[stage]) for stage in Stage if counts.get(stage)],
-            total=total_of(project, noise),
+            total=measured_in_all(project, noise),
             spent=spent,
             money=round(spent.money(prices_of(project)), 2),
             model_money=project.conversations.aggregate(cost=Sum("cost"))["cost"] or 0.0,
@@ -208,16 +208,6 @@ def listed(queryset: CandidateQuerySet) -> CandidateQuerySet:
 
 def gain_of(evidence: Evidence | None) -> Gain | None:
     return evidence.gain if evidence else None
-
-
-def total_of(project: Project, noise: Noise | None) -> Effect | None:
-    """The newest baseline against the first: means of their own runs, never a sum of single effects. Two queries."""
-    versions = list(project.baseline_versions.order_by("number"))
-    if len(versions) < 2:
-        return None
-    first, newest = versions[0], versions[-1]
-    scores = reference_scores([first, newest])
-    return difference(scores[first.pk], scores[newest.pk], noise, project.sign)
 
 
 def landed_in(project: Project) -> list[Landed]:

@@ -20,6 +20,7 @@ from research_app.models.documents.moved_constants import moves_read
 from research_app.project_file.ladder import SMALLEST
 from research_app.web.shared import live
 from research_app.web.shared.access import get_project, researcher
+from research_app.web.shared.measured import measured_in_all
 from research_app.web.shared.stats_cache import noise_of
 from research_app.web.shared.unchanged import still
 
@@ -122,8 +123,20 @@ def scoreboard(request: HttpRequest, slug: str) -> HttpResponse:
     """The page. A constant number of queries, however much was tried."""
     project = get_project(request, slug)
     scores = scores_of(project)
-    context = {"project": project, "scores": scores, "priced": any(score.dollars for score in scores)}
+    context = {
+        "project": project,
+        "scores": scores,
+        "priced": any(score.dollars for score in scores),
+        "approved": approved_in_all(scores),
+        "measured": measured_in_all(project, noise_of(project)),
+    }
     return live.page(request, "scoreboard/scoreboard.html", {"scores": "scoreboard/_scores.html"}, context)
+
+
+def approved_in_all(scores: Sequence[Score]) -> Gain | None:
+    """What all landings were approved on, added up over the authors; None where nothing landed."""
+    parts = [change.part for score in scores for change in score.changes]
+    return Gain(sum(part.gain for part in parts), hypot(*(part.error for part in parts))) if parts else None
 
 
 def scores_of(project: Project) -> list[Score]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from research_app.evidence.difference import compare, effect_between
 from research_app.evidence.digits import Gain
 from research_app.evidence.noise import Noise
-from research_app.models import BaselineVersion, Purpose, Run
+from research_app.models import BaselineVersion, Project, Purpose, Run
 from research_app.web.shared.effects import Effect
 
 
@@ -31,3 +31,13 @@ def difference(before: Sequence[float], after: Sequence[float], noise: Noise | N
         return Effect(Gain(effect_between(before, after, sign > 0)), None, len(after), len(before))
     difference_ = compare(before, after, noise, lower_is_better=sign > 0)
     return Effect(difference_.gain, difference_.effect / noise.sigma, len(after), len(before))
+
+
+def measured_in_all(project: Project, noise: Noise | None) -> Effect | None:
+    """The newest baseline against the first: means of their own runs, never a sum of single effects. Two queries."""
+    versions = list(project.baseline_versions.order_by("number"))
+    if len(versions) < 2:
+        return None
+    first, newest = versions[0], versions[-1]
+    scores = reference_scores([first, newest])
+    return difference(scores[first.pk], scores[newest.pk], noise, project.sign)
