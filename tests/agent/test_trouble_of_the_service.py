@@ -115,8 +115,8 @@ def test_what_a_person_must_mend_says_so_in_the_inbox_until_it_works_again(
         propose.propose(asked.pk, "worker")
     asked.refresh_from_db()
     assert asked.closed_at is None
-    [trouble] = troubles([project])
-    assert words in trouble.name and "the test says so" in trouble.why and "again" in trouble.hint
+    [trouble] = [each for each in troubles([project]) if words in each.name]  # that its turns failed may stand beside it
+    assert "the test says so" in trouble.why and "again" in trouble.hint
     client = Client()
     client.force_login(make_user())
     assert words in client.get("/").content.decode()
