@@ -1,12 +1,17 @@
 """The page of a constant: each try with its value and gain, the value of the baseline marked, agents' text as text."""
 
+import math
+
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from research_app.evidence.digits import Gain
 from research_app.models import Project, Verdict
 from research_app.web.constant.constant import tries_of
+from research_app.web.constant.value_chart import value_chart
+from research_app.web.shared.effects import Effect
 from tests.factories import make_candidate, make_user
 
 pytestmark = pytest.mark.django_db
@@ -42,3 +47,11 @@ def test_its_queries_do_not_grow_with_the_tries(project: Project, tess: Client) 
     with CaptureQueriesContext(connection) as many:
         assert tess.get(PAGE).status_code == 200
     assert len(many) <= len(few)
+
+
+@pytest.mark.parametrize("gains", [(math.inf, -math.inf, math.nan), (0.1, math.inf, 0.2)])
+def test_gains_that_are_not_finite_are_no_part_of_the_drawing(gains: tuple[float, ...]) -> None:
+    points = [(0.1 * at, Effect(Gain(gain, None, -math.inf, gain)), f"C-{at}") for at, gain in enumerate(gains)]
+    drawn = str(value_chart(points, 0.05, "loss"))
+    assert drawn.count("<circle") == (2 if math.isfinite(gains[0]) else 0)
+    assert "nan" not in drawn.lower() and 'y1="inf' not in drawn and 'y1="-inf' not in drawn

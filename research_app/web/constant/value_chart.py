@@ -36,7 +36,7 @@ class Frame:
         gains = [
             bound for _, e, _ in points for bound in (e.value, e.low, e.high) if bound is not None and math.isfinite(bound)
         ]
-        return cls(min(spread), max(spread), min(0.0, *gains), max(0.0, *gains), log)
+        return cls(min(spread), max(spread), min([0.0, *gains]), max([0.0, *gains]), log)
 
     def x(self, value: float) -> float:
         share = (math.log(value) if self.log else value) - self.first
@@ -47,7 +47,8 @@ class Frame:
 
 
 def value_chart(points: Sequence[Tried], now: float | None, unit: str) -> SafeString:
-    """Each try with its 95% interval, and the value of the baseline marked; empty without two tries."""
+    """Each try with its 95% interval, and the value of the baseline marked; empty without two finite gains."""
+    points = [point for point in points if math.isfinite(point[1].value)]
     if len(points) < 2:
         return SafeString("")
     values = [value for value, _, _ in points] + ([now] if now is not None else [])
@@ -72,6 +73,6 @@ def value_chart(points: Sequence[Tried], now: float | None, unit: str) -> SafeSt
 def marks(points: Sequence[Tried], frame: Frame) -> Iterator[tuple[str, str, float, float, float, float, float, float]]:
     """A dot and its interval for each try."""
     for value, e, words in points:
-        low, high = (e.value if bound is None else bound for bound in (e.low, e.high))
+        low, high = (e.value if bound is None or not math.isfinite(bound) else bound for bound in (e.low, e.high))
         at, title = frame.x(value), f"{words}: {number(value, 4)}, {e.words}"
         yield e.tone, title, at, at, frame.y(low), frame.y(high), at, frame.y(e.value)
