@@ -41,7 +41,7 @@ const htmlOf = async (path) => {
 const show = async (link) => {
   const html = await htmlOf(candidateOf(link)[0]).catch(() => "");
   if (wanted !== link || !html || !link.isConnected) return;
-  card.innerHTML = html; // written by our server, which escapes what agents wrote
+  card.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
   card.hidden = false;
   const [at, size] = [link.getBoundingClientRect(), card.getBoundingClientRect()];
   const below = at.bottom + size.height + 8 < innerHeight;
