@@ -32,6 +32,8 @@ PROJECT = "projects/<slug:slug>/"
 CANDIDATE = f"{PROJECT}candidates/<int:number>/"
 RUN = f"{PROJECT}runs/<int:pk>/"
 
+assert len(csv_list.LISTS)  # read here, so that a broken one is named at the start
+
 urlpatterns = [
     path("", inbox.inbox, name="inbox"),
     path("sign-in/", sign_in.SignIn.as_view(), name="sign-in"),

@@ -76,7 +76,7 @@ def test_a_budget_in_dollars_holds(dollars: float) -> None:
 
 
 def test_the_length_of_an_answer_is_cut_to_what_is_left() -> None:
-    ledger = Ledger(tokens=12_000)
+    ledger = Ledger(tokens=14_000)
     with MessagesServer(lambda _: LONG) as server, pytest.raises(ConversationFailed):
         talk(server, ledger, settings={"answer_tokens": 4000}).run()
     lengths = [request["max_tokens"] for request in server.requests]

@@ -95,6 +95,7 @@ def test_a_patch_by_hand_is_approved_in_the_browser_and_becomes_the_tip_with_its
     expect(page.get_by_role("row").filter(has_text=f"C-{number}").filter(has_text="landed").first).to_be_visible()
 
 
+@pytest.mark.one_in(2)
 def test_two_people_who_approve_at_once_and_a_stale_page_land_it_once(
     signoff: Installation, browser: Browser, tmp_path: Path
 ) -> None:

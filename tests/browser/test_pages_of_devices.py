@@ -23,6 +23,7 @@ def addresses() -> dict[str, str]:
     return {"fleet": "/fleet/", "new-project": "/new-project/", **own, **trials}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_wider_than_the_window(sign_in: SignIn, scheme: str) -> None:
     pages, grace = addresses(), make_user("zoe", role="operator")

@@ -19,6 +19,7 @@ def _without_broker() -> Iterator[None]:
         yield
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_landing_that_is_killed_anywhere_ends_as_it_would_have_ended(kind: str, tmp_path: Path) -> None:
     chance = random.Random(f"{kind} 3")

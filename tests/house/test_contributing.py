@@ -13,6 +13,7 @@ from tests.settings import for_tests_of_its_own
 GUIDE = (CODE / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.slow
 def test_the_example_is_a_test_that_passes() -> None:
     [example] = [block.text for block in blocks() if block.document == "CONTRIBUTING.md" and block.kind == "python"]

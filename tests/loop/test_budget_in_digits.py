@@ -65,7 +65,7 @@ def test_the_page_and_the_refusal_show_that_a_little_is_more_than_next_to_nothin
     client = Client()
     client.force_login(make_user("hedy"))
     shown = re.sub(r"<[^>]+>", " ", client.get("/projects/spent/shortlist/price/", form(candidate)).content.decode())
-    [(needed, left)] = re.findall(r"(0\.\d+) device-hours .* of (0\.\d+) h left", re.sub(r"\s+", " ", shown))
+    [(needed, left)] = re.findall(r"(0\.\d+) device-hours.* of (0\.\d+) h left", re.sub(r"\s+", " ", shown))
     assert float(needed) > float(left) > 0
     page = re.sub(r"<[^>]+>", " ", client.get("/projects/spent/shortlist/").content.decode())
     assert "0.0001 of 1 h" in page and "0.00 of 1 h" not in page

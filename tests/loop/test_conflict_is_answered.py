@@ -128,6 +128,7 @@ def test_it_is_not_put_away_with_the_discarded_while_its_author_may_answer(proje
     assert fresh(loser).archived_at is not None, "its author may"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("author", ["nobody", "somebody who left"])
 def test_one_that_nobody_will_answer_can_be_put_away(project: Project, lin: User, author: str) -> None:
     loser = collision(project, lin if author == "somebody who left" else None)

@@ -110,7 +110,7 @@ def test_every_page_that_shows_the_candidate_names_it(client: Client, project: P
     ):
         assert "guard fails: worse on science by 0.127" in page(client, address), address
     shown = page(client, candidate.get_absolute_url())
-    assert shown.index("A guard fails.") < shown.index("Health:"), "before the checks that pass"
+    assert shown.index("A guard fails.") < shown.index("Health "), "before the checks that pass"
     assert "Approve although a guard fails" in shown and "Approve for baseline" not in shown
     assert "A guard fails (worse on science" in shown, "the decision bar says why a reason is needed"
 

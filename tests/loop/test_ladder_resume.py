@@ -18,6 +18,8 @@ from training.sandbox import Level, best_level
 from training.series import SERIES
 from training.spec import Budget, Outcome, Point, RunResult, RunSpec
 
+pytestmark = pytest.mark.one_in(2)  # each is long
+
 BUDGET = Budget("train_flops", 2.4e9)
 MEASURED = ("seconds", "tokens_per_second", "memory_mb")
 
@@ -130,8 +132,6 @@ def test_links_and_oversized_files_are_left_behind_and_the_run_begins_anew(tmp_p
 def test_any_code_may_save_files_of_its_own_and_finds_them_again(rig: Rig) -> None:
     source = """
 import os, time
-
-pytestmark = pytest.mark.one_in(2)  # each is long
 out = os.environ["SIGNOFF_OUT"]
 kept = os.path.join(out, "resume.counter")
 begun = int(open(kept).read()) if os.path.exists(kept) else 0

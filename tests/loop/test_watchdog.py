@@ -163,6 +163,7 @@ def test_runs_that_differ_are_no_trouble() -> None:
     assert trouble_of(project.tip()) is None and troubles([project]) == [] and baselines().ok
 
 
+@pytest.mark.one_in(2)
 def test_a_mended_branch_becomes_a_version_and_what_waited_for_the_old_one_keeps_its_reason(tmp_path: Path) -> None:
     project = project_of(tmp_path, SAME)
     candidate = enter(project, BETTER, text=SAME)
@@ -379,6 +380,7 @@ def test_a_stuck_run_of_the_baseline_is_named_by_those_who_wait_for_it() -> None
     assert candidate.needs_attention == ""
 
 
+@pytest.mark.one_in(2)
 def test_a_landing_that_is_judged_again_on_a_tip_that_crashes_leaves_the_queue_with_the_reason() -> None:
     project = small_project()
     candidate = submit(project, BETTER)

@@ -75,6 +75,7 @@ def test_two_hundred_at_once_are_one_mail_with_the_number_and_a_list_that_ends(p
     assert list(Event.objects.faults()) == []
 
 
+@pytest.mark.one_in(3)
 def test_two_hundred_and_seven_in_a_digest_are_one_mail_with_the_right_number(project: Project, mail: Mailbox) -> None:
     wish(email=Pace.DIGEST, digest_hour=(timezone.now() + timedelta(hours=2)).hour)
     arrive_many(project, 207)
@@ -142,6 +143,7 @@ def test_a_person_gets_no_more_messages_an_hour_than_they_want(project: Project,
     assert subjects(mail)[-1] == "Signoff: 5 decisions are waiting for you, 3 of them new"
 
 
+@pytest.mark.one_in(3)
 def test_a_storm_of_a_thousand_sends_few_mails(project: Project, mail: Mailbox) -> None:
     """A thousand turns spread over an hour, the clock of the deliveries moved along."""
     wish(email=Pace.AT_ONCE)

@@ -112,6 +112,7 @@ def test_whoever_follows_the_guide_has_a_score_that_was_measured(owner: Owner) -
     assert (candidate.evidence.baseline_mean or 0) - (candidate.evidence.candidate_mean or 9) > 0.1
 
 
+@pytest.mark.one_in(2)
 def test_no_run_can_read_the_held_out_text(owner: Owner) -> None:
     corpora = Path(settings.HOME) / "corpus"
     looked = [str(owner.held_out), str(corpora), str(owner.home / "nanoGPT")]
@@ -222,6 +223,7 @@ def scored(owner: Owner, path: str, old: str, new: str) -> Run:
     return run
 
 
+@pytest.mark.one_in(2)
 def test_a_checkpoint_that_the_loader_does_not_take_is_said(owner: Owner) -> None:
     run = scored(owner, "train.py", "'model_args': model_args", "'arguments': model_args")
     assert run.outcome == Outcome.no_score

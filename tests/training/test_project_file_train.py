@@ -189,6 +189,7 @@ def test_places_are_found_and_filled() -> None:
     assert has_place(("a", "--seed={seed}"), "seed") and not has_place(("{{seed}}",), "seed")
 
 
+@pytest.mark.one_in(2)
 def test_the_first_step_may_take_long_and_the_limit_counts_from_it(rig: Rig, level: Level) -> None:
     source = "import time\ntime.sleep({})\nprint('step 1 loss 2.0', flush=True)\ntime.sleep({})\nprint('score: 1')\n"
     late = {"first_step_limit": 6.0, "wall_limit": 2.0}

@@ -7,12 +7,12 @@ import pytest
 
 from research_app.home import CODE
 
+pytestmark = pytest.mark.one_in(4)  # each is long
+
 TARGET = CODE / "training" / "targets" / "default"
 BEGIN = """
 import sys
 import prepare, torch
-
-pytestmark = pytest.mark.one_in(4)  # each is long
 torch._dynamo = sys.modules["torch._dynamo"] = stand_in = prepare.NoCompilerYet("torch._dynamo")
 weight = torch.nn.Parameter(torch.zeros(2))
 def step():

@@ -19,6 +19,8 @@ from training.sandbox import Level
 from training.spec import Outcome
 from training.text import ANSWER, REFUSED, TextServer
 
+pytestmark = pytest.mark.one_in(2)  # each is long
+
 MIXTURE = {"verse": 2.0, "prose": 1.0, "code": 0.0}
 
 
@@ -184,8 +186,6 @@ def test_a_resumed_run_goes_on_once_and_its_count_goes_on_with_it(rig: Rig, prep
 def test_a_run_cannot_read_the_text_that_it_is_served(rig: Rig, level: Level) -> None:
     source = """
 import os
-
-pytestmark = pytest.mark.one_in(2)  # each is long
 for name in ('train.bin', 'train.json', 'watch.bin', 'data_hash'):
     try: print(name, len(open(os.environ['SIGNOFF_DATA'] + '/' + name, 'rb').read()) > 0)
     except OSError as error: print(name, type(error).__name__)

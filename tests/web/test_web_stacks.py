@@ -67,6 +67,7 @@ def test_what_was_approved_beside_another_is_shown_with_it_and_not_as_alone(clie
     assert "+0.01000 on baseline 0, with none of the others" in shown
 
 
+@pytest.mark.one_in(3)
 def test_a_useless_one_is_taken_out_by_one_click_and_the_others_wait_until_it_is_out(client: Client, tmp_path: Path) -> None:
     stack, check = checked(tmp_path, Truth({A: 0.01, B: 0.0, 2: 0.0}), (A, B, 2), ())
     shown = page(client, check.get_absolute_url())
@@ -91,6 +92,7 @@ def test_a_good_one_cannot_be_proposed_for_removal_by_an_address_either(client: 
     assert "not shown that" in response.content.decode() and not Candidate.objects.filter(kind=Kind.REMOVAL).exists()
 
 
+@pytest.mark.one_in(2)
 def test_when_the_baseline_has_moved_the_page_says_so_and_offers_nothing(client: Client, tmp_path: Path) -> None:
     stack, check = checked(tmp_path, USELESS, (A, B), ())
     approved(stack.project, knob(7))
@@ -109,6 +111,7 @@ def test_a_check_of_an_earlier_kind_is_shown_without_any_advice(client: Client) 
     assert "of an earlier kind" in shown and "Propose to remove" not in shown and "Advice" not in shown
 
 
+@pytest.mark.one_in(2)
 def test_what_was_taken_back_is_not_on_offer(client: Client, tmp_path: Path) -> None:
     stack, _ = checked(tmp_path, USELESS, (A, B), ())
     Candidate.objects.filter(pk=stack.candidates[B].pk).update(undone_by=stack.project.tip())

@@ -17,7 +17,7 @@ from research_app.web.shared.access import get_project, researcher
 from research_app.web.shared.effects import Row, rows
 
 MOST = 200  # tries, the newest
-LONGEST = 200_000  # characters of a diff that is read for a value
+LONGEST = 20_000  # characters of a diff that is read for a value
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def _draw(folder: Path, table: str, settings: Settings) -> Mapping[str, bytes]:
     except subprocess.TimeoutExpired as error:
         raise NoFigure(f"Drawing took longer than {LONGEST} s.") from error
     except subprocess.CalledProcessError as error:
-        last = error.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        last = error.stderr.decode(errors="replace").strip().split("\n")[-1:] or ["it said nothing"]
         raise NoFigure(f"It could not be drawn: {last[0][:200]}") from error
     return {name: (folder / name).read_bytes() for name in ("figure.svg", "figure.pdf", "figure.py", "figure.csv")}
 

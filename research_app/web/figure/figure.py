@@ -53,6 +53,10 @@ class Figure:
         beside = {"caption.txt": self.caption.encode(), "table.tex": self.table.encode()}
         return {**draw(table_of(self.lines), self.settings), **beside}
 
+    def undrawn(self) -> Mapping[str, bytes]:
+        """What needs no drawing: a page is there at once, and its picture follows. Raises NoFigure."""
+        return {"figure.csv": table_of(self.lines).encode()}
+
 
 @researcher
 @require_safe
@@ -103,11 +107,11 @@ def answer(request: HttpRequest, project: Project, name: str, slug: str, made: C
         raise Http404("There is no such file of a figure.")
     try:
         figure = made()
-        files = figure.files()
+        files = figure.files() if name else figure.undrawn()
     except NoFigure as problem:
         if name:
             return HttpResponse(str(problem), status=409, content_type="text/plain; charset=utf-8")
-        return render(request, "figure/figure.html", {"project": project, "problem": str(problem), "back": back}, status=409)
+        return render(request, "figure/figure.html", {"project": project, "problem": str(problem), "back": back})
     if name:
         return as_file(zipped(files) if name == "figure.zip" else files[name], name, slug)
     query = request.GET.urlencode()

@@ -59,7 +59,7 @@ class Card:
 
 @researcher
 @require_safe
-@still()
+@still(curves=True)
 def inbox(request: HttpRequest) -> HttpResponse:
     """“Your turn” across all projects: one list of decisions, and what else there is. A constant number of queries."""
     assert isinstance(request.user, User)  # the access check let nobody else through
