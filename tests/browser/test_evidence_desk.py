@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from research_app.models import Candidate, Project, Run, Stage, Verdict
 from tests.browser.conftest import NARROW, WIDE, SignIn
-from tests.factories import make_candidate, make_evidence
+from tests.factories import make_candidate, make_evidence, record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DESK = "/projects/demo/candidates/1/"
@@ -49,6 +49,7 @@ def test_the_checks_of_health_unfold_and_stay_open_while_the_page_renews_itself(
     assert candidate.patch_set
     candidate.evidence = make_evidence(candidate.patch_set, [2.17, 2.18])
     candidate.save()
+    record("evidence frozen", candidate, project)
     expect(page.locator("#verdict")).to_contain_text("n = 2 against 4")
     expect(page.get_by_text("gain is plausible")).to_be_visible()
 
