@@ -13,7 +13,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from research_app.web.shared import live
+from research_app.web.shared import live, unchanged
 from tests.factories import make_user
 from tests.watching import arguments, chromium, watch
 
@@ -21,6 +21,12 @@ WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 375, "height": 800}
 SignIn = Callable[..., Page]
 FAULTS: list[str] = []
 """What went wrong in any window since the test began."""
+
+
+@pytest.fixture(autouse=True)
+def every_pulse_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests change rows without the events of life, by which a page knows that something happened; tests/web has those."""
+    monkeypatch.setattr(unchanged, "sent_at", lambda request, etag: None)
 
 
 @pytest.fixture(scope="module")  # while Playwright runs, nothing else in this process can run an event loop
