@@ -27,8 +27,8 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "research_app.settings"
 wait_for_no_disk()
 
 
-# The second database has every second of its tests at a commit: SQLite has them all.
-EACH = 2 if os.environ.get("DATABASE_URL", "").startswith("postgres") else 1
+# The second database has every fourth of its tests at a commit: SQLite has them all.
+EACH = 4 if os.environ.get("DATABASE_URL", "").startswith("postgres") else 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
