@@ -127,7 +127,8 @@ class Week:
     approvals: Sequence[Approval]
     scale_ups: Mapping[str, int]  # that ended, by outcome
     proposed: int
-    failed: Mapping[str, int]  # candidates that ended off the way, by stage
+    failed: Mapping[str, int]  # candidates that ended off the way, by stage; one may have come to several
+    discarded: int  # how many those are; not all of them need be of this week's
     failed_runs: Mapping[str, int]  # by outcome
     attention: int
     device_hours: float
@@ -146,7 +147,7 @@ class Week:
         landed = f"{len(self.landed)} landed"
         if self.together:
             landed += f", measured {self.together.in_unit(self.project.file.metric.name)}"
-        return f"{landed}; {sum(self.failed.values())} of {self.proposed} proposed failed; {self.device_hours:.1f} device-hours"
+        return f"{landed}; {self.proposed} proposed; {self.discarded} discarded; {self.device_hours:.1f} device-hours"
 
 
 def week_of(project: Project, span: Span) -> Week:
@@ -159,6 +160,7 @@ def week_of(project: Project, span: Span) -> Week:
     talks = project.conversations.filter(created_at__gte=span.begin, created_at__lt=span.end)
     waiting = project.candidates.waiting_for_review().select_related("project").order_by("stage_since", "pk")
     ended = ScaleUp.objects.filter(project=project, ended_at__gte=span.begin, ended_at__lt=span.end)
+    off_the_way = failed_in(events)
     bad = runs.exclude(outcome=Outcome.completed).exclude(outcome=Outcome.cancelled)
     return Week(
         project=project,
@@ -170,7 +172,8 @@ def week_of(project: Project, span: Span) -> Week:
         approvals=approvals_in(project, events),
         scale_ups=dict(ended.values_list("state").annotate(n=Count("pk")).order_by("state")),
         proposed=counts.get(EventKind.CANDIDATE_PROPOSED, 0),
-        failed=failed_in(events),
+        failed={stage: len(candidates) for stage, candidates in sorted(off_the_way.items())},
+        discarded=len(set().union(*off_the_way.values())),
         failed_runs=dict(bad.values_list("outcome").annotate(n=Count("pk")).order_by("outcome")),
         attention=counts.get(EventKind.NEEDS_ATTENTION, 0),
         device_hours=hours,
@@ -189,13 +192,13 @@ def cost_of_runs(project: Project, span: Span) -> tuple[float, float]:
     return sum(hours for _, hours in rows), sum(hours * prices.get(scale, 0.0) for scale, hours in rows)
 
 
-def failed_in(events: EventQuerySet) -> Mapping[str, int]:
-    """How many candidates went off the way, by the stage that they ended at. One query; a candidate counts once a stage."""
+def failed_in(events: EventQuerySet) -> Mapping[str, set[int]]:
+    """Keys of the candidates that went off the way, by the stage that they came to. One query."""
     stages: dict[str, set[int]] = defaultdict(set)
     for pk, stage in events.filter(kind=EventKind.STAGE_CHANGED).values_list("subject_id", "data__to"):
         if stage in DISCARDED:
             stages[stage].add(pk)
-    return {stage: len(stages[stage]) for stage in sorted(stages)}
+    return stages
 
 
 def approvals_in(project: Project, events: EventQuerySet) -> list[Approval]:

@@ -22,7 +22,7 @@ PAGES = [
     "/projects/demo/landings/", "/projects/demo/scoreboard/", "/projects/demo/shortlist/", "/projects/demo/history/",
     "/projects/demo/stacks/",
 ]  # fmt: skip
-FEW = 12
+FEW = 13
 """Statements of a pulse where nothing happened: session, person and role, and what stands for the state."""
 
 

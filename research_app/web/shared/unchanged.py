@@ -17,7 +17,7 @@ from django.db.models import Count, Max, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.utils import timezone
 
-from research_app.models import ConversationMessage, Device, Event, Landing, Preferences, Run, Snooze
+from research_app.models import ConversationMessage, Device, Event, Landing, Preferences, Run, Snooze, Turn
 from research_app.models.landing import ACTIVE
 from research_app.models.run import State
 from research_app.web.shared import live
@@ -56,10 +56,11 @@ def still(*, curves: bool = False) -> Callable[[View[P]], View[P]]:
 
 
 def state_of(request: HttpRequest, curves: bool) -> State_:
-    """What stands for everything that a page may show; it costs seven short queries, whatever the history."""
+    """What stands for everything that a page may show; it costs eight short queries, whatever the history."""
     newest = Event.objects.aggregate(newest=Max("sequence"))["newest"]
     landing = tuple(Landing.objects.filter(state__in=ACTIVE).order_by("pk").values_list("pk", "state"))
     message = ConversationMessage.objects.aggregate(newest=Max("pk"))["newest"]
+    turn = Turn.objects.aggregate(newest=Max("pk"))["newest"]  # it begins without an event, and ends with one
     unfinished = (
         Run.objects.unfinished().order_by("state").values_list("state").annotate(Count("pk"), Sum("pk"), Sum("progress"))
     )
@@ -67,7 +68,7 @@ def state_of(request: HttpRequest, curves: bool) -> State_:
     devices = list(Device.objects.online().order_by("pk").values_list("pk", "refusal", "queue"))
     later = Snooze.objects.filter(person_id=request.user.pk).aggregate(Count("pk"), Max("until"))
     choices = Preferences.objects.filter(pk=request.user.pk).values_list("columns", "keys_off", "first_steps_away").first()
-    return newest, message, landing, tuple(runs), tuple(devices), tuple(later.values()), str(choices), minute_of(request)
+    return newest, message, turn, landing, tuple(runs), tuple(devices), tuple(later.values()), str(choices), minute_of(request)
 
 
 def minute_of(request: HttpRequest) -> int:
