@@ -41,7 +41,7 @@ def faults_of(answer: Answer, target: Target) -> list[Fault]:
         found.append(Fault("dead link", answer.address, f"{answer.status}, {who}"))
     if problem := not_json(answer):
         found.append(Fault("no JSON", answer.address, f"{problem}, {who}"))
-    if (slow := max(answer.seconds, answer.stood_still)) > budgets.SECONDS:
+    if (slow := max(answer.seconds, answer.stood_still)) > budgets.seconds(answer.route):
         found.append(Fault("slow", answer.address, f"{slow:.1f} s ({dict(answer.probe)}), {who}"))
     if answer.queries > budgets.most(answer.route):
         told = f"{answer.queries} queries of at most {budgets.most(answer.route)} ({answer.route}), {who}"
