@@ -70,7 +70,7 @@ def waiting_for(user: User, mine: Collection[int], candidates: Sequence[Candidat
         gate, file = GATE_OF[Stage(candidate.stage)], files[candidate.project_id]
         notes = notes_on(user, candidate, file.gate.of(gate), votes[candidate.pk], candidate.pk in mine)
         if candidate.evidence and candidate.evidence.quarantined:
-            notes.append("Large or risky: look. The gain is in quarantine until you have; its page says why.")
+            notes.append("Large or risky: look. It is in quarantine: its page says why, and approving it needs a reason.")
         notes += [f"Covered by the stack {stack} ({stack.get_stage_display()})." for stack in covered.get(candidate.pk, ())]
         paid = costs.get(candidate.pk, NOTHING).money(prices[candidate.project_id])
         cost = cost_of(row, paid, file, tips.get(candidate.project_id), scale_ups.get(candidate.pk, ""))

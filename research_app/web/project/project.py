@@ -233,7 +233,8 @@ class Pace:
         """Two queries."""
         now = timezone.now()
         since = now - WINDOW
-        recent_runs = project.runs.filter(Q(finished_at__gte=since) | Q(finished_at=None), started_at__isnull=False)
+        at_work = Q(finished_at=None, state=State.RUNNING)  # one that is stuck has no device
+        recent_runs = project.runs.filter(Q(finished_at__gte=since) | at_work, started_at__isnull=False)
         runs = list(recent_runs.only("project", "started_at", "finished_at", "train_seconds", "patch_set_id", "devices"))
         refusals = Device.objects.online().filter(kind=project.file.train.device).values_list("refusal", flat=True)
         refusing = sum(bool(refusal) for refusal in refusals)
