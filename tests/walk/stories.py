@@ -220,8 +220,9 @@ def a_change_whose_worker_is_killed_again_and_again(desk: Desk) -> None:
         assert desk.candidate(number).stage == "screening", "it trained to its end before its worker was killed"
         if desk.attempt(number) > killed:
             time.sleep(2)  # so that there is something to lose
-            killed = desk.attempt(number)
-            assert desk.kill_worker_of(number), "there is no process to kill"
+            attempt = desk.attempt(number)
+            if desk.kill_worker_of(number):  # on a busy machine it may be between two attempts
+                killed = attempt
         time.sleep(0.2)
     desk.seen("stuck")
 
